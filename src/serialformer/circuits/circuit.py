@@ -126,7 +126,7 @@ class Circuit:
     @cached_property
     def levels(self) -> Int32[np.ndarray, " wires"]:
         """For each wire the longest path of gates from an input or constant; 0 for those themselves."""
-        from serialformer.circuits.evaluate import wire_levels
+        from serialformer.circuits.kernels import wire_levels
 
         return wire_levels(self.num_inputs, self.fan_in, self.arity)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int64, UInt8, UInt64
-from numba import njit
 
 from serialformer.circuits.circuit import NO_WIRE, Circuit
+from serialformer.circuits.kernels import topological_order
 from serialformer.circuits.words import Word, names_to_words
 from serialformer.errors import FormatError
 
@@ -88,7 +88,7 @@ def netlist_to_circuit(
         raise FormatError(f"output {net_name(net)!r} is never defined", where=where(-1), hint="define it")
     table, arity = netlist.table, netlist.arity
     if (sources >= num_inputs + np.arange(num_gates)[:, None]).any():
-        order, stuck = _topological_order(num_inputs, sources, arity)
+        order, stuck = topological_order(num_inputs, sources, arity)
         if stuck >= 0:
             raise FormatError(
                 f"{net_name(int(netlist.driven[stuck]))!r} depends on itself",
@@ -111,35 +111,3 @@ def netlist_to_circuit(
         output_words=output_words or names_to_words(output_names or [None] * len(outputs), default="out"),
         gate_names=tuple(gate_names),
     )
-
-
-@njit(cache=True)
-def _topological_order(num_inputs: int, sources: np.ndarray, arity: np.ndarray) -> tuple[np.ndarray, int]:
-    """Depth-first order of the gates, in file order where possible; and a gate on a cycle, or -1."""
-    num_gates = len(arity)
-    order = np.empty(num_gates, dtype=np.int64)
-    state = np.zeros(num_gates, dtype=np.uint8)  # 0 unseen, 1 on the stack, 2 placed
-    column = np.zeros(num_gates, dtype=np.uint8)
-    stack = np.empty(num_gates + 1, dtype=np.int64)
-    placed = 0
-    for root in range(num_gates):
-        if state[root]:
-            continue
-        stack[0], size, state[root] = root, 1, 1
-        while size:
-            gate = stack[size - 1]
-            if column[gate] == arity[gate]:
-                state[gate] = 2
-                order[placed] = gate
-                placed += 1
-                size -= 1
-                continue
-            source = sources[gate, column[gate]] - num_inputs
-            column[gate] += 1
-            if source < 0 or state[source] == 2:
-                continue
-            if state[source] == 1:
-                return order, source
-            stack[size], state[source] = source, 1
-            size += 1
-    return order, -1

@@ -97,9 +97,7 @@ def names_to_words(names: Sequence[str | None], *, default: str) -> tuple[Word, 
 
 def _groups_cleanly(label: str, members: list[tuple[int, int]], bare: set[str]) -> bool:
     indices = [index for index, _ in members]
-    return (
-        label not in bare and len(set(indices)) == len(indices) and max(indices) < 2 * len(indices) + 64
-    )
+    return label not in bare and len(set(indices)) == len(indices) and max(indices) < 2 * len(indices) + 64
 
 
 def _unused(name: str, taken: Iterable[str]) -> str:

@@ -1,0 +1,32 @@
+"""What all tests share: shapes checked at run time, and the real circuits where they are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "serialformer"
+REAL_CIRCUITS = ROOT.parent / "shared" / "circuits"
+
+
+def _checked_modules() -> list[str]:
+    """Every module but the kernels, which numba compiles and no wrapper may touch."""
+    return [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.stem not in ("__init__", "__main__", "kernels")
+    ]
+
+
+install_import_hook(_checked_modules(), "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def real_circuits() -> Path:
+    """The folder of real benchmark circuits; tests that need it skip where it is absent."""
+    if not REAL_CIRCUITS.is_dir():
+        pytest.skip(f"no real circuits at {REAL_CIRCUITS}")
+    return REAL_CIRCUITS
