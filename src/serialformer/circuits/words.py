@@ -76,20 +76,21 @@ def names_to_words(names: Sequence[str | None], *, default: str) -> tuple[Word, 
         groups[key].append((index, place))
     bare = {name for name in names if name}
     taken: set[str] = set()
+    suffixes: dict[str, int] = {}
     words = []
     for kind, label in order:
         members = groups[kind, label]
         name = label.partition("\0")[0] if kind == "single" else label
         if kind == "unnamed":
-            words.append(Word(name=_unused(name, taken | bare), bits=tuple(place for _, place in members)))
+            words.append(Word(name=_unused(name, taken | bare, suffixes), bits=tuple(place for _, place in members)))
         elif kind == "single" or _groups_cleanly(label, members, bare):
             bits = [ABSENT] * (1 + max(index for index, _ in members))
             for index, place in members:
                 bits[index] = place
-            words.append(Word(name=_unused(name, taken), bits=tuple(bits)))
+            words.append(Word(name=_unused(name, taken, suffixes), bits=tuple(bits)))
         else:
             for index, place in members:
-                words.append(Word(name=_unused(f"{label}[{index}]", taken), bits=(place,)))
+                words.append(Word(name=_unused(f"{label}[{index}]", taken, suffixes), bits=(place,)))
                 taken.add(words[-1].name)
         taken.add(words[-1].name)
     return tuple(words)
@@ -100,13 +101,14 @@ def _groups_cleanly(label: str, members: list[tuple[int, int]], bare: set[str]) 
     return label not in bare and len(set(indices)) == len(indices) and max(indices) < 2 * len(indices) + 64
 
 
-def _unused(name: str, taken: Iterable[str]) -> str:
-    taken = set(taken)
+def _unused(name: str, taken: set[str], suffixes: dict[str, int]) -> str:
+    """The name, or the name with the first free suffix; ``suffixes`` keeps many repeats of one name linear."""
     if name not in taken:
         return name
-    suffix = 2
+    suffix = suffixes.get(name, 2)
     while f"{name}_{suffix}" in taken:
         suffix += 1
+    suffixes[name] = suffix + 1
     return f"{name}_{suffix}"
 
 
