@@ -1,0 +1,89 @@
+"""The dense engine: every token attends to the whole context, keys and values cached. Numpy, small, readable.
+
+It is the oracle of the faster engines: nothing here knows what the weights mean.
+Shapes: B rows, T new tokens, S tokens of context, D width, H heads, W head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from serialformer.decode.engine import Engine
+from serialformer.errors import EngineError
+from serialformer.transformer.forward import (
+    QUERIES_A_BLOCK,
+    apply_mlp,
+    attend,
+    cast_layer,
+    embed,
+    merge_heads,
+    project_heads,
+    unembed,
+)
+from serialformer.transformer.transformer import Transformer
+
+CACHE_BYTES = 1 << 28
+"""Rows are decoded together as long as their keys and values fit in this much memory (but at least one row)."""
+
+
+class DenseEngine(Engine):
+    """Decodes with a key-value cache, in float32 whatever the number format of the weights."""
+
+    name = "dense"
+
+    def __init__(self, transformer: Transformer) -> None:
+        self._transformer = transformer
+        self._layers = [cast_layer(layer, np.float32) for layer in transformer.layers]
+
+    def stream(
+        self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
+    ) -> Iterator[Int64[np.ndarray, " rows"]]:
+        """Yields the next token of every row; memory for the cache is taken once, for the whole length."""
+        architecture = self._transformer.architecture
+        rows, prompt_length = prompts.shape
+        if prompt_length < 1:
+            raise EngineError("an empty prompt has no next token")
+        # The last token is made but not read, so it needs no position.
+        num_tokens = min(num_tokens, architecture.num_positions + 1 - prompt_length)
+        if num_tokens < 1 or rows == 0:
+            return
+        shape = (rows, architecture.num_heads, prompt_length + num_tokens - 1, architecture.head_width)
+        cache = [(np.empty(shape, np.float32), np.empty(shape, np.float32)) for _ in self._layers]
+        last_BD = np.empty((rows, architecture.width), np.float32)
+        for start in range(0, prompt_length, QUERIES_A_BLOCK):
+            last_BD = self._extend(prompts[:, start : start + QUERIES_A_BLOCK], start, cache)
+        ended = np.zeros(rows, dtype=bool)
+        for step in range(num_tokens):
+            tokens = unembed(last_BD, self._transformer).argmax(axis=-1)
+            tokens = np.where(ended, architecture.end_token, tokens)
+            yield tokens
+            ended |= tokens == architecture.end_token
+            if ended.all() or step == num_tokens - 1:
+                return
+            last_BD = self._extend(tokens[:, None], prompt_length + step, cache)
+
+    def rows_at_once(self, num_tokens: int) -> int:
+        """How many rows of this length, prompt included, are worth decoding together."""
+        architecture = self._transformer.architecture
+        row_bytes = 8 * architecture.width * architecture.num_layers * max(1, num_tokens)
+        return max(1, CACHE_BYTES // row_bytes)
+
+    def _extend(
+        self, tokens: Int64[np.ndarray, "B T"], start: int, cache: list[tuple[np.ndarray, np.ndarray]]
+    ) -> Float[np.ndarray, "B D"]:
+        """Appends tokens to the cache; returns the residual stream at the last of them."""
+        architecture = self._transformer.architecture
+        stop = start + tokens.shape[1]
+        x_BTD = embed(self._transformer, tokens, np.arange(start, stop), np.float32)
+        visible = np.arange(stop) <= np.arange(start, stop)[:, None] if stop - start > 1 else None
+        for layer, (keys_BHSW, values_BHSW) in zip(self._layers, cache, strict=True):
+            queries, keys, values = project_heads(x_BTD, layer, architecture.num_heads, architecture.norm_epsilon)
+            keys_BHSW[:, :, start:stop] = keys
+            values_BHSW[:, :, start:stop] = values
+            mixed = attend(queries, keys_BHSW[:, :, :stop], values_BHSW[:, :, :stop], visible)
+            x_BTD = x_BTD + merge_heads(mixed) @ layer.attention_out_weight + layer.attention_out_bias
+            x_BTD = apply_mlp(x_BTD, layer, architecture.activation, architecture.norm_epsilon)
+        return x_BTD[:, -1]

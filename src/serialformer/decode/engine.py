@@ -1,0 +1,67 @@
+"""What a decoding engine is, and which there are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from serialformer.errors import EngineError
+from serialformer.transformer.transformer import Transformer
+
+Progress = Callable[[int], None]
+"""Called with the number of tokens made since the last call."""
+
+
+class Engine(ABC):
+    """Greedy decoding of one transformer: the next token is the one with the largest logit, the first of equals.
+
+    A row that has made the end token keeps making it; decoding stops when every row has, or at ``num_tokens``.
+    """
+
+    name: str
+
+    @abstractmethod
+    def stream(
+        self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
+    ) -> Iterator[Int64[np.ndarray, " rows"]]:
+        """Yields the next token of every row, at most ``num_tokens`` times."""
+
+    def generate(
+        self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int, progress: Progress | None = None
+    ) -> Int64[np.ndarray, "rows tokens"]:
+        """The tokens after the prompts, all rows padded to one length with the end token."""
+        columns = []
+        for tokens in self.stream(prompts, num_tokens):
+            columns.append(tokens)
+            if progress is not None:
+                progress(1)
+        return np.stack(columns, axis=1) if columns else np.empty((len(prompts), 0), dtype=np.int64)
+
+
+ENGINE_NAMES = ("auto", "dense", "hf")
+
+
+def make_engine(name: str, transformer: Transformer, directory: Path | None = None) -> Engine:
+    """The engine of this name for a transformer.
+
+    Args:
+        name: ``dense`` is ours, in numpy; ``hf`` is Hugging Face transformers; ``auto`` is the fastest that applies.
+        transformer: the model.
+        directory: where the model lies as a checkpoint, if it does; ``hf`` loads it from there.
+
+    Raises:
+        EngineError: no such engine, or what it needs is not installed.
+    """
+    if name in ("auto", "dense"):
+        from serialformer.decode.dense import DenseEngine
+
+        return DenseEngine(transformer)
+    if name == "hf":
+        from serialformer.decode.hugging_face import HuggingFaceEngine
+
+        return HuggingFaceEngine(transformer, directory)
+    raise EngineError(f"no engine {name!r}", hint=f"one of {', '.join(ENGINE_NAMES)}")

@@ -1,0 +1,255 @@
+"""The Hugging Face directory: what ``AutoModelForCausalLM`` and ``AutoTokenizer`` load with no code of ours.
+
+Written without torch or transformers. The mapping between our names of weights and Hugging Face's is the table below.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Shaped
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from serialformer.architecture import Activation, Architecture, DtypeName
+from serialformer.errors import CheckpointError, SerialformerError
+from serialformer.files import read_file
+from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
+
+TOP_LEVEL_NAMES = {
+    "token_embedding": "transformer.wte.weight",
+    "position_embedding": "transformer.wpe.weight",
+    "final_norm_gain": "transformer.ln_f.weight",
+    "final_norm_bias": "transformer.ln_f.bias",
+}
+LAYER_NAMES = {
+    "attention_norm_gain": "ln_1.weight",
+    "attention_norm_bias": "ln_1.bias",
+    "attention_in_weight": "attn.c_attn.weight",
+    "attention_in_bias": "attn.c_attn.bias",
+    "attention_out_weight": "attn.c_proj.weight",
+    "attention_out_bias": "attn.c_proj.bias",
+    "mlp_norm_gain": "ln_2.weight",
+    "mlp_norm_bias": "ln_2.bias",
+    "mlp_in_weight": "mlp.c_fc.weight",
+    "mlp_in_bias": "mlp.c_fc.bias",
+    "mlp_out_weight": "mlp.c_proj.weight",
+    "mlp_out_bias": "mlp.c_proj.bias",
+}
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+def hugging_face_name(name: str) -> str:
+    """The name that Hugging Face's GPT-2 gives a weight.
+
+    >>> hugging_face_name("layers.0.mlp_in_weight")
+    'transformer.h.0.mlp.c_fc.weight'
+    """
+    if name in TOP_LEVEL_NAMES:
+        return TOP_LEVEL_NAMES[name]
+    _, layer, part = name.split(".")
+    return f"transformer.h.{layer}.{LAYER_NAMES[part]}"
+
+
+def save_transformer(transformer: Transformer, directory: Path, *, num_new_tokens: int) -> None:
+    """Writes config, generation config, weights and tokenizer into an existing directory.
+
+    Args:
+        transformer: the model.
+        directory: where to.
+        num_new_tokens: how many tokens ``generate`` makes unless told otherwise.
+    """
+    architecture = transformer.architecture
+    files = {
+        "config.json": config_json(architecture),
+        "generation_config.json": {
+            "do_sample": False,
+            "bos_token_id": architecture.end_token,
+            "eos_token_id": architecture.end_token,
+            "pad_token_id": architecture.end_token,
+            "max_new_tokens": max(1, num_new_tokens),
+        },
+        "tokenizer.json": tokenizer_json(architecture),
+        "tokenizer_config.json": tokenizer_config_json(architecture),
+    }
+    for name, content in files.items():
+        (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    weights = {hugging_face_name(name): np.ascontiguousarray(weight) for name, weight in transformer.named_weights()}
+    try:
+        save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise CheckpointError(f"cannot be written: {error}", where=str(directory / WEIGHTS_FILE)) from None
+
+
+def config_json(architecture: Architecture) -> dict[str, Any]:
+    """The content of ``config.json``."""
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": len(architecture.vocabulary),
+        "n_positions": architecture.num_positions,
+        "n_ctx": architecture.num_positions,
+        "n_embd": architecture.width,
+        "n_layer": architecture.num_layers,
+        "n_head": architecture.num_heads,
+        "n_inner": None if architecture.hidden_width == 4 * architecture.width else architecture.hidden_width,
+        "activation_function": architecture.activation,
+        "layer_norm_epsilon": architecture.norm_epsilon,
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "reorder_and_upcast_attn": False,
+        "tie_word_embeddings": True,
+        "bos_token_id": architecture.end_token,
+        "eos_token_id": architecture.end_token,
+        "dtype": architecture.dtype,
+        "torch_dtype": architecture.dtype,
+        "use_cache": True,
+    }
+
+
+def tokenizer_json(architecture: Architecture) -> dict[str, Any]:
+    """The content of ``tokenizer.json``: a token a character; the prompt's end mark is appended, blanks are dropped."""
+    end, end_id = architecture.vocabulary[architecture.end_token], architecture.end_token
+    appended = {"SpecialToken": {"id": end, "type_id": 0}}
+    prompt = {"Sequence": {"id": "A", "type_id": 0}}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [_end_token(architecture) | {"id": end_id}],
+        # The end mark may be typed or not: it is dropped here and appended below.
+        "normalizer": {"type": "Replace", "pattern": {"Regex": f"[\\s_{end}]"}, "content": ""},
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [prompt, appended],
+            "pair": [prompt, {"Sequence": {"id": "B", "type_id": 0}}, appended],
+            "special_tokens": {end: {"id": end, "ids": [end_id], "tokens": [end]}},
+        },
+        "decoder": {"type": "Fuse"},
+        # No unknown token is in the vocabulary, so that anything but a bit is an error and not a guess.
+        "model": {
+            "type": "WordLevel",
+            "vocab": {text: index for index, text in enumerate(architecture.vocabulary)},
+            "unk_token": "<not a bit>",
+        },
+    }
+
+
+def tokenizer_config_json(architecture: Architecture) -> dict[str, Any]:
+    """The content of ``tokenizer_config.json``."""
+    end = architecture.vocabulary[architecture.end_token]
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "added_tokens_decoder": {str(architecture.end_token): _end_token(architecture)},
+        "bos_token": end,
+        "eos_token": end,
+        "pad_token": end,
+        "padding_side": "left",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": architecture.num_positions,
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+
+
+def _end_token(architecture: Architecture) -> dict[str, Any]:
+    content = architecture.vocabulary[architecture.end_token]
+    return {
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": True,
+        "special": True,
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; anything else is one clear error."""
+    try:
+        content = json.loads(read_file(path))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CheckpointError(f"is not JSON: {error}", where=str(path)) from None
+    if not isinstance(content, dict):
+        raise CheckpointError("expected a JSON object", where=str(path))
+    return content
+
+
+def load_transformer(directory: Path) -> Transformer:
+    """Reads ``config.json``, ``tokenizer.json`` and the weights of a GPT-2, compiled here or not.
+
+    Raises:
+        SerialformerError: a file is missing or not what it should be.
+    """
+    config = read_json(directory / "config.json")
+    architecture = _architecture(directory, config)
+    path = directory / WEIGHTS_FILE
+    if not path.is_file():
+        raise CheckpointError("no weights", where=str(path), hint="is this a checkpoint directory?")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            present = set(file.keys())
+            weights: dict[str, Shaped[np.ndarray, ...]] = {}
+            for name, shape in weight_shapes(architecture).items():
+                theirs = hugging_face_name(name)
+                theirs = theirs if theirs in present else theirs.removeprefix("transformer.")
+                if theirs not in present:
+                    raise CheckpointError(f"no weight {hugging_face_name(name)!r}", where=str(path))
+                found = tuple(file.get_slice(theirs).get_shape())
+                if found != shape:
+                    raise CheckpointError(f"{theirs} is {list(found)}, not {list(shape)}", where=str(path))
+                weights[name] = file.get_tensor(theirs)
+    except SafetensorError as error:
+        raise CheckpointError(f"is not a safetensors file: {error}", where=str(path)) from None
+    try:
+        return weights_to_transformer(architecture, weights)
+    except SerialformerError as error:
+        raise CheckpointError(error.message, where=str(path)) from None
+
+
+def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
+    where = str(directory / "config.json")
+    if config.get("model_type") != "gpt2":
+        raise CheckpointError(f"expected model_type 'gpt2', found {config.get('model_type')!r}", where=where)
+    for key, plain in (
+        ("scale_attn_weights", True),
+        ("scale_attn_by_inverse_layer_idx", False),
+        ("tie_word_embeddings", True),
+        ("add_cross_attention", False),
+    ):
+        if config.get(key, plain) is not plain:
+            raise CheckpointError(f"{key}={config[key]!r} is not supported", where=where)
+    tokenizer = read_json(directory / "tokenizer.json")
+    try:
+        vocabulary = sorted(tokenizer["model"]["vocab"].items(), key=lambda item: int(item[1]))
+        width = int(config["n_embd"])
+        activation = config.get("activation_function", "gelu_new")
+        if activation not in ("relu", "gelu_new"):
+            raise CheckpointError(f"no activation {activation!r}", where=where, hint="relu or gelu_new")
+        if [index for _, index in vocabulary] != list(range(int(config["vocab_size"]))):
+            raise CheckpointError("the tokenizer's vocabulary is not the configuration's", where=where)
+        return Architecture(
+            vocabulary=tuple(text for text, _ in vocabulary),
+            num_positions=int(config["n_positions"]),
+            width=width,
+            num_layers=int(config["n_layer"]),
+            num_heads=int(config["n_head"]),
+            hidden_width=int(config.get("n_inner") or 4 * width),
+            activation=cast(Activation, activation),
+            norm_epsilon=float(config.get("layer_norm_epsilon", 1e-5)),
+            end_token=int(config["eos_token_id"]),
+            dtype=cast(DtypeName, config.get("dtype") or config.get("torch_dtype") or "float32"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, SerialformerError):
+            raise
+        raise CheckpointError(f"a field is missing or wrong: {error!r}", where=where) from None
+
+

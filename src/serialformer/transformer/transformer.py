@@ -1,0 +1,131 @@
+"""Transformer: an architecture and its weights as arrays. Compiled or trained, nothing here asks which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Shaped
+
+from serialformer.architecture import DTYPES, Architecture
+from serialformer.errors import SerialformerError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """The weights of one block. Matrices map rows to columns: ``y = x @ weight + bias``.
+
+    ``attention_in`` gives queries, keys and values side by side, each ``width`` wide, head after head.
+    """
+
+    attention_norm_gain: Shaped[np.ndarray, " width"]
+    attention_norm_bias: Shaped[np.ndarray, " width"]
+    attention_in_weight: Shaped[np.ndarray, "width 3*width"]
+    attention_in_bias: Shaped[np.ndarray, " 3*width"]
+    attention_out_weight: Shaped[np.ndarray, "width width"]
+    attention_out_bias: Shaped[np.ndarray, " width"]
+    mlp_norm_gain: Shaped[np.ndarray, " width"]
+    mlp_norm_bias: Shaped[np.ndarray, " width"]
+    mlp_in_weight: Shaped[np.ndarray, "width hidden"]
+    mlp_in_bias: Shaped[np.ndarray, " hidden"]
+    mlp_out_weight: Shaped[np.ndarray, "hidden width"]
+    mlp_out_bias: Shaped[np.ndarray, " width"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Transformer:
+    """A GPT-2's weights; the unembedding is the token embedding, transposed.
+
+    Attributes:
+        architecture: the shape.
+        token_embedding: one row a token.
+        position_embedding: one row a position.
+        layers: the blocks, first to last.
+        final_norm_gain: of the layer norm before the unembedding.
+        final_norm_bias: of the layer norm before the unembedding.
+
+    Raises:
+        SerialformerError: a weight has another shape or dtype than the architecture says; lists them all.
+    """
+
+    architecture: Architecture
+    token_embedding: Shaped[np.ndarray, "vocabulary width"]
+    position_embedding: Shaped[np.ndarray, "positions width"]
+    layers: tuple[Layer, ...]
+    final_norm_gain: Shaped[np.ndarray, " width"]
+    final_norm_bias: Shaped[np.ndarray, " width"]
+
+    def __post_init__(self) -> None:
+        problems = []
+        expected = weight_shapes(self.architecture)
+        dtype = DTYPES[self.architecture.dtype]
+        weights = dict(self.named_weights())
+        for name in expected.keys() | weights.keys():
+            if name not in weights or name not in expected:
+                problems.append(f"{name} is {'missing' if name not in weights else 'not expected'}")
+            elif weights[name].shape != expected[name] or weights[name].dtype != dtype:
+                found = weights[name]
+                problems.append(f"{name} is {found.dtype}{list(found.shape)}, not {dtype}{list(expected[name])}")
+        if problems:
+            raise SerialformerError("; ".join(sorted(problems)))
+
+    def named_weights(self) -> Iterator[tuple[str, Shaped[np.ndarray, "..."]]]:
+        """Every weight by a name such as ``layers.0.mlp_in_weight``."""
+        for field in fields(self):
+            if field.name == "layers":
+                for index, layer in enumerate(self.layers):
+                    for part in fields(layer):
+                        yield f"layers.{index}.{part.name}", getattr(layer, part.name)
+            elif field.name != "architecture":
+                yield field.name, getattr(self, field.name)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(weight.size for _, weight in self.named_weights())
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(weight.nbytes for _, weight in self.named_weights())
+
+
+def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight, by the names of ``Transformer.named_weights``."""
+    width, hidden = architecture.width, architecture.hidden_width
+    layer: dict[str, tuple[int, ...]] = {
+        "attention_norm_gain": (width,),
+        "attention_norm_bias": (width,),
+        "attention_in_weight": (width, 3 * width),
+        "attention_in_bias": (3 * width,),
+        "attention_out_weight": (width, width),
+        "attention_out_bias": (width,),
+        "mlp_norm_gain": (width,),
+        "mlp_norm_bias": (width,),
+        "mlp_in_weight": (width, hidden),
+        "mlp_in_bias": (hidden,),
+        "mlp_out_weight": (hidden, width),
+        "mlp_out_bias": (width,),
+    }
+    return {
+        "token_embedding": (len(architecture.vocabulary), width),
+        "position_embedding": (architecture.num_positions, width),
+        **{
+            f"layers.{index}.{name}": shape
+            for index in range(architecture.num_layers)
+            for name, shape in layer.items()
+        },
+        "final_norm_gain": (width,),
+        "final_norm_bias": (width,),
+    }
+
+
+def weights_to_transformer(
+    architecture: Architecture, weights: dict[str, Shaped[np.ndarray, "..."]]
+) -> Transformer:
+    """The inverse of ``Transformer.named_weights``."""
+    layers = tuple(
+        Layer(**{part.name: weights[f"layers.{index}.{part.name}"] for part in fields(Layer)})
+        for index in range(architecture.num_layers)
+    )
+    rest = {name: weight for name, weight in weights.items() if not name.startswith("layers.")}
+    return Transformer(architecture=architecture, layers=layers, **rest)
