@@ -82,3 +82,207 @@ def topological_order(num_inputs: int, sources: np.ndarray, arity: np.ndarray) -
             stack[size], state[source] = source, 1
             size += 1
     return order, -1
+
+
+@njit(cache=True, nogil=True)
+def scan_tokens(data: np.ndarray, kind: np.ndarray, ids: np.ndarray, lines: np.ndarray, offsets: np.ndarray, fill: bool):  # type: ignore[no-untyped-def]
+    """Splits text into lines of tokens and gives equal tokens one number, by first occurrence.
+
+    Called twice: first to count (``fill`` false: the arrays are not touched), then to fill arrays of those sizes.
+
+    Args:
+        data: the file (uint8).
+        kind: what each byte is: 0 part of a name, 1 space, 2 newline, 3 opens a comment up to the newline, 4 a token of
+            its own, 5 part of a name unless only space or a comment follows on its line, which it then joins to the next.
+        ids: the number of each token (int32).
+        lines: for each line that holds a token, its first token (int64).
+        offsets: for each such line the byte at which it starts (int64).
+
+    Returns:
+        The numbers of tokens and lines; and, if ``fill``, start and length in ``data`` of each distinct token.
+    """
+    size = len(data)
+    mask = np.int64((1 << 12) - 1)
+    slots = np.full(mask + 1 if fill else 1, -1, dtype=np.int32)
+    starts = np.empty(1 << 11, dtype=np.int64)
+    lengths = np.empty(1 << 11, dtype=np.int64)
+    hashes = np.empty(1 << 11, dtype=np.int64)
+    num_tokens, num_lines, num_distinct = 0, 0, 0
+    position, opens_line = 0, True
+    while position < size:
+        what = kind[data[position]]
+        if what == 2:
+            opens_line = True
+            position += 1
+            continue
+        if what == 1:
+            position += 1
+            continue
+        if what == 3:
+            while position < size and kind[data[position]] != 2:
+                position += 1
+            continue
+        start = position
+        joined = False
+        if what == 4:
+            position += 1
+        while what != 4 and position < size:
+            what_next = kind[data[position]]
+            if what_next == 5:
+                after = position + 1
+                while after < size and kind[data[after]] == 1:
+                    after += 1
+                if after < size and kind[data[after]] == 3:
+                    while after < size and kind[data[after]] != 2:
+                        after += 1
+                if after == size or kind[data[after]] == 2:
+                    joined = True
+                    break
+            elif what_next != 0:
+                break
+            position += 1
+        length = position - start
+        if joined:
+            position = after + 1
+        if length == 0:
+            continue
+        if opens_line:
+            if fill:
+                lines[num_lines] = num_tokens
+                offsets[num_lines] = start
+            num_lines += 1
+            opens_line = False
+        if fill:
+            digest = np.uint64(14695981039346656037)
+            for index in range(start, start + length):
+                digest = (digest ^ np.uint64(data[index])) * np.uint64(1099511628211)
+            digest ^= digest >> np.uint64(29)
+            code = np.int64(digest & np.uint64(0x3FFFFFFFFFFFFFFF))
+            slot = code & mask
+            found = slots[slot]
+            while found >= 0:
+                if hashes[found] == code and lengths[found] == length:
+                    other = starts[found]
+                    index = 0
+                    while index < length and data[other + index] == data[start + index]:
+                        index += 1
+                    if index == length:
+                        break
+                slot = (slot + 1) & mask
+                found = slots[slot]
+            if found < 0:
+                found = num_distinct
+                starts[found], lengths[found], hashes[found] = start, length, code
+                slots[slot] = found
+                num_distinct += 1
+                if num_distinct == len(starts):
+                    starts = np.concatenate((starts, np.empty_like(starts)))
+                    lengths = np.concatenate((lengths, np.empty_like(lengths)))
+                    hashes = np.concatenate((hashes, np.empty_like(hashes)))
+                    mask = 2 * mask + 1
+                    slots = np.full(mask + 1, -1, dtype=np.int32)
+                    for distinct in range(num_distinct):
+                        slot = hashes[distinct] & mask
+                        while slots[slot] >= 0:
+                            slot = (slot + 1) & mask
+                        slots[slot] = distinct
+            ids[num_tokens] = found
+        num_tokens += 1
+    return num_tokens, num_lines, starts[:num_distinct].copy(), lengths[:num_distinct].copy()
+
+
+@njit(cache=True)
+def lower_to_ands(
+    num_inputs: int, fan_in: np.ndarray, arity: np.ndarray, table: np.ndarray, xor_nodes: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gates of at most two inputs as ANDs (and XORs) between literals: see ``and_graph.AndGraph``.
+
+    Gives the operands and kinds of the nodes, and the literal of each wire.
+    """
+    num_gates = len(arity)
+    capacity = num_gates if xor_nodes else 3 * num_gates
+    operands = np.empty((capacity, 2), dtype=np.int64)
+    is_xor = np.zeros(capacity, dtype=np.bool_)
+    literals = np.empty(num_inputs + num_gates, dtype=np.int64)
+    literals[:num_inputs] = 2 * np.arange(1, num_inputs + 1)
+    num_slots = 16
+    while num_slots < 2 * capacity:
+        num_slots *= 2
+    slots = np.full(num_slots, -1, dtype=np.int64)
+    num_nodes = 0
+    for gate in range(num_gates):
+        a = literals[fan_in[gate, 0]] if arity[gate] > 0 else 0
+        b = literals[fan_in[gate, 1]] if arity[gate] > 1 else 0
+        bits = np.int64(table[gate])
+        if arity[gate] == 0:
+            bits *= 0b1111
+        elif arity[gate] == 1:
+            bits *= 0b0101
+        ones = (bits & 1) + (bits >> 1 & 1) + (bits >> 2 & 1) + (bits >> 3 & 1)
+        if ones == 0 or ones == 4:
+            literal = bits & 1
+        elif bits == 0b1010 or bits == 0b0101:
+            literal = a ^ (bits & 1)
+        elif bits == 0b1100 or bits == 0b0011:
+            literal = b ^ (bits & 1)
+        elif ones == 2:
+            flip = (bits & 1) ^ (a & 1) ^ (b & 1)
+            a, b = a & ~np.int64(1), b & ~np.int64(1)
+            if a == b or a == 0 or b == 0:
+                literal = (0 if a == b else a + b) ^ flip
+            elif xor_nodes:
+                literal, num_nodes = _find_or_add(a, b, True, num_inputs, operands, is_xor, slots, num_nodes)
+                literal ^= flip
+            else:
+                left, num_nodes = _find_or_add(a, b ^ 1, False, num_inputs, operands, is_xor, slots, num_nodes)
+                right, num_nodes = _find_or_add(a ^ 1, b, False, num_inputs, operands, is_xor, slots, num_nodes)
+                both, num_nodes = _find_or_add(
+                    left ^ 1, right ^ 1, False, num_inputs, operands, is_xor, slots, num_nodes
+                )
+                literal = both ^ 1 ^ flip
+        else:
+            # One entry stands out: the gate is an AND of literals, or the complement of one.
+            flip = np.int64(ones == 3)
+            single = bits ^ (0b1111 * flip)
+            entry = 0
+            while single >> entry & 1 == 0:
+                entry += 1
+            a, b = a ^ (entry & 1 ^ 1), b ^ (entry >> 1 ^ 1)
+            if a == 0 or b == 0 or a == b ^ 1:
+                literal = flip
+            elif a == 1 or a == b:
+                literal = b ^ flip
+            elif b == 1:
+                literal = a ^ flip
+            else:
+                literal, num_nodes = _find_or_add(a, b, False, num_inputs, operands, is_xor, slots, num_nodes)
+                literal ^= flip
+        literals[num_inputs + gate] = literal
+    return operands[:num_nodes].copy(), is_xor[:num_nodes].copy(), literals
+
+
+@njit(cache=True)
+def _find_or_add(
+    a: int,
+    b: int,
+    exclusive: bool,
+    num_inputs: int,
+    operands: np.ndarray,
+    is_xor: np.ndarray,
+    slots: np.ndarray,
+    num_nodes: int,
+) -> tuple[int, int]:
+    """The literal of the node that reads a and b, added where there is none yet; and how many nodes there are."""
+    if a < b:
+        a, b = b, a
+    mask = np.uint64(len(slots) - 1)
+    key = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
+    place = np.int64((key ^ key >> np.uint64(29)) & mask)
+    while slots[place] >= 0:
+        node = slots[place]
+        if operands[node, 0] == a and operands[node, 1] == b and is_xor[node] == exclusive:
+            return 2 * (num_inputs + 1 + node), num_nodes
+        place = (place + 1) & np.int64(mask)
+    slots[place] = num_nodes
+    operands[num_nodes, 0], operands[num_nodes, 1], is_xor[num_nodes] = a, b, exclusive
+    return 2 * (num_inputs + 1 + num_nodes), num_nodes + 1
