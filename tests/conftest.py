@@ -13,15 +13,22 @@ REAL_CIRCUITS = ROOT.parent / "shared" / "circuits"
 
 
 def _checked_modules() -> list[str]:
-    """Every module but the kernels, which numba compiles and no wrapper may touch."""
+    """Every module but the kernels, which numba compiles, and the strategies, whose ``draw`` has no checkable type."""
     return [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         for path in sorted(PACKAGE.rglob("*.py"))
-        if path.stem not in ("__init__", "__main__", "kernels")
+        if path.stem not in ("__init__", "__main__", "kernels", "strategies")
     ]
 
 
 install_import_hook(_checked_modules(), "beartype.beartype")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The run-time checks look at random items of lists, also inside hypothesis strategies, where that changes nothing.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Int32, UInt8, UInt64
 
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.kernels import evaluate_packed
 
 WORDS_A_BLOCK = 8
 """512 inputs a pass: a gate's row of words is one cache line."""
@@ -33,6 +32,9 @@ def evaluate_wires(circuit: Circuit, inputs: UInt8[np.ndarray, "rows inputs"]) -
 def _evaluate(
     circuit: Circuit, inputs: UInt8[np.ndarray, "rows inputs"], wires: Int32[np.ndarray, " kept"]
 ) -> UInt8[np.ndarray, "rows kept"]:
+    # Numba takes half a second to import, which only those pay who evaluate.
+    from serialformer.circuits.kernels import evaluate_packed
+
     num_rows = len(inputs)
     result = np.empty((num_rows, len(wires)), dtype=np.uint8)
     rows_a_block = 64 * WORDS_A_BLOCK

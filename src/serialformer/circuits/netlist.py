@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Int64, UInt8, UInt64
 
 from serialformer.circuits.circuit import NO_WIRE, Circuit
-from serialformer.circuits.kernels import topological_order
 from serialformer.circuits.words import Word, names_to_words
 from serialformer.errors import FormatError
 
@@ -88,6 +87,8 @@ def netlist_to_circuit(
         raise FormatError(f"output {net_name(net)!r} is never defined", where=where(-1), hint="define it")
     table, arity = netlist.table, netlist.arity
     if (sources >= num_inputs + np.arange(num_gates)[:, None]).any():
+        from serialformer.circuits.kernels import topological_order
+
         order, stuck = topological_order(num_inputs, sources, arity)
         if stuck >= 0:
             raise FormatError(

@@ -28,7 +28,7 @@ def query_scale(head_width: int, attention_gap: float) -> float:
 
 def look_up_heads(
     residual: Residual, scale: float
-) -> tuple[Float[np.ndarray, "width 3*width"], Float[np.ndarray, "width width"]]:
+) -> tuple[Float[np.ndarray, "width qkv"], Float[np.ndarray, "width width"]]:
     """The input and output matrices of one head for each fetched bit."""
     width, length = residual.width, residual.name_length
     head_width = width // residual.num_heads

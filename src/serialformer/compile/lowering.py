@@ -105,7 +105,9 @@ def _position_embedding(
         table = np.empty((stop - start, residual.table_size, 2), dtype=np.float32)
         table[:] = np.where(np.arange(residual.table_size) % 2, 1, -1)[:, None]
         # Position p writes the token at p + 1, which is chain token p - num_inputs; the last position writes none.
-        chain = slice(max(0, start - program.num_inputs), max(0, min(stop, program.num_positions - 1) - program.num_inputs))
+        chain = slice(
+            max(0, start - program.num_inputs), max(0, min(stop, program.num_positions - 1) - program.num_inputs)
+        )
         writers = slice(chain.start + program.num_inputs - start, chain.stop + program.num_inputs - start)
         if chain.start < chain.stop:
             reads[writers] = program.reads[chain]

@@ -49,7 +49,7 @@ class Program:
         """Prompt, ``=`` and chain."""
         return self.num_inputs + 1 + self.num_chain_tokens
 
-    def entries(self, chain: slice) -> Bool[np.ndarray, "some 2**K"]:
+    def entries(self, chain: slice) -> Bool[np.ndarray, "some entries"]:
         """The truth tables of a stretch of the chain, spread over all K heads; those beyond the arity do not matter."""
         combination = np.arange(1 << self.num_heads, dtype=np.uint64)
         counted = (np.uint64(1) << self.arity[chain, None].astype(np.uint64)) - np.uint64(1)

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from serialformer.decode.engine import Engine
-from serialformer.errors import EngineError
 from serialformer.transformer.forward import (
     QUERIES_A_BLOCK,
     apply_mlp,
@@ -25,9 +24,6 @@ from serialformer.transformer.forward import (
 )
 from serialformer.transformer.transformer import Transformer
 
-CACHE_BYTES = 1 << 28
-"""Rows are decoded together as long as their keys and values fit in this much memory (but at least one row)."""
-
 
 class DenseEngine(Engine):
     """Decodes with a key-value cache, in float32 whatever the number format of the weights."""
@@ -35,6 +31,7 @@ class DenseEngine(Engine):
     name = "dense"
 
     def __init__(self, transformer: Transformer) -> None:
+        super().__init__(transformer.architecture)
         self._transformer = transformer
         self._layers = [cast_layer(layer, np.float32) for layer in transformer.layers]
 
@@ -42,13 +39,10 @@ class DenseEngine(Engine):
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
     ) -> Iterator[Int64[np.ndarray, " rows"]]:
         """Yields the next token of every row; memory for the cache is taken once, for the whole length."""
-        architecture = self._transformer.architecture
+        architecture = self.architecture
         rows, prompt_length = prompts.shape
-        if prompt_length < 1:
-            raise EngineError("an empty prompt has no next token")
-        # The last token is made but not read, so it needs no position.
-        num_tokens = min(num_tokens, architecture.num_positions + 1 - prompt_length)
-        if num_tokens < 1 or rows == 0:
+        num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
+        if num_tokens == 0:
             return
         shape = (rows, architecture.num_heads, prompt_length + num_tokens - 1, architecture.head_width)
         cache = [(np.empty(shape, np.float32), np.empty(shape, np.float32)) for _ in self._layers]
@@ -65,17 +59,11 @@ class DenseEngine(Engine):
                 return
             last_BD = self._extend(tokens[:, None], prompt_length + step, cache)
 
-    def rows_at_once(self, num_tokens: int) -> int:
-        """How many rows of this length, prompt included, are worth decoding together."""
-        architecture = self._transformer.architecture
-        row_bytes = 8 * architecture.width * architecture.num_layers * max(1, num_tokens)
-        return max(1, CACHE_BYTES // row_bytes)
-
     def _extend(
         self, tokens: Int64[np.ndarray, "B T"], start: int, cache: list[tuple[np.ndarray, np.ndarray]]
     ) -> Float[np.ndarray, "B D"]:
         """Appends tokens to the cache; returns the residual stream at the last of them."""
-        architecture = self._transformer.architecture
+        architecture = self.architecture
         stop = start + tokens.shape[1]
         x_BTD = embed(self._transformer, tokens, np.arange(start, stop), np.float32)
         visible = np.arange(stop) <= np.arange(start, stop)[:, None] if stop - start > 1 else None

@@ -9,11 +9,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from serialformer.architecture import Architecture
 from serialformer.errors import EngineError
 from serialformer.transformer.transformer import Transformer
 
 Progress = Callable[[int], None]
 """Called with the number of tokens made since the last call."""
+
+CACHE_BYTES = 1 << 28
+"""How much memory the keys and values of the rows that are decoded together may take."""
+
+MAX_ROWS = 4096
 
 
 class Engine(ABC):
@@ -23,6 +29,9 @@ class Engine(ABC):
     """
 
     name: str
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.architecture = architecture
 
     @abstractmethod
     def stream(
@@ -40,6 +49,18 @@ class Engine(ABC):
             if progress is not None:
                 progress(1)
         return np.stack(columns, axis=1) if columns else np.empty((len(prompts), 0), dtype=np.int64)
+
+    def rows_at_once(self, num_tokens: int) -> int:
+        """How many rows of this length, prompt included, to decode together: as many as CACHE_BYTES hold."""
+        row_bytes = 8 * self.architecture.width * self.architecture.num_layers * max(1, num_tokens)
+        return max(1, min(MAX_ROWS, CACHE_BYTES // row_bytes))
+
+    def num_tokens_that_fit(self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int) -> int:
+        """How many tokens can be made: the last is made but not read, so it needs no position."""
+        if prompts.shape[1] < 1:
+            raise EngineError("an empty prompt has no next token")
+        room = self.architecture.num_positions + 1 - prompts.shape[1]
+        return min(num_tokens, room) if len(prompts) and room > 0 else 0
 
 
 ENGINE_NAMES = ("auto", "dense", "hf")

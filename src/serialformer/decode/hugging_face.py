@@ -22,6 +22,7 @@ class HuggingFaceEngine(Engine):
     name = "hf"
 
     def __init__(self, transformer: Transformer, directory: Path | None = None) -> None:
+        super().__init__(transformer.architecture)
         try:
             import torch
             from transformers import AutoModelForCausalLM
@@ -32,7 +33,6 @@ class HuggingFaceEngine(Engine):
             ) from None
         logging.disable_progress_bar()
         self._torch = torch
-        self._architecture = transformer.architecture
         if directory is not None:
             self._model: Any = AutoModelForCausalLM.from_pretrained(directory)
         else:
@@ -51,9 +51,8 @@ class HuggingFaceEngine(Engine):
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int, progress: Progress | None = None
     ) -> Int64[np.ndarray, "rows tokens"]:
         """What transformers generates greedily, in the number format of the checkpoint."""
-        # The last token is made but not read, so it needs no position.
-        num_tokens = min(num_tokens, self._architecture.num_positions + 1 - prompts.shape[1])
-        if num_tokens < 1 or len(prompts) == 0:
+        num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
+        if num_tokens == 0:
             return np.empty((len(prompts), 0), dtype=np.int64)
         tokens = self._torch.from_numpy(np.ascontiguousarray(prompts))
         streamer = None if progress is None else _Counter(progress)

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from serialformer.architecture import Activation, Architecture, DtypeName
 from serialformer.errors import CheckpointError, SerialformerError
-from serialformer.files import read_file
+from serialformer.files import allow_reading, read_file
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 
 TOP_LEVEL_NAMES = {
@@ -83,6 +83,7 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
         save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
     except SafetensorError as error:
         raise CheckpointError(f"cannot be written: {error}", where=str(directory / WEIGHTS_FILE)) from None
+    allow_reading(directory / WEIGHTS_FILE)
 
 
 def config_json(architecture: Architecture) -> dict[str, Any]:
@@ -251,5 +252,3 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
         if isinstance(error, SerialformerError):
             raise
         raise CheckpointError(f"a field is missing or wrong: {error!r}", where=where) from None
-
-

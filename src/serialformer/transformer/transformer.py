@@ -21,8 +21,8 @@ class Layer:
 
     attention_norm_gain: Shaped[np.ndarray, " width"]
     attention_norm_bias: Shaped[np.ndarray, " width"]
-    attention_in_weight: Shaped[np.ndarray, "width 3*width"]
-    attention_in_bias: Shaped[np.ndarray, " 3*width"]
+    attention_in_weight: Shaped[np.ndarray, "width qkv"]
+    attention_in_bias: Shaped[np.ndarray, " qkv"]
     attention_out_weight: Shaped[np.ndarray, "width width"]
     attention_out_bias: Shaped[np.ndarray, " width"]
     mlp_norm_gain: Shaped[np.ndarray, " width"]
@@ -110,18 +110,14 @@ def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
         "token_embedding": (len(architecture.vocabulary), width),
         "position_embedding": (architecture.num_positions, width),
         **{
-            f"layers.{index}.{name}": shape
-            for index in range(architecture.num_layers)
-            for name, shape in layer.items()
+            f"layers.{index}.{name}": shape for index in range(architecture.num_layers) for name, shape in layer.items()
         },
         "final_norm_gain": (width,),
         "final_norm_bias": (width,),
     }
 
 
-def weights_to_transformer(
-    architecture: Architecture, weights: dict[str, Shaped[np.ndarray, "..."]]
-) -> Transformer:
+def weights_to_transformer(architecture: Architecture, weights: dict[str, Shaped[np.ndarray, "..."]]) -> Transformer:
     """The inverse of ``Transformer.named_weights``."""
     layers = tuple(
         Layer(**{part.name: weights[f"layers.{index}.{part.name}"] for part in fields(Layer)})

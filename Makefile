@@ -1,0 +1,30 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check clean
+
+demo: .venv/core  ## compile the 16-bit multiplier in examples/ and multiply by chain of thought
+	$(BIN)/python examples/demo.py
+
+test: .venv/all  ## install the extras and run every test but the slow ones
+	$(BIN)/python -m pytest
+
+check: .venv/all  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/core: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable .
+	touch $@
+
+.venv/all: .venv/core
+	$(PIP) --editable '.[torch,hdl,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,227 @@
+"""The commands, thin over the Python interface."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from serialformer.architecture import DtypeName
+from serialformer.circuits.formats import read
+from serialformer.cli.progress import progress_bar
+from serialformer.cli.tables import read_rows, write_rows
+from serialformer.cli.values import parse_assignments
+from serialformer.errors import InputError
+from serialformer.files import refuse_os_errors
+from serialformer.model import Model, compile_model, load
+from serialformer.trace import trace_lines
+from serialformer.verify import num_verified_inputs, verify
+
+
+class TargetName(StrEnum):
+    GPT2 = "gpt2"
+
+
+class DtypeOption(StrEnum):
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+class EngineOption(StrEnum):
+    AUTO = "auto"
+    DENSE = "dense"
+    HF = "hf"
+
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+EngineFlag = Annotated[EngineOption, typer.Option("--engine", help="What runs the model; auto is the fastest.")]
+
+
+def compile_command(
+    circuit: Annotated[
+        Path, typer.Argument(metavar="CIRCUIT", help="A .aag, .aig, .blif, .bench or .txt (Bristol) file.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
+    target: Annotated[TargetName, typer.Option(help="The kind of transformer.")] = TargetName.GPT2,
+    dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
+    as_json: Json = False,
+) -> None:
+    """Compile a circuit into a GPT-2 checkpoint."""
+    started = time.perf_counter()
+    if output.exists():
+        # Said before the work, not after it; saving checks again.
+        raise InputError("exists already", where=str(output), hint="remove it or choose another name")
+    with progress_bar("compiling", None):
+        model = compile_model(circuit, dtype=cast(DtypeName, dtype.value)).save(output)
+    facts = {**_model_facts(model), "seconds": round(time.perf_counter() - started, 3)}
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        _print_facts({"directory": str(output), **facts})
+
+
+def run_command(
+    directory: Directory,
+    inputs: Annotated[
+        list[str] | None, typer.Option("-i", "--input", metavar="NAME=VALUE", help="An input word; decimal, 0x or 0b.")
+    ] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Print each chain token with its gate.")] = False,
+    engine: EngineFlag = EngineOption.AUTO,
+    batch: Annotated[
+        Path | None,
+        typer.Option("--batch", metavar="IN.csv", help="One run a row, columns named like the input words."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT.csv", help="Where --batch writes.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a model on its input words and print its output words."""
+    if batch is not None:
+        if inputs or trace or as_json:
+            raise InputError("--batch goes with none of -i, --trace, --json")
+        _run_batch(load(directory), batch, output, engine.value)
+        return
+    if output is not None:
+        raise InputError("-o goes with --batch", hint="outputs are printed on stdout")
+    values = parse_assignments(inputs or [])
+    model = load(directory)
+    with progress_bar("thinking", model.manifest.num_chain_tokens, unit="tokens") as advance:
+        transcript = model.run(values, engine=engine.value, progress=advance)
+    if trace:
+        out = sys.stderr if as_json else sys.stdout
+        for line in trace_lines(model, transcript):
+            print(line, file=out)
+    if as_json:
+        chain = [transcript.vocabulary[token] for token in transcript.chain]
+        print(
+            json.dumps(
+                {
+                    "outputs": dict(transcript.outputs),
+                    "chain": chain,
+                    "engine": transcript.engine,
+                    "tokens": len(chain),
+                    "seconds": transcript.seconds,
+                }
+            )
+        )
+    else:
+        for name, value in transcript.outputs.items():
+            print(f"{name}={value}")
+
+
+def verify_command(
+    directory: Directory,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="CIRCUIT", help="Another circuit with the same words: compare the answers with its."),
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="How many random inputs to try (64 unless said).")] = None,
+    exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Try every input.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
+    engine: EngineFlag = EngineOption.AUTO,
+    as_json: Json = False,
+) -> None:
+    """Run a model and compare every chain token with the circuit; exit 1 if any differs."""
+    if exhaustive and samples is not None:
+        raise InputError("--samples and --exhaustive exclude each other")
+    model = load(directory)
+    other = None if against is None else read(against)
+    num_samples = None if exhaustive else samples or 64
+    with progress_bar("verifying", num_verified_inputs(model, num_samples), unit="inputs") as advance:
+        result = verify(model, against=other, num_samples=num_samples, seed=seed, engine=engine.value, progress=advance)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "verified": result.verified,
+                    "inputs": result.inputs,
+                    "tokens": result.tokens,
+                    "wrong_inputs": result.wrong_inputs,
+                    "first_wrong": result.first_wrong,
+                    "engine": result.engine,
+                }
+            )
+        )
+    else:
+        what = "every input" if exhaustive else "random inputs"
+        verdict = "verified" if result.verified else "WRONG"
+        print(f"{verdict}: {what}, {result.inputs} run by {result.engine}, {result.wrong_inputs} wrong")
+        print(f"tokens compared: {result.tokens}")
+        if result.first_wrong:
+            print(result.first_wrong)
+    if not result.verified:
+        raise typer.Exit(1)
+
+
+def info_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A circuit file or a checkpoint directory.")],
+    as_json: Json = False,
+) -> None:
+    """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
+    if path.is_dir():
+        facts = _model_facts(load(path))
+    else:
+        circuit = read(path)
+        facts = {
+            "gates": circuit.num_gates,
+            "depth": circuit.depth,
+            "inputs": circuit.num_inputs,
+            "outputs": circuit.num_outputs,
+            "fan_in": circuit.max_arity,
+            "input_words": {word.name: word.width for word in circuit.input_words or ()},
+            "output_words": {word.name: word.width for word in circuit.output_words or ()},
+        }
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        _print_facts(facts)
+
+
+def _run_batch(model: Model, source: Path, target: Path | None, engine: str) -> None:
+    if target is None:
+        raise InputError("--batch needs -o OUT.csv")
+    rows = read_rows(source, model.inputs)
+    with progress_bar("running", len(rows), unit="rows") as advance, refuse_os_errors(str(target)):
+        write_rows(target, [word.name for word in model.outputs], model.run_many(rows, engine=engine, progress=advance))
+
+
+def _model_facts(model: Model) -> dict[str, Any]:
+    architecture, details = model.transformer.architecture, model.manifest.details
+    return {
+        "kind": model.manifest.kind,
+        "gates": details["gates"],
+        "depth": details["depth"],
+        "inputs": model.manifest.num_inputs,
+        "outputs": model.manifest.num_outputs,
+        "tokens": model.manifest.num_chain_tokens,
+        "layers": architecture.num_layers,
+        "heads": architecture.num_heads,
+        "width": architecture.width,
+        "parameters": model.transformer.num_parameters,
+        "bytes": model.transformer.num_bytes,
+        "dtype": architecture.dtype,
+        "activation": architecture.activation,
+        "attention_gap": details["margins"]["attention_gap"],
+        "logit_margin": details["margins"]["logit_margin"],
+        "source": details["source"],
+        "input_words": {word.name: word.width for word in model.inputs},
+        "output_words": {word.name: word.width for word in model.outputs},
+    }
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            shown = [f"{name} ({width} bits)" for name, width in list(value.items())[:8]]
+            value = ", ".join(shown) + (f", and {len(value) - 8} more" if len(value) > 8 else "")
+        elif isinstance(value, float):
+            value = f"{value:.4g}"
+        print(f"{key}: {value}")

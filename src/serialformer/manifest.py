@@ -1,0 +1,142 @@
+"""What lies beside the Hugging Face files: the meaning of the tokens (``serialformer.json``) and the circuit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.words import Word
+from serialformer.compile.schedule import Schedule
+from serialformer.errors import CheckpointError, SerialformerError
+from serialformer.files import allow_reading
+from serialformer.transformer.checkpoint import read_json
+
+MANIFEST_FILE = "serialformer.json"
+CIRCUIT_FILE = "circuit.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The meaning of a model's tokens.
+
+    Attributes:
+        kind: what the model is; ``circuit`` for a compiled circuit.
+        inputs: the words of the prompt, over its bits in order.
+        outputs: the words of the answer, over its bits in order.
+        num_chain_tokens: tokens of the chain of thought, the answer's included.
+        details: where the model comes from and what is known of it; for people and for ``info``.
+    """
+
+    kind: str
+    inputs: tuple[Word, ...]
+    outputs: tuple[Word, ...]
+    num_chain_tokens: int
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_inputs(self) -> int:
+        return sum(len(word.places) for word in self.inputs)
+
+    @property
+    def num_outputs(self) -> int:
+        return sum(len(word.places) for word in self.outputs)
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt, ``=`` and chain."""
+        return self.num_inputs + 1 + self.num_chain_tokens
+
+
+def save_manifest(manifest: Manifest, directory: Path) -> None:
+    """Writes ``serialformer.json``."""
+    content = {
+        "format": FORMAT,
+        "kind": manifest.kind,
+        "inputs": [{"name": word.name, "bits": word.bits} for word in manifest.inputs],
+        "outputs": [{"name": word.name, "bits": word.bits} for word in manifest.outputs],
+        "num_chain_tokens": manifest.num_chain_tokens,
+        "details": manifest.details,
+    }
+    (directory / MANIFEST_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def load_manifest(directory: Path) -> Manifest:
+    """Reads ``serialformer.json``."""
+    path = directory / MANIFEST_FILE
+    content = read_json(path)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(
+            f"expected format {FORMAT}, found {content.get('format')!r}", where=str(path), hint="compile it again"
+        )
+    try:
+        words = {
+            side: tuple(
+                Word(name=str(word["name"]), bits=tuple(int(bit) for bit in word["bits"])) for word in content[side]
+            )
+            for side in ("inputs", "outputs")
+        }
+        manifest = Manifest(
+            kind=str(content["kind"]),
+            inputs=words["inputs"],
+            outputs=words["outputs"],
+            num_chain_tokens=int(content["num_chain_tokens"]),
+            details=dict(content["details"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"a field is missing or wrong: {error!r}", where=str(path)) from None
+    return manifest
+
+
+def save_circuit(circuit: Circuit, schedule: Schedule, directory: Path) -> None:
+    """Writes the circuit and the order of its chain; names of gates as text between NUL bytes."""
+    names = "\0".join(circuit.gate_names).encode("utf-8", "surrogateescape")
+    arrays = {
+        "fan_in": circuit.fan_in,
+        "arity": circuit.arity,
+        "table": circuit.table,
+        "outputs": circuit.outputs,
+        "gate_names": np.frombuffer(names, dtype=np.uint8),
+        "chain_wire": schedule.wire,
+        "chain_gate": schedule.gate,
+        "token_of_gate": schedule.token_of_gate,
+    }
+    metadata = {"num_inputs": str(circuit.num_inputs)}
+    try:
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, directory / CIRCUIT_FILE, metadata
+        )
+    except SafetensorError as error:
+        raise CheckpointError(f"cannot be written: {error}", where=str(directory / CIRCUIT_FILE)) from None
+    allow_reading(directory / CIRCUIT_FILE)
+
+
+def load_circuit(directory: Path, manifest: Manifest) -> tuple[Circuit, Schedule]:
+    """Reads what ``save_circuit`` wrote."""
+    path = directory / CIRCUIT_FILE
+    try:
+        arrays = load_file(path)
+        names = arrays["gate_names"].tobytes().decode("utf-8", "surrogateescape")
+        circuit = Circuit(
+            num_inputs=manifest.num_inputs,
+            fan_in=arrays["fan_in"],
+            arity=arrays["arity"],
+            table=arrays["table"],
+            outputs=arrays["outputs"],
+            input_words=manifest.inputs,
+            output_words=manifest.outputs,
+            gate_names=tuple(names.split("\0")) if names else (),
+        )
+        schedule = Schedule(wire=arrays["chain_wire"], gate=arrays["chain_gate"], token_of_gate=arrays["token_of_gate"])
+    except FileNotFoundError:
+        raise CheckpointError("no such file", where=str(path), hint="compile it again") from None
+    except (SafetensorError, KeyError, SerialformerError, UnicodeDecodeError, OSError) as error:
+        raise CheckpointError(f"is not the circuit of this model: {error}", where=str(path)) from None
+    return circuit, schedule
