@@ -80,7 +80,7 @@ def measure_margins(transformer: Transformer, residual: Residual, program: Progr
             f"attention products reach {largest_product:.3g}, beyond what {dtype} holds",
             hint="ask for a smaller attention gap or another dtype",
         )
-    margin, largest_logit = _logit_margin(transformer, residual, program)
+    margin, largest_logit = _logit_margin(transformer, residual, factor)
     rounded_margin = margin - 16 * roundoff * largest_logit - margin * 4 * LARGEST_LEAK
     if not rounded_margin > 0:
         raise CompileError(f"the logit margin {margin:.1f} does not hold under {dtype} rounding", hint="another dtype")
@@ -112,14 +112,15 @@ def _constant_variance(transformer: Transformer) -> float:
     return (norm + token_norm) / width
 
 
-def _logit_margin(transformer: Transformer, residual: Residual, program: Program) -> tuple[float, float]:
+def _logit_margin(transformer: Transformer, residual: Residual, factor: float) -> tuple[float, float]:
     """The least margin and the largest logit, over every content of the residual stream before the last layer.
 
     The names enter only through their sum and square norm, so one name stands for all; of a truth table's entries
     those beside the one looked up matter only in keeping other units silent, so all alike and all opposite stand for
-    all (a unit's input is monotone in its own entry alone).
+    all (a unit's input is monotone in its own entry alone). A fetched bit is ``factor`` large, what layer norm makes
+    of 1.
     """
-    cases, expected = _cases(transformer, residual, program)
+    cases, expected = _cases(transformer, residual, factor)
     layer = cast_layer(transformer.layers[0], np.float64)
     architecture = transformer.architecture
     x = apply_mlp(cases, layer, architecture.activation, architecture.norm_epsilon)
@@ -131,7 +132,7 @@ def _logit_margin(transformer: Transformer, residual: Residual, program: Program
 
 
 def _cases(
-    transformer: Transformer, residual: Residual, program: Program
+    transformer: Transformer, residual: Residual, factor: float
 ) -> tuple[Float[np.ndarray, "cases width"], np.ndarray]:
     base = transformer.position_embedding[0].astype(np.float64)
     base[residual.table : residual.name] = 0
@@ -143,7 +144,7 @@ def _cases(
         for bits in product((0, 1), repeat=residual.num_heads):
             fetched = base + transformer.token_embedding[token].astype(np.float64)
             for head, bit in enumerate(bits):
-                fetched[residual.fetched_bit(head) + np.arange(2)] += (2 * bit - 1) * pair
+                fetched[residual.fetched_bit(head) + np.arange(2)] += (2 * bit - 1) * factor * pair
             combination = sum(bit << head for head, bit in enumerate(bits))
             for value, others in product((0, 1), repeat=2):
                 entries = np.full(residual.table_size, 2 * others - 1)
