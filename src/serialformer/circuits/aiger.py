@@ -223,10 +223,10 @@ def _parse_binary(data: bytes, header: _Header, name: str) -> _Body:
 def _parse_lines(data: bytes, header: _Header, expected: list[int], name: str) -> tuple[Int64[np.ndarray, " n"], int]:
     """The literals of the lines after the header, so many a line, and where these lines end."""
     num_lines = len(expected)
-    newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8, offset=header.size) == 10) if num_lines else []
-    end = header.size + int(newlines[num_lines - 1]) + 1 if 0 < num_lines <= len(newlines) else header.size
-    if num_lines > len(newlines):
-        end = len(data)
+    if not num_lines:
+        return np.zeros(0, dtype=np.int64), header.size
+    newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8)[header.size :] == 10)
+    end = header.size + int(newlines[num_lines - 1]) + 1 if num_lines <= len(newlines) else len(data)
     tokens = scan_tokens(data[header.size : end])
     counts = np.bincount(tokens.line, minlength=num_lines)[:num_lines]
     if (counts != expected).any():
@@ -309,7 +309,7 @@ def _body_to_circuit(
     A net holds an AND's value, or its complement where the first output that reads it wants that.
     """
     variables = [side >> 1 for side in (body.inputs, body.lhs, body.rhs[0], body.rhs[1], body.outputs)]
-    labels = np.arange(header.largest + 1)[:0]
+    labels = np.zeros(0, dtype=np.int64)
     num_variables = header.largest + 1
     if header.largest > header.inputs + header.ands:  # gaps in the numbering, perhaps huge ones
         labels, ranks = np.unique(np.concatenate([np.zeros(1, dtype=np.int64), *variables]), return_inverse=True)
@@ -424,4 +424,4 @@ def format_aiger(circuit: Circuit, *, binary: bool = True) -> bytes:
         if "\n" in symbol[:-1]:
             raise FormatError(f"expected names on one line, found {symbol[:-1]!r}", hint="rename this word")
     ands = encode_ands(first_literal, graph.operands) if binary else b""
-    return ("\n".join(head) + "\n").encode() + ands + "".join(symbols).encode()
+    return ("\n".join(head) + "\n").encode() + ands + "".join(symbols).encode("utf-8", "backslashreplace")

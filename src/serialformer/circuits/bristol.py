@@ -49,7 +49,7 @@ class _Lines:
 
     def numbers(self, line: int) -> list[int]:
         start = int(self.first[line])
-        return self.tokens.numbers[start : start + int(self.count[line])].tolist()
+        return [int(number) for number in self.tokens.numbers[start : start + int(self.count[line])]]
 
     def is_numeric(self, line: int) -> bool:
         return line < len(self.first) and NOT_A_NUMBER not in self.numbers(line)
