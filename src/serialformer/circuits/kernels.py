@@ -85,15 +85,18 @@ def topological_order(num_inputs: int, sources: np.ndarray, arity: np.ndarray) -
 
 
 @njit(cache=True, nogil=True)
-def scan_tokens(data: np.ndarray, kind: np.ndarray, ids: np.ndarray, lines: np.ndarray, offsets: np.ndarray, fill: bool):  # type: ignore[no-untyped-def]
+def scan_tokens(
+    data: np.ndarray, kind: np.ndarray, ids: np.ndarray, lines: np.ndarray, offsets: np.ndarray, fill: bool
+) -> tuple[int, int, np.ndarray, np.ndarray]:
     """Splits text into lines of tokens and gives equal tokens one number, by first occurrence.
 
     Called twice: first to count (``fill`` false: the arrays are not touched), then to fill arrays of those sizes.
 
     Args:
         data: the file (uint8).
-        kind: what each byte is: 0 part of a name, 1 space, 2 newline, 3 opens a comment up to the newline, 4 a token of
-            its own, 5 part of a name unless only space or a comment follows on its line, which it then joins to the next.
+        kind: what each byte is: 0 part of a name, 1 space, 2 newline, 3 opens a comment up to the newline, 4 a token
+            of its own, 5 part of a name unless only space or a comment follows on its line, which it then joins to
+            the next.
         ids: the number of each token (int32).
         lines: for each line that holds a token, its first token (int64).
         offsets: for each such line the byte at which it starts (int64).

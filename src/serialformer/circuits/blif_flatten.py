@@ -1,0 +1,240 @@
+"""A BLIF hierarchy made flat: each instance becomes its model's gates on nets of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from serialformer.circuits.blif_models import Model
+from serialformer.circuits.circuit import NO_WIRE
+from serialformer.circuits.gate_list import MAX_WIRES
+from serialformer.circuits.netlist import Netlist
+from serialformer.circuits.statements import Statements, near_hint, shorten
+
+BYTES_A_GATE = 400
+"""What a flattened gate costs at the most crowded moment, its name aside: nets, arrays in file order and in order."""
+
+BYTES_A_NET = 64
+"""What a net of an instance costs, and an instance."""
+
+
+def flattened_limit() -> int:
+    """How many bytes a flattened hierarchy may take: half of this machine's memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):
+        return 4 << 30
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Batch:
+    """All instances of one model, put in place together.
+
+    Attributes:
+        model: the model.
+        prefixes: what each instance puts in front of its nets' names.
+        nets: for each instance the flat net of each of the model's nets.
+    """
+
+    model: Model
+    prefixes: list[str]
+    nets: Int64[np.ndarray, "instances nets"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FlatDesign:
+    """A hierarchy put in place.
+
+    Attributes:
+        netlist: its gates; the nets of each batch follow those of the batch before.
+        lines: the line of each gate.
+        gate_names: a name for each gate, "" for those that the file does not name.
+    """
+
+    netlist: Netlist
+    lines: Int64[np.ndarray, " gates"]
+    gate_names: list[str]
+    _batches: list[_Batch]
+    _texts: Sequence[str]
+
+    def net_name(self, net: int) -> str:
+        """What a net is called: its own name behind those of the instances that it is in."""
+        top = self._batches[0].model
+        if net < len(top.net_token):  # the top's nets come first, under their own numbers
+            return self._texts[int(top.net_token[net])]
+        for batch in self._batches[1:]:
+            instance, place = np.nonzero(batch.nets == net)
+            if len(place) and place[0] < len(batch.model.net_token):
+                return batch.prefixes[int(instance[0])] + self._texts[int(batch.model.net_token[place[0]])]
+        return ""
+
+
+def flatten(
+    statements: Statements, models: Sequence[Model], texts: Sequence[str], *, limit: int | None = None
+) -> FlatDesign:
+    """The first model with everything below it put in place, in time linear in the result.
+
+    Net n of the k-th instance of model m in its parent is called ``m.k/n`` there, and so on for each level.
+
+    Args:
+        statements: the file, for messages.
+        models: its models.
+        texts: the names of nets by number.
+        limit: how many bytes the result may take; default ``flattened_limit()``.
+
+    Raises:
+        FormatError: an instance names no model or no port, a model contains itself, or the result would be too large.
+    """
+    by_name = {model.name: model for model in models}
+    order = _parents_first(statements, by_name, models[0])
+    connections = _connect(statements, by_name, order, texts)
+    _refuse_blow_up(statements, order, texts, flattened_limit() if limit is None else limit)
+
+    prefixes: dict[str, list[str]] = {model.name: [] for model in order}
+    ports: dict[str, list[np.ndarray]] = {model.name: [] for model in order}
+    prefixes[order[0].name] = [""]
+    ports[order[0].name] = [np.full((1, len(order[0].port_nets)), NO_WIRE, dtype=np.int64)]
+    batches: list[_Batch] = []
+    num_nets = 0
+    for model in order:
+        connected = np.concatenate(ports.pop(model.name))
+        nets = np.full((len(connected), model.num_nets), NO_WIRE, dtype=np.int64)
+        nets[:, model.port_nets] = connected
+        own = nets == NO_WIRE
+        count = int(np.count_nonzero(own))
+        nets[own] = np.arange(num_nets, num_nets + count)
+        num_nets += count
+        batches.append(_Batch(model=model, prefixes=prefixes.pop(model.name), nets=nets))
+        if not model.instances:
+            continue
+        # One more column stands for a port that is not connected: the child then has a net of its own.
+        padded = np.concatenate([nets, np.full((len(nets), 1), NO_WIRE, dtype=np.int64)], axis=1)
+        for child, instances in model.instances.items():
+            actuals = padded[:, connections[model.name, child]]
+            ports[child].append(actuals.reshape(len(nets) * len(instances), actuals.shape[2]))
+            numbers = range(1, len(instances) + 1)
+            prefixes[child] += [f"{prefix}{child}.{number}/" for prefix in batches[-1].prefixes for number in numbers]
+    return _join(batches, texts, num_nets)
+
+
+def _join(batches: list[_Batch], texts: Sequence[str], num_nets: int) -> FlatDesign:
+    columns = max(batch.model.fan_in.shape[1] for batch in batches)
+    names: list[str] = []
+    fan_in, driven = [], []
+    for batch in batches:
+        model, count = batch.model, len(batch.nets)
+        nets = np.concatenate([batch.nets, np.full((count, 1), NO_WIRE, dtype=np.int64)], axis=1)  # NO_WIRE stays
+        padded = np.full((len(model.driven), columns), NO_WIRE, dtype=np.int64)
+        padded[:, : model.fan_in.shape[1]] = model.fan_in
+        fan_in.append(nets[:, padded].reshape(count * len(padded), columns))
+        driven.append(nets[:, model.driven].ravel())
+        named = len(model.net_token)
+        own = [texts[model.net_token[net]] if net < named else "" for net in model.driven.tolist()]
+        for prefix in batch.prefixes:
+            names += [prefix + name if name else "" for name in own] if prefix else own
+    top = batches[0]
+    netlist = Netlist(
+        num_nets=num_nets,
+        inputs=top.nets[0, top.model.inputs],
+        outputs=top.nets[0, top.model.outputs],
+        driven=np.concatenate(driven),
+        fan_in=np.concatenate(fan_in),
+        arity=np.concatenate([np.tile(batch.model.arity, len(batch.nets)) for batch in batches]),
+        table=np.concatenate([np.tile(batch.model.table, len(batch.nets)) for batch in batches]),
+    )
+    lines = np.concatenate([np.tile(batch.model.lines, len(batch.nets)) for batch in batches])
+    return FlatDesign(netlist=netlist, lines=lines, gate_names=names, _batches=batches, _texts=texts)
+
+
+def _parents_first(statements: Statements, by_name: dict[str, Model], top: Model) -> list[Model]:
+    """The models that the top needs, each before those that it instantiates."""
+    finished: list[Model] = []
+    state = {top.name: 1}  # 1: on the path from the top, 2: finished
+    path = [(top, iter(top.instances.items()))]
+    while path:
+        model, children = path[-1]
+        child_name, instances = next(children, (None, None))
+        if child_name is None or instances is None:
+            state[model.name] = 2
+            finished.append(model)
+            path.pop()
+            continue
+        line = instances[0].line
+        child = by_name.get(child_name)
+        if child is None or child.is_black_box:
+            known = [name for name, other in by_name.items() if not other.is_black_box]
+            missing = "is not in this file" if child is None else "is a black box: its inside is not in this file"
+            hint = near_hint(child_name, known, otherwise="add the model, or flatten the design before writing it")
+            raise statements.error(line, f"model {shorten(child_name)} {missing}", hint=hint)
+        if state.get(child_name) == 1:
+            names = [other.name for other, _ in path]
+            cycle = " -> ".join(names[names.index(child_name) :][:8])
+            raise statements.error(
+                line,
+                f"model {shorten(child_name)} contains itself: {cycle} -> {child_name}"[:400],
+                hint="a hierarchy is a tree",
+            )
+        if child_name not in state:
+            state[child_name] = 1
+            path.append((child, iter(child.instances.items())))
+    return finished[::-1]
+
+
+def _connect(
+    statements: Statements, by_name: dict[str, Model], order: list[Model], texts: Sequence[str]
+) -> dict[tuple[str, str], Int64[np.ndarray, "instances ports"]]:
+    """For each model and each model in it: the parent's net at each port of each instance, or ``NO_WIRE``."""
+    result = {}
+    places: dict[str, dict[str, int]] = {}
+    for model in order:
+        tokens = model.net_token[model.port_nets].tolist()
+        places[model.name] = {texts[token]: place for place, token in enumerate(tokens)}
+    for model in order:
+        for child, instances in model.instances.items():
+            table = np.full((len(instances), len(places[child])), NO_WIRE, dtype=np.int64)
+            for row, instance in enumerate(instances):
+                for formal, actual in instance.actuals.items():
+                    place = places[child].get(formal)
+                    if place is None:
+                        known = ", ".join(list(places[child])[:12]) or "none"
+                        raise statements.error(
+                            instance.line,
+                            f"model {shorten(child)} has no port {shorten(formal)}",
+                            hint=near_hint(formal, places[child], otherwise=f"its ports are: {known}"),
+                        )
+                    table[row, place] = actual
+            result[model.name, child] = table
+    return result
+
+
+def _refuse_blow_up(statements: Statements, order: list[Model], texts: Sequence[str], limit: int) -> None:
+    """Counts gates and bytes of the flat design before anything of it exists."""
+    if len(order) == 1:
+        return  # as large as the file
+    copies = dict.fromkeys((model.name for model in order), 0)
+    prefix_bytes = dict(copies)
+    copies[order[0].name] = 1
+    num_gates = num_bytes = 0
+    for model in order:
+        count, prefixes = copies[model.name], prefix_bytes[model.name]
+        gates = len(model.driven)
+        num_gates += count * gates
+        num_bytes += count * (gates * BYTES_A_GATE + model.num_nets * BYTES_A_NET + BYTES_A_NET) + prefixes * (
+            gates + 1
+        )
+        named = model.driven[model.driven < len(model.net_token)]
+        num_bytes += count * sum(len(texts[token]) for token in model.net_token[named].tolist())
+        for child, instances in model.instances.items():
+            copies[child] += count * len(instances)
+            prefix_bytes[child] += len(instances) * (prefixes + count * (len(child) + len(str(len(instances))) + 2))
+    if num_bytes > limit or num_gates > MAX_WIRES:
+        raise statements.error(
+            order[0].line,
+            f"flattening model {shorten(order[0].name)} makes {num_gates:,} gates, which take"
+            f" {num_bytes / 2**30:,.1f} GiB; the limit is {limit / 2**30:,.1f} GiB",
+            hint="the limit is half of this machine's memory; read a smaller model",
+        )
