@@ -164,7 +164,7 @@ def test_long_lines_are_cut_in_messages() -> None:
     assert len(refused("y = " + "a" * 10_000 + "(b)")) < 300
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(circuits())
 def test_round_trip(circuit: Circuit) -> None:
     text = format_bench(circuit)

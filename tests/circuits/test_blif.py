@@ -331,7 +331,7 @@ def test_covers_are_short() -> None:
     assert table_to_cover(1, 0) == (("",), 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(circuits())
 def test_round_trip(circuit: Circuit) -> None:
     text = format_blif(circuit)

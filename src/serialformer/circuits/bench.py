@@ -14,7 +14,6 @@ from serialformer.circuits.gate_list import GateList, gates_to_circuit
 from serialformer.circuits.net_names import name_nets
 from serialformer.circuits.netlist import Netlist
 from serialformer.circuits.statements import Statements, near_hint, shorten, split_statements
-from serialformer.errors import FormatError
 from serialformer.files import read_file, write_file
 
 _OPERATORS = {
@@ -133,7 +132,7 @@ class _Reader:
         self.latches: list[np.ndarray] = []
         self.constants: list[np.ndarray] = []
         self.defined = np.zeros(statements.num_distinct, dtype=bool)
-        self.errors: list[tuple[int, FormatError]] = []
+        self.wrong: list[tuple[int, str, str]] = []
         single = statements.text_length == 1
         symbol = statements.bytes_of_file[statements.text_start[single]]
         place = dict(zip(symbol.tolist(), np.flatnonzero(single).tolist(), strict=True))
@@ -151,8 +150,10 @@ class _Reader:
         for size, group in zip(sizes.tolist(), groups, strict=True):
             rows = self.statements.tokens[self.statements.first[group][:, None] + np.arange(size)]
             self._read_lines(rows, group)
-        if self.errors:
-            raise min(self.errors, key=lambda error: error[0])[1]
+        if self.wrong:
+            line, message, hint = min(self.wrong)
+            found = f"expected {_GRAMMAR}, found {self.statements.line_text(line)}"
+            raise self.statements.error(line, message or found, hint=hint)
         if self.latches:
             lines = np.concatenate(self.latches)
             raise self.statements.error(
@@ -182,13 +183,15 @@ class _Reader:
         else:
             self._refuse(lines)
 
-    def _refuse(self, lines: Int64[np.ndarray, " lines"], message: str | None = None, hint: str = "") -> None:
-        """Notes the first of the lines as wrong; the first wrong line of the file is reported."""
+    def _refuse(
+        self,
+        lines: Int64[np.ndarray, " lines"],
+        message: str = "",
+        hint: str = "one statement a line; names hold no space, comma, = or parenthesis",
+    ) -> None:
+        """Notes the first of the lines as wrong; of all that are noted, the first in the file is reported."""
         if len(lines):
-            line = int(lines.min())
-            default = f"expected {_GRAMMAR}, found {self.statements.line_text(line)}"
-            hint = hint or "one statement a line; names hold no space, comma, = or parenthesis"
-            self.errors.append((line, self.statements.error(line, message or default, hint=hint)))
+            self.wrong.append((int(lines.min()), message, hint))
 
     def _by_word(self, words: Int32[np.ndarray, " lines"]) -> list[tuple[str, np.ndarray]]:
         """The distinct words of a column as they stand in the file, and the rows that have each."""
