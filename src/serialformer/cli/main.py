@@ -26,7 +26,7 @@ app.command("info")(commands.info_command)
 def main() -> None:
     """Entry point. Exit 0: success; 1: the answer is no; 2: bad input; 130: interrupted."""
     try:
-        app()
+        app(prog_name="serialformer")
     except SerialformerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -15,7 +15,10 @@ from jaxtyping import Bool, Int32, UInt64, UInt8
 from serialformer.circuits.circuit import Circuit
 from serialformer.compile.schedule import Schedule
 
-VOCABULARY = ("0", "1", "=")
+VOCABULARY = ("0", "1", "=", "<unk>")
+"""``<unk>`` is what the tokenizer makes of anything but a bit. Its embedding is zero: it reads as neither bit, and a
+gate that reads it writes ``=``, which ends the chain."""
+
 ZERO, ONE, EQUALS = 0, 1, 2
 
 

@@ -41,6 +41,7 @@ LAYER_NAMES = {
 }
 
 WEIGHTS_FILE = "model.safetensors"
+UNKNOWN = "<unk>"
 
 
 def hugging_face_name(name: str) -> str:
@@ -118,13 +119,14 @@ def config_json(architecture: Architecture) -> dict[str, Any]:
 def tokenizer_json(architecture: Architecture) -> dict[str, Any]:
     """The content of ``tokenizer.json``: a token a character; the prompt's end mark is appended, blanks are dropped."""
     end, end_id = architecture.vocabulary[architecture.end_token], architecture.end_token
+    special = _special_tokens(architecture)
     appended = {"SpecialToken": {"id": end, "type_id": 0}}
     prompt = {"Sequence": {"id": "A", "type_id": 0}}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_end_token(architecture) | {"id": end_id}],
+        "added_tokens": [{"id": index} | token for index, token in special.items()],
         # The end mark may be typed or not: it is dropped here and appended below.
         "normalizer": {"type": "Replace", "pattern": {"Regex": f"[\\s_{end}]"}, "content": ""},
         "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
@@ -135,11 +137,10 @@ def tokenizer_json(architecture: Architecture) -> dict[str, Any]:
             "special_tokens": {end: {"id": end, "ids": [end_id], "tokens": [end]}},
         },
         "decoder": {"type": "Fuse"},
-        # No unknown token is in the vocabulary, so that anything but a bit is an error and not a guess.
         "model": {
             "type": "WordLevel",
             "vocab": {text: index for index, text in enumerate(architecture.vocabulary)},
-            "unk_token": "<not a bit>",
+            "unk_token": UNKNOWN,
         },
     }
 
@@ -149,10 +150,11 @@ def tokenizer_config_json(architecture: Architecture) -> dict[str, Any]:
     end = architecture.vocabulary[architecture.end_token]
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "added_tokens_decoder": {str(architecture.end_token): _end_token(architecture)},
+        "added_tokens_decoder": {str(index): token for index, token in _special_tokens(architecture).items()},
         "bos_token": end,
         "eos_token": end,
         "pad_token": end,
+        "unk_token": UNKNOWN,
         "padding_side": "left",
         "clean_up_tokenization_spaces": False,
         "model_max_length": architecture.num_positions,
@@ -160,15 +162,21 @@ def tokenizer_config_json(architecture: Architecture) -> dict[str, Any]:
     }
 
 
-def _end_token(architecture: Architecture) -> dict[str, Any]:
-    content = architecture.vocabulary[architecture.end_token]
+def _special_tokens(architecture: Architecture) -> dict[int, dict[str, Any]]:
+    """The end mark and the unknown token, as the tokenizers library writes them, by id."""
+    names = [architecture.vocabulary[architecture.end_token], UNKNOWN]
     return {
-        "content": content,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": True,
-        "special": True,
+        architecture.vocabulary.index(name): {
+            "content": name,
+            # Not recognised next to a bit: a typed "0110=" goes through the normalizer, which drops the end mark.
+            "single_word": True,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for name in names
+        if name in architecture.vocabulary
     }
 
 

@@ -1,0 +1,84 @@
+"""The rooms: which may import which, what importing the package costs, and which names are public."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import serialformer
+
+PACKAGE = Path(serialformer.__file__).parent
+
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "architecture": {"errors"},
+    "circuits": {"errors", "files"},
+    "transformer": {"errors", "files", "architecture"},
+    "compile": {"errors", "files", "architecture", "circuits", "transformer"},
+    "decode": {"errors", "files", "architecture", "transformer"},
+    "manifest": {"errors", "files", "circuits", "compile", "transformer"},
+    "model": {"errors", "files", "architecture", "circuits", "compile", "transformer", "decode", "manifest"},
+    "trace": {"errors", "circuits", "decode", "model"},
+    "verify": {"errors", "circuits", "decode", "model"},
+    "__main__": {"cli"},
+    "cli": {"errors", "files", "architecture", "circuits", "decode", "model", "trace", "verify"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("serialformer"):
+            parts = node.module.split(".")[1:] or [alias.name for alias in node.names]
+            imported.add(parts[0])
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("serialformer") for alias in node.names)
+    assert imported - {room(path)} <= MAY_IMPORT[room(path)]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 600
+
+
+def test_importing_is_light() -> None:
+    program = (
+        "import sys, serialformer; print([n for n in ('torch', 'transformers', 'numba', 'rich') if n in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+def test_public_names() -> None:
+    assert serialformer.__all__ == [
+        "Circuit",
+        "CircuitBuilder",
+        "Model",
+        "SerialformerError",
+        "Transcript",
+        "Verification",
+        "Word",
+        "compile",
+        "load",
+        "read",
+        "trace_lines",
+        "verify",
+        "write",
+    ]
+    for name in serialformer.__all__:
+        assert getattr(serialformer, name).__doc__
+    assert callable(serialformer.compile)

@@ -1,0 +1,175 @@
+"""Models: run, run many, verify, trace, save whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import serialformer
+from serialformer import CircuitBuilder, Model, SerialformerError, trace_lines, verify
+from serialformer.circuits.circuit import Circuit
+from tests.cases import small_circuits
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def multiplier() -> Model:
+    return serialformer.compile(EXAMPLES / "multiplier16.blif")
+
+
+def test_multiplier_multiplies(multiplier: Model) -> None:
+    random = np.random.default_rng(0)
+    rows = [{"a": int(a), "b": int(b)} for a, b in random.integers(0, 1 << 16, (20, 2))]
+    rows += [{"a": 0, "b": 0}, {"a": 65535, "b": 65535}, {"a": 1, "b": 65535}]
+    products = [row["product"] for row in multiplier.run_many(rows)]
+    assert products == [row["a"] * row["b"] for row in rows]
+
+
+def test_transcript(multiplier: Model) -> None:
+    transcript = multiplier.run(a=3, b=5)
+    assert transcript == {"product": 15} and {"product": 15} == transcript
+    assert list(transcript) == ["product"] and len(transcript) == 1
+    assert len(transcript.chain) == multiplier.manifest.num_chain_tokens
+    assert transcript.text.startswith("1100000000000000" + "1010000000000000" + "=")
+    assert transcript.text.endswith(f"{15:032b}"[::-1])
+    assert re.match(r"Transcript\(product=15; 1408 chain tokens, engine dense, \S+ s\)", repr(transcript))
+
+
+def test_values_by_mapping_and_by_name() -> None:
+    build = CircuitBuilder()
+    # Names that are no Python identifiers, or that are parameters of ours.
+    build.output("y", build.xor(build.input("engine"), build.input("2 words")))
+    model = serialformer.compile(build.circuit())
+    assert model.run({"engine": 1, "2 words": 0}) == {"y": 1}
+    with pytest.raises(SerialformerError, match="no value for '2 words'"):
+        model.run({"engine": 1})
+
+
+def test_rows_keep_their_order_across_blocks(multiplier: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = multiplier.engine("dense")
+    monkeypatch.setattr(engine, "rows_at_once", lambda num_tokens: 2)
+    done: list[int] = []
+    rows = [{"a": value, "b": 10} for value in range(5)]
+    made = [row["product"] for row in multiplier.run_many(rows, engine=engine, progress=done.append)]
+    assert made == [0, 10, 20, 30, 40]
+    assert done == [2, 2, 1]
+
+
+def test_trace_says_what_each_token_is() -> None:
+    build = CircuitBuilder()
+    a, b = build.inputs("a", 2), build.input("b")
+    low = build.gate(0b1000, a[0], b, name="low")
+    high = build.gate(0b0010, a[1], low)
+    build.outputs("y", [high, a[0]])
+    build.output("one", build.constant(True))
+    model = serialformer.compile(build.circuit())
+    assert list(trace_lines(model, model.run(a=3, b=1))) == [
+        "t0 and(a[0]=1, b=1) = 1  low @4",
+        "t1 and(a[1]=1, not low=1) = 0  y[0] @5",
+        "t2 copy(a[0]=1) = 1  y[1] @6",
+        "t3 constant 1 = 1  one @7",
+    ]
+
+
+@pytest.mark.parametrize("name", small_circuits())
+def test_every_trace_line_is_true(name: str) -> None:
+    model = serialformer.compile(small_circuits()[name])
+    values = {word.name: (1 << word.width) * 2 // 3 for word in model.inputs}
+    transcript = model.run(values)
+    lines = list(trace_lines(model, transcript))
+    assert len(lines) == model.manifest.num_chain_tokens
+    for token, line in enumerate(lines):
+        assert line.startswith(f"t{token} ")
+        assert f") = {transcript.chain[token]}  " in line or f"constant {transcript.chain[token]} = " in line
+        assert line.endswith(f"@{len(transcript.prompt) + token}")
+
+
+def test_verify_counts_and_finds(multiplier: Model) -> None:
+    right = verify(multiplier, num_samples=5)
+    assert right.verified and (right.inputs, right.tokens, right.wrong_inputs) == (5, 5 * 1408, 0)
+    table = multiplier.circuit.table.copy()
+    table[700] ^= np.uint64(0b1000)
+    wrong = verify(replace(multiplier, circuit=replace(multiplier.circuit, table=table)), num_samples=20)
+    assert not wrong.verified
+    token = multiplier.schedule.token_of_gate[700]
+    assert re.match(rf"with a=\d+, b=\d+: token t{token} is [01], expected [01]", wrong.first_wrong)
+
+
+def test_verify_every_input() -> None:
+    model = serialformer.compile(small_circuits()["parity of ten"])
+    result = verify(model, num_samples=None)
+    assert result.verified and result.inputs == 1024
+
+
+def test_verify_against_another_circuit_with_the_bits_elsewhere() -> None:
+    def circuit(order: list[str], table: int) -> Circuit:
+        build = CircuitBuilder()
+        wires = {name: build.input(name) for name in order}
+        both = build.gate(table, wires["a[0]"], wires["a[1]"])
+        for name, wire in (
+            (("y[1]", both), ("y[0]", wires["b"])) if order[0] == "b" else (("y[0]", wires["b"]), ("y[1]", both))
+        ):
+            build.output(name, wire)
+        return build.circuit()
+
+    model = serialformer.compile(circuit(["a[0]", "a[1]", "b"], 0b1000))
+    assert verify(model, against=circuit(["b", "a[1]", "a[0]"], 0b1000), num_samples=None).verified
+    wrong = verify(model, against=circuit(["b", "a[1]", "a[0]"], 0b0110), num_samples=None)
+    assert wrong.wrong_inputs == 6
+    build = CircuitBuilder()
+    build.output("z", build.input("a"))
+    with pytest.raises(SerialformerError, match=r"different input words: a \(1 bits\), a \(2 bits\), b \(1 bits\)"):
+        verify(model, against=build.circuit())
+
+
+def test_too_many_inputs_to_try(multiplier: Model) -> None:
+    with pytest.raises(SerialformerError, match="32 input bits are too many .*\nhint: use --samples N"):
+        verify(multiplier, num_samples=None)
+
+
+def test_a_directory_that_exists_is_left_alone(tmp_path: Path, multiplier: Model) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine").write_text("precious")
+    with pytest.raises(SerialformerError, match="there: exists already\nhint: remove it or choose another name"):
+        multiplier.save(tmp_path / "there")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there", "mine"]
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path, multiplier: Model) -> None:
+    with pytest.raises(SerialformerError, match="cannot be written: No such file"):
+        multiplier.save(tmp_path / "missing" / "model")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are a Unix matter")
+@pytest.mark.parametrize("limit", [100, 20_000, 340_000])
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, limit: int) -> None:
+    # A limit on the size of files fails a write half-way, as a full disk does.
+    program = f"""
+import resource, sys, serialformer
+model = serialformer.compile({str(EXAMPLES / "multiplier16.blif")!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    model.save({str(tmp_path / "model")!r})
+except serialformer.SerialformerError as error:
+    print("refused:", error)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+    )
+    if limit < 340_000:
+        assert "cannot be written" in run.stdout and str(tmp_path) in run.stdout
+        assert list(tmp_path.iterdir()) == []
+    else:
+        assert run.stdout == "" and len(list((tmp_path / "model").iterdir())) == 7
