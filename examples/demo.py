@@ -24,11 +24,14 @@ def main() -> None:
     shape = model.transformer.architecture
     print(f"circuit     {circuit.num_gates:,} gates, depth {circuit.depth}, from {CIRCUIT.name}")
     print(
-        f"checkpoint  {CHECKPOINT}/: stock GPT-2, {shape.num_layers} layer, {shape.num_heads} heads, width {shape.width},"
-        f" {model.transformer.num_parameters:,} parameters, {model.transformer.num_bytes / 1e6:.2f} MB,"
+        f"checkpoint  {CHECKPOINT}/: stock GPT-2, {shape.num_layers} layer, {shape.num_heads} heads,"
+        f" width {shape.width}, {model.transformer.num_parameters:,} parameters, {model.transformer.num_bytes / 1e6:.2f} MB,"
         f" compiled in {compiled:.2f} s"
     )
-    print(f"thought     {len(transcript.chain):,} tokens in {transcript.seconds:.2f} s, the last {circuit.num_outputs} are:")
+    print(
+        f"thought     {len(transcript.chain):,} tokens in {transcript.seconds:.2f} s,"
+        f" the last {circuit.num_outputs} are:"
+    )
     print(f"            {transcript.text[-circuit.num_outputs :]}  (least significant bit first)")
     print(f"answer      {a} x {b} = {product}  ({'correct' if product == a * b else 'WRONG'})")
     print(

@@ -12,7 +12,7 @@ from serialformer.circuits.evaluate import evaluate_outputs, evaluate_wires
 from serialformer.circuits.strategies import circuits
 from serialformer.compile.program import EQUALS
 from serialformer.transformer.forward import compute_logits
-from tests.cases import every_input, small_circuits, slow_wires
+from tests.cases import every_input, slow_wires, small_circuits
 
 CASES = small_circuits()
 

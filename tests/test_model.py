@@ -35,7 +35,7 @@ def test_multiplier_multiplies(multiplier: Model) -> None:
 
 def test_transcript(multiplier: Model) -> None:
     transcript = multiplier.run(a=3, b=5)
-    assert transcript == {"product": 15} and {"product": 15} == transcript
+    assert transcript == {"product": 15} and dict(transcript) == {"product": 15}
     assert list(transcript) == ["product"] and len(transcript) == 1
     assert len(transcript.chain) == multiplier.manifest.num_chain_tokens
     assert transcript.text.startswith("1100000000000000" + "1010000000000000" + "=")

@@ -7,7 +7,7 @@ from serialformer.circuits.words import Word
 from serialformer.decode.transcript import Transcript
 from serialformer.errors import SerialformerError
 from serialformer.model import Model, load
-from serialformer.model import compile_model as compile  # noqa: A004 - the verb of the field
+from serialformer.model import compile_model as compile
 from serialformer.trace import trace_lines
 from serialformer.verify import Verification, verify
 

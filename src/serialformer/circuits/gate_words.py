@@ -34,7 +34,7 @@ def _gate_name(table: int, arity: int) -> tuple[str, int]:
         return {0b01: "not", 0b10: "copy"}.get(table, f"table[{table:#x}]"), 0
     for negated in sorted(range(1 << arity), key=lambda mask: mask.bit_count()):
         for name, function in _known_functions(arity):
-            # Complemented inputs are said of and, or, majority and mux; of the others only where nothing is complemented.
+            # Complemented inputs are said of and, or, majority and mux only.
             if negated and name in ("nand", "nor", "xor", "xnor"):
                 continue
             if table == sum(function(index ^ negated) << index for index in range(1 << arity)):

@@ -7,11 +7,10 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
-from serialformer.architecture import DtypeName
 from serialformer.circuits.formats import read
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tables import read_rows, write_rows
@@ -59,7 +58,7 @@ def compile_command(
         # Said before the work, not after it; saving checks again.
         raise InputError("exists already", where=str(output), hint="remove it or choose another name")
     with progress_bar("compiling", None):
-        model = compile_model(circuit, dtype=cast(DtypeName, dtype.value)).save(output)
+        model = compile_model(circuit, dtype=dtype.value).save(output)
     facts = {**_model_facts(model), "seconds": round(time.perf_counter() - started, 3)}
     if as_json:
         print(json.dumps(facts))

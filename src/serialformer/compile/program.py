@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int32, UInt64, UInt8
+from jaxtyping import Bool, Int32, UInt8, UInt64
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.compile.schedule import Schedule
@@ -45,7 +45,7 @@ class Program:
 
     @property
     def num_heads(self) -> int:
-        return self.reads.shape[1]
+        return int(self.reads.shape[1])
 
     @property
     def num_positions(self) -> int:
