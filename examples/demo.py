@@ -25,7 +25,8 @@ def main() -> None:
     print(f"circuit     {circuit.num_gates:,} gates, depth {circuit.depth}, from {CIRCUIT.name}")
     print(
         f"checkpoint  {CHECKPOINT}/: stock GPT-2, {shape.num_layers} layer, {shape.num_heads} heads,"
-        f" width {shape.width}, {model.transformer.num_parameters:,} parameters, {model.transformer.num_bytes / 1e6:.2f} MB,"
+        f" width {shape.width}, {model.transformer.num_parameters:,} parameters,"
+        f" {model.transformer.num_bytes / 1e6:.2f} MB,"
         f" compiled in {compiled:.2f} s"
     )
     print(

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from serialformer.errors import SerialformerError
 
 
@@ -56,7 +58,8 @@ def refuse_os_errors(where: str) -> Iterator[None]:
     """Turns the system's refusals (full disk, no permission, no such folder) into one error that says where."""
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise SerialformerError(
-            f"cannot be written: {error.strerror or error}", where=where, hint="nothing was left behind there"
+            f"cannot be written: {reason}", where=where, hint="nothing was left behind there"
         ) from None

@@ -147,10 +147,10 @@ class Model:
         """
         target = Path(directory)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        if target.exists() or target.is_symlink():
-            raise CheckpointError("exists already", where=str(target), hint="remove it or choose another name")
         try:
             with refuse_os_errors(str(target)):
+                if target.exists() or target.is_symlink():
+                    raise CheckpointError("exists already", where=str(target), hint="remove it or choose another name")
                 temporary.mkdir()
                 save_transformer(self.transformer, temporary, num_new_tokens=self.manifest.num_chain_tokens)
                 save_circuit(self.circuit, self.schedule, temporary)

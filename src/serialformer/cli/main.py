@@ -37,3 +37,6 @@ def main() -> None:
         # The reader of our output has gone (``| head``): not an error, and nothing more to say to it.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)

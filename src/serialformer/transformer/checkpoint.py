@@ -63,6 +63,10 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
         transformer: the model.
         directory: where to.
         num_new_tokens: how many tokens ``generate`` makes unless told otherwise.
+
+    Raises:
+        OSError: it cannot be written.
+        SafetensorError: the weights cannot be written.
     """
     architecture = transformer.architecture
     files = {
@@ -80,10 +84,7 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
     for name, content in files.items():
         (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     weights = {hugging_face_name(name): np.ascontiguousarray(weight) for name, weight in transformer.named_weights()}
-    try:
-        save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise CheckpointError(f"cannot be written: {error}", where=str(directory / WEIGHTS_FILE)) from None
+    save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
     allow_reading(directory / WEIGHTS_FILE)
 
 
