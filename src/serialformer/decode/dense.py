@@ -37,8 +37,8 @@ class DenseEngine(Engine):
 
     def stream(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
-    ) -> Iterator[Int64[np.ndarray, " rows"]]:
-        """Yields the next token of every row; memory for the cache is taken once, for the whole length."""
+    ) -> Iterator[Int64[np.ndarray, "rows new"]]:
+        """Yields the next token of every row, one at a time; memory for the cache is taken once, for the whole length."""
         architecture = self.architecture
         rows, prompt_length = prompts.shape
         num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
@@ -53,7 +53,7 @@ class DenseEngine(Engine):
         for step in range(num_tokens):
             tokens = unembed(last_BD, self._transformer).argmax(axis=-1)
             tokens = np.where(ended, architecture.end_token, tokens)
-            yield tokens
+            yield tokens[:, None]
             ended |= tokens == architecture.end_token
             if ended.all() or step == num_tokens - 1:
                 return

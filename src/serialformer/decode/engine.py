@@ -36,19 +36,19 @@ class Engine(ABC):
     @abstractmethod
     def stream(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
-    ) -> Iterator[Int64[np.ndarray, " rows"]]:
-        """Yields the next token of every row, at most ``num_tokens`` times."""
+    ) -> Iterator[Int64[np.ndarray, "rows new"]]:
+        """Yields blocks of one or more new tokens of every row, at most ``num_tokens`` in all."""
 
     def generate(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int, progress: Progress | None = None
     ) -> Int64[np.ndarray, "rows tokens"]:
         """The tokens after the prompts, all rows padded to one length with the end token."""
-        columns = []
+        blocks = [np.empty((len(prompts), 0), dtype=np.int64)]
         for tokens in self.stream(prompts, num_tokens):
-            columns.append(tokens)
+            blocks.append(tokens)
             if progress is not None:
-                progress(1)
-        return np.stack(columns, axis=1) if columns else np.empty((len(prompts), 0), dtype=np.int64)
+                progress(tokens.shape[1])
+        return np.concatenate(blocks, axis=1)
 
     def rows_at_once(self, num_tokens: int) -> int:
         """How many rows of this length, prompt included, to decode together: as many as CACHE_BYTES hold."""

@@ -43,9 +43,9 @@ class HuggingFaceEngine(Engine):
 
     def stream(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
-    ) -> Iterator[Int64[np.ndarray, " rows"]]:
-        """The tokens of ``generate``, once it is done."""
-        yield from self.generate(prompts, num_tokens).T
+    ) -> Iterator[Int64[np.ndarray, "rows new"]]:
+        """The tokens of ``generate``, in one block, once it is done."""
+        yield self.generate(prompts, num_tokens)
 
     def generate(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int, progress: Progress | None = None
