@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.words import Word
 from serialformer.compile.schedule import Schedule
 from serialformer.errors import CheckpointError, SerialformerError
@@ -96,14 +97,17 @@ def load_manifest(directory: Path) -> Manifest:
 
 
 def save_circuit(circuit: Circuit, schedule: Schedule, directory: Path) -> None:
-    """Writes the circuit and the order of its chain; names of gates as text between NUL bytes."""
-    names = "\0".join(circuit.gate_names).encode("utf-8", "surrogateescape")
+    """Writes the circuit and the order of its chain; gates' names as text, one behind the other, and their lengths."""
+    names = NameTable.from_strings(circuit.gate_names)
+    lengths = names.lengths
+    length_type = np.min_scalar_type(int(lengths.max(initial=0)))  # unsigned, a byte in most files
     arrays = {
         "fan_in": circuit.fan_in,
         "arity": circuit.arity,
         "table": circuit.table,
         "outputs": circuit.outputs,
-        "gate_names": np.frombuffer(names, dtype=np.uint8),
+        "gate_names": names.data,
+        "gate_name_lengths": lengths.astype(length_type),
         "chain_wire": schedule.wire,
         "chain_gate": schedule.gate,
         "token_of_gate": schedule.token_of_gate,
@@ -119,7 +123,6 @@ def load_circuit(directory: Path, manifest: Manifest) -> tuple[Circuit, Schedule
     path = directory / CIRCUIT_FILE
     try:
         arrays = load_file(path)
-        names = arrays["gate_names"].tobytes().decode("utf-8", "surrogateescape")
         circuit = Circuit(
             num_inputs=manifest.num_inputs,
             fan_in=arrays["fan_in"],
@@ -128,11 +131,11 @@ def load_circuit(directory: Path, manifest: Manifest) -> tuple[Circuit, Schedule
             outputs=arrays["outputs"],
             input_words=manifest.inputs,
             output_words=manifest.outputs,
-            gate_names=tuple(names.split("\0")) if names else (),
+            gate_names=NameTable.from_lengths(arrays["gate_names"], arrays["gate_name_lengths"]),
         )
         schedule = Schedule(wire=arrays["chain_wire"], gate=arrays["chain_gate"], token_of_gate=arrays["token_of_gate"])
     except FileNotFoundError:
         raise CheckpointError("no such file", where=str(path), hint="compile it again") from None
-    except (SafetensorError, KeyError, SerialformerError, UnicodeDecodeError, OSError) as error:
+    except (SafetensorError, KeyError, SerialformerError, OSError) as error:
         raise CheckpointError(f"is not the circuit of this model: {error}", where=str(path)) from None
     return circuit, schedule

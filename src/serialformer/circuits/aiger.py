@@ -10,20 +10,23 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int, UInt8
 
 from serialformer.circuits.aiger_binary import decode_ands, encode_ands
 from serialformer.circuits.and_graph import circuit_to_and_graph
 from serialformer.circuits.builder import NOT
 from serialformer.circuits.circuit import NO_WIRE, Circuit
-from serialformer.circuits.netlist import Netlist, netlist_to_circuit
+from serialformer.circuits.netlist import MAX_WIRES, Netlist, netlist_to_circuit
 from serialformer.circuits.scan import scan_tokens, show_bytes
-from serialformer.circuits.words import words_to_names
+from serialformer.circuits.words import names_to_words, words_to_names
 from serialformer.errors import FormatError
 from serialformer.files import read_file, write_file
 
 MAX_SILENT_INPUTS = 1 << 16
 """A binary file spends no byte on an input: beyond this many, it must be at least as long as it has inputs."""
+
+_BLOCK = 1 << 16
+"""ANDs that become gates together."""
 
 _HEADER = re.compile(rb"(aag|aig)((?:[ \t]+[0-9]+)*)[ \t\r]*")
 _SYMBOL = re.compile(rb"([ilobcjf])([0-9]+)(?: (.*))?", re.DOTALL)
@@ -64,13 +67,13 @@ class _Header:
 
 @dataclass(frozen=True, kw_only=True)
 class _Body:
-    """The literals of a file; ``offset`` is the line (ASCII) or byte (binary) of each AND and of the symbols."""
+    """The literals of a file, and where its symbols start."""
 
-    inputs: Int64[np.ndarray, " inputs"]
-    outputs: Int64[np.ndarray, " outputs"]
-    lhs: Int64[np.ndarray, " ands"]
-    rhs: Int64[np.ndarray, "2 ands"]
-    place: Int64[np.ndarray, " ands"]
+    inputs: Int[np.ndarray, " inputs"]
+    outputs: Int[np.ndarray, " outputs"]
+    lhs: Int[np.ndarray, " ands"]
+    rhs: Int[np.ndarray, "ands 2"]
+    first_line: int  # the line of the first AND, in an ASCII file
     end: int  # the byte where the symbols start
     end_line: int  # and their line, in an ASCII file
 
@@ -199,28 +202,33 @@ def _parse_ascii(data: bytes, header: _Header, name: str) -> _Body:
         raise FormatError(
             f"literal {int(inputs[line])} is an input twice", where=f"{name}:{line + 2}", hint="number inputs apart"
         )
-    lines = 2 + num_rows + np.arange(header.ands)
-    end_line = 2 + num_rows + header.ands
-    rhs = np.ascontiguousarray(ands[:, 1:].T)
-    return _Body(inputs=inputs, outputs=outputs, lhs=ands[:, 0], rhs=rhs, place=lines, end=end, end_line=end_line)
+    return _Body(
+        inputs=inputs,
+        outputs=outputs,
+        lhs=ands[:, 0],
+        rhs=ands[:, 1:],
+        first_line=2 + num_rows,
+        end=end,
+        end_line=2 + num_rows + header.ands,
+    )
 
 
 def _parse_binary(data: bytes, header: _Header, name: str) -> _Body:
     outputs, start = _parse_lines(data, header, [1] * header.all_outputs, name)
     first = 2 * (header.inputs + 1)
-    rhs, offset, end = decode_ands(data, start=start, first_literal=first, num_ands=header.ands, name=name)
+    rhs, end = decode_ands(data, start=start, first_literal=first, num_ands=header.ands, name=name)
     return _Body(
-        inputs=2 + 2 * np.arange(header.inputs),
+        inputs=np.arange(2, first, 2, dtype=rhs.dtype),
         outputs=outputs,
-        lhs=first + 2 * np.arange(header.ands),
+        lhs=np.arange(first, first + 2 * header.ands, 2, dtype=rhs.dtype),
         rhs=rhs,
-        place=offset,
+        first_line=0,
         end=end,
         end_line=0,
     )
 
 
-def _parse_lines(data: bytes, header: _Header, expected: list[int], name: str) -> tuple[Int64[np.ndarray, " n"], int]:
+def _parse_lines(data: bytes, header: _Header, expected: list[int], name: str) -> tuple[Int[np.ndarray, " n"], int]:
     """The literals of the lines after the header, so many a line, and where these lines end."""
     num_lines = len(expected)
     if not num_lines:
@@ -308,50 +316,78 @@ def _body_to_circuit(
 
     A net holds an AND's value, or its complement where the first output that reads it wants that.
     """
-    variables = [side >> 1 for side in (body.inputs, body.lhs, body.rhs[0], body.rhs[1], body.outputs)]
+    sides = (body.inputs, body.lhs, body.rhs.ravel(), body.outputs)
     labels = np.zeros(0, dtype=np.int64)
     num_variables = header.largest + 1
     if header.largest > header.inputs + header.ands:  # gaps in the numbering, perhaps huge ones
-        labels, ranks = np.unique(np.concatenate([np.zeros(1, dtype=np.int64), *variables]), return_inverse=True)
-        cuts = np.cumsum([1] + [len(side) for side in variables])
-        variables = np.split(ranks.astype(np.int64), cuts)[1:6]
+        labels, ranks = np.unique(
+            np.concatenate([np.zeros(1, dtype=np.int64), *[side >> 1 for side in sides]]), return_inverse=True
+        )
+        cuts = np.cumsum([1] + [len(side) for side in sides])
+        inputs, lhs, reads, read = np.split(ranks.astype(np.int32), cuts)[1:5]
         num_variables = len(labels)
-    inputs, lhs, first, second, read = variables
+    else:
+        if header.largest > MAX_WIRES // 2:
+            raise FormatError(
+                f"expected at most {MAX_WIRES // 2:,} variables, found {header.largest:,}",
+                where=f"{name}:1",
+                hint="split the circuit",
+            )
+        inputs, lhs, reads, read = [(side >> 1).astype(np.int32, copy=False) for side in sides]
+    reads = reads.reshape(-1, 2)
 
-    flipped = np.zeros(num_variables, dtype=np.int64)  # 1 where the net holds the complement
+    flipped = np.zeros(num_variables, dtype=np.uint8)  # 1 where the net holds the complement
     output_variables, first_output = np.unique(read, return_index=True)
     flipped[output_variables] = body.outputs[first_output] & 1
     flipped[0] = 0
     flipped[inputs] = 0
-    table, arity, fan_in = _and_gates(
-        first, second, (body.rhs[0] & 1) ^ flipped[first], (body.rhs[1] & 1) ^ flipped[second], flipped[lhs]
-    )
     # What the outputs need besides: a constant for each value, a NOT for each net of the other polarity.
     negated = (body.outputs & 1) ^ flipped[read]
     needs_gate = (read == 0) | (negated == 1)
-    extra, extra_rank = np.unique(2 * read[needs_gate] + negated[needs_gate], return_inverse=True)
+    extra, extra_rank = np.unique(2 * read[needs_gate].astype(np.int64) + negated[needs_gate], return_inverse=True)
     output_nets = read.copy()
     output_nets[needs_gate] = num_variables + extra_rank
     is_constant = extra < 2
-    extra_fan_in = np.full((len(extra), 2), NO_WIRE, dtype=np.int64)
-    extra_fan_in[~is_constant, 0] = extra[~is_constant] >> 1
+
+    num_ands = header.ands
+    fan_in = np.full((num_ands + len(extra), 2), NO_WIRE, dtype=np.int32)
+    arity = np.empty(len(fan_in), dtype=np.uint8)
+    table = np.empty(len(fan_in), dtype=np.uint64)
+    for start in range(0, num_ands, _BLOCK):
+        block = slice(start, min(start + _BLOCK, num_ands))
+        flips = (body.rhs[block] & 1).astype(np.uint8) ^ flipped[reads[block]]
+        table[block], arity[block], fan_in[block] = _and_gates(
+            reads[block, 0], reads[block, 1], flips[:, 0], flips[:, 1], flipped[lhs[block]]
+        )
+    fan_in[num_ands:][~is_constant, 0] = extra[~is_constant] >> 1
+    arity[num_ands:] = ~is_constant
+    table[num_ands:] = np.where(is_constant, extra & 1, NOT)
+    if header.binary:  # in order by its nature, and net n is wire n - 1: net 0, the constant, is read by no gate
+        fan_in -= fan_in > 0
+        return Circuit(
+            num_inputs=header.inputs,
+            fan_in=fan_in,
+            arity=arity,
+            table=table,
+            outputs=output_nets - np.int32(1),
+            input_words=names_to_words(input_names, default="in"),
+            output_words=names_to_words(output_names, default="out"),
+        )
 
     def net_name(net: int) -> str:
         return str(2 * int(labels[net] if len(labels) else net))
 
     def where(gate: int) -> str:
-        if not 0 <= gate < len(body.place):
-            return name
-        return f"{name}:byte {int(body.place[gate])}" if header.binary else f"{name}:{int(body.place[gate])}"
+        return f"{name}:{body.first_line + gate}" if 0 <= gate < num_ands else name
 
     netlist = Netlist(
         num_nets=num_variables + len(extra),
         inputs=inputs,
         outputs=output_nets,
-        driven=np.concatenate([lhs, num_variables + np.arange(len(extra))]),
-        fan_in=np.concatenate([fan_in, extra_fan_in]),
-        arity=np.concatenate([arity, np.where(is_constant, 0, 1).astype(np.uint8)]),
-        table=np.concatenate([table, np.where(is_constant, extra & 1, NOT).astype(np.uint64)]),
+        driven=np.concatenate([lhs, np.arange(num_variables, num_variables + len(extra), dtype=np.int32)]),
+        fan_in=fan_in,
+        arity=arity,
+        table=table,
     )
     return netlist_to_circuit(
         netlist, net_name=net_name, where=where, input_names=input_names, output_names=output_names
@@ -359,12 +395,12 @@ def _body_to_circuit(
 
 
 def _and_gates(
-    first: Int64[np.ndarray, " ands"],
-    second: Int64[np.ndarray, " ands"],
-    flip_first: Int64[np.ndarray, " ands"],
-    flip_second: Int64[np.ndarray, " ands"],
-    flip_result: Int64[np.ndarray, " ands"],
-) -> tuple[np.ndarray, np.ndarray, Int64[np.ndarray, "ands 2"]]:
+    first: Int[np.ndarray, " ands"],
+    second: Int[np.ndarray, " ands"],
+    flip_first: UInt8[np.ndarray, " ands"],
+    flip_second: UInt8[np.ndarray, " ands"],
+    flip_result: UInt8[np.ndarray, " ands"],
+) -> tuple[np.ndarray, np.ndarray, Int[np.ndarray, "ands 2"]]:
     """Tables, arities and fan-in of ANDs of two nets, each perhaps complemented; net 0 is the constant false."""
     a = np.where(flip_first == 1, 0b0101, 0b1010)
     b = np.where(flip_second == 1, 0b0011, 0b1100)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int, Int64
 
+from serialformer.circuits.kernels import decode_differences
 from serialformer.errors import FormatError
 
 MAX_BYTES = 9
@@ -13,8 +14,8 @@ MAX_BYTES = 9
 
 def decode_ands(
     data: bytes, *, start: int, first_literal: int, num_ands: int, name: str
-) -> tuple[Int64[np.ndarray, "2 ands"], Int64[np.ndarray, " ands"], int]:
-    """The right-hand literals of the ANDs, the byte offset of each AND, and where the section ends.
+) -> tuple[Int[np.ndarray, "ands 2"], int]:
+    """The right-hand literals of the ANDs, and where the section ends.
 
     AND i has the literal ``first_literal + 2 i`` and is written as ``lhs - rhs0`` and ``rhs0 - rhs1``, where
     ``lhs > rhs0 >= rhs1``. A byte holds seven bits, least significant first, and its top bit says that more follow.
@@ -23,42 +24,31 @@ def decode_ands(
         FormatError: the section is cut short, or a difference leads out of the range of literals.
     """
     section = np.frombuffer(data, dtype=np.uint8, offset=start) if start < len(data) else np.zeros(0, dtype=np.uint8)
-    last = np.flatnonzero(section < 0x80)[: 2 * num_ands]  # the last byte of each number
-    if len(last) < 2 * num_ands:
+    largest = first_literal + 2 * num_ands
+    rhs = np.empty((num_ands, 2), dtype=np.int32 if largest < 2**31 else np.int64)
+    numbers, end, long, long_start, long_length, wrong, wrong_start, delta0, delta1 = decode_differences(
+        section, first_literal, MAX_BYTES, rhs
+    ).tolist()
+    if numbers < 2 * num_ands:
         raise FormatError(
-            f"expected {num_ands} ANDs from byte {start} on, found the end of the file in AND {len(last) // 2}",
+            f"expected {num_ands} ANDs from byte {start} on, found the end of the file in AND {numbers // 2}",
             where=f"{name}:byte {len(data)}",
             hint="the file is cut short, or the header counts too many ANDs",
         )
-    first = np.concatenate([np.zeros(1, dtype=np.int64), last[:-1] + 1])[: len(last)]
-    length = last - first + 1
-    if (length > MAX_BYTES).any():
-        number = int(np.argmax(length > MAX_BYTES))
+    if long >= 0:
         raise FormatError(
-            f"expected a difference of at most {MAX_BYTES} bytes in AND {number // 2}, found {int(length[number])}",
-            where=f"{name}:byte {start + int(first[number])}",
+            f"expected a difference of at most {MAX_BYTES} bytes in AND {long // 2}, found {long_length}",
+            where=f"{name}:byte {start + long_start}",
             hint="this does not look like the binary format",
         )
-    delta = np.zeros(len(last), dtype=np.int64)
-    active = np.arange(len(last))
-    for place in range(int(length.max(initial=0))):
-        active = active[length[active] > place]
-        delta[active] |= (section[first[active] + place] & 0x7F).astype(np.int64) << (7 * place)
-    offset = start + first[::2]
-    lhs = first_literal + 2 * np.arange(num_ands, dtype=np.int64)
-    rhs0 = lhs - delta[::2]
-    rhs1 = rhs0 - delta[1::2]
-    wrong = (delta[::2] < 1) | (rhs0 < 0) | (rhs1 < 0)
-    if wrong.any():
-        number = int(np.argmax(wrong))
+    if wrong >= 0:
         raise FormatError(
-            f"expected AND {number}, literal {int(lhs[number])}, to read smaller literals,"
-            f" found the differences {int(delta[2 * number])} and {int(delta[2 * number + 1])}",
-            where=f"{name}:byte {int(offset[number])}",
+            f"expected AND {wrong}, literal {first_literal + 2 * wrong}, to read smaller literals,"
+            f" found the differences {delta0} and {delta1}",
+            where=f"{name}:byte {start + wrong_start}",
             hint="the file is damaged, or lines were converted on the way (it is binary)",
         )
-    end = start + (int(last[-1]) + 1 if num_ands else 0)
-    return np.stack([rhs0, rhs1]), offset, end
+    return rhs, start + end
 
 
 def encode_ands(first_literal: int, rhs: Int64[np.ndarray, "ands 2"]) -> bytes:

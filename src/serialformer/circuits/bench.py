@@ -6,7 +6,7 @@ import os
 import re
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int, Int32
 
 from serialformer.circuits.builder import AND, BUFFER, NAND, NOR, NOT, OR, XNOR, XOR
 from serialformer.circuits.circuit import MAX_FAN_IN, Circuit
@@ -35,6 +35,9 @@ _MUX = 0b11100100
 _LATCHES = ("DFF", "DFFE", "DFFR", "DFFS", "DFFSR", "LATCH", "DLATCH")
 
 _CONSTANTS = {"vdd": 1, "gnd": 0}
+
+_BLOCK = 1 << 15
+"""Lines that are read together."""
 
 _GATES = (*_OPERATORS, *_UNARY, "MUX", "LUT", "DFF")
 
@@ -148,8 +151,10 @@ class _Reader:
         sizes, starts = np.unique(lengths[order], return_index=True)
         groups = np.split(order, starts[1:]) if len(sizes) else []
         for size, group in zip(sizes.tolist(), groups, strict=True):
-            rows = self.statements.tokens[self.statements.first[group][:, None] + np.arange(size)]
-            self._read_lines(rows, group)
+            for start in range(0, len(group), _BLOCK):
+                lines = group[start : start + _BLOCK]
+                self._read_lines(self.statements.tokens[self.statements.first[lines][:, None] + np.arange(size)], lines)
+        del order, groups
         if self.wrong:
             line, message, hint = min(self.wrong)
             found = f"expected {_GRAMMAR}, found {self.statements.line_text(line)}"
@@ -163,7 +168,7 @@ class _Reader:
             )
         return self._connect()
 
-    def _read_lines(self, rows: Int32[np.ndarray, "lines size"], lines: Int64[np.ndarray, " lines"]) -> None:
+    def _read_lines(self, rows: Int32[np.ndarray, "lines size"], lines: Int[np.ndarray, " lines"]) -> None:
         """Reads lines of one number of tokens."""
         size = rows.shape[1]
         if size == 3:
@@ -179,13 +184,13 @@ class _Reader:
             good &= ~self.is_mark[rows[:, [0, 2, opening - 1]]].any(axis=1) & ~self.is_mark[inputs].any(axis=1)
             self._refuse(lines[~good])
             read = self._read_tables if is_table else self._read_gates
-            read(rows[good], inputs[good].astype(np.int64), lines[good])
+            read(rows[good], inputs[good], lines[good])
         else:
             self._refuse(lines)
 
     def _refuse(
         self,
-        lines: Int64[np.ndarray, " lines"],
+        lines: Int[np.ndarray, " lines"],
         message: str = "",
         hint: str = "one statement a line; names hold no space, comma, = or parenthesis",
     ) -> None:
@@ -200,7 +205,7 @@ class _Reader:
         groups = np.split(order, starts[1:]) if len(tokens) else []
         return [(self.texts[token], group) for token, group in zip(tokens.tolist(), groups, strict=True)]
 
-    def _read_ports(self, rows: Int32[np.ndarray, "lines 4"], lines: Int64[np.ndarray, " lines"]) -> None:
+    def _read_ports(self, rows: Int32[np.ndarray, "lines 4"], lines: Int[np.ndarray, " lines"]) -> None:
         good = (
             (rows[:, 1] == self.marks["("])
             & (rows[:, 3] == self.marks[")"])
@@ -215,7 +220,7 @@ class _Reader:
                 near = near_hint(text.upper(), self.ports, otherwise=f"a line is {_GRAMMAR}")
                 self._refuse(lines[chosen], f"expected INPUT or OUTPUT, found {shorten(text)}", near)
 
-    def _read_constants(self, rows: Int32[np.ndarray, "lines 3"], lines: Int64[np.ndarray, " lines"]) -> None:
+    def _read_constants(self, rows: Int32[np.ndarray, "lines 3"], lines: Int[np.ndarray, " lines"]) -> None:
         """``net = vdd`` and ``net = gnd``."""
         good = (rows[:, 1] == self.marks["="]) & ~self.is_mark[rows[:, 0]]
         values = np.zeros(len(rows), dtype=np.int64)
@@ -230,12 +235,12 @@ class _Reader:
     def _read_gates(
         self,
         rows: Int32[np.ndarray, "lines size"],
-        inputs: Int64[np.ndarray, "lines arity"],
-        lines: Int64[np.ndarray, " lines"],
+        inputs: Int[np.ndarray, "lines arity"],
+        lines: Int[np.ndarray, " lines"],
     ) -> None:
         """``net = GATE(net, ...)``."""
         arity = inputs.shape[1]
-        driven = rows[:, 0].astype(np.int64)
+        driven = rows[:, 0].astype(np.int32)
         self.defined[driven] = True
         for text, chosen in self._by_word(rows[:, 2]):
             word, here = text.upper(), (driven[chosen], inputs[chosen])
@@ -267,12 +272,12 @@ class _Reader:
     def _read_tables(
         self,
         rows: Int32[np.ndarray, "lines size"],
-        inputs: Int64[np.ndarray, "lines arity"],
-        lines: Int64[np.ndarray, " lines"],
+        inputs: Int[np.ndarray, "lines arity"],
+        lines: Int[np.ndarray, " lines"],
     ) -> None:
         """``net = LUT 0xHEX ( net, ... )``, first input least significant."""
         arity = inputs.shape[1]
-        driven = rows[:, 0].astype(np.int64)
+        driven = rows[:, 0].astype(np.int32)
         self.defined[driven] = True
         for text, chosen in self._by_word(rows[:, 2]):
             if text.upper() != "LUT":
@@ -300,9 +305,10 @@ class _Reader:
         inputs, input_lines = ports["INPUT"]
         outputs, output_lines = ports["OUTPUT"]
         self._add_constants(inputs, outputs)
+        num_named, num_nets = len(self.texts), self.gates.num_nets
         driven, fan_in, arity, table, lines = self.gates.arrays()
         netlist = Netlist(
-            num_nets=self.gates.num_nets,
+            num_nets=num_nets,
             inputs=inputs,
             outputs=outputs,
             driven=driven,
@@ -310,28 +316,28 @@ class _Reader:
             arity=arity,
             table=table,
         )
-        names = self.texts + [""] * (self.gates.num_nets - len(self.texts))
         return gates_to_circuit(
             self.statements,
             netlist,
             lines=lines,
-            net_name=names.__getitem__,
-            gate_names=[names[net] for net in driven.tolist()],
+            net_name=lambda net: self.texts[net] if net < num_named else "",
+            gate_names=lambda: self.statements.names(driven),
             input_lines=input_lines,
             output_lines=output_lines,
         )
 
-    def _add_constants(self, inputs: Int64[np.ndarray, " inputs"], outputs: Int64[np.ndarray, " outputs"]) -> None:
+    def _add_constants(self, inputs: Int[np.ndarray, " inputs"], outputs: Int[np.ndarray, " outputs"]) -> None:
         """Adds the constants: targets of ``net = gnd``, and ``gnd`` itself where it is read and never defined."""
         targets, values, lines = np.concatenate([np.zeros((3, 0), dtype=np.int64), *self.constants], axis=1)
         no_wires = np.zeros((len(targets), 0), dtype=np.int64)
         self.gates.add(targets, no_wires, values.astype(np.uint64), lines)
         self.defined[inputs] = True
         self.defined[targets] = True
-        fan_in = self.gates.arrays()[1]
-        for token in np.flatnonzero((self.statements.text_length == 3) & ~self.defined).tolist():
+        short = np.flatnonzero((self.statements.text_length == 3) & ~self.defined)
+        initial = self.statements.bytes_of_file[self.statements.text_start[short]]
+        for token in short[np.isin(initial, list(b"gGvV"))].tolist():
             value = _CONSTANTS.get(self.texts[token].lower())
-            if value is not None and ((fan_in == token).any() or (outputs == token).any()):
+            if value is not None and (self.gates.reads(token) or (outputs == token).any()):
                 self.gates.add(
                     np.array([token], dtype=np.int64),
                     np.zeros((1, 0), dtype=np.int64),

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int
 
 from serialformer.circuits.blif_models import Model
 from serialformer.circuits.circuit import NO_WIRE
-from serialformer.circuits.gate_list import MAX_WIRES
-from serialformer.circuits.netlist import Netlist
+from serialformer.circuits.name_table import NameTable
+from serialformer.circuits.netlist import MAX_WIRES, Netlist
 from serialformer.circuits.statements import Statements, near_hint, shorten
 
 BYTES_A_GATE = 400
@@ -42,7 +42,7 @@ class _Batch:
 
     model: Model
     prefixes: list[str]
-    nets: Int64[np.ndarray, "instances nets"]
+    nets: Int[np.ndarray, "instances nets"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,14 +52,34 @@ class FlatDesign:
     Attributes:
         netlist: its gates; the nets of each batch follow those of the batch before.
         lines: the line of each gate.
-        gate_names: a name for each gate, "" for those that the file does not name.
     """
 
     netlist: Netlist
-    lines: Int64[np.ndarray, " gates"]
-    gate_names: list[str]
+    lines: Int[np.ndarray, " gates"]
+    _statements: Statements
     _batches: list[_Batch]
     _texts: Sequence[str]
+
+    def gate_names(self) -> NameTable:
+        """A name for each gate, "" for those that the file does not name."""
+        tables = []
+        for batch in self._batches:
+            model = batch.model
+            # One more entry, for nets without a name: a number that no token has.
+            token = np.append(model.net_token, np.iinfo(np.int32).max)
+            token = token[np.minimum(model.driven, len(model.net_token))]
+            own = self._statements.names(token)
+            # Names that stand only behind a = in the file are no tokens of it.
+            added = np.flatnonzero((token >= self._statements.num_distinct) & (token < np.iinfo(np.int32).max))
+            if len(added) or batch.prefixes != [""]:
+                texts = list(own)
+                for gate in added.tolist():
+                    texts[gate] = self._texts[int(token[gate])]
+                own = NameTable.from_strings(
+                    prefix + text if text else "" for prefix in batch.prefixes for text in texts
+                )
+            tables.append(own)
+        return NameTable.concatenate(tables)
 
     def net_name(self, net: int) -> str:
         """What a net is called: its own name behind those of the instances that it is in."""
@@ -97,46 +117,55 @@ def flatten(
     prefixes: dict[str, list[str]] = {model.name: [] for model in order}
     ports: dict[str, list[np.ndarray]] = {model.name: [] for model in order}
     prefixes[order[0].name] = [""]
-    ports[order[0].name] = [np.full((1, len(order[0].port_nets)), NO_WIRE, dtype=np.int64)]
+    ports[order[0].name] = [np.full((1, len(order[0].port_nets)), NO_WIRE, dtype=np.int32)]
     batches: list[_Batch] = []
     num_nets = 0
     for model in order:
         connected = np.concatenate(ports.pop(model.name))
-        nets = np.full((len(connected), model.num_nets), NO_WIRE, dtype=np.int64)
+        nets = np.full((len(connected), model.num_nets), NO_WIRE, dtype=np.int32)
         nets[:, model.port_nets] = connected
         own = nets == NO_WIRE
         count = int(np.count_nonzero(own))
-        nets[own] = np.arange(num_nets, num_nets + count)
+        nets[own] = np.arange(num_nets, num_nets + count, dtype=np.int32)
         num_nets += count
         batches.append(_Batch(model=model, prefixes=prefixes.pop(model.name), nets=nets))
         if not model.instances:
             continue
         # One more column stands for a port that is not connected: the child then has a net of its own.
-        padded = np.concatenate([nets, np.full((len(nets), 1), NO_WIRE, dtype=np.int64)], axis=1)
+        padded = np.concatenate([nets, np.full((len(nets), 1), NO_WIRE, dtype=np.int32)], axis=1)
         for child, instances in model.instances.items():
             actuals = padded[:, connections[model.name, child]]
             ports[child].append(actuals.reshape(len(nets) * len(instances), actuals.shape[2]))
             numbers = range(1, len(instances) + 1)
             prefixes[child] += [f"{prefix}{child}.{number}/" for prefix in batches[-1].prefixes for number in numbers]
-    return _join(batches, texts, num_nets)
+    netlist, lines = _join(batches, num_nets)
+    return FlatDesign(netlist=netlist, lines=lines, _statements=statements, _batches=batches, _texts=texts)
 
 
-def _join(batches: list[_Batch], texts: Sequence[str], num_nets: int) -> FlatDesign:
+def _join(batches: list[_Batch], num_nets: int) -> tuple[Netlist, Int[np.ndarray, " gates"]]:
+    """All gates on the flat nets, and the line of each."""
+    top = batches[0]
+    if len(batches) == 1:  # its nets keep their numbers
+        alone = top.model
+        netlist = Netlist(
+            num_nets=num_nets,
+            inputs=alone.inputs,
+            outputs=alone.outputs,
+            driven=alone.driven,
+            fan_in=alone.fan_in,
+            arity=alone.arity,
+            table=alone.table,
+        )
+        return netlist, alone.lines
     columns = max(batch.model.fan_in.shape[1] for batch in batches)
-    names: list[str] = []
     fan_in, driven = [], []
     for batch in batches:
         model, count = batch.model, len(batch.nets)
-        nets = np.concatenate([batch.nets, np.full((count, 1), NO_WIRE, dtype=np.int64)], axis=1)  # NO_WIRE stays
-        padded = np.full((len(model.driven), columns), NO_WIRE, dtype=np.int64)
+        nets = np.concatenate([batch.nets, np.full((count, 1), NO_WIRE, dtype=np.int32)], axis=1)  # NO_WIRE stays
+        padded = np.full((len(model.driven), columns), NO_WIRE, dtype=np.int32)
         padded[:, : model.fan_in.shape[1]] = model.fan_in
         fan_in.append(nets[:, padded].reshape(count * len(padded), columns))
         driven.append(nets[:, model.driven].ravel())
-        named = len(model.net_token)
-        own = [texts[model.net_token[net]] if net < named else "" for net in model.driven.tolist()]
-        for prefix in batch.prefixes:
-            names += [prefix + name if name else "" for name in own] if prefix else own
-    top = batches[0]
     netlist = Netlist(
         num_nets=num_nets,
         inputs=top.nets[0, top.model.inputs],
@@ -147,7 +176,7 @@ def _join(batches: list[_Batch], texts: Sequence[str], num_nets: int) -> FlatDes
         table=np.concatenate([np.tile(batch.model.table, len(batch.nets)) for batch in batches]),
     )
     lines = np.concatenate([np.tile(batch.model.lines, len(batch.nets)) for batch in batches])
-    return FlatDesign(netlist=netlist, lines=lines, gate_names=names, _batches=batches, _texts=texts)
+    return netlist, lines
 
 
 def _parents_first(statements: Statements, by_name: dict[str, Model], top: Model) -> list[Model]:
@@ -186,7 +215,7 @@ def _parents_first(statements: Statements, by_name: dict[str, Model], top: Model
 
 def _connect(
     statements: Statements, by_name: dict[str, Model], order: list[Model], texts: Sequence[str]
-) -> dict[tuple[str, str], Int64[np.ndarray, "instances ports"]]:
+) -> dict[tuple[str, str], Int[np.ndarray, "instances ports"]]:
     """For each model and each model in it: the parent's net at each port of each instance, or ``NO_WIRE``."""
     result = {}
     places: dict[str, dict[str, int]] = {}
@@ -217,12 +246,14 @@ def _refuse_blow_up(statements: Statements, order: list[Model], texts: Sequence[
         return  # as large as the file
     copies = dict.fromkeys((model.name for model in order), 0)
     prefix_bytes = dict(copies)
+    num_nets = 0
     copies[order[0].name] = 1
     num_gates = num_bytes = 0
     for model in order:
         count, prefixes = copies[model.name], prefix_bytes[model.name]
         gates = len(model.driven)
         num_gates += count * gates
+        num_nets += count * model.num_nets
         num_bytes += count * (gates * BYTES_A_GATE + model.num_nets * BYTES_A_NET + BYTES_A_NET) + prefixes * (
             gates + 1
         )
@@ -231,7 +262,7 @@ def _refuse_blow_up(statements: Statements, order: list[Model], texts: Sequence[
         for child, instances in model.instances.items():
             copies[child] += count * len(instances)
             prefix_bytes[child] += len(instances) * (prefixes + count * (len(child) + len(str(len(instances))) + 2))
-    if num_bytes > limit or num_gates > MAX_WIRES:
+    if num_bytes > limit or max(num_gates, num_nets) > MAX_WIRES:
         raise statements.error(
             order[0].line,
             f"flattening model {shorten(order[0].name)} makes {num_gates:,} gates, which take"

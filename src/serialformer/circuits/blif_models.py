@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
+from jaxtyping import Int, Int32, UInt8, UInt64
 
 from serialformer.circuits.circuit import MAX_FAN_IN
 from serialformer.circuits.covers import EITHER, ONE, ZERO, add_wide_covers, rows_to_tables
@@ -15,6 +15,9 @@ from serialformer.errors import FormatError
 
 STATEMENTS = (".model", ".inputs", ".outputs", ".names", ".subckt", ".conn", ".end", ".exdc", ".blackbox")
 LATCHES = (".latch", ".mlatch", ".flop", ".dff")
+_BLOCK = 1 << 15
+"""Covers that are read together."""
+
 _TIMING = ("arrival", "required", "drive", "load")
 IGNORED = frozenset(
     [f".{kind}_{what}" for kind in ("input", "output", "default_input", "default_output") for what in _TIMING]
@@ -55,22 +58,22 @@ class Model:
 
     name: str
     line: int
-    inputs: Int64[np.ndarray, " inputs"]
-    outputs: Int64[np.ndarray, " outputs"]
-    input_lines: Int64[np.ndarray, " inputs"]
-    output_lines: Int64[np.ndarray, " outputs"]
-    net_token: Int64[np.ndarray, " named_nets"]
+    inputs: Int[np.ndarray, " inputs"]
+    outputs: Int[np.ndarray, " outputs"]
+    input_lines: Int[np.ndarray, " inputs"]
+    output_lines: Int[np.ndarray, " outputs"]
+    net_token: Int[np.ndarray, " named_nets"]
     num_nets: int
-    driven: Int64[np.ndarray, " gates"]
-    fan_in: Int64[np.ndarray, "gates K"]
+    driven: Int[np.ndarray, " gates"]
+    fan_in: Int[np.ndarray, "gates K"]
     arity: UInt8[np.ndarray, " gates"]
     table: UInt64[np.ndarray, " gates"]
-    lines: Int64[np.ndarray, " gates"]
+    lines: Int[np.ndarray, " gates"]
     instances: dict[str, list[Instance]] = field(default_factory=dict)
     is_black_box: bool = False
 
     @property
-    def port_nets(self) -> Int64[np.ndarray, " ports"]:
+    def port_nets(self) -> Int[np.ndarray, " ports"]:
         """The nets that an instance shares with its parent, each once."""
         return np.unique(np.concatenate([self.inputs, self.outputs]))
 
@@ -89,7 +92,7 @@ class TokenNumbers:
     def __init__(self, statements: Statements) -> None:
         self.texts = statements.texts()
         self._number: dict[str, int] | None = None
-        self._constants = {text: number for number, text in enumerate(self.texts) if text in CONSTANTS}
+        self._constants = statements.tokens_of(CONSTANTS)
 
     def number(self, text: str) -> int:
         """The number of a name, a new one if need be."""
@@ -140,11 +143,11 @@ class _LineIndex:
     """Where the lines of a file that begin with a dot are."""
 
     heads: Int32[np.ndarray, " lines"]
-    dots: Int64[np.ndarray, " dot_lines"]
-    after: Int64[np.ndarray, " dot_lines"]
-    of_word: dict[str, Int64[np.ndarray, " _"]]
+    dots: Int[np.ndarray, " dot_lines"]
+    after: Int[np.ndarray, " dot_lines"]
+    of_word: dict[str, Int[np.ndarray, " _"]]
 
-    def within(self, word: str, start: int, stop: int) -> Int64[np.ndarray, " found"]:
+    def within(self, word: str, start: int, stop: int) -> Int[np.ndarray, " found"]:
         lines = self.of_word[word]
         low, high = np.searchsorted(lines, (start, stop))
         return lines[low:high]
@@ -154,7 +157,7 @@ def _index_lines(statements: Statements, numbers: TokenNumbers) -> _LineIndex:
     if not statements.num_lines:
         raise statements.error(-1, "expected .model, found nothing", hint="a BLIF file begins with .model NAME")
     heads = statements.tokens[statements.first[:-1]]
-    dots = np.flatnonzero(statements.bytes_of_file[statements.text_start[heads]] == ord("."))
+    dots = np.flatnonzero(statements.bytes_of_file[statements.text_start[heads]] == ord(".")).astype(heads.dtype)
     if not len(dots) or dots[0] != 0:
         raise statements.error(
             0, f"expected .model, found {statements.line_text(0)}", hint="a BLIF file begins with .model NAME"
@@ -171,7 +174,7 @@ def _index_lines(statements: Statements, numbers: TokenNumbers) -> _LineIndex:
 
 
 def _refuse_words(
-    statements: Statements, words: list[str], firsts: Int64[np.ndarray, " words"], counts: Int64[np.ndarray, " words"]
+    statements: Statements, words: list[str], firsts: Int[np.ndarray, " words"], counts: Int[np.ndarray, " words"]
 ) -> None:
     """Raises for latches, or else for the first word in the file that is refused or unknown."""
     latches = [place for place, word in enumerate(words) if word in LATCHES]
@@ -224,7 +227,7 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
             "expected .names with at least one net",
             hint="the last net is the output",
         )
-    names = statements.tokens[_ranges(statements.first[lines] + 1, num_nets)]
+    names = _take_ranges(statements.tokens, statements.first[lines] + 1, num_nets)
     connections = index.within(".conn", start, stop)
     for line in connections.tolist():
         if len(statements.line_tokens(line)) != 3:
@@ -233,15 +236,22 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
     instances, actuals = _read_instances(statements, numbers, index.within(".subckt", start, stop))
     parts = [ports[".inputs"][0], ports[".outputs"][0], names, joined, actuals]
     net_token, local = _renumber(np.concatenate(parts), len(numbers.texts))
-    inputs, outputs, names, joined, actuals = np.split(local, np.cumsum([len(part) for part in parts[:-1]]))
+    cuts = np.cumsum([len(part) for part in parts[:-1]])
+    del parts
+    inputs, outputs, names, joined, actuals = np.split(local, cuts)
 
     gates = GateList(len(net_token))
-    _add_covers(statements, gates, lines, after[is_names] - lines - 1, names, num_nets)
+    num_rows, name_start = after[is_names] - lines - 1, np.cumsum(num_nets) - num_nets
+    for start_cover in range(0, len(lines), _BLOCK):
+        block = slice(start_cover, start_cover + _BLOCK)
+        here = slice(name_start[start_cover], name_start[block][-1] + num_nets[block][-1])
+        _add_covers(statements, gates, lines[block], num_rows[block], names[here], num_nets[block])
     joined = joined.reshape(-1, 2)
     gates.add(joined[:, 1], joined[:, :1], 0b10, connections)
     _add_constants(
-        numbers, gates, net_token, inputs, np.concatenate([names[np.cumsum(num_nets) - 1], joined[:, 1]]), start
+        numbers, gates, net_token, inputs, np.concatenate([names[name_start + num_nets - 1], joined[:, 1]]), start
     )
+    del names, name_start, num_nets, num_rows
     driven, fan_in, arity, table, gate_lines = gates.arrays()
     return Model(
         name=numbers.texts[title[1]] if named and len(title) > 1 else "",
@@ -263,17 +273,16 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
 
 
 def _port_tokens(
-    statements: Statements, lines: Int64[np.ndarray, " lines"]
-) -> tuple[Int64[np.ndarray, " ports"], Int64[np.ndarray, " ports"]]:
+    statements: Statements, lines: Int[np.ndarray, " lines"]
+) -> tuple[Int[np.ndarray, " ports"], Int[np.ndarray, " ports"]]:
     """The ports that .inputs or .outputs lines name, and the line of each."""
     counts = statements.first[lines + 1] - statements.first[lines] - 1
-    tokens = statements.tokens[_ranges(statements.first[lines] + 1, counts)]
-    return tokens.astype(np.int64), np.repeat(lines, counts)
+    return _take_ranges(statements.tokens, statements.first[lines] + 1, counts), np.repeat(lines, counts)
 
 
 def _read_instances(
-    statements: Statements, numbers: TokenNumbers, lines: Int64[np.ndarray, " lines"]
-) -> tuple[list[tuple[int, str, list[str]]], Int64[np.ndarray, " actuals"]]:
+    statements: Statements, numbers: TokenNumbers, lines: Int[np.ndarray, " lines"]
+) -> tuple[list[tuple[int, str, list[str]]], Int[np.ndarray, " actuals"]]:
     """For each .subckt line: the line, the model, its formals; and all actuals one after the other, as tokens."""
     instances, actuals = [], []
     for line in lines.tolist():
@@ -293,11 +302,11 @@ def _read_instances(
             twice = next(formal for place, formal in enumerate(formals) if formal in formals[:place])
             raise statements.error(line, f"port {shorten(twice)} is connected twice", hint="connect each port once")
         instances.append((line, model, formals))
-    return instances, np.array(actuals, dtype=np.int64)
+    return instances, np.array(actuals, dtype=np.int32)
 
 
 def _place_instances(
-    instances: list[tuple[int, str, list[str]]], actuals: Int64[np.ndarray, " actuals"]
+    instances: list[tuple[int, str, list[str]]], actuals: Int[np.ndarray, " actuals"]
 ) -> dict[str, list[Instance]]:
     """The instances by model, with the actuals as nets."""
     by_model: dict[str, list[Instance]] = {}
@@ -312,10 +321,10 @@ def _place_instances(
 def _add_covers(
     statements: Statements,
     gates: GateList,
-    lines: Int64[np.ndarray, " covers"],
-    num_rows: Int64[np.ndarray, " covers"],
-    nets: Int64[np.ndarray, " nets"],
-    num_nets: Int64[np.ndarray, " covers"],
+    lines: Int[np.ndarray, " covers"],
+    num_rows: Int[np.ndarray, " covers"],
+    nets: Int[np.ndarray, " nets"],
+    num_nets: Int[np.ndarray, " covers"],
 ) -> None:
     """Adds the gate of each cover.
 
@@ -403,9 +412,9 @@ def _row_error(statements: Statements, line: int, width: int) -> FormatError:
 def _add_constants(
     numbers: TokenNumbers,
     gates: GateList,
-    net_token: Int64[np.ndarray, " nets"],
-    inputs: Int64[np.ndarray, " inputs"],
-    driven: Int64[np.ndarray, " driven"],
+    net_token: Int[np.ndarray, " nets"],
+    inputs: Int[np.ndarray, " inputs"],
+    driven: Int[np.ndarray, " driven"],
     line: int,
 ) -> None:
     """Drives the nets that by their names are constants, where nothing else does."""
@@ -417,19 +426,35 @@ def _add_constants(
         gates.add(np.array([net], dtype=np.int64), no_wires, value, np.array([line], dtype=np.int64))
 
 
-def _ranges(starts: Int64[np.ndarray, " ranges"], lengths: Int64[np.ndarray, " ranges"]) -> Int64[np.ndarray, " total"]:
+def _ranges(starts: Int[np.ndarray, " ranges"], lengths: Int[np.ndarray, " ranges"]) -> Int[np.ndarray, " total"]:
     """The integers of the ranges, one range after the other."""
     shift = starts - (np.cumsum(lengths) - lengths)
     return np.repeat(shift, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
 
 
+def _take_ranges(
+    values: Int[np.ndarray, " values"], starts: Int[np.ndarray, " ranges"], lengths: Int[np.ndarray, " ranges"]
+) -> Int[np.ndarray, " total"]:
+    """The values of the ranges, one range after the other."""
+    result = np.empty(int(lengths.sum()), dtype=values.dtype)
+    end = 0
+    for first in range(0, len(starts), _BLOCK):  # places of 64 bits are only made for so many at a time
+        block = slice(first, first + _BLOCK)
+        taken = values[_ranges(starts[block], lengths[block])]
+        result[end : end + len(taken)] = taken
+        end += len(taken)
+    return result
+
+
 def _renumber(
-    tokens: Int64[np.ndarray, " occurrences"], num_tokens: int
-) -> tuple[Int64[np.ndarray, " distinct"], Int64[np.ndarray, " occurrences"]]:
+    tokens: Int[np.ndarray, " occurrences"], num_tokens: int
+) -> tuple[Int[np.ndarray, " distinct"], Int[np.ndarray, " occurrences"]]:
     """The distinct tokens, ascending, and for each occurrence its place among them."""
     if 16 * len(tokens) < num_tokens:  # a small model of a large file
         distinct, places = np.unique(tokens, return_inverse=True)
-        return distinct, places.astype(np.int64, copy=False)
+        return distinct, places.astype(np.int32, copy=False)
     seen = np.zeros(num_tokens, dtype=bool)
     seen[tokens] = True
-    return np.flatnonzero(seen), (np.cumsum(seen) - 1)[tokens]
+    places = np.cumsum(seen, dtype=np.int32)
+    places -= 1
+    return np.flatnonzero(seen).astype(np.int32), places[tokens]

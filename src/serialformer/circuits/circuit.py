@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt64
 
+from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.words import Word, bits_to_values, names_to_words, values_to_bits
 from serialformer.errors import CircuitError
 
@@ -18,6 +19,8 @@ MAX_FAN_IN = 6
 
 NO_WIRE = -1
 """Fills ``fan_in`` behind the inputs that a gate has."""
+
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +38,8 @@ class Circuit:
         outputs: the wire of each output bit; inputs and repeats are allowed.
         input_words: the inputs as named words. Default: one word ``in``.
         output_words: the outputs as named words. Default: one word ``out``.
-        gate_names: a name for each gate, "" where it has none; or empty.
+        gate_names: a name for each gate, "" where it has none; or empty. Any sequence of strings will do; it is kept
+            as a ``NameTable``, which reads and compares like a tuple of them.
 
     Raises:
         CircuitError: the arrays do not fit together.
@@ -58,7 +62,7 @@ class Circuit:
     outputs: Int32[np.ndarray, " outputs"]
     input_words: tuple[Word, ...] | None = None
     output_words: tuple[Word, ...] | None = None
-    gate_names: tuple[str, ...] = ()
+    gate_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("fan_in", "arity", "table", "outputs"):
@@ -69,6 +73,7 @@ class Circuit:
             object.__setattr__(self, "input_words", names_to_words([None] * self.num_inputs, default="in"))
         if self.output_words is None:
             object.__setattr__(self, "output_words", names_to_words([None] * len(self.outputs), default="out"))
+        object.__setattr__(self, "gate_names", NameTable.from_strings(self.gate_names or ()))
         self._check()
 
     def _check(self) -> None:
@@ -80,18 +85,22 @@ class Circuit:
             )
         if columns > MAX_FAN_IN or (gates and int(self.arity.max()) > columns):
             raise CircuitError(f"a gate reads at most {MAX_FAN_IN} wires and at most fan_in's {columns} columns")
-        if gates:
-            used = np.arange(columns) < self.arity[:, None]
-            limit = self.num_inputs + np.arange(gates)[:, None]
-            wrong = np.where(used, (self.fan_in < 0) | (self.fan_in >= limit), self.fan_in != NO_WIRE)
+        for start in range(
+            0, gates, _BLOCK
+        ):  # block by block, for what stands between would be as large as the circuit
+            block = slice(start, start + _BLOCK)
+            fan_in, arity = self.fan_in[block], self.arity[block]
+            used = np.arange(columns) < arity[:, None]
+            limit = self.num_inputs + np.arange(start, start + len(arity))[:, None]
+            wrong = np.where(used, (fan_in < 0) | (fan_in >= limit), fan_in != NO_WIRE)
             if wrong.any():
-                gate = int(np.argmax(wrong.any(axis=1)))
+                gate = start + int(np.argmax(wrong.any(axis=1)))
                 raise CircuitError(
                     f"gate {gate} reads wires {self.fan_in[gate].tolist()}: its {self.arity[gate]} inputs must be"
                     f" wires from 0 to {self.num_inputs + gate - 1}, the rest {NO_WIRE}"
                 )
-            entries = np.uint64(1) << np.minimum(self.arity, 5).astype(np.uint64)
-            if ((self.arity < MAX_FAN_IN) & (self.table >> entries != 0)).any():
+            entries = np.uint64(1) << np.minimum(arity, 5).astype(np.uint64)
+            if ((arity < MAX_FAN_IN) & (self.table[block] >> entries != 0)).any():
                 raise CircuitError("a truth table has entries beyond 2^arity")
         if len(self.outputs) and not 0 <= int(self.outputs.min()) <= int(self.outputs.max()) < self.num_wires:
             raise CircuitError(f"an output is not a wire from 0 to {self.num_wires - 1}")

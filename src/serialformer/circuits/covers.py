@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8, UInt64
+from jaxtyping import Bool, Int, UInt8, UInt64
 
 from serialformer.circuits.circuit import MAX_FAN_IN
 from serialformer.circuits.gate_list import GateList
@@ -22,9 +22,9 @@ NO_NET = -1
 
 def rows_to_tables(
     planes: UInt8[np.ndarray, "rows columns"],
-    row_gate: Int64[np.ndarray, " rows"],
+    row_gate: Int[np.ndarray, " rows"],
     complement: Bool[np.ndarray, " gates"],
-    arity: Int64[np.ndarray, " gates"],
+    arity: Int[np.ndarray, " gates"],
 ) -> UInt64[np.ndarray, " gates"]:
     """Truth tables of gates of up to six inputs.
 
@@ -54,12 +54,12 @@ def rows_to_tables(
 def add_wide_covers(
     gates: GateList,
     *,
-    driven: Int64[np.ndarray, " wide"],
+    driven: Int[np.ndarray, " wide"],
     complement: Bool[np.ndarray, " wide"],
-    lines: Int64[np.ndarray, " wide"],
-    row_gate: Int64[np.ndarray, " rows"],
-    literal_row: Int64[np.ndarray, " literals"],
-    literal_net: Int64[np.ndarray, " literals"],
+    lines: Int[np.ndarray, " wide"],
+    row_gate: Int[np.ndarray, " rows"],
+    literal_row: Int[np.ndarray, " literals"],
+    literal_net: Int[np.ndarray, " literals"],
     literal_inverted: Bool[np.ndarray, " literals"],
 ) -> None:
     """Adds covers of more inputs than a gate may have: a tree of ANDs a row and a tree of ORs of a cover's rows.
@@ -115,15 +115,15 @@ def add_wide_covers(
 
 def _reduce_segments(
     gates: GateList,
-    nets: Int64[np.ndarray, " literals"],
+    nets: Int[np.ndarray, " literals"],
     inverted: Bool[np.ndarray, " literals"],
-    lengths: Int64[np.ndarray, " segments"],
+    lengths: Int[np.ndarray, " segments"],
     *,
     is_or: bool,
-    lines: Int64[np.ndarray, " segments"],
-    roots: Int64[np.ndarray, " segments"],
+    lines: Int[np.ndarray, " segments"],
+    roots: Int[np.ndarray, " segments"],
     complement: Bool[np.ndarray, " segments"],
-) -> tuple[Int64[np.ndarray, " segments"], Bool[np.ndarray, " segments"]]:
+) -> tuple[Int[np.ndarray, " segments"], Bool[np.ndarray, " segments"]]:
     """Joins each segment of one or more literals by a balanced tree; all segments level by level together.
 
     The last gate of a segment drives the net in ``roots``, complemented where asked, unless that is ``NO_NET``.

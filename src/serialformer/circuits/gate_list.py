@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Int64, UInt8, UInt64
+from jaxtyping import Int, UInt8, UInt64
 
 from serialformer.circuits.circuit import MAX_FAN_IN, NO_WIRE, Circuit
-from serialformer.circuits.netlist import Netlist, netlist_to_circuit
+from serialformer.circuits.netlist import MAX_WIRES, Netlist, netlist_to_circuit
 from serialformer.circuits.statements import Statements, shorten
 from serialformer.circuits.words import names_to_words
-
-MAX_WIRES = 2**31 - 1
-"""Wires are numbered by 32-bit integers."""
 
 
 class GateList:
@@ -22,9 +19,8 @@ class GateList:
     >>> gates = GateList(num_nets=4)  # net 3 = AND of nets 0, 1, 2
     >>> gates.add_trees(np.array([3]), np.array([[0, 1, 2]]), table=8, root_table=8, lines=np.array([7]))
     >>> driven, fan_in, arity, table, lines = gates.arrays()
-    >>> driven, fan_in
-    (array([4, 3]), array([[0, 1],
-           [4, 2]]))
+    >>> driven.tolist(), fan_in.tolist()
+    ([4, 3], [[0, 1], [4, 2]])
     """
 
     def __init__(self, num_nets: int) -> None:
@@ -34,17 +30,22 @@ class GateList:
         self._table: list[np.ndarray] = []
         self._lines: list[np.ndarray] = []
 
-    def new_nets(self, count: int) -> Int64[np.ndarray, " count"]:
+    def new_nets(self, count: int) -> Int[np.ndarray, " count"]:
         """Nets that the file does not name."""
         self.num_nets += count
-        return np.arange(self.num_nets - count, self.num_nets, dtype=np.int64)
+        assert self.num_nets <= MAX_WIRES
+        return np.arange(self.num_nets - count, self.num_nets, dtype=np.int32)
+
+    def reads(self, net: int) -> bool:
+        """Whether a gate reads the net."""
+        return any((part == net).any() for part in self._fan_in)
 
     def add(
         self,
-        driven: Int64[np.ndarray, " gates"],
-        fan_in: Int64[np.ndarray, "gates arity"],
+        driven: Int[np.ndarray, " gates"],
+        fan_in: Int[np.ndarray, "gates arity"],
         table: UInt64[np.ndarray, " gates"] | int,
-        lines: Int64[np.ndarray, " gates"],
+        lines: Int[np.ndarray, " gates"],
     ) -> None:
         """Adds gates of one arity.
 
@@ -55,19 +56,19 @@ class GateList:
             lines: the line of the file that says so, for messages and for the order of the gates.
         """
         if len(driven):
-            self._driven.append(driven)
-            self._fan_in.append(fan_in)
+            self._driven.append(driven.astype(np.int32, copy=False))
+            self._fan_in.append(fan_in.astype(np.int32, copy=False))
             self._table.append(np.broadcast_to(np.asarray(table, dtype=np.uint64), driven.shape))
-            self._lines.append(lines)
+            self._lines.append(lines.astype(np.int32 if int(lines.max()) <= MAX_WIRES else np.int64, copy=False))
 
     def add_trees(
         self,
-        driven: Int64[np.ndarray, " gates"],
-        fan_in: Int64[np.ndarray, "gates arity"],
+        driven: Int[np.ndarray, " gates"],
+        fan_in: Int[np.ndarray, "gates arity"],
         *,
         table: UInt64[np.ndarray, " gates"] | int,
         root_table: UInt64[np.ndarray, " gates"] | int,
-        lines: Int64[np.ndarray, " gates"],
+        lines: Int[np.ndarray, " gates"],
     ) -> None:
         """Adds operators of two or more inputs as balanced trees of two-input gates; the root has its own table."""
         tables = np.broadcast_to(np.asarray(table, dtype=np.uint64), driven.shape)
@@ -86,45 +87,48 @@ class GateList:
     def arrays(
         self,
     ) -> tuple[
-        Int64[np.ndarray, " gates"],
-        Int64[np.ndarray, "gates K"],
+        Int[np.ndarray, " gates"],
+        Int[np.ndarray, "gates K"],
         UInt8[np.ndarray, " gates"],
         UInt64[np.ndarray, " gates"],
-        Int64[np.ndarray, " gates"],
+        Int[np.ndarray, " gates"],
     ]:
-        """Driven nets, read nets, arities, tables and lines of all gates, in the order of their lines."""
+        """Hands over the gates: driven nets, read nets, arities, tables and lines, in the order of their lines."""
         if not self._driven:
-            nothing = np.zeros(0, dtype=np.int64)
-            return nothing, np.zeros((0, 2), np.int64), nothing.astype(np.uint8), nothing.astype(np.uint64), nothing
+            nothing = np.zeros(0, dtype=np.int32)
+            return nothing, np.zeros((0, 2), np.int32), nothing.astype(np.uint8), nothing.astype(np.uint64), nothing
         columns = max(2, *(part.shape[1] for part in self._fan_in))
         assert columns <= MAX_FAN_IN
-        lines = np.concatenate(self._lines)
-        order = np.argsort(lines, kind="stable")
-        fan_in = np.full((len(lines), columns), NO_WIRE, dtype=np.int64)
+        lines = _joined(self._lines)
+        order = slice(None) if (lines[1:] >= lines[:-1]).all() else np.argsort(lines, kind="stable")
+        fan_in = np.full((len(lines), columns), NO_WIRE, dtype=np.int32)
         arity = np.empty(len(lines), dtype=np.uint8)
         start = 0
         for part in self._fan_in:
             fan_in[start : start + len(part), : part.shape[1]] = part
             arity[start : start + len(part)] = part.shape[1]
             start += len(part)
-        return (
-            np.concatenate(self._driven)[order],
-            fan_in[order],
-            arity[order],
-            np.concatenate(self._table)[order],
-            lines[order],
-        )
+        self._fan_in.clear()
+        fan_in, arity, lines = fan_in[order], arity[order], lines[order]
+        return _joined(self._driven)[order], fan_in, arity, _joined(self._table)[order], lines
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts, one after the other; the list is empty then, so that they do not outlive it."""
+    joined = np.concatenate(parts)
+    parts.clear()
+    return joined
 
 
 def gates_to_circuit(
     statements: Statements,
     netlist: Netlist,
     *,
-    lines: Int64[np.ndarray, " gates"],
+    lines: Int[np.ndarray, " gates"],
     net_name: Callable[[int], str],
-    gate_names: Sequence[str],
-    input_lines: Int64[np.ndarray, " inputs"],
-    output_lines: Int64[np.ndarray, " outputs"],
+    gate_names: Callable[[], Sequence[str]],
+    input_lines: Int[np.ndarray, " inputs"],
+    output_lines: Int[np.ndarray, " outputs"],
 ) -> Circuit:
     """The circuit, or an error that names the net and the line at fault.
 
@@ -133,7 +137,7 @@ def gates_to_circuit(
         netlist: its gates and ports.
         lines: the line of each gate.
         net_name: a net's name.
-        gate_names: a name for each gate, or empty.
+        gate_names: makes a name for each gate, or none.
         input_lines: the line that declares each input.
         output_lines: the line that declares each output.
 
@@ -165,5 +169,5 @@ def gates_to_circuit(
         where=lambda gate: statements.where(int(lines[gate]) if gate >= 0 else -1),
         input_words=names_to_words([names[net] for net in netlist.inputs.tolist()], default="in"),
         output_words=names_to_words([names[net] for net in netlist.outputs.tolist()], default="out"),
-        gate_names=gate_names,
+        gate_names=gate_names(),
     )

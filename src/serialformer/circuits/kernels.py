@@ -54,12 +54,12 @@ def wire_levels(num_inputs: int, fan_in: np.ndarray, arity: np.ndarray) -> np.nd
 
 @njit(cache=True)
 def topological_order(num_inputs: int, sources: np.ndarray, arity: np.ndarray) -> tuple[np.ndarray, int]:
-    """Depth-first order of the gates, in file order where possible; and a gate on a cycle, or -1."""
+    """Depth-first order of the gates (int32), in file order where possible; and a gate on a cycle, or -1."""
     num_gates = len(arity)
-    order = np.empty(num_gates, dtype=np.int64)
+    order = np.empty(num_gates, dtype=np.int32)
     state = np.zeros(num_gates, dtype=np.uint8)  # 0 unseen, 1 on the stack, 2 placed
     column = np.zeros(num_gates, dtype=np.uint8)
-    stack = np.empty(num_gates + 1, dtype=np.int64)
+    stack = np.empty(num_gates + 1, dtype=np.int32)
     placed = 0
     for root in range(num_gates):
         if state[root]:
@@ -98,18 +98,19 @@ def scan_tokens(
             of its own, 5 part of a name unless only space or a comment follows on its line, which it then joins to
             the next.
         ids: the number of each token (int32).
-        lines: for each line that holds a token, its first token (int64).
-        offsets: for each such line the byte at which it starts (int64).
+        lines: for each line that holds a token, its first token.
+        offsets: for each such line the byte at which it starts; of the integers that hold places in the file.
 
     Returns:
         The numbers of tokens and lines; and, if ``fill``, start and length in ``data`` of each distinct token.
     """
     size = len(data)
     mask = np.int64((1 << 12) - 1)
-    slots = np.full(mask + 1 if fill else 1, -1, dtype=np.int32)
-    starts = np.empty(1 << 11, dtype=np.int64)
-    lengths = np.empty(1 << 11, dtype=np.int64)
-    hashes = np.empty(1 << 11, dtype=np.int64)
+    # A slot is a token's key and, beside it, its number or -1. The key of up to seven bytes is these bytes and how
+    # many they are, which tells the token without a look at the file; that of a longer one is a hash under 0xFF.
+    slots = np.full((mask + 1 if fill else 1, 2), -1, dtype=np.int64)
+    starts = np.empty(1 << 11, dtype=offsets.dtype)
+    lengths = np.empty(1 << 11, dtype=offsets.dtype)
     num_tokens, num_lines, num_distinct = 0, 0, 0
     position, opens_line = 0, True
     while position < size:
@@ -156,42 +157,107 @@ def scan_tokens(
             num_lines += 1
             opens_line = False
         if fill:
-            digest = np.uint64(14695981039346656037)
-            for index in range(start, start + length):
-                digest = (digest ^ np.uint64(data[index])) * np.uint64(1099511628211)
-            digest ^= digest >> np.uint64(29)
-            code = np.int64(digest & np.uint64(0x3FFFFFFFFFFFFFFF))
-            slot = code & mask
-            found = slots[slot]
+            code = np.uint64(0)
+            if length <= 7:
+                for index in range(length):
+                    code |= np.uint64(data[start + index]) << np.uint64(8 * index)
+                code |= np.uint64(length) << np.uint64(56)
+            else:
+                code = np.uint64(14695981039346656037)
+                for index in range(start, start + length):
+                    code = (code ^ np.uint64(data[index])) * np.uint64(1099511628211)
+                code |= np.uint64(0xFF) << np.uint64(56)
+            key = np.int64(code)
+            slot = _spread(key) & mask
+            found = slots[slot, 1]
             while found >= 0:
-                if hashes[found] == code and lengths[found] == length:
-                    other = starts[found]
-                    index = 0
-                    while index < length and data[other + index] == data[start + index]:
-                        index += 1
-                    if index == length:
+                if slots[slot, 0] == key:
+                    if length <= 7:
                         break
+                    if lengths[found] == length:
+                        other = starts[found]
+                        index = 0
+                        while index < length and data[other + index] == data[start + index]:
+                            index += 1
+                        if index == length:
+                            break
                 slot = (slot + 1) & mask
-                found = slots[slot]
+                found = slots[slot, 1]
             if found < 0:
                 found = num_distinct
-                starts[found], lengths[found], hashes[found] = start, length, code
-                slots[slot] = found
+                starts[found], lengths[found] = start, length
+                slots[slot, 0], slots[slot, 1] = key, found
                 num_distinct += 1
                 if num_distinct == len(starts):
                     starts = np.concatenate((starts, np.empty_like(starts)))
                     lengths = np.concatenate((lengths, np.empty_like(lengths)))
-                    hashes = np.concatenate((hashes, np.empty_like(hashes)))
                     mask = 2 * mask + 1
-                    slots = np.full(mask + 1, -1, dtype=np.int32)
-                    for distinct in range(num_distinct):
-                        slot = hashes[distinct] & mask
-                        while slots[slot] >= 0:
-                            slot = (slot + 1) & mask
-                        slots[slot] = distinct
+                    fewer = slots
+                    slots = np.full((mask + 1, 2), -1, dtype=np.int64)
+                    for old in range(len(fewer)):
+                        if fewer[old, 1] >= 0:
+                            slot = _spread(fewer[old, 0]) & mask
+                            while slots[slot, 1] >= 0:
+                                slot = (slot + 1) & mask
+                            slots[slot, 0], slots[slot, 1] = fewer[old, 0], fewer[old, 1]
             ids[num_tokens] = found
         num_tokens += 1
     return num_tokens, num_lines, starts[:num_distinct].copy(), lengths[:num_distinct].copy()
+
+
+@njit(cache=True, inline="always")
+def _spread(key: int) -> int:
+    """A number whose low bits depend on all bits of the key."""
+    code = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    return int((code ^ code >> np.uint64(32)) & np.uint64(0x3FFFFFFFFFFFFFFF))
+
+
+@njit(cache=True, nogil=True)
+def decode_differences(section: np.ndarray, first_literal: int, max_bytes: int, rhs: np.ndarray) -> np.ndarray:
+    """Fills the two right-hand literals of each AND from the binary part of an AIGER file.
+
+    Args:
+        section: the file from the first AND on (uint8).
+        first_literal: the literal of the first AND.
+        max_bytes: of one number.
+        rhs: filled; one row of two an AND (int32 or int64).
+
+    Returns:
+        How many numbers are complete; the byte after the last; then, of the first number that is longer than
+        ``max_bytes``, which it is (or -1), its first byte and its length; and of the first AND that does not read
+        smaller literals, which it is (or -1), its first byte and its two differences.
+    """
+    report = np.zeros(9, dtype=np.int64)
+    report[2], report[5] = -1, -1
+    num_numbers = 2 * len(rhs)
+    position, number = 0, 0
+    opens, before = 0, 0
+    while number < num_numbers:
+        start = position
+        while position < len(section) and section[position] >= 0x80:
+            position += 1
+        if position == len(section):
+            break
+        position += 1
+        length = position - start
+        if length > max_bytes and report[2] < 0:
+            report[2], report[3], report[4] = number, start, length
+        delta = 0
+        for index in range(min(length, max_bytes)):
+            delta |= int(section[start + index] & 0x7F) << (7 * index)
+        if number & 1 == 0:
+            opens, before = start, delta
+        else:
+            row = number >> 1
+            lhs = first_literal + 2 * row
+            first, second = lhs - before, lhs - before - delta
+            if (before < 1 or first < 0 or second < 0) and report[5] < 0:
+                report[5], report[6], report[7], report[8] = row, opens, before, delta
+            if report[5] < 0:
+                rhs[row, 0], rhs[row, 1] = first, second
+        number += 1
+    report[0], report[1] = number, position
+    return report
 
 
 @njit(cache=True)

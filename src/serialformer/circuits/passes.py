@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt64
 
 from serialformer.circuits.circuit import MAX_FAN_IN, NO_WIRE, Circuit
+from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.synthesis import network_of_table
 from serialformer.errors import CircuitError
 
@@ -60,12 +61,11 @@ def split_gates(circuit: Circuit, *, max_fan_in: int = 2, xor_cost: int = 1) -> 
     ):
         _fill(network, gates, circuit, last, new_wire, fan_in, arity, table)
 
-    names: tuple[str, ...] = ()
-    if circuit.gate_names:
-        new_names = [""] * total
-        for gate, name in zip(last.tolist(), circuit.gate_names, strict=True):
-            new_names[gate] = name
-        names = tuple(new_names)
+    names = NameTable.from_strings(circuit.gate_names)
+    if names:
+        old_gate = np.full(total, -1, dtype=np.int64)
+        old_gate[last] = np.arange(circuit.num_gates)
+        names = names.take(old_gate)
     return Circuit(
         num_inputs=circuit.num_inputs,
         fan_in=fan_in,

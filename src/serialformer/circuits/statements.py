@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from operator import index
+from typing import SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Int, Int32, UInt8
 
 from serialformer.circuits.kernels import scan_tokens
+from serialformer.circuits.name_table import NameTable
 from serialformer.errors import FormatError
 
 _NAME, _SPACE, _NEWLINE, _COMMENT, _ALONE, _JOIN = range(6)
@@ -32,10 +35,10 @@ class Statements:
     name: str
     data: bytes
     tokens: Int32[np.ndarray, " tokens"]
-    first: Int64[np.ndarray, " lines_and_one"]
-    offset: Int64[np.ndarray, " lines"]
-    text_start: Int64[np.ndarray, " distinct"]
-    text_length: Int64[np.ndarray, " distinct"]
+    first: Int[np.ndarray, " lines_and_one"]
+    offset: Int[np.ndarray, " lines"]
+    text_start: Int[np.ndarray, " distinct"]
+    text_length: Int[np.ndarray, " distinct"]
 
     @property
     def num_lines(self) -> int:
@@ -58,11 +61,29 @@ class Statements:
         start = int(self.text_start[token])
         return self.data[start : start + int(self.text_length[token])].decode(errors="backslashreplace")
 
-    def texts(self) -> list[str]:
+    def texts(self) -> TokenTexts:
         """All distinct tokens as text."""
-        data = self.data
-        bounds = zip(self.text_start.tolist(), self.text_length.tolist(), strict=True)
-        return [data[start : start + length].decode(errors="backslashreplace") for start, length in bounds]
+        return TokenTexts(self)
+
+    def names(self, tokens: Int[np.ndarray, " chosen"]) -> NameTable:
+        """Distinct tokens as names; numbers beyond theirs stand for what has no name."""
+        named = tokens < self.num_distinct
+        chosen = np.where(named, tokens, 0)
+        if not self.num_distinct:
+            return NameTable.from_strings([""] * len(tokens))
+        return NameTable.from_spans(self.bytes_of_file, self.text_start[chosen], self.text_length[chosen] * named)
+
+    def tokens_of(self, words: Iterable[str]) -> dict[str, int]:
+        """The numbers of those of the words (ASCII, in these letters) that stand in the file."""
+        found = {}
+        data = self.bytes_of_file
+        for word in words:
+            chosen = np.flatnonzero(self.text_length == len(word))
+            for place, byte in enumerate(word.encode()):
+                chosen = chosen[data[self.text_start[chosen] + place] == byte]
+            if len(chosen):
+                found[word] = int(chosen[0])
+        return found
 
     def line_text(self, line: int) -> str:
         """A line's tokens with one space between them, quoted and cut, for messages."""
@@ -78,6 +99,36 @@ class Statements:
     def error(self, line: int, message: str, *, hint: str | None = None) -> FormatError:
         """The error to raise about a line."""
         return FormatError(message, where=self.where(line), hint=hint)
+
+
+class TokenTexts(Sequence[str]):
+    """The distinct tokens as text, made when asked for, and any texts that are added behind them."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+        self._added: list[str] = []
+
+    def append(self, text: str) -> None:
+        self._added.append(text)
+
+    def __len__(self) -> int:
+        return self._statements.num_distinct + len(self._added)
+
+    @overload
+    def __getitem__(self, token: SupportsIndex) -> str: ...
+
+    @overload
+    def __getitem__(self, token: slice) -> list[str]: ...
+
+    def __getitem__(self, token: SupportsIndex | slice) -> str | list[str]:
+        if isinstance(token, slice):
+            return [self[number] for number in range(*token.indices(len(self)))]
+        number = index(token)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"expected a token from 0 to {len(self) - 1}, found {number}")
+        number %= len(self)
+        beyond = number - self._statements.num_distinct
+        return self._added[beyond] if beyond >= 0 else self._statements.text(number)
 
 
 def split_statements(data: bytes, *, name: str, alone: bytes = b"", join: bytes = b"") -> Statements:
@@ -102,12 +153,13 @@ def split_statements(data: bytes, *, name: str, alone: bytes = b"", join: bytes 
     if data.startswith(b"\xef\xbb\xbf"):
         data = b"   " + data[3:]  # the byte order mark that some editors write
     array = np.frombuffer(data, dtype=np.uint8)
-    nothing = np.zeros(0, dtype=np.int64)
+    place = np.int32 if len(data) < 2**31 else np.int64
+    nothing = np.zeros(0, dtype=place)
     num_tokens, num_lines, _, _ = scan_tokens(array, kind, nothing.astype(np.int32), nothing, nothing, False)
     tokens = np.empty(num_tokens, dtype=np.int32)
-    first = np.empty(num_lines + 1, dtype=np.int64)
+    first = np.empty(num_lines + 1, dtype=place)
     first[num_lines] = num_tokens
-    offset = np.empty(num_lines, dtype=np.int64)
+    offset = np.empty(num_lines, dtype=place)
     _, _, text_start, text_length = scan_tokens(array, kind, tokens, first, offset, True)
     return Statements(
         name=name,

@@ -61,33 +61,41 @@ def names_to_words(names: Sequence[str | None], *, default: str) -> tuple[Word, 
     >>> [(word.name, word.bits) for word in names_to_words(["a[1]", "a[0]", "c", None, None], default="in")]
     [('a', (1, 0)), ('c', (2,)), ('in', (3, 4))]
     """
-    groups: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    order: list[tuple[str, str]] = []
+    groups: dict[str, list[tuple[int, int]]] = {}
+    unnamed: list[int] = []
+    order: list[str | int] = []  # a word of indexed bits by its label, another by the place of its first bit
     for place, name in enumerate(names):
         if not name:
-            key, index = ("unnamed", default), place
-        elif match := _INDEXED.fullmatch(name):
-            key, index = ("indexed", match[1]), int(match[2])
+            if not unnamed:
+                order.append(place)
+            unnamed.append(place)
+        elif name[-1] == "]" and (match := _INDEXED.fullmatch(name)):
+            label = match[1]
+            if label not in groups:
+                groups[label] = []
+                order.append(label)
+            groups[label].append((int(match[2]), place))
         else:
-            key, index = ("single", f"{name}\0{place}"), 0
-        if key not in groups:
-            groups[key] = []
-            order.append(key)
-        groups[key].append((index, place))
+            order.append(place)
     bare = {name for name in names if name}
     taken: set[str] = set()
     suffixes: dict[str, int] = {}
     words = []
-    for kind, label in order:
-        members = groups[kind, label]
-        name = label.partition("\0")[0] if kind == "single" else label
-        if kind == "unnamed":
-            words.append(Word(name=_unused(name, taken | bare, suffixes), bits=tuple(place for _, place in members)))
-        elif kind == "single" or _groups_cleanly(label, members, bare):
+    for key in order:
+        if isinstance(key, int):
+            name = names[key]
+            if name:
+                words.append(Word(name=_unused(name, taken, suffixes), bits=(key,)))
+            else:
+                words.append(Word(name=_unused(default, taken | bare, suffixes), bits=tuple(unnamed)))
+            taken.add(words[-1].name)
+            continue
+        label, members = key, groups[key]
+        if _groups_cleanly(label, members, bare):
             bits = [ABSENT] * (1 + max(index for index, _ in members))
             for index, place in members:
                 bits[index] = place
-            words.append(Word(name=_unused(name, taken, suffixes), bits=tuple(bits)))
+            words.append(Word(name=_unused(label, taken, suffixes), bits=tuple(bits)))
         else:
             for index, place in members:
                 words.append(Word(name=_unused(f"{label}[{index}]", taken, suffixes), bits=(place,)))
