@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import repeat
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.words import ABSENT, Word, words_to_names
@@ -79,10 +80,10 @@ def name_nets(circuit: Circuit, illegal: re.Pattern[str]) -> NetNames:
             else:
                 wires[wire] = outputs[place]
     nameless = []
-    for wire in range(circuit.num_inputs, circuit.num_wires):
+    gate_names = circuit.gate_names or repeat("", circuit.num_gates)
+    for wire, name in enumerate(gate_names, circuit.num_inputs):
         if wires[wire]:
             continue
-        name = circuit.gate_names[wire - circuit.num_inputs] if circuit.gate_names else ""
         if not name or name in names.taken or illegal.search(name):
             nameless.append(wire)
         else:
