@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.evaluate import evaluate_outputs, evaluate_wires
+from serialformer.circuits.evaluate import evaluate_outputs
 from serialformer.circuits.words import Word, bits_to_values
 from serialformer.decode.engine import Engine, Progress
+from serialformer.decode.hugging_face import HuggingFaceEngine
 from serialformer.errors import InputError
 from serialformer.model import Model
 
-MAX_EXHAUSTIVE_INPUTS = 16
+MAX_EXHAUSTIVE_INPUTS = 24
+"""Where an engine decodes many rows at once."""
+
+MAX_EXHAUSTIVE_INPUTS_OF_SLOW_ENGINES = 16
+
+MANY_ROWS = 1024
+"""An engine that decodes so many rows together has cheap rows."""
+
+TOKENS_A_BLOCK = 1 << 24
+"""How many chain tokens are held at once, to bound the memory whatever the engine likes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,40 +62,41 @@ def verify(
 ) -> Verification:
     """Runs the model and compares every chain token with the circuit that it was compiled from.
 
+    With engine ``hf`` our fastest engine proposes the chains and transformers confirms them
+    (``HuggingFaceEngine.confirm``); what is compared with the circuit are transformers' tokens.
+
     Args:
         model: the model.
         against: another circuit with the same words; then only the answers are compared.
         num_samples: how many random inputs; all of them if None.
-        seed: of the random inputs.
+        seed: of the random inputs, which are the same for every engine.
         engine: which engine runs the model.
-        progress: called with the number of inputs done.
+        progress: called with the number of chain tokens made, of ``num_verified_tokens`` in all.
 
     Raises:
         InputError: the other circuit has other words, or there are too many inputs to try them all.
     """
     if against is not None:
         _check_words(model, against)
+    num_chain = model.manifest.num_chain_tokens
     chosen = model.engine(engine)
+    proposing = model.engine("auto") if isinstance(chosen, HuggingFaceEngine) else None
+    # The circuit with every token of the chain for an output.
+    chain_circuit = replace(model.circuit, outputs=model.schedule.wire, output_words=None)
     wrong, tokens, inputs, first_wrong = 0, 0, 0, ""
-    for bits in _input_blocks(model, num_samples, np.random.default_rng(seed), chosen):
-        chains = model.think(bits, chosen)
-        missing = model.manifest.num_chain_tokens - chains.shape[1]
-        chains = np.pad(chains, ((0, 0), (0, missing)), constant_values=-1)
+    for bits in _input_blocks(model, num_samples, seed, [chosen] if proposing is None else [chosen, proposing]):
+        chains = _think(model, bits, chosen, proposing, progress)
         if against is None:
-            expected = evaluate_wires(model.circuit, bits)[:, model.schedule.wire].astype(np.int64)
-            found = chains
+            expected, found = evaluate_outputs(chain_circuit, bits), chains
         else:
             expected = _other_outputs(model, against, bits)
             found = chains[:, chains.shape[1] - expected.shape[1] :]
-        differs = found != expected
-        rows = np.flatnonzero(differs.any(axis=1))
+        rows = np.flatnonzero((found != expected).any(axis=1))
         if len(rows) and not first_wrong:
             first_wrong = _describe(model, bits[rows[0]], found[rows[0]], expected[rows[0]], against is None)
         wrong += len(rows)
         tokens += expected.size
         inputs += len(bits)
-        if progress is not None:
-            progress(len(bits))
     return Verification(inputs=inputs, tokens=tokens, wrong_inputs=wrong, first_wrong=first_wrong, engine=chosen.name)
 
 
@@ -94,24 +105,65 @@ def num_verified_inputs(model: Model, num_samples: int | None) -> int:
     return 1 << model.manifest.num_inputs if num_samples is None else num_samples
 
 
+def num_verified_tokens(model: Model, num_samples: int | None) -> int:
+    """How many chain tokens ``verify`` will have the model make."""
+    return num_verified_inputs(model, num_samples) * model.manifest.num_chain_tokens
+
+
+def _think(
+    model: Model,
+    bits: UInt8[np.ndarray, "rows inputs"],
+    chosen: Engine,
+    proposing: Engine | None,
+    progress: Progress | None,
+) -> Int64[np.ndarray, "rows chain"]:
+    """The chains, filled up with -1 where the model ends them early."""
+    num_chain, made = model.manifest.num_chain_tokens, 0
+
+    def count(num_tokens: int) -> None:
+        nonlocal made
+        made += num_tokens
+        if progress is not None:
+            progress(num_tokens * len(bits))
+
+    if proposing is None:
+        chains = model.think(bits, chosen, count)
+    else:
+        assert isinstance(chosen, HuggingFaceEngine)
+        proposed = model.think(bits, proposing)
+        # A proposal that ends early is filled up too: whether transformers ends there is for it to say.
+        end = model.transformer.architecture.end_token
+        proposed = np.pad(proposed, ((0, 0), (0, num_chain - proposed.shape[1])), constant_values=end)
+        chains = chosen.confirm(model.prompts(bits), proposed, count)
+    if made < num_chain:
+        count(num_chain - made)
+    missing = num_chain - chains.shape[1]
+    return np.pad(chains, ((0, 0), (0, missing)), constant_values=-1) if missing else chains
+
+
 def _input_blocks(
-    model: Model, num_samples: int | None, random: np.random.Generator, engine: Engine
+    model: Model, num_samples: int | None, seed: int, engines: list[Engine]
 ) -> Iterator[UInt8[np.ndarray, "rows inputs"]]:
     num_inputs = model.manifest.num_inputs
-    if num_samples is None and num_inputs > MAX_EXHAUSTIVE_INPUTS:
-        raise InputError(
-            f"{num_inputs} input bits are too many to try all combinations, at most {MAX_EXHAUSTIVE_INPUTS}",
-            hint="use --samples N",
-        )
-    size = engine.rows_at_once(model.manifest.num_tokens)
+    size = min(engine.rows_at_once(model.manifest.num_tokens) for engine in engines)
+    if num_samples is None:
+        limit = MAX_EXHAUSTIVE_INPUTS if size >= MANY_ROWS else MAX_EXHAUSTIVE_INPUTS_OF_SLOW_ENGINES
+        if num_inputs > limit:
+            raise InputError(
+                f"{num_inputs} input bits are too many to try all combinations, at most {limit}",
+                hint="use --samples N",
+            )
+    size = max(1, min(size, TOKENS_A_BLOCK // max(1, model.manifest.num_chain_tokens)))
+    random = np.random.default_rng(seed)
     total = num_verified_inputs(model, num_samples)
     for start in range(0, total, size):
-        count = min(size, total - start)
+        stop = min(start + size, total)
         if num_samples is None:
-            index = np.arange(start, start + count)[:, None]
-            yield (index >> np.arange(num_inputs) & 1).astype(np.uint8)
+            words = np.arange(start, stop, dtype="<u8")[:, None]
         else:
-            yield random.integers(0, 2, (count, num_inputs), dtype=np.uint8)
+            # 64 bits a draw, which leaves nothing over: the same rows, whatever the size of the blocks.
+            words = random.integers(0, 1 << 64, (stop - start, -(-num_inputs // 64)), dtype=np.uint64).astype("<u8")
+        yield np.unpackbits(words.view(np.uint8), axis=1, count=num_inputs, bitorder="little")
 
 
 def _check_words(model: Model, other: Circuit) -> None:
@@ -141,7 +193,7 @@ def _permutation(ours: tuple[Word, ...], theirs: tuple[Word, ...]) -> np.ndarray
 def _other_outputs(model: Model, other: Circuit, bits: UInt8[np.ndarray, "rows inputs"]) -> np.ndarray:
     assert other.input_words is not None and other.output_words is not None
     answers = evaluate_outputs(other, bits[:, _permutation(model.inputs, other.input_words)])
-    ours = np.empty((len(bits), model.manifest.num_outputs), dtype=np.int64)
+    ours = np.empty((len(bits), model.manifest.num_outputs), dtype=np.uint8)
     ours[:, _permutation(model.outputs, other.output_words)] = answers
     return ours
 

@@ -19,7 +19,7 @@ from serialformer.errors import InputError
 from serialformer.files import refuse_os_errors
 from serialformer.model import Model, compile_model, load
 from serialformer.trace import trace_lines
-from serialformer.verify import num_verified_inputs, verify
+from serialformer.verify import num_verified_tokens, verify
 
 
 class TargetName(StrEnum):
@@ -134,7 +134,7 @@ def verify_command(
     model = load(directory)
     other = None if against is None else read(against)
     num_samples = None if exhaustive else samples or 64
-    with progress_bar("verifying", num_verified_inputs(model, num_samples), unit="inputs") as advance:
+    with progress_bar("verifying", num_verified_tokens(model, num_samples), unit="tokens") as advance:
         result = verify(model, against=other, num_samples=num_samples, seed=seed, engine=engine.value, progress=advance)
     if as_json:
         print(

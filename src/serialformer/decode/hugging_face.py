@@ -8,12 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from serialformer.decode.engine import Engine, Progress
 from serialformer.errors import EngineError
 from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
+
+TOKENS_A_CHUNK = 512
+"""How many tokens of a row are read at once when a chain is confirmed: a row's mask is this by context."""
+
+TOKENS_A_PASS = 1 << 16
+"""How many tokens of all rows together are read at once: what a pass keeps grows with it."""
+
+TOKENS_A_ROW_AT_LEAST = 16
+"""Passes are never shorter than this, however many rows there are."""
+
+ROUNDING_STEPS = 8
+"""Largest logits within so many rounding steps of each other, relative to their size, are a close call."""
+
+LEAST_MARGIN = 1e-3
+"""And so are those within this of each other: sums in another order may differ by many steps of float32."""
 
 
 class HuggingFaceEngine(Engine):
@@ -65,6 +80,82 @@ class HuggingFaceEngine(Engine):
         )
         result: Int64[np.ndarray, "rows tokens"] = made[:, prompts.shape[1] :].numpy()
         return result
+
+    def confirm(
+        self,
+        prompts: Int64[np.ndarray, "rows prompt"],
+        chains: Int64[np.ndarray, "rows chain"],
+        progress: Progress | None = None,
+    ) -> Int64[np.ndarray, "rows chain"]:
+        """What ``generate`` makes after the prompts, found fast where it is what another engine proposes.
+
+        The stock model reads prompt and proposed chain in chunks, and says the next token after every prefix. Where
+        that is the proposed token each time, greedy decoding takes the same steps and makes the same chain. A row
+        where a token differs is decoded by ``generate`` instead, and so is one with a close call: two logits so close
+        that reading many tokens at once could round to another order than reading one by one.
+
+        Args:
+            prompts: token ids.
+            chains: the proposed tokens, padded with the end token behind the first of them.
+            progress: called with the number of tokens read of each chain.
+
+        Returns:
+            As many tokens as proposed, padded with the end token.
+
+        Raises:
+            EngineError: the chains are longer than the positions allow.
+        """
+        num_tokens = chains.shape[1]
+        if len(chains) == 0 or num_tokens == 0:
+            return np.empty(chains.shape, dtype=np.int64)
+        if self.num_tokens_that_fit(prompts, num_tokens) < num_tokens:
+            raise EngineError(
+                f"a prompt of {prompts.shape[1]} and a chain of {num_tokens} tokens do not fit"
+                f" {self.architecture.num_positions} positions"
+            )
+        end = self.architecture.end_token
+        made, close = self._read_chains(prompts, chains, progress)
+        # Behind an end token nothing is decoded, whatever the model would say there.
+        ended = np.cumsum(chains == end, axis=1) - (chains == end) > 0
+        doubtful = (((made != chains) | close) & ~ended).any(axis=1) | ((chains != end) & ended).any(axis=1)
+        confirmed = np.where(ended, end, made)
+        if doubtful.any():
+            decoded = self.generate(prompts[doubtful], num_tokens)
+            confirmed[doubtful] = np.pad(decoded, ((0, 0), (0, num_tokens - decoded.shape[1])), constant_values=end)
+        return confirmed
+
+    def _read_chains(
+        self,
+        prompts: Int64[np.ndarray, "rows prompt"],
+        chains: Int64[np.ndarray, "rows chain"],
+        progress: Progress | None,
+    ) -> tuple[Int64[np.ndarray, "rows chain"], Bool[np.ndarray, "rows chain"]]:
+        """The arg max after the prompt and each shorter prefix of its chain, and whether it is a close call."""
+        torch = self._torch
+        rows, first = len(prompts), prompts.shape[1] - 1  # the arg max at position ``first`` is the first chain token
+        # The last token of a chain is made and not read.
+        tokens = torch.from_numpy(np.concatenate([prompts, chains[:, :-1]], axis=1))
+        made, close = np.empty(chains.shape, dtype=np.int64), np.empty(chains.shape, dtype=bool)
+        chunk = min(TOKENS_A_CHUNK, max(TOKENS_A_ROW_AT_LEAST, TOKENS_A_PASS // rows))
+        least = max(LEAST_MARGIN, ROUNDING_STEPS * torch.finfo(self._model.dtype).eps)
+        cache = None
+        with torch.no_grad():
+            for start in range(0, tokens.shape[1], chunk):
+                stop = min(start + chunk, tokens.shape[1])
+                read = self._model(tokens[:, start:stop], past_key_values=cache, use_cache=True)
+                cache = read.past_key_values
+                skipped = max(0, first - start)
+                logits = read.logits[:, skipped:].float()
+                if logits.shape[1] == 0:
+                    continue
+                block = slice(start + skipped - first, stop - first)
+                made[:, block] = logits.argmax(dim=-1).numpy()
+                two = logits.topk(min(2, logits.shape[-1]), dim=-1).values
+                size = logits.abs().amax(dim=-1)
+                close[:, block] = (~(two[..., 0] - two[..., -1] > least * size)).numpy()
+                if progress is not None:
+                    progress(block.stop - block.start)
+        return made, close
 
 
 class _Counter:
