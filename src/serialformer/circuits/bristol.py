@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int
 
 from serialformer.circuits.and_graph import circuit_to_and_graph
 from serialformer.circuits.builder import AND, BUFFER, NAND, NOR, NOT, OR, XNOR, XOR
@@ -38,8 +38,8 @@ class _Lines:
     """The lines that are not blank: the first token of each, how many it has, and its number in the file."""
 
     tokens: Tokens
-    first: Int64[np.ndarray, " lines"]
-    count: Int64[np.ndarray, " lines"]
+    first: Int[np.ndarray, " lines"]
+    count: Int[np.ndarray, " lines"]
     name: str
 
     def where(self, line: int) -> str:
@@ -202,10 +202,10 @@ def _shown(lines: _Lines, line: int) -> str:
 def _parse_gate_lines(
     lines: _Lines, header: _Header
 ) -> tuple[
-    Int64[np.ndarray, " gate_lines"],
-    Int64[np.ndarray, " gate_lines"],
-    Int64[np.ndarray, " gate_lines"],
-    Int64[np.ndarray, " gate_lines"],
+    Int[np.ndarray, " gate_lines"],
+    Int[np.ndarray, " gate_lines"],
+    Int[np.ndarray, " gate_lines"],
+    Int[np.ndarray, " gate_lines"],
 ]:
     """For each line of a gate its index, its kind, how many numbers it reads and how many wires it writes."""
     line = np.arange(header.lines, len(lines.first))
@@ -261,7 +261,7 @@ def _parse_gate_lines(
     return line, kind, reads, writes
 
 
-def _gate_kinds(tokens: Tokens, last: Int64[np.ndarray, " gates"]) -> Int64[np.ndarray, " gates"]:
+def _gate_kinds(tokens: Tokens, last: Int[np.ndarray, " gates"]) -> Int[np.ndarray, " gates"]:
     """The index in ``_KINDS`` of these tokens, in any case of letters, or -1."""
     text = np.frombuffer(tokens.data, dtype=np.uint8)
     length = tokens.end[last] - tokens.start[last]

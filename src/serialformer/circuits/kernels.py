@@ -213,6 +213,42 @@ def _spread(key: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def scan_words(
+    data: np.ndarray,
+    is_space: np.ndarray,
+    max_digits: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    lines: np.ndarray,
+    numbers: np.ndarray,
+    fill: bool,
+) -> int:
+    """Splits text at white space; gives how many tokens there are and, if ``fill``, writes them down.
+
+    ``starts``, ``ends`` and ``lines`` take where each token is, ``numbers`` the value of one of decimal digits only,
+    at most ``max_digits`` of them, or else -1.
+    """
+    count, line, position, size = 0, 0, 0, len(data)
+    while position < size:
+        if is_space[data[position]]:
+            line += data[position] == 10
+            position += 1
+            continue
+        start, number, good = position, 0, True
+        while position < size and not is_space[data[position]]:
+            digit = int(data[position]) - 48
+            good = good and 0 <= digit <= 9 and position - start < max_digits
+            if good:
+                number = 10 * number + digit
+            position += 1
+        if fill:
+            starts[count], ends[count], lines[count] = start, position, line
+            numbers[count] = number if good else -1
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
 def decode_differences(section: np.ndarray, first_literal: int, max_bytes: int, rhs: np.ndarray) -> np.ndarray:
     """Fills the two right-hand literals of each AND from the binary part of an AIGER file.
 
