@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 import serialformer
 from serialformer import CircuitBuilder, Model, SerialformerError, trace_lines, verify
 from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.evaluate import evaluate_outputs
 from tests.cases import small_circuits
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -40,7 +43,7 @@ def test_transcript(multiplier: Model) -> None:
     assert len(transcript.chain) == multiplier.manifest.num_chain_tokens
     assert transcript.text.startswith("1100000000000000" + "1010000000000000" + "=")
     assert transcript.text.endswith(f"{15:032b}"[::-1])
-    assert re.match(r"Transcript\(product=15; 1408 chain tokens, engine dense, \S+ s\)", repr(transcript))
+    assert re.match(r"Transcript\(product=15; 1408 chain tokens, engine \w+, \S+ s\)", repr(transcript))
 
 
 def test_values_by_mapping_and_by_name() -> None:
@@ -61,6 +64,101 @@ def test_rows_keep_their_order_across_blocks(multiplier: Model, monkeypatch: pyt
     made = [row["product"] for row in multiplier.run_many(rows, engine=engine, progress=done.append)]
     assert made == [0, 10, 20, 30, 40]
     assert done == [2, 2, 1]
+
+
+def test_rows_are_taken_as_they_are_needed(multiplier: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = multiplier.engine("dense")
+    monkeypatch.setattr(engine, "rows_at_once", lambda num_tokens: 2)
+    taken: list[int] = []
+
+    def rows() -> Iterator[dict[str, int]]:
+        for value in count():
+            taken.append(value)
+            yield {"a": value, "b": 3}
+
+    answers = multiplier.run_many(rows(), engine=engine)
+    assert [next(answers)["product"] for _ in range(3)] == [0, 3, 6]
+    assert taken == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"a": 1}, "row 4: no value for 'b'\nhint: the inputs are: a \\(16 bits\\), b \\(16 bits\\)"),
+        ({"a": 1, "c": 1}, "row 4: no input word 'c'"),
+        ({"a": 1, "b": 2, "c": 3}, "row 4: no input word 'c'"),
+        ({"a": 1 << 16, "b": 1}, "row 4: a=65536 does not fit its 16 bits"),
+        ({"a": 1 << 64, "b": 1}, "row 4: a=18446744073709551616 does not fit its 16 bits"),
+        ({"a": 1, "b": -1}, "row 4: b=-1 does not fit its 16 bits"),
+        ({"a": 1, "b": np.int64(-1)}, "row 4: b=-1 does not fit its 16 bits"),
+    ],
+)
+def test_a_bad_row_is_told(
+    multiplier: Model, row: dict[str, int], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = multiplier.engine("dense")
+    monkeypatch.setattr(engine, "rows_at_once", lambda num_tokens: 2)
+    answers = multiplier.run_many([{"a": 1, "b": 1}] * 3 + [row], engine=engine)
+    assert [next(answers)["product"] for _ in range(2)] == [1, 1]
+    with pytest.raises(SerialformerError, match=message):
+        next(answers)
+
+
+def test_rows_of_no_words() -> None:
+    build = CircuitBuilder()
+    model = serialformer.compile(build.circuit())
+    assert list(model.run_many([{}, {}])) == [{}, {}]
+    build.output("one", build.constant(True))
+    assert list(serialformer.compile(build.circuit()).run_many([{}, {}])) == [{"one": 1}, {"one": 1}]
+
+
+def test_bits_in_bulk(multiplier: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = multiplier.engine("dense")
+    monkeypatch.setattr(engine, "rows_at_once", lambda num_tokens: 3)
+    bits = np.random.default_rng(1).integers(0, 2, (7, 32), dtype=np.uint8)
+    assert np.array_equal(multiplier.run_bits(bits, engine=engine), evaluate_outputs(multiplier.circuit, bits))
+    assert multiplier.run_bits(bits[:0]).shape == (0, 32)
+
+
+@pytest.mark.parametrize("engine", ["auto", "dense", "hf"])
+def test_streaming(multiplier: Model, engine: str) -> None:
+    if engine == "hf":
+        pytest.importorskip("transformers")
+    whole = multiplier.run(a=3, b=5).chain.tolist()
+    assert list(multiplier.stream(a=3, b=5, engine=engine, max_tokens=100)) == whole[:100]
+    if engine != "hf":
+        assert list(multiplier.stream({"a": 3}, b=5, engine=engine)) == whole
+        assert list(multiplier.stream(a=3, b=5, engine=engine, max_tokens=10**9)) == whole
+    with pytest.raises(SerialformerError, match="no value for 'b'"):
+        multiplier.stream(a=3, engine=engine)  # at once, not when the first token is taken
+
+
+def test_streaming_makes_tokens_only_as_they_are_taken(multiplier: Model) -> None:
+    engine = multiplier.engine("dense")
+    made: list[int] = []
+    stream = engine.stream
+
+    def counted(prompts: np.ndarray, num_tokens: int) -> Iterator[np.ndarray]:
+        for block in stream(prompts, num_tokens):
+            made.append(block.shape[1])
+            yield block
+
+    engine.stream = counted  # type: ignore[method-assign]
+    tokens = multiplier.stream(a=3, b=5, engine=engine)
+    assert [next(tokens) for _ in range(5)] == multiplier.run(a=3, b=5).chain[:5].tolist()
+    assert sum(made) == 5
+
+
+def test_a_chain_cut_short(multiplier: Model) -> None:
+    whole = multiplier.run(a=3, b=5)
+    for num_tokens in (0, 1, 1407):
+        cut = multiplier.run(a=3, b=5, max_tokens=num_tokens)
+        assert cut == {} and np.array_equal(cut.chain, whole.chain[:num_tokens])
+        assert len(list(trace_lines(multiplier, cut))) == num_tokens
+    for num_tokens in (1408, 5000):
+        assert multiplier.run(a=3, b=5, max_tokens=num_tokens) == {"product": 15}
+    with pytest.raises(SerialformerError, match="max_tokens: expected a number of tokens, found -1"):
+        multiplier.run(a=3, b=5, max_tokens=-1)
 
 
 def test_trace_says_what_each_token_is() -> None:

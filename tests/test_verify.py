@@ -65,8 +65,9 @@ def test_confirming_is_generating(dtype: Any, chunk: int, monkeypatch: pytest.Mo
 def test_confirming_is_generating_with_any_weights(size: float, dtype: Any) -> None:
     model = serialformer.compile(CASES["random, 2 inputs a gate"], dtype=dtype)
     num_tokens = model.manifest.num_chain_tokens
-    prompts = model.prompts(every_input(6))
-    for seed in range(3):
+    bits = every_input(6)[::5]
+    prompts = model.prompts(bits)
+    for seed in range(2):
         transformer = noisy(model.transformer, size, seed)
         engine = HuggingFaceEngine(transformer)
         generated = engine.generate(prompts, num_tokens)
@@ -74,7 +75,7 @@ def test_confirming_is_generating_with_any_weights(size: float, dtype: Any) -> N
         # What our engine makes, what the circuit says, what generate makes itself: the outcome is the same.
         ours = make_engine("dense", transformer).generate(prompts, num_tokens)
         ours = np.pad(ours, ((0, 0), (0, num_tokens - ours.shape[1])), constant_values=2)
-        for proposal in (ours, expected_chains(model, every_input(6)), generated):
+        for proposal in (ours, expected_chains(model, bits), generated):
             assert np.array_equal(engine.confirm(prompts, proposal), generated)
 
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from safetensors import SafetensorError
 
@@ -27,18 +28,45 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         raise SerialformerError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file to read piece by piece; refuses what ``read_file`` refuses."""
+    try:
+        return Path(path).open("rb")
+    except FileNotFoundError:
+        raise SerialformerError("no such file", where=str(path), hint="check the path") from None
+    except OSError as error:
+        raise SerialformerError(f"cannot be read: {error.strerror}", where=str(path)) from None
+
+
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes a file under a temporary name and renames it, so that it is there whole or not at all.
 
     Raises:
         SerialformerError: the folder is missing, not writable, or the disk is full; nothing is left behind.
     """
-    target = Path(path)
+    with new_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write piece by piece, which has its name only once the block has ended well.
+
+    What is no ordinary file (a terminal, a pipe) is written as it comes.
+
+    Raises:
+        SerialformerError: as in ``write_file``; nothing is left behind, whatever ends the block.
+    """
     with refuse_os_errors(str(path)):
+        if Path(path).exists() and not Path(path).is_file():
+            with Path(path).open("wb") as file:
+                yield file
+            return
+        target = Path(os.path.realpath(path))  # a link stays a link
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
             allow_reading(Path(temporary))
             Path(temporary).replace(target)
         except BaseException:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,21 @@ from jaxtyping import Int64, UInt8
 from serialformer.architecture import Activation, DtypeName
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read
+from serialformer.circuits.word_columns import bits_to_columns, columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
 from serialformer.compile.compile import compile_circuit
 from serialformer.compile.program import EQUALS
 from serialformer.compile.schedule import Schedule
 from serialformer.decode.engine import Engine, Progress, make_engine
 from serialformer.decode.transcript import Transcript
-from serialformer.errors import CheckpointError, EngineError
+from serialformer.errors import CheckpointError, EngineError, InputError
 from serialformer.files import refuse_os_errors
 from serialformer.manifest import Manifest, load_circuit, load_manifest, save_circuit, save_manifest
 from serialformer.transformer.checkpoint import load_transformer, save_transformer
 from serialformer.transformer.transformer import Transformer
+
+MAX_ROWS_A_BLOCK = 1 << 16
+"""Of a batch: rows take some hundred bytes each while they are read and written."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,6 +76,7 @@ class Model:
         /,
         *,
         engine: str | Engine = "auto",
+        max_tokens: int | None = None,
         progress: Progress | None = None,
         **named: int,
     ) -> Transcript:
@@ -79,39 +85,99 @@ class Model:
         Args:
             values: a value for each input word; or give them by name.
             engine: the name of an engine, or one made before.
+            max_tokens: stop after so many chain tokens; a chain that is cut so has no outputs.
             progress: called with the number of tokens made.
             named: further values.
 
         Raises:
             InputError: a value is missing, unknown or too large.
         """
-        bits = values_to_bits(self.inputs, {**(values or {}), **named}, self.manifest.num_inputs)
+        bits = values_to_bits(self.inputs, {**(values or {}), **named}, self.manifest.num_inputs)[None]
         chosen = self.engine(engine) if isinstance(engine, str) else engine
+        prompts, num_tokens = self.prompts(bits), self._num_tokens(max_tokens)
         started = time.perf_counter()
-        chain = self.think(bits[None], chosen, progress)[0]
+        chains = chosen.generate(prompts, num_tokens, progress)
         seconds = time.perf_counter() - started
+        self._check(chains, num_tokens)
+        whole = num_tokens == self.manifest.num_chain_tokens
         return Transcript(
             vocabulary=self.transformer.architecture.vocabulary,
-            prompt=self.prompts(bits[None])[0],
-            chain=chain,
-            outputs=bits_to_values(self.outputs, self.answers(chain[None])[0]),
+            prompt=prompts[0],
+            chain=chains[0],
+            outputs=bits_to_values(self.outputs, self.answers(chains)[0]) if whole else {},
             engine=chosen.name,
             seconds=seconds,
         )
 
-    def run_many(
-        self, rows: Sequence[Mapping[str, int]], *, engine: str | Engine = "auto", progress: Progress | None = None
-    ) -> Iterator[dict[str, int]]:
-        """The output words for each row of input words, in order, a block of rows at a time."""
+    def stream(
+        self,
+        values: Mapping[str, int] | None = None,
+        /,
+        *,
+        engine: str | Engine = "auto",
+        max_tokens: int | None = None,
+        **named: int,
+    ) -> Iterator[int]:
+        """The ids of the chain tokens, as the model makes them; see ``run``.
+
+        Engines make tokens one by one or in blocks; ``hf`` makes them all before the first is seen. The chain ends
+        where the model ends it: nothing checks here that its tokens are bits.
+
+        >>> from serialformer.circuits.builder import CircuitBuilder
+        >>> build = CircuitBuilder()
+        >>> build.output("parity", build.xor(*build.inputs("a", 2)))
+        >>> list(compile_model(build.circuit()).stream(a=0b10))
+        [1]
+        """
+        bits = values_to_bits(self.inputs, {**(values or {}), **named}, self.manifest.num_inputs)[None]
         chosen = self.engine(engine) if isinstance(engine, str) else engine
-        size = chosen.rows_at_once(self.manifest.num_tokens)
-        for start in range(0, len(rows), size):
-            block = rows[start : start + size]
-            bits = np.array([values_to_bits(self.inputs, row, self.manifest.num_inputs) for row in block])
-            for answer in self.answers(self.think(bits, chosen)):
-                yield bits_to_values(self.outputs, answer)
+        blocks = chosen.stream(self.prompts(bits), self._num_tokens(max_tokens))
+        return (token for block in blocks for token in block[0].tolist())
+
+    def run_many(
+        self, rows: Iterable[Mapping[str, int]], *, engine: str | Engine = "auto", progress: Progress | None = None
+    ) -> Iterator[dict[str, int]]:
+        """The output words for each row of input words, in order, a block of rows at a time.
+
+        Rows are taken only as they are needed, so there may be any number of them.
+
+        Args:
+            rows: a value for each input word, row by row.
+            engine: the name of an engine, or one made before.
+            progress: called with the number of rows done.
+
+        Raises:
+            InputError: a value of a row is missing, unknown or too large; rows count from 1. The blocks before that
+                row's have been yielded by then.
+        """
+        chosen = self.engine(engine) if isinstance(engine, str) else engine
+        remaining, done = iter(rows), 0
+        names = [word.name for word in self.outputs]
+        while block := list(islice(remaining, self.rows_a_block(chosen))):
+            answers = self.run_bits(self._rows_to_bits(block, done + 1), engine=chosen)
+            if names:
+                for values in zip(*bits_to_columns(self.outputs, answers), strict=True):
+                    yield dict(zip(names, values, strict=True))
+            else:
+                yield from ({} for _ in block)
+            done += len(block)
             if progress is not None:
                 progress(len(block))
+
+    def run_bits(
+        self, bits: UInt8[np.ndarray, "rows inputs"], *, engine: str | Engine = "auto"
+    ) -> UInt8[np.ndarray, "rows outputs"]:
+        """The output bits for each row of input bits, both in the order of the words' places."""
+        chosen = self.engine(engine) if isinstance(engine, str) else engine
+        size = self.rows_a_block(chosen)
+        answers = np.empty((len(bits), self.manifest.num_outputs), dtype=np.uint8)
+        for start in range(0, len(bits), size):
+            answers[start : start + size] = self.answers(self.think(bits[start : start + size], chosen))
+        return answers
+
+    def rows_a_block(self, engine: Engine) -> int:
+        """How many rows to run together: what the engine likes, within what memory can hold."""
+        return max(1, min(engine.rows_at_once(self.manifest.num_tokens), MAX_ROWS_A_BLOCK))
 
     def prompts(self, bits: UInt8[np.ndarray, "rows inputs"]) -> Int64[np.ndarray, "rows prompt"]:
         """Token ids of the prompts: the input bits, then ``=``."""
@@ -129,15 +195,46 @@ class Model:
         Raises:
             EngineError: a chain is not made of bits, so the weights are not what was compiled.
         """
-        num_chain, num_outputs = self.manifest.num_chain_tokens, self.manifest.num_outputs
-        if chains.shape[1] < num_chain or (chains >= EQUALS).any():
-            broken = np.argmax((chains >= EQUALS).any(axis=0)) if (chains >= EQUALS).any() else chains.shape[1]
+        num_chain = self.manifest.num_chain_tokens
+        self._check(chains, num_chain)
+        return chains[:, num_chain - self.manifest.num_outputs : num_chain].astype(np.uint8)
+
+    def _check(self, chains: Int64[np.ndarray, "rows chain"], num_tokens: int) -> None:
+        """Refuses chains that are shorter than asked for, or not made of bits."""
+        strange = bool(chains.size) and int(chains.max()) >= EQUALS
+        if chains.shape[1] < num_tokens or strange:
+            broken = int(np.argmax((chains >= EQUALS).any(axis=0))) if strange else chains.shape[1]
             raise EngineError(
-                f"the model ended its chain at token {broken} of {num_chain}",
+                f"the model ended its chain at token {broken} of {self.manifest.num_chain_tokens}",
                 where=None if self.directory is None else str(self.directory),
                 hint="its weights are not as compiled; compile it again",
             )
-        return chains[:, num_chain - num_outputs : num_chain].astype(np.uint8)
+
+    def _num_tokens(self, max_tokens: int | None) -> int:
+        if max_tokens is not None and max_tokens < 0:
+            raise InputError(f"expected a number of tokens, found {max_tokens}", where="max_tokens")
+        num_chain = self.manifest.num_chain_tokens
+        return num_chain if max_tokens is None else min(max_tokens, num_chain)
+
+    def _rows_to_bits(self, rows: Sequence[Mapping[str, int]], first: int) -> UInt8[np.ndarray, "rows inputs"]:
+        """The bits of rows of values; ``first`` is the number of the first row, for the error."""
+        num_inputs = self.manifest.num_inputs
+        bits = None
+        if all(len(row) == len(self.inputs) for row in rows):
+            try:
+                columns = [[int(row[word.name]) for row in rows] for word in self.inputs]
+            except KeyError:
+                pass  # said below
+            else:
+                bits = columns_to_bits(self.inputs, columns, len(rows), num_inputs)
+        if bits is not None:
+            return bits
+        for number, row in enumerate(rows, start=first):
+            try:
+                values_to_bits(self.inputs, row, num_inputs)
+            except InputError as error:
+                raise InputError(error.message, where=f"row {number}", hint=error.hint) from None
+        raise AssertionError("a block of rows that do not fit has a row that does not")
 
     def save(self, directory: str | os.PathLike[str]) -> Model:
         """Writes the checkpoint directory, whole or not at all, and returns the model that lies there.

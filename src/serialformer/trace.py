@@ -30,7 +30,8 @@ def trace_lines(model: Model, transcript: Transcript) -> Iterator[str]:
         name = circuit.gate_names[gate] if circuit.gate_names else ""
         return f"{name or f't{token}'}={transcript.vocabulary[transcript.chain[token]]}"
 
-    for token, (gate, wire, made) in enumerate(zip(schedule.gate, schedule.wire, transcript.chain, strict=True)):
+    # A chain may have been cut.
+    for token, (gate, wire, made) in enumerate(zip(schedule.gate, schedule.wire, transcript.chain, strict=False)):
         if gate >= 0:
             operands = [name_and_value(int(source)) for source in circuit.fan_in[gate] if source != NO_WIRE]
             words = describe_gate(int(circuit.table[gate]), operands)

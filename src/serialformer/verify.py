@@ -78,7 +78,6 @@ def verify(
     """
     if against is not None:
         _check_words(model, against)
-    num_chain = model.manifest.num_chain_tokens
     chosen = model.engine(engine)
     proposing = model.engine("auto") if isinstance(chosen, HuggingFaceEngine) else None
     # The circuit with every token of the chain for an output.

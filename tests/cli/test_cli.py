@@ -14,6 +14,7 @@ import pytest
 
 import serialformer
 from serialformer.cli.main import main
+from serialformer.decode.engine import ENGINE_NAMES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MULTIPLIER = str(EXAMPLES / "multiplier16.blif")
@@ -100,7 +101,7 @@ def test_run_json(adder: str, cli: Any, engine: str) -> None:
     answer = json.loads(result.out)
     assert answer["outputs"] == {"s": 5}
     assert answer["chain"] == ["0", "1", "0", "1"]
-    assert answer["engine"] == ("hf" if engine == "hf" else "dense")
+    assert answer["engine"] == engine or (engine == "auto" and answer["engine"] in ENGINE_NAMES)
     assert answer["tokens"] == 4
     assert answer["seconds"] > 0
 
@@ -119,6 +120,21 @@ def test_run_trace(adder: str, cli: Any) -> None:
     assert both.err.count("\n") == 4
 
 
+def test_run_cut_short(adder: str, cli: Any) -> None:
+    inputs = ("run", adder, "-i", "a=2", "-i", "b=3")
+    cut = "cut after 2 of 4 chain tokens: no outputs yet\n"
+    plain = cli(*inputs, "--max-tokens", "2")
+    assert (plain.status, plain.out, plain.err) == (0, "", cut)
+    traced = cli(*inputs, "--max-tokens", "2", "--trace")
+    assert traced.out.splitlines() == ["t0 and(a[0]=0, b[0]=1) = 0  c @5", "t1 xor(a[0]=0, b[0]=1) = 1  s[0] @6"]
+    as_json = cli(*inputs, "--max-tokens", "2", "--json")
+    answer = json.loads(as_json.out)
+    assert (answer["outputs"], answer["chain"], answer["tokens"]) == ({}, ["0", "1"], 2)
+    assert as_json.err == cut
+    for enough in ("4", "1000000"):
+        assert (cli(*inputs, "--max-tokens", enough).out, cli(*inputs, "--max-tokens", enough).err) == ("s=5\n", "")
+
+
 def test_run_batch(adder: str, cli: Any, tmp_path: Path) -> None:
     rows = [(a, b) for a in range(4) for b in range(4)]
     (tmp_path / "in.csv").write_text("b,a\n" + "".join(f"{hex(b)},{a}\n" for a, b in rows))
@@ -129,15 +145,15 @@ def test_run_batch(adder: str, cli: Any, tmp_path: Path) -> None:
 
 
 def test_verify(adder: str, cli: Any, tmp_path: Path) -> None:
-    result = cli("verify", adder, "--exhaustive")
+    result = cli("verify", adder, "--exhaustive", "--engine", "dense")
     assert result.status == 0
     assert result.out == "verified: every input, 16 run by dense, 0 wrong\ntokens compared: 64\n"
-    result = cli("verify", adder, "--samples", "7", "--json")
+    result = cli("verify", adder, "--samples", "7", "--json", "--engine", "dense")
     assert json.loads(result.out) == {
         "verified": True, "inputs": 7, "tokens": 28, "wrong_inputs": 0, "first_wrong": "", "engine": "dense",
     }  # fmt: skip
     (tmp_path / "wrong.blif").write_text(ADDER.replace("11- 1\n", ""))
-    result = cli("verify", adder, "--against", str(tmp_path / "wrong.blif"), "--exhaustive")
+    result = cli("verify", adder, "--against", str(tmp_path / "wrong.blif"), "--exhaustive", "--engine", "dense")
     assert result.status == 1
     assert result.out.splitlines()[0] == "WRONG: every input, 16 run by dense, 3 wrong"
     assert result.out.splitlines()[2] == "with a=2, b=2: token t3 is 1, expected 0"
@@ -195,7 +211,18 @@ def test_help_and_no_arguments(cli: Any) -> None:
         (["run", "adder", "--batch", "value.csv", "-o", "x"], "error: value.csv:2 (b): '' is not a number"),
         (["run", "adder", "--batch", "large.csv", "-o", "x"], "error: large.csv:2: b=4 does not fit its 2 bits"),
         (["run", "adder", "--batch", "in.csv", "-o", "no/such"], "error: no/such: cannot be written"),
-        (["run", "adder", "--engine", "warp"], "warp"),
+        (["run", "adder", "-i", "a=1", "-i", "b=1", "--engine", "warp"], "error: no engine 'warp'\nhint: one of auto,"),
+        (["run", "adder", "--batch", "in.csv", "-o", "x", "--engine", "warp"], "error: no engine 'warp'"),
+        (["run", "adder", "--batch", "in.csv", "-o", "x", "--max-tokens", "3"], "error: --batch goes with none of"),
+        (["run", "adder", "-i", "a=1", "-i", "b=1", "--max-tokens", "0"], "greater than or equal to 1"),
+        (["run", "adder", "--batch", "latin.csv", "-o", "x"], "error: latin.csv: is not UTF-8 text"),
+        (["run", "adder", "--batch", "quote.csv", "-o", "x"], "error: quote.csv:5 (b): 'x' is not a number"),
+        (["run", "adder", "--batch", "negative.csv", "-o", "x"], "error: negative.csv:4 (a): '-1' is negative"),
+        (["run", "adder", "--batch", "long.csv", "-o", "x"], "error: long.csv:3: expected 2 fields, found 3"),
+        (["run", "adder", "--batch", "twice.csv", "-o", "x"], "error: twice.csv:1: a column occurs twice"),
+        (["run", "adder", "--batch", "huge.csv", "-o", "x"], "error: huge.csv:2: is not CSV: field larger than"),
+        (["run", "adder", "--batch", ".", "-o", "x"], "error: .: cannot be read: Is a directory"),
+        (["run", "adder", "--batch", "in.csv", "-o", "exists"], "error: exists: cannot be written: Is a directory"),
         (["verify", "adder", "--exhaustive", "--samples", "3"], "error: --samples and --exhaustive exclude"),
         (["verify", "adder", "--samples", "0"], "greater than or equal to 1"),
         (["verify", "adder", "--against", MULTIPLIER], "error: the circuits have different input words"),
@@ -211,10 +238,11 @@ def test_bad_input(
     (tmp_path / "broken.blif").write_text(".model x\n.inputs a\n.outputs y\n.names a y\n2 1\n.end\n")
     tables = {
         "in": "a,b\n1,1\n", "empty": "", "header": "a,c\n1,1\n", "short": "a,b\n1,1\n1\n", "value": "a,b\n1,\n",
-        "large": "a,b\n1,4\n",
+        "large": "a,b\n1,4\n", "latin": "a,b\n1,\xe9\n", "quote": 'a,b\n"1\n",1\n\n1,x\n', "long": "a,b\n1,1\n1,1,1\n",
+        "negative": "b,a\n0x1,1\n\n1,-1\nx,x\n", "twice": "a,b,a\n", "huge": "a,b\n1," + "1" * 200_000,
     }  # fmt: skip
     for name, text in tables.items():
-        (tmp_path / f"{name}.csv").write_text(text)
+        (tmp_path / f"{name}.csv").write_text(text, encoding="latin-1")
     before = sorted(path.name for path in tmp_path.rglob("*"))
     result = cli(*arguments)
     assert result.status == 2

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +14,11 @@ import typer
 
 from serialformer.circuits.formats import read
 from serialformer.cli.progress import progress_bar
-from serialformer.cli.tables import read_rows, write_rows
+from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
 from serialformer.cli.values import parse_assignments
+from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
-from serialformer.files import refuse_os_errors
+from serialformer.files import new_file
 from serialformer.model import Model, compile_model, load
 from serialformer.trace import trace_lines
 from serialformer.verify import num_verified_tokens, verify
@@ -32,15 +34,11 @@ class DtypeOption(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
-class EngineOption(StrEnum):
-    AUTO = "auto"
-    DENSE = "dense"
-    HF = "hf"
-
-
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-EngineFlag = Annotated[EngineOption, typer.Option("--engine", help="What runs the model; auto is the fastest.")]
+EngineFlag = Annotated[
+    str, typer.Option("--engine", metavar="|".join(ENGINE_NAMES), help="What runs the model; auto is the fastest.")
+]
 
 
 def compile_command(
@@ -72,7 +70,7 @@ def run_command(
         list[str] | None, typer.Option("-i", "--input", metavar="NAME=VALUE", help="An input word; decimal, 0x or 0b.")
     ] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Print each chain token with its gate.")] = False,
-    engine: EngineFlag = EngineOption.AUTO,
+    engine: EngineFlag = "auto",
     batch: Annotated[
         Path | None,
         typer.Option("--batch", metavar="IN.csv", help="One run a row, columns named like the input words."),
@@ -80,33 +78,39 @@ def run_command(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT.csv", help="Where --batch writes.")
     ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", min=1, metavar="N", help="Stop after N chain tokens; see --trace, --json."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on its input words and print its output words."""
     if batch is not None:
-        if inputs or trace or as_json:
-            raise InputError("--batch goes with none of -i, --trace, --json")
-        _run_batch(load(directory), batch, output, engine.value)
+        if inputs or trace or as_json or max_tokens is not None:
+            raise InputError("--batch goes with none of -i, --trace, --json, --max-tokens")
+        _run_batch(load(directory), batch, output, engine)
         return
     if output is not None:
         raise InputError("-o goes with --batch", hint="outputs are printed on stdout")
     values = parse_assignments(inputs or [])
     model = load(directory)
-    with progress_bar("thinking", model.manifest.num_chain_tokens, unit="tokens") as advance:
-        transcript = model.run(values, engine=engine.value, progress=advance)
+    whole = model.manifest.num_chain_tokens
+    num_tokens = whole if max_tokens is None else min(max_tokens, whole)
+    with progress_bar("thinking", num_tokens, unit="tokens") as advance:
+        transcript = model.run(values, engine=engine, max_tokens=max_tokens, progress=advance)
     if trace:
         out = sys.stderr if as_json else sys.stdout
         for line in trace_lines(model, transcript):
             print(line, file=out)
     if as_json:
-        chain = [transcript.vocabulary[token] for token in transcript.chain]
+        tokens = [transcript.vocabulary[token] for token in transcript.chain]
         print(
             json.dumps(
                 {
                     "outputs": dict(transcript.outputs),
-                    "chain": chain,
+                    "chain": tokens,
                     "engine": transcript.engine,
-                    "tokens": len(chain),
+                    "tokens": len(tokens),
                     "seconds": transcript.seconds,
                 }
             )
@@ -114,6 +118,8 @@ def run_command(
     else:
         for name, value in transcript.outputs.items():
             print(f"{name}={value}")
+    if num_tokens < whole:
+        print(f"cut after {num_tokens} of {whole} chain tokens: no outputs yet", file=sys.stderr)
 
 
 def verify_command(
@@ -125,7 +131,7 @@ def verify_command(
     samples: Annotated[int | None, typer.Option(min=1, help="How many random inputs to try (64 unless said).")] = None,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Try every input.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
-    engine: EngineFlag = EngineOption.AUTO,
+    engine: EngineFlag = "auto",
     as_json: Json = False,
 ) -> None:
     """Run a model and compare every chain token with the circuit; exit 1 if any differs."""
@@ -135,7 +141,7 @@ def verify_command(
     other = None if against is None else read(against)
     num_samples = None if exhaustive else samples or 64
     with progress_bar("verifying", num_verified_tokens(model, num_samples), unit="tokens") as advance:
-        result = verify(model, against=other, num_samples=num_samples, seed=seed, engine=engine.value, progress=advance)
+        result = verify(model, against=other, num_samples=num_samples, seed=seed, engine=engine, progress=advance)
     if as_json:
         print(
             json.dumps(
@@ -184,12 +190,17 @@ def info_command(
         _print_facts(facts)
 
 
-def _run_batch(model: Model, source: Path, target: Path | None, engine: str) -> None:
+def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str) -> None:
     if target is None:
         raise InputError("--batch needs -o OUT.csv")
-    rows = read_rows(source, model.inputs)
-    with progress_bar("running", len(rows), unit="rows") as advance, refuse_os_errors(str(target)):
-        write_rows(target, [word.name for word in model.outputs], model.run_many(rows, engine=engine, progress=advance))
+    engine = model.engine(engine_name)
+    blocks = read_blocks(source, model.inputs, model.rows_a_block(engine))
+    first = next(blocks, None)  # a bad header is said before anything is written
+    with progress_bar("running", count_rows(source), unit="rows") as advance, new_file(target) as file:
+        write_header(file, model.outputs)
+        for bits in blocks if first is None else chain([first], blocks):
+            write_block(file, model.outputs, model.run_bits(bits, engine=engine))
+            advance(len(bits))
 
 
 def _model_facts(model: Model) -> dict[str, Any]:

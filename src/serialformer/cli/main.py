@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import typer
 
 from serialformer.cli import commands
+from serialformer.cli.progress import Interrupted
 from serialformer.errors import SerialformerError
 
 app = typer.Typer(
@@ -17,21 +21,40 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Turns Boolean circuits into stock GPT-2 checkpoints that evaluate them, exactly, by chain of thought.",
 )
-app.command("compile")(commands.compile_command)
-app.command("run")(commands.run_command)
-app.command("verify")(commands.verify_command)
-app.command("info")(commands.info_command)
+
+
+def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose KeyboardInterrupt typer does not see: what it makes of one has changed between its versions."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+
+    return run
+
+
+for _name, _command in (
+    ("compile", commands.compile_command),
+    ("run", commands.run_command),
+    ("verify", commands.verify_command),
+    ("info", commands.info_command),
+):
+    app.command(_name)(_interruptible(_command))
 
 
 def main() -> None:
     """Entry point. Exit 0: success; 1: the answer is no; 2: bad input; 130: interrupted."""
+    sys.set_int_max_str_digits(0)  # words may be wider than 14,000 bits, and are printed in decimal
     try:
         app(prog_name="serialformer")
     except SerialformerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except (Interrupted, KeyboardInterrupt) as error:
+        print(str(error) or "interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone (``| head``): not an error, and nothing more to say to it.

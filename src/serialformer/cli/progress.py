@@ -6,42 +6,106 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
 
 SECONDS_BEFORE_SHOWN = 2.0
+SECONDS_BETWEEN_FRAMES = 0.2
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with how far the work had come. Not a KeyboardInterrupt, which typer takes for itself."""
+
+
+@dataclass
+class _Work:
+    """What is being done: written by the thread that does it, read by the one that shows it."""
+
+    what: str
+    total: int | None
+    unit: str
+    done: int = 0
 
 
 @contextmanager
 def progress_bar(what: str, total: int | None, *, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """Yields a function that is told how many more are done; ``total`` None shows that something goes on."""
-    if not sys.stderr.isatty():
-        yield lambda count: None
+    """Yields a function that is told how many more are done; ``total`` None shows that something goes on.
+
+    Raises:
+        Interrupted: on Ctrl-C, once what was begun has been cleaned up.
+    """
+    work = _Work(what, total, unit)
+
+    def advance(count: int) -> None:
+        work.done += count
+
+    try:
+        if sys.stderr.isatty():
+            with _shown(work):
+                yield advance
+        else:
+            yield advance
+    except KeyboardInterrupt:
+        of_total = "" if total is None else f" of {total}"
+        raise Interrupted(f"interrupted after {work.done}{of_total} {unit}" if unit else "interrupted") from None
+
+
+@contextmanager
+def _shown(work: _Work) -> Iterator[None]:
+    """Shows the work from a thread of its own, so that the bar moves, or at least appears, whatever the work does."""
+    ended = Event()
+    thread = Thread(target=_show, args=(work, time.perf_counter(), ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _show(work: _Work, started: float, ended: Event) -> None:
+    if ended.wait(SECONDS_BEFORE_SHOWN):
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = [TextColumn(what), BarColumn()]
-    columns += (
-        [TimeElapsedColumn()] if total is None else [MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn()]
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=total is None) as bar:
-        bar.live.auto_refresh = total is None
-        task = bar.add_task(what, total=total, visible=total is None)
-        started = shown = time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, auto_refresh=False, redirect_stdout=False
+    ) as bar:
+        task = bar.add_task(work.what, total=work.total, figures="")
+        while True:
+            seconds = time.perf_counter() - started
+            bar.update(task, completed=work.done, figures=_figures(work, seconds))
+            bar.refresh()
+            if ended.wait(SECONDS_BETWEEN_FRAMES):
+                return
 
-        def advance(count: int) -> None:
-            nonlocal shown
-            bar.update(task, advance=count)
-            now = time.perf_counter()
-            if now - started > SECONDS_BEFORE_SHOWN and now - shown > 0.1:
-                bar.update(task, visible=True)
-                bar.refresh()
-                shown = now
 
-        yield advance
+def _figures(work: _Work, seconds: float) -> str:
+    """How much is done, how fast, and the time left.
+
+    >>> _figures(_Work("thinking", 40_000, "tokens", 4_000), 8.0)
+    '4,000/40,000 tokens, 500 tokens/s, 1:12 left'
+    >>> _figures(_Work("compiling", None, ""), 61.2)
+    '1:01'
+    """
+    if not work.unit:
+        return _clock(seconds)
+    of_total = "" if work.total is None else f"/{work.total:,}"
+    rate = work.done / seconds
+    figures = f"{work.done:,}{of_total} {work.unit}, {rate:,.0f} {work.unit}/s"
+    if work.total is None or not work.done:
+        return f"{figures}, {_clock(seconds)}"
+    return f"{figures}, {_clock(max(0, work.total - work.done) / rate)} left"
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, with hours where there are any.
+
+    >>> _clock(3661.7)
+    '1:01:01'
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
