@@ -223,3 +223,20 @@ def test_the_first_wrong_token_is_told() -> None:
     result = verify(broken, num_samples=None)
     assert result.wrong_inputs == 256 and result.inputs == 1024
     assert re.fullmatch(r"with a=\d+: token t4 is [01], expected [01]", result.first_wrong)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_that_differ_are_those_that_differ(name: str) -> None:
+    model = serialformer.compile(CASES[name])
+    random = np.random.default_rng(0)
+    bits = random.integers(0, 2, (1200, model.manifest.num_inputs), dtype=np.uint8)
+    chains = expected_chains(model, bits)
+    differs = np.zeros(len(bits), dtype=bool)
+    if chains.shape[1]:
+        rows = random.choice(len(bits), 40, replace=False)
+        # -1: no token; 2 and more: no bit; 256 and 1 << 40 have the low bits of a right 0.
+        chains[rows, random.integers(0, chains.shape[1], 40)] += random.choice([-2, 2, 3, 256, 1 << 40], 40)
+        differs[rows] = True
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        found = verify_module._differing_rows(model.circuit, bits, model.schedule.wire, layout(chains))
+        assert np.array_equal(found, differs)

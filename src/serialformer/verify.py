@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8
 
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.evaluate import evaluate_outputs
+from serialformer.circuits.evaluate import WORDS_A_BLOCK, evaluate_outputs, pack_rows
 from serialformer.circuits.words import Word, bits_to_values
 from serialformer.decode.engine import Engine, Progress
 from serialformer.decode.hugging_face import HuggingFaceEngine
@@ -80,21 +80,19 @@ def verify(
         _check_words(model, against)
     chosen = model.engine(engine)
     proposing = model.engine("auto") if isinstance(chosen, HuggingFaceEngine) else None
-    # The circuit with every token of the chain for an output.
-    chain_circuit = replace(model.circuit, outputs=model.schedule.wire, output_words=None)
     wrong, tokens, inputs, first_wrong = 0, 0, 0, ""
     for bits in _input_blocks(model, num_samples, seed, [chosen] if proposing is None else [chosen, proposing]):
         chains = _think(model, bits, chosen, proposing, progress)
         if against is None:
-            expected, found = evaluate_outputs(chain_circuit, bits), chains
+            differs = _differing_rows(model.circuit, bits, model.schedule.wire, chains)
         else:
-            expected = _other_outputs(model, against, bits)
-            found = chains[:, chains.shape[1] - expected.shape[1] :]
-        rows = np.flatnonzero((found != expected).any(axis=1))
+            chains = chains[:, chains.shape[1] - model.manifest.num_outputs :]
+            differs = (chains != _other_outputs(model, against, bits)).any(axis=1)
+        rows = np.flatnonzero(differs)
         if len(rows) and not first_wrong:
-            first_wrong = _describe(model, bits[rows[0]], found[rows[0]], expected[rows[0]], against is None)
+            first_wrong = _describe(model, against, bits[rows[0]], chains[rows[0]])
         wrong += len(rows)
-        tokens += expected.size
+        tokens += chains.size
         inputs += len(bits)
     return Verification(inputs=inputs, tokens=tokens, wrong_inputs=wrong, first_wrong=first_wrong, engine=chosen.name)
 
@@ -197,9 +195,38 @@ def _other_outputs(model: Model, other: Circuit, bits: UInt8[np.ndarray, "rows i
     return ours
 
 
-def _describe(model: Model, bits: np.ndarray, found: np.ndarray, expected: np.ndarray, whole_chain: bool) -> str:
+def _differing_rows(
+    circuit: Circuit,
+    bits: UInt8[np.ndarray, "rows inputs"],
+    wires: Int32[np.ndarray, " chain"],
+    chains: Int64[np.ndarray, "rows chain"],
+) -> Bool[np.ndarray, " rows"]:
+    """For each row whether its chain is anything but the values of the wires; compares with them 64 rows a word."""
+    from serialformer.circuits.kernels import evaluate_packed, mark_differing_rows
+
+    differs = np.empty(len(bits), dtype=bool)
+    values = np.zeros((circuit.num_wires, WORDS_A_BLOCK), dtype=np.uint64)
+    chains = np.ascontiguousarray(chains)
+    for start in range(0, len(bits), 64 * WORDS_A_BLOCK):
+        block = slice(start, start + 64 * WORDS_A_BLOCK)
+        values[: circuit.num_inputs] = pack_rows(bits[block], WORDS_A_BLOCK)
+        evaluate_packed(circuit.num_inputs, circuit.fan_in, circuit.arity, circuit.table, values)
+        mark_differing_rows(values, wires, chains[block], differs[block])
+    return differs
+
+
+def _describe(
+    model: Model, against: Circuit | None, bits: UInt8[np.ndarray, " inputs"], found: Int64[np.ndarray, " tokens"]
+) -> str:
+    """The first token of a chain, or of an answer, that is not what it should be."""
+    if against is None:
+        # The circuit with every token of the chain for an output.
+        circuit = replace(model.circuit, outputs=model.schedule.wire, output_words=None)
+        expected = evaluate_outputs(circuit, bits[None])[0]
+    else:
+        expected = _other_outputs(model, against, bits[None])[0]
     values = ", ".join(f"{name}={value}" for name, value in bits_to_values(model.inputs, bits).items())
     place = int(np.argmax(found != expected))
-    token = place if whole_chain else place + model.manifest.num_chain_tokens - len(expected)
+    token = place + model.manifest.num_chain_tokens - len(expected)
     said = "nothing" if found[place] < 0 else model.transformer.architecture.vocabulary[found[place]]
     return f"with {values}: token t{token} is {said}, expected {expected[place]}"

@@ -391,3 +391,17 @@ def _find_or_add(
     slots[place] = num_nodes
     operands[num_nodes, 0], operands[num_nodes, 1], is_xor[num_nodes] = a, b, exclusive
     return 2 * (num_inputs + 1 + num_nodes), num_nodes + 1
+
+
+@njit(cache=True, nogil=True)
+def mark_differing_rows(values: np.ndarray, wires: np.ndarray, found: np.ndarray, differs: np.ndarray) -> None:
+    """Sets ``differs[r]`` if row r of ``found`` (int64[rows, wires]) is not bit r of those wires' packed values."""
+    column = np.empty(len(wires), dtype=np.int64)
+    for row in range(len(found)):
+        if row % 64 == 0:
+            for place in range(len(wires)):
+                column[place] = np.int64(values[wires[place], row // 64])
+        any_differs = np.int64(0)
+        for place in range(len(wires)):
+            any_differs |= (column[place] >> (row % 64) & 1) ^ found[row, place]
+        differs[row] = any_differs != 0
