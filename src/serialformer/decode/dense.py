@@ -38,14 +38,13 @@ class DenseEngine(Engine):
     def stream(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
     ) -> Iterator[Int64[np.ndarray, "rows new"]]:
-        """Yields the next token of every row, one at a time; memory for the cache is taken once, for the whole length."""
+        """Yields the next token of every row, one at a time; takes the cache's memory once, for the whole length."""
         architecture = self.architecture
         rows, prompt_length = prompts.shape
         num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
         if num_tokens == 0:
             return
-        shape = (rows, architecture.num_heads, prompt_length + num_tokens - 1, architecture.head_width)
-        cache = [(np.empty(shape, np.float32), np.empty(shape, np.float32)) for _ in self._layers]
+        cache = self._empty_cache(rows, prompt_length + num_tokens - 1)
         last_BD = np.empty((rows, architecture.width), np.float32)
         for start in range(0, prompt_length, QUERIES_A_BLOCK):
             last_BD = self._extend(prompts[:, start : start + QUERIES_A_BLOCK], start, cache)
@@ -58,6 +57,19 @@ class DenseEngine(Engine):
             if ended.all() or step == num_tokens - 1:
                 return
             last_BD = self._extend(tokens[:, None], prompt_length + step, cache)
+
+    def keys(self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int) -> list[Float[np.ndarray, "rows H S W"]]:
+        """The keys of every layer and head over the prompts and up to ``num_tokens`` new tokens."""
+        made = self.generate(prompts, num_tokens)
+        tokens = np.concatenate([prompts, made], axis=1)[:, : self.architecture.num_positions]
+        cache = self._empty_cache(*tokens.shape)
+        for start in range(0, tokens.shape[1], QUERIES_A_BLOCK):
+            self._extend(tokens[:, start : start + QUERIES_A_BLOCK], start, cache)
+        return [keys for keys, _ in cache]
+
+    def _empty_cache(self, rows: int, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        shape = (rows, self.architecture.num_heads, length, self.architecture.head_width)
+        return [(np.empty(shape, np.float32), np.empty(shape, np.float32)) for _ in self._layers]
 
     def _extend(
         self, tokens: Int64[np.ndarray, "B T"], start: int, cache: list[tuple[np.ndarray, np.ndarray]]

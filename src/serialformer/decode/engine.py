@@ -63,21 +63,26 @@ class Engine(ABC):
         return min(num_tokens, room) if len(prompts) and room > 0 else 0
 
 
-ENGINE_NAMES = ("auto", "dense", "hf")
+ENGINE_NAMES = ("auto", "dense", "indexed", "hf")
 
 
 def make_engine(name: str, transformer: Transformer, directory: Path | None = None) -> Engine:
     """The engine of this name for a transformer.
 
     Args:
-        name: ``dense`` is ours, in numpy; ``hf`` is Hugging Face transformers; ``auto`` is the fastest that applies.
+        name: ``dense`` is ours, in numpy; ``indexed`` looks attention up instead of scanning; ``hf`` is Hugging Face
+            transformers; ``auto`` is the fastest that applies.
         transformer: the model.
         directory: where the model lies as a checkpoint, if it does; ``hf`` loads it from there.
 
     Raises:
         EngineError: no such engine, or what it needs is not installed.
     """
-    if name in ("auto", "dense"):
+    if name in ("auto", "indexed"):
+        from serialformer.decode.indexed import IndexedEngine
+
+        return IndexedEngine(transformer)
+    if name == "dense":
         from serialformer.decode.dense import DenseEngine
 
         return DenseEngine(transformer)

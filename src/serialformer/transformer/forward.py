@@ -107,7 +107,9 @@ def activate(x: Float[np.ndarray, "*rows F"], activation: Activation) -> Float[n
     if activation == "relu":
         return np.maximum(x, 0)
     number = x.dtype.type
-    return number(0.5) * x * (1 + np.tanh(number(np.sqrt(2 / np.pi)) * (x + number(0.044715) * x * x * x)))
+    with np.errstate(over="ignore"):  # the cube of a large number is infinite, and its tangent 1 or -1 all the same
+        inner = number(np.sqrt(2 / np.pi)) * (x + number(0.044715) * x * x * x)
+    return number(0.5) * x * (1 + np.tanh(inner))
 
 
 def apply_mlp(

@@ -1,0 +1,317 @@
+"""The indexed engine: each attention look-up is one access to a table, so a token costs the same at any length.
+
+It reads the weights and nothing else. When it is made it flattens them (``flat``) and works out where each head of the
+first layer looks from every position (``routing``). Heads whose queries or keys depend on the context are searched in
+a hash table that grows with the sequence. Decoding (``kernels``) takes a head for one-hot only where the score gap
+proves it, and a token for certain only where its logit leads by more than float32 can err (``rounding``); at the first
+position where either fails, the dense engine goes on from there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from serialformer.decode import kernels
+from serialformer.decode.dense import DenseEngine
+from serialformer.decode.engine import Engine
+from serialformer.decode.flat import (
+    Embedding,
+    SparseMap,
+    flatten_layers,
+    renumber_inputs,
+    reorder_outputs,
+    select_outputs,
+    split_embedding,
+    unembedding_map,
+)
+from serialformer.decode.rounding import LARGEST_LEAK
+from serialformer.decode.routing import KeyShape, find_key_shape, needed_gap, route_head
+from serialformer.transformer.transformer import Transformer
+
+TOKENS_A_BLOCK = 1 << 16
+"""How many tokens are decoded between looks at the outside (progress, Ctrl-C): some 30 ms."""
+
+SAMPLE_TOKENS = 64
+"""How many tokens the dense engine decodes to show what the keys of searched heads look like."""
+
+_REASONS = {
+    kernels.UNPROVEN_HEAD: "layer {layer}, head {head}: no single key matches the query",
+    kernels.NOT_ROUTED: "layer {layer}, head {head}: no single key matches the query",
+    kernels.SMALL_GAP: "layer {layer}, head {head}: the score gap is too small to be one-hot at float32",
+    kernels.OFF_GRID: "layer {layer}, head {head}: a key is off the grid of the others",
+    kernels.LONG_KEY: "layer {layer}, head {head}: a key is longer than those seen before",
+    kernels.SMALL_VARIANCE: "layer {layer}: float32 cannot tell the variance before a layer norm",
+    kernels.SMALL_MARGIN: "the logits are closer than float32 can tell",
+}
+
+
+class IndexedEngine(Engine):
+    """Decodes any GPT-2 whose heads it can prove one-hot; what it cannot prove, the dense engine decodes.
+
+    Attributes:
+        refusal: why the dense engine decoded (the rest of) the last sequence, or "".
+    """
+
+    name = "indexed"
+
+    def __init__(self, transformer: Transformer) -> None:
+        super().__init__(transformer.architecture)
+        self.refusal = ""
+        self._has_said = False
+        self._transformer = transformer
+        self._layers = flatten_layers(transformer)
+        self._route()
+        self._shapes: list[KeyShape] | None = None
+        if not self._searched:
+            self._assemble([])
+
+    def stream(
+        self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
+    ) -> Iterator[Int64[np.ndarray, "rows new"]]:
+        """Yields blocks of new tokens; a single row block by block, several rows all at once."""
+        num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
+        self.refusal = ""
+        if num_tokens == 0:
+            return
+        if len(prompts) == 1:
+            yield from self._stream_row(prompts[0], num_tokens)
+            return
+        result = np.full((len(prompts), num_tokens), self.architecture.end_token, dtype=np.int64)
+        longest = 0
+        for row, prompt in enumerate(prompts):
+            filled = 0
+            for block in self._stream_row(prompt, num_tokens):
+                result[row, filled : filled + block.shape[1]] = block[0]
+                filled += block.shape[1]
+            longest = max(longest, filled)
+        yield result[:, :longest]
+
+    def _stream_row(
+        self, prompt: Int64[np.ndarray, " prompt"], num_tokens: int
+    ) -> Iterator[Int64[np.ndarray, "1 new"]]:
+        length, end = len(prompt), self.architecture.end_token
+        sequence = np.empty(length + num_tokens, dtype=np.int64)
+        sequence[:length] = prompt
+        stop = length + num_tokens - 1
+        if not self._find_shapes(prompt):
+            yield from self._continue_densely(sequence[:length], num_tokens)
+            return
+        state = self._search_state(stop)
+        values = np.empty((stop, max(1, self._num_values)))
+        value_errors = np.zeros((self.architecture.num_layers, 2))
+        position = 0
+        while position < stop:
+            goal = min(stop, position + TOKENS_A_BLOCK)
+            reached, reason, layer, head = kernels.decode_tokens(
+                sequence,
+                position,
+                goal,
+                length,
+                end,
+                *self._arrays,
+                *state,
+                values,
+                value_errors,
+                LARGEST_LEAK,
+                self._fan_in,
+            )
+            made_from, made_to = max(length, position + 1), reached + 1
+            if made_to > made_from:
+                yield sequence[None, made_from:made_to].copy()
+            if reason != kernels.DONE:
+                why = _REASONS[reason].format(layer=layer, head=head)
+                self._refuse(f"position {reached}: {why}")
+                known = max(length, reached + 1)
+                yield from self._continue_densely(sequence[:known], length + num_tokens - known)
+                return
+            if reached >= length and sequence[reached] == end:
+                return
+            position = reached
+
+    def _continue_densely(
+        self, known: Int64[np.ndarray, " known"], num_tokens: int
+    ) -> Iterator[Int64[np.ndarray, "1 new"]]:
+        yield from DenseEngine(self._transformer).stream(known[None].copy(), num_tokens)
+
+    def _refuse(self, why: str) -> None:
+        if not self._has_said:
+            self._has_said = True
+            print(f"indexed engine: {why}; going on with the dense engine", file=sys.stderr)
+        self.refusal = why
+
+    def _route(self) -> None:
+        """Routes the heads of the first layer; lists the heads that have to be searched for."""
+        architecture, layers = self.architecture, self._layers
+        self._routes: list[Int32[np.ndarray, " positions"]] = []
+        self._route_of_head = np.full((len(layers), architecture.num_heads), -1, dtype=np.int64)
+        self._searched: list[tuple[int, int]] = []
+        self.least_gap = np.inf
+        tokens = self._transformer.token_embedding.astype(np.float64)
+        positions = np.ascontiguousarray(self._transformer.position_embedding, dtype=np.float32)
+        for index, layer in enumerate(layers):
+            for head in range(architecture.num_heads):
+                if head not in layer.value_head:
+                    continue  # the head has no effect
+                if index == 0:
+                    routing = route_head(
+                        layer.queries[head],
+                        layer.keys[head],
+                        tokens,
+                        positions,
+                        epsilon=architecture.norm_epsilon,
+                        head_width=architecture.head_width,
+                    )
+                    if routing.targets is not None:
+                        self._route_of_head[0, head] = len(self._routes)
+                        self._routes.append(routing.targets)
+                        self.least_gap = min(self.least_gap, routing.least_gap)
+                        continue
+                self._searched.append((index, head))
+
+    def _assemble(self, shapes: list[KeyShape]) -> None:
+        """Puts all maps into one, over the active dimensions only; the searched heads have keys of these shapes."""
+        self._shapes = shapes
+        width = self.architecture.width
+        unembed = unembedding_map(self._transformer)
+        is_active = (self._transformer.token_embedding != 0).any(axis=0)
+        for layer in self._layers:
+            for reading in (layer.values, layer.mlp_in):
+                is_active[reading.index] = True
+            for writing in (layer.attention_out, layer.mlp_out):
+                is_active[_written(writing)] = True
+        for index, head in self._searched:
+            is_active[self._layers[index].queries[head].index] = True
+            is_active[self._layers[index].keys[head].index] = True
+        is_active[unembed.index] = True
+        active = np.flatnonzero(is_active)
+        place = np.full(width, -1, dtype=np.int64)
+        place[active] = np.arange(len(active))
+        embedding = split_embedding(self._transformer, active)
+        pool = _MapPool()
+        layout = np.zeros((len(self._layers) + 1, 9), dtype=np.int64)
+        value_heads = []
+        self._num_values = 0
+        for index, layer in enumerate(self._layers):
+            layout[index, 0:2] = pool.add(renumber_inputs(layer.values, place))
+            layout[index, 2:4] = pool.add_writing(layer.attention_out, place)
+            layout[index, 4:6] = pool.add(renumber_inputs(layer.mlp_in, place))
+            layout[index, 7:9] = pool.add_writing(layer.mlp_out, place)
+            layout[index, 6] = self._num_values
+            value_heads.append(layer.value_head)
+            self._num_values += layer.values.num_outputs
+        layout[len(self._layers), 0:2] = pool.add(renumber_inputs(unembed, place))
+        self._search_of_head = np.full_like(self._route_of_head, -1)
+        self._search_layout = np.zeros((max(1, len(shapes)), 4), dtype=np.int64)
+        for number, (index, head) in enumerate(self._searched):
+            query = reorder_outputs(self._layers[index].queries[head], shapes[number].order)
+            key = reorder_outputs(self._layers[index].keys[head], shapes[number].order)
+            self._search_of_head[index, head] = number
+            first_query, _ = pool.add(renumber_inputs(query, place))
+            first_key, _ = pool.add(renumber_inputs(key, place))
+            self._search_layout[number] = first_query, first_key, key.num_outputs, shapes[number].coded
+        routes = np.stack(self._routes, axis=1) if self._routes else np.zeros((1, 1), dtype=np.int32)
+        # How much a unit error of every fetched value can add up to in one dimension.
+        self._fan_in = np.array([_largest_row(layer.attention_out) for layer in self._layers])
+        self._arrays = (
+            *_embedding_arrays(embedding),
+            width,
+            self.architecture.norm_epsilon,
+            self.architecture.activation == "relu",
+            *pool.arrays(),
+            layout,
+            np.concatenate(value_heads),
+            np.ascontiguousarray(routes),
+            self._route_of_head,
+            self._search_of_head,
+        )
+
+    def _find_shapes(self, prompt: Int64[np.ndarray, " prompt"]) -> bool:
+        """Makes ready what is searched, from the keys of a short dense run; False if some lie on no grid."""
+        if self._shapes is not None:
+            return True
+        keys = DenseEngine(self._transformer).keys(prompt[None], SAMPLE_TOKENS)
+        shapes = []
+        for index, head in self._searched:
+            columns = self._layers[index].head_columns[head]
+            shape = find_key_shape(keys[index][0, head][:, columns].astype(np.float64))
+            if shape is None:
+                self._refuse(f"layer {index}, head {head}: its keys lie on no grid")
+                return False
+            shapes.append(shape)
+        self._assemble(shapes)
+        return True
+
+    def _search_state(self, num_positions: int) -> tuple[np.ndarray, ...]:
+        """Empty indices of the searched heads, for a sequence of this length."""
+        shapes = self._shapes or []
+        number, rows = max(1, len(shapes)), num_positions if shapes else 1
+        num_slots = 16
+        while num_slots < 2 * rows:
+            num_slots *= 2
+        needed = needed_gap(self.architecture.num_positions, self.architecture.head_width)
+        return (
+            self._search_layout,
+            np.array([shape.grid.offset for shape in shapes] or [0.0]),
+            np.array([shape.grid.step for shape in shapes] or [1.0]),
+            np.array([shape.largest_norm for shape in shapes] or [0.0]),
+            np.full(number, needed),
+            np.zeros((number, rows, max(1, int(self._search_layout[:, 3].max()))), dtype=np.int8),
+            np.full((number, num_slots), -1, dtype=np.int32),
+            np.full((number, rows), kernels.NEVER, dtype=np.int32),
+            np.zeros(number),
+            np.zeros(number),
+        )
+
+
+class _MapPool:
+    """Several sparse maps in one set of arrays."""
+
+    def __init__(self) -> None:
+        self._maps: list[SparseMap] = []
+        self._dimensions: list[np.ndarray] = []
+        self._num_outputs = 0
+
+    def add(self, sparse: SparseMap, dimension: np.ndarray | None = None) -> tuple[int, int]:
+        """Adds a map; returns its first output and one past its last."""
+        self._maps.append(sparse)
+        unused = np.full(sparse.num_outputs, -1, dtype=np.int64)
+        self._dimensions.append(unused if dimension is None else dimension)
+        self._num_outputs += sparse.num_outputs
+        return self._num_outputs - sparse.num_outputs, self._num_outputs
+
+    def add_writing(self, sparse: SparseMap, place: np.ndarray) -> tuple[int, int]:
+        """Adds a map to the residual stream, without the dimensions that it leaves alone."""
+        written = _written(sparse)
+        return self.add(select_outputs(sparse, written), place[written])
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Start, index, value, bias, dimension and size of all maps."""
+        entries = np.cumsum([0, *(len(sparse.index) for sparse in self._maps)])
+        starts = [sparse.start[:-1] + first for sparse, first in zip(self._maps, entries[:-1], strict=True)]
+        return (
+            np.concatenate([*starts, entries[-1:]]),
+            *(np.concatenate([getattr(sparse, name) for sparse in self._maps]) for name in ("index", "value")),
+            np.concatenate([sparse.bias for sparse in self._maps]),
+            np.concatenate(self._dimensions),
+            np.concatenate([sparse.size for sparse in self._maps]),
+        )
+
+
+def _largest_row(sparse: SparseMap) -> float:
+    """The largest sum of magnitudes of the weights into one output."""
+    sums = np.zeros(sparse.num_outputs)
+    np.add.at(sums, np.repeat(np.arange(sparse.num_outputs), np.diff(sparse.start)), np.abs(sparse.value))
+    return float(sums.max(initial=0.0))
+
+
+def _written(sparse: SparseMap) -> Int64[np.ndarray, " written"]:
+    """The outputs that a map does not leave zero."""
+    return np.flatnonzero((np.diff(sparse.start) > 0) | (sparse.bias != 0))
+
+
+def _embedding_arrays(embedding: Embedding) -> tuple[np.ndarray, ...]:
+    return embedding.tokens, embedding.positions, embedding.passive_sum, embedding.passive_square

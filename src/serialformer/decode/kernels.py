@@ -1,0 +1,477 @@
+"""Compiled loops of the indexed engine, in float64; what the numbers mean is said in ``indexed`` and ``flat``.
+
+A sparse map is passed as its arrays start, index, value, bias and (``size_of``) size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+NO_MATCH = -1
+"""In a routing table: no position is known to be the one that the head attends to."""
+
+# Why the decoding loop stopped.
+DONE, UNPROVEN_HEAD, SMALL_GAP, OFF_GRID, LONG_KEY, SMALL_VARIANCE, SMALL_MARGIN, NOT_ROUTED = range(8)
+
+NEVER = np.int32(2**31 - 1)
+
+FAR_BELOW, TINY = -7.0, 1e-8
+"""A hidden unit's input below the first gives relu 0 and gelu_new less than the second, whatever its rounding."""
+
+
+@njit(cache=True, inline="always")
+def _gamma(terms):  # type: ignore[no-untyped-def]
+    """The relative error of a float32 sum of products of so many terms: see ``rounding``."""
+    return terms * 2.0**-24 / (1 - terms * 2.0**-24)
+
+
+@njit(cache=True)
+def norm_rounding(mean, deviation, inverse, stream_error, width):  # type: ignore[no-untyped-def]
+    """Layer norm in float32: factors, in a following column's error, of its 1-norm, its terms and its bias.
+
+    Infinite where nothing can be said.
+    """
+    bias_factor = _gamma(width + 8)
+    shift = 2 * stream_error + _gamma(width + 4) * (deviation + abs(mean) + stream_error)
+    if not deviation > 0:
+        return np.inf, np.inf, bias_factor
+    ratio = shift / deviation
+    of_variance = 2 * ratio + ratio * ratio + _gamma(width + 6)
+    if not of_variance < 0.5:
+        return np.inf, np.inf, bias_factor
+    rest = 1 - of_variance
+    spread = 0.5 * of_variance / (rest * np.sqrt(rest)) + 8 * 2.0**-24
+    return inverse * shift * (1 + spread), spread + bias_factor, bias_factor
+
+
+@njit(cache=True, inline="always")
+def _column_error(size, output, factors, terms):  # type: ignore[no-untyped-def]
+    """The error of an output of a map behind a layer norm whose terms have the sum of magnitudes ``terms``.
+
+    ``size`` holds the outputs' 1-norms and biases.
+    """
+    return factors[0] * size[output, 0] + factors[1] * terms + factors[2] * size[output, 1]
+
+
+@njit(cache=True, inline="always")
+def _vector_error(size, first, count, factors, terms):  # type: ignore[no-untyped-def]
+    """The 2-norm of the errors of some outputs."""
+    square = 0.0
+    for output in range(first, first + count):
+        error = _column_error(size, output, factors, terms[output - first])
+        square += error * error
+    return np.sqrt(square)
+
+
+@njit(cache=True, inline="always")
+def _apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, sizes):  # type: ignore[no-untyped-def]
+    """Outputs first..last-1 of a map behind a folded layer norm, and the sum of the magnitudes of each one's terms."""
+    for output in range(first, last):
+        dot, size = 0.0, 0.0
+        for entry in range(start[output], start[output + 1]):
+            term = value[entry] * (x[index[entry]] - mean)
+            dot += term
+            size += abs(term)
+        out[output - first] = inverse * dot + bias[output]
+        sizes[output - first] = inverse * size
+
+
+@njit(cache=True, inline="always")
+def _apply_centred(start, index, value, bias, first, last, centred, inverse, out):  # type: ignore[no-untyped-def]
+    """The same from the centred stream, without the sums of magnitudes."""
+    for output in range(first, last):
+        dot = 0.0
+        for entry in range(start[output], start[output + 1]):
+            dot += value[entry] * centred[index[entry]]
+        out[output - first] = inverse * dot + bias[output]
+
+
+@njit(cache=True)
+def _hash_code(codes, row):  # type: ignore[no-untyped-def]
+    digest = np.uint64(14695981039346656037)
+    for column in range(codes.shape[1]):
+        digest = (digest ^ np.uint64(np.uint8(codes[row, column]))) * np.uint64(1099511628211)
+    return digest ^ (digest >> np.uint64(32))
+
+
+@njit(cache=True)
+def _same_code(codes, row, others, other):  # type: ignore[no-untyped-def]
+    for column in range(codes.shape[1]):
+        if codes[row, column] != others[other, column]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def insert_code(codes, row, slots, again):  # type: ignore[no-untyped-def]
+    """Adds position ``row`` to the index of codes; ``again[j]`` is the second position with the code of j."""
+    mask = np.uint64(len(slots) - 1)
+    place = np.int64(_hash_code(codes, row) & mask)
+    while slots[place] >= 0:
+        found = slots[place]
+        if _same_code(codes, row, codes, found):
+            if again[found] == NEVER:
+                again[found] = row
+            return
+        place = np.int64(np.uint64(place + 1) & mask)
+    slots[place] = row
+
+
+@njit(cache=True)
+def find_code(codes, wanted, row, slots):  # type: ignore[no-untyped-def]
+    """The first position with the code ``wanted[row]``, or NO_MATCH."""
+    mask = np.uint64(len(slots) - 1)
+    place = np.int64(_hash_code(wanted, row) & mask)
+    while slots[place] >= 0:
+        if _same_code(wanted, row, codes, slots[place]):
+            return slots[place]
+        place = np.int64(np.uint64(place + 1) & mask)
+    return NO_MATCH
+
+
+@njit(cache=True)
+def round_to_grid(vector, size, coded, scale, offset, step, codes, row):  # type: ignore[no-untyped-def]
+    """Rounds ``vector / scale`` to the grid; returns the distance (times scale), or inf if it is off the grid.
+
+    Grid points are zero in the coordinates behind the first ``coded``.
+    """
+    distance = 0.0
+    for column in range(coded, size):
+        distance += vector[column] * vector[column]
+    for column in range(coded):
+        steps = np.rint((vector[column] / scale - offset) / step)
+        if not -127 <= steps <= 127:
+            return np.inf
+        codes[row, column] = np.int8(steps)
+        difference = vector[column] - scale * (offset + step * steps)
+        distance += difference * difference
+    return np.sqrt(distance)
+
+
+@njit(cache=True)
+def product_error(query_norm, query_error, key_norm, key_error, terms):  # type: ignore[no-untyped-def]
+    """How much a float32 product of query and key can err."""
+    exact = query_norm * key_error + key_norm * query_error + query_error * key_error
+    return exact + _gamma(terms + 3) * (query_norm + query_error) * (key_norm + key_error)
+
+
+@njit(cache=True)
+def grid_norm(codes, row, size, offset, step):  # type: ignore[no-untyped-def]
+    """The square norm of a grid point."""
+    norm = 0.0
+    for column in range(size):
+        norm += (offset + step * codes[row, column]) ** 2
+    return norm
+
+
+@njit(cache=True)
+def score_gap(query_norm, scale, distance, shortfall, least, key_distance):  # type: ignore[no-untyped-def]
+    """A lower bound on how much the wanted key's product exceeds every other's.
+
+    The query is scale times a grid point plus a rest of norm ``distance``. Keys are within ``key_distance`` of grid
+    points, whose square norms exceed the wanted one's by at most ``shortfall``; other grid points are at least
+    ``least`` away. For D >= least the bound scale D^2 / 2 - distance D grows with D as long as distance <= scale least.
+    """
+    if not distance <= scale * least:
+        return -np.inf
+    return scale * (least * least - max(0.0, shortfall)) / 2 - distance * least - 2 * query_norm * key_distance
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def key_codes(  # type: ignore[no-untyped-def]
+    start, index, value, bias, size_of, tokens, positions, epsilon, offset, step, codes
+):
+    """Codes of every position's key, of one head of the first layer.
+
+    Returns the position of the first key that is off the grid or whose code depends on the token (or -1), the largest
+    distance from the grid, the least and largest code sum, the largest square norm of a grid point, and the largest
+    2-norm of a key's float32 error.
+    """
+    num_positions, width = positions.shape
+    size, coded = len(bias), codes.shape[1]
+    x, vector, sizes = np.empty(width), np.empty(size), np.empty(size)
+    scratch = np.empty((1, coded), dtype=np.int8)
+    furthest, key_error = 0.0, 0.0
+    least_sum, largest_sum, largest_norm = np.inf, -np.inf, -np.inf
+    for position in range(num_positions):
+        for token in range(len(tokens)):
+            mean, inverse, factors = _embed_norm(tokens, positions, token, position, x, epsilon)
+            _apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
+            key_error = max(key_error, _vector_error(size_of, 0, size, factors, sizes))
+            target, row = (codes, position) if token == 0 else (scratch, 0)
+            furthest = max(furthest, round_to_grid(vector, size, coded, 1.0, offset, step, target, row))
+            if furthest == np.inf or (token and not _same_code(scratch, 0, codes, position)):
+                return position, furthest, 0.0, 0.0, 0.0, 0.0
+        code_sum = 0.0
+        for column in range(coded):
+            code_sum += codes[position, column]
+        norm = grid_norm(codes, position, coded, offset, step)
+        least_sum, largest_sum = min(least_sum, code_sum), max(largest_sum, code_sum)
+        largest_norm = max(largest_norm, norm)
+    return -1, furthest, least_sum, largest_sum, largest_norm, key_error
+
+
+@njit(cache=True, inline="always")
+def _embed_norm(tokens, positions, token, position, x, epsilon):  # type: ignore[no-untyped-def]
+    """The embedding over all dimensions into x; its mean, 1 / standard deviation, and how it errs in float32."""
+    width = len(x)
+    total, square, largest = 0.0, 0.0, 0.0
+    for column in range(width):
+        x[column] = tokens[token, column] + np.float64(positions[position, column])
+        total += x[column]
+        square += x[column] * x[column]
+        largest = max(largest, abs(x[column]))
+    mean = total / width
+    variance = max(0.0, square / width - mean * mean)
+    inverse = 1 / np.sqrt(variance + epsilon)
+    return mean, inverse, norm_rounding(mean, np.sqrt(variance), inverse, 2.0**-24 * largest, width)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def index_codes(codes):  # type: ignore[no-untyped-def]
+    """The hash table of the positions' codes, and for each position the next one with its code."""
+    num_positions = len(codes)
+    num_slots = 16
+    while num_slots < 2 * num_positions:
+        num_slots *= 2
+    slots = np.full(num_slots, -1, dtype=np.int32)
+    again = np.full(num_positions, NEVER, dtype=np.int32)
+    for position in range(num_positions):
+        insert_code(codes, position, slots, again)
+    return slots, again
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def route_queries(  # type: ignore[no-untyped-def]
+    start, index, value, bias, size_of, tokens, positions, epsilon, offset, step, codes, slots, again,
+    wanted_norm, least, key_distance, key_error, needed, routed,
+):  # fmt: skip
+    """Fills ``routed`` with the position that one head of the first layer attends to from each position.
+
+    NO_MATCH stands where that depends on the current token, is not there to be seen, or the gap is less than needed.
+    Returns the least gap of those found, in units of a product.
+    """
+    num_positions, width = positions.shape
+    size, coded = len(bias), codes.shape[1]
+    x, vector, sizes = np.empty(width), np.empty(size), np.empty(size)
+    wanted = np.empty((2, coded), dtype=np.int8)
+    least_gap = np.inf
+    for position in range(num_positions):
+        target = NO_MATCH
+        for token in range(len(tokens)):
+            mean, inverse, factors = _embed_norm(tokens, positions, token, position, x, epsilon)
+            _apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
+            query_norm = 0.0
+            for column in range(size):
+                query_norm += vector[column] * vector[column]
+            query_norm = np.sqrt(query_norm)
+            scale = query_norm / wanted_norm
+            row = 0 if token == 0 else 1
+            if not scale > 0:
+                target = NO_MATCH
+                break
+            distance = round_to_grid(vector, size, coded, scale, offset, step, wanted, row)
+            shortfall = wanted_norm * wanted_norm - grid_norm(wanted, row, coded, offset, step)
+            gap = score_gap(query_norm, scale, distance, shortfall, least, key_distance)
+            query_error = _vector_error(size_of, 0, size, factors, sizes)
+            error = product_error(query_norm, query_error, wanted_norm + key_distance, key_error, width)
+            if not gap - 2 * error >= needed or (token and not _same_code(wanted, 0, wanted, 1)):
+                target = NO_MATCH
+                break
+            if token == 0:
+                target = find_code(codes, wanted, 0, slots)
+                if target > position or (target >= 0 and again[target] <= position):
+                    target = NO_MATCH
+            if target == NO_MATCH:
+                break
+            least_gap = min(least_gap, gap)
+        routed[position] = target
+    return least_gap
+
+
+@njit(cache=True, inline="always")
+def _norm_of(x, passive_sum, passive_square, width, epsilon):  # type: ignore[no-untyped-def]
+    """Mean, 1 / deviation (epsilon inside) and deviation of the residual stream."""
+    total, square = passive_sum, passive_square
+    for column in range(len(x)):
+        total += x[column]
+        square += x[column] * x[column]
+    mean = total / width
+    variance = max(0.0, square / width - mean * mean)
+    return mean, 1 / np.sqrt(variance + epsilon), np.sqrt(variance)
+
+
+@njit(cache=True, inline="always")
+def _add_mapped(start, index, value, bias, dimension, first, last, source, x):  # type: ignore[no-untyped-def]
+    """Adds outputs first..last-1 of a map to their dimensions of the residual stream."""
+    for output in range(first, last):
+        dot = bias[output]
+        for entry in range(start[output], start[output + 1]):
+            dot += value[entry] * source[index[entry]]
+        x[dimension[output]] += dot
+
+
+@njit(cache=True, inline="always")
+def _activate(x, is_relu):  # type: ignore[no-untyped-def]
+    if is_relu:
+        return max(x, 0.0)
+    inner = 0.7978845608028654 * (x + 0.044715 * x * x * x)
+    if inner > 20.0:  # where the hyperbolic tangent is 1 or -1 in float64
+        return x
+    if inner < -20.0:
+        return 0.0
+    return 0.5 * x * (1 + np.tanh(inner))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def decode_tokens(  # type: ignore[no-untyped-def]
+    sequence, position, stop, prompt_length, end_token,
+    tokens, positions, passive_sum, passive_square, width, epsilon, is_relu,
+    start, index, value, bias, dimension, size_of, layout, value_head,
+    routes, route_of_head, search_of_head,
+    search_layout, grid_offset, grid_step, wanted_norm, needed, codes, slots, again, furthest, key_errors,
+    values, value_errors, largest_leak, fan_in,
+):  # fmt: skip
+    """Goes through the sequence from ``position`` to ``stop`` - 1 and writes the tokens behind the prompt into it.
+
+    Returns the position it has come to, and why it stopped there: DONE, or what could not be proven (and of which
+    layer and head).
+    """
+    num_layers, num_heads = route_of_head.shape
+    num_active = tokens.shape[1]
+    x, centred = np.empty(num_active), np.empty(num_active)
+    widest = max(1, values.shape[1], np.max(layout[:, 5] - layout[:, 4]))
+    fetched, hidden, sizes = (
+        np.empty(widest),
+        np.empty(widest),
+        np.empty(max(widest, np.max(search_layout[:, 2]), len(tokens))),
+    )
+    target = np.zeros(num_heads, dtype=np.int64)
+    longest = codes.shape[2]
+    vector, wanted = np.empty(np.max(search_layout[:, 2]) + 1), np.zeros((1, longest), dtype=np.int8)
+    logits = np.empty(len(tokens))
+    unembed = layout[num_layers, 0]
+    roundoff = 2.0**-24
+    root = roundoff * np.sqrt(width)  # times the root mean square: one rounding of any coordinate
+    while position < stop:
+        token = sequence[position]
+        for column in range(num_active):
+            x[column] = tokens[token, column] + np.float64(positions[position, column])
+        aside_sum, aside_square = passive_sum[position], passive_square[position]
+        writes = position >= prompt_length - 1
+        stream_error = -1.0
+        for layer in range(num_layers):
+            mean, inverse, deviation = _norm_of(x, aside_sum, aside_square, width, epsilon)
+            if stream_error < 0:
+                stream_error = root * (deviation + abs(mean))
+            factors = norm_rounding(mean, deviation, inverse, stream_error, width)
+            if not factors[0] < np.inf:
+                return position, SMALL_VARIANCE, layer, 0
+            first_value = layout[layer, 6]
+            first, last = layout[layer, 0], layout[layer, 1]
+            row = values[position, first_value : first_value + last - first]
+            _apply_sized(start, index, value, bias, first, last, x, mean, inverse, row, sizes)
+            for column in range(last - first):
+                error = _column_error(size_of, first + column, factors, sizes[column])
+                value_errors[layer, 0] = max(value_errors[layer, 0], error)
+                value_errors[layer, 1] = max(value_errors[layer, 1], abs(row[column]))
+            for head in range(num_heads):
+                search = search_of_head[layer, head]
+                if search < 0:
+                    continue
+                size, coded = search_layout[search, 2], search_layout[search, 3]
+                key = search_layout[search, 1]
+                _apply_sized(start, index, value, bias, key, key + size, x, mean, inverse, vector, sizes)
+                key_errors[search] = max(key_errors[search], _vector_error(size_of, key, size, factors, sizes))
+                offset, step = grid_offset[search], grid_step[search]
+                distance = round_to_grid(vector, size, coded, 1.0, offset, step, codes[search], position)
+                if distance == np.inf:
+                    return position, OFF_GRID, layer, head
+                furthest[search] = max(furthest[search], distance)
+                norm = grid_norm(codes[search], position, coded, offset, step)
+                if norm > wanted_norm[search] * wanted_norm[search] * (1 + 1e-12):
+                    return position, LONG_KEY, layer, head
+                insert_code(codes[search], position, slots[search], again[search])
+            if layer == num_layers - 1 and not writes:
+                break
+            for head in range(num_heads):
+                route, search = route_of_head[layer, head], search_of_head[layer, head]
+                if route >= 0:
+                    target[head] = routes[position, route]
+                    if target[head] < 0:
+                        return position, NOT_ROUTED, layer, head
+                elif search >= 0:
+                    size, coded, query = search_layout[search, 2], search_layout[search, 3], search_layout[search, 0]
+                    _apply_sized(start, index, value, bias, query, query + size, x, mean, inverse, vector, sizes)
+                    query_norm = 0.0
+                    for column in range(size):
+                        query_norm += vector[column] * vector[column]
+                    query_norm = np.sqrt(query_norm)
+                    scale = query_norm / wanted_norm[search]
+                    if not scale > 0:
+                        return position, SMALL_GAP, layer, head
+                    offset, step = grid_offset[search], grid_step[search]
+                    distance = round_to_grid(vector, size, coded, scale, offset, step, wanted, 0)
+                    for column in range(coded, longest):
+                        wanted[0, column] = 0
+                    longest_square = wanted_norm[search] * wanted_norm[search] * (1 + 1e-12)
+                    shortfall = longest_square - grid_norm(wanted, 0, coded, offset, step)
+                    gap = score_gap(query_norm, scale, distance, shortfall, step, furthest[search])
+                    query_error = _vector_error(size_of, query, size, factors, sizes)
+                    key_norm = wanted_norm[search] + furthest[search]
+                    error = product_error(query_norm, query_error, key_norm, key_errors[search], width)
+                    if not gap - 2 * error >= needed[search]:
+                        return position, SMALL_GAP, layer, head
+                    found = find_code(codes[search], wanted, 0, slots[search])
+                    if found < 0 or again[search, found] != NEVER:
+                        return position, UNPROVEN_HEAD, layer, head
+                    target[head] = found
+            for column in range(last - first):
+                fetched[column] = values[target[value_head[first_value + column]], first_value + column]
+            largest = value_errors[layer, 1]
+            fetch_error = value_errors[layer, 0] + (4 * largest_leak + 8 * roundoff) * largest
+            fetch_error += _gamma(width + 2) * (largest + fetch_error)
+            stream_error += fan_in[layer] * fetch_error
+            _add_mapped(start, index, value, bias, dimension, layout[layer, 2], layout[layer, 3], fetched, x)
+            mean, inverse, deviation = _norm_of(x, aside_sum, aside_square, width, epsilon)
+            stream_error += 4 * root * (deviation + abs(mean))
+            factors = norm_rounding(mean, deviation, inverse, stream_error, width)
+            if not factors[0] < np.inf:
+                return position, SMALL_VARIANCE, layer, 0
+            first, last = layout[layer, 4], layout[layer, 5]
+            furthest_out = 0.0
+            for column in range(num_active):
+                centred[column] = x[column] - mean
+                furthest_out = max(furthest_out, abs(centred[column]))
+            _apply_centred(start, index, value, bias, first, last, centred, inverse, hidden)
+            furthest_out *= inverse
+            for unit in range(last - first):
+                before = hidden[unit]
+                hidden[unit] = _activate(before, is_relu)
+                error = _column_error(size_of, first + unit, factors, furthest_out * size_of[first + unit, 0])
+                if before + error > FAR_BELOW:
+                    error = 1.13 * error + 16 * roundoff * abs(before) + _gamma(last - first + 2) * abs(hidden[unit])
+                    stream_error += size_of[first + unit, 2] * error
+                else:
+                    stream_error += size_of[first + unit, 2] * TINY
+            _add_mapped(start, index, value, bias, dimension, layout[layer, 7], layout[layer, 8], hidden, x)
+            stream_error += 4 * root * (deviation + abs(mean))
+        if writes:
+            mean, inverse, deviation = _norm_of(x, aside_sum, aside_square, width, epsilon)
+            stream_error += 4 * root * (deviation + abs(mean))
+            factors = norm_rounding(mean, deviation, inverse, stream_error, width)
+            if not factors[0] < np.inf:
+                return position, SMALL_VARIANCE, num_layers, 0
+            _apply_sized(start, index, value, bias, unembed, unembed + len(logits), x, mean, inverse, logits, sizes)
+            best = np.argmax(logits)
+            error = _column_error(size_of, unembed + best, factors, sizes[best])
+            for other in range(len(logits)):
+                lead = logits[best] - logits[other]
+                if other != best and not lead > error + _column_error(size_of, unembed + other, factors, sizes[other]):
+                    return position, SMALL_MARGIN, num_layers, 0
+            sequence[position + 1] = best
+            if best == end_token:
+                return position + 1, DONE, 0, 0
+        position += 1
+    return position, DONE, 0, 0
