@@ -69,8 +69,8 @@ def _apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, 
     """Outputs first..last-1 of a map behind a folded layer norm, and the sum of the magnitudes of each one's terms."""
     for output in range(first, last):
         dot, size = 0.0, 0.0
-        for entry in range(start[output], start[output + 1]):
-            term = value[entry] * (x[index[entry]] - mean)
+        for entry in range(np.uint64(start[output]), np.uint64(start[output + 1])):
+            term = value[entry] * (x[np.uint64(index[entry])] - mean)
             dot += term
             size += abs(term)
         out[output - first] = inverse * dot + bias[output]
@@ -82,8 +82,8 @@ def _apply_centred(start, index, value, bias, first, last, centred, inverse, out
     """The same from the centred stream, without the sums of magnitudes."""
     for output in range(first, last):
         dot = 0.0
-        for entry in range(start[output], start[output + 1]):
-            dot += value[entry] * centred[index[entry]]
+        for entry in range(np.uint64(start[output]), np.uint64(start[output + 1])):
+            dot += value[entry] * centred[np.uint64(index[entry])]
         out[output - first] = inverse * dot + bias[output]
 
 
@@ -307,20 +307,16 @@ def _add_mapped(start, index, value, bias, dimension, first, last, source, x):  
     """Adds outputs first..last-1 of a map to their dimensions of the residual stream."""
     for output in range(first, last):
         dot = bias[output]
-        for entry in range(start[output], start[output + 1]):
-            dot += value[entry] * source[index[entry]]
+        for entry in range(np.uint64(start[output]), np.uint64(start[output + 1])):
+            dot += value[entry] * source[np.uint64(index[entry])]
         x[dimension[output]] += dot
 
 
 @njit(cache=True, inline="always")
 def _activate(x, is_relu):  # type: ignore[no-untyped-def]
-    if is_relu:
-        return max(x, 0.0)
     inner = 0.7978845608028654 * (x + 0.044715 * x * x * x)
-    if inner > 20.0:  # where the hyperbolic tangent is 1 or -1 in float64
-        return x
-    if inner < -20.0:
-        return 0.0
+    if is_relu or abs(inner) > 20.0:  # where the hyperbolic tangent is 1 or -1 in float64
+        return x if x > 0.0 else 0.0
     return 0.5 * x * (1 + np.tanh(inner))
 
 
@@ -446,15 +442,14 @@ def decode_tokens(  # type: ignore[no-untyped-def]
                 furthest_out = max(furthest_out, abs(centred[column]))
             _apply_centred(start, index, value, bias, first, last, centred, inverse, hidden)
             furthest_out *= inverse
+            # Which unit fires cannot be predicted: both cases are computed and one is selected.
             for unit in range(last - first):
                 before = hidden[unit]
-                hidden[unit] = _activate(before, is_relu)
+                after = _activate(before, is_relu)
+                hidden[unit] = after
                 error = _column_error(size_of, first + unit, factors, furthest_out * size_of[first + unit, 0])
-                if before + error > FAR_BELOW:
-                    error = 1.13 * error + 16 * roundoff * abs(before) + _gamma(last - first + 2) * abs(hidden[unit])
-                    stream_error += size_of[first + unit, 2] * error
-                else:
-                    stream_error += size_of[first + unit, 2] * TINY
+                counted = 1.13 * error + 16 * roundoff * abs(before) + _gamma(last - first + 2) * abs(after)
+                stream_error += size_of[first + unit, 2] * (counted if before + error > FAR_BELOW else TINY)
             _add_mapped(start, index, value, bias, dimension, layout[layer, 7], layout[layer, 8], hidden, x)
             stream_error += 4 * root * (deviation + abs(mean))
         if writes:
@@ -464,12 +459,16 @@ def decode_tokens(  # type: ignore[no-untyped-def]
             if not factors[0] < np.inf:
                 return position, SMALL_VARIANCE, num_layers, 0
             _apply_sized(start, index, value, bias, unembed, unembed + len(logits), x, mean, inverse, logits, sizes)
-            best = np.argmax(logits)
-            error = _column_error(size_of, unembed + best, factors, sizes[best])
+            best = 0
+            for other in range(1, len(logits)):
+                best = other if logits[other] > logits[best] else best
+            highest = logits[best] - _column_error(size_of, unembed + best, factors, sizes[best])
+            slack = np.inf
             for other in range(len(logits)):
-                lead = logits[best] - logits[other]
-                if other != best and not lead > error + _column_error(size_of, unembed + other, factors, sizes[other]):
-                    return position, SMALL_MARGIN, num_layers, 0
+                reach = logits[other] + _column_error(size_of, unembed + other, factors, sizes[other])
+                slack = min(slack, np.inf if other == best else highest - reach)
+            if not slack > 0:
+                return position, SMALL_MARGIN, num_layers, 0
             sequence[position + 1] = best
             if best == end_token:
                 return position + 1, DONE, 0, 0
