@@ -67,8 +67,12 @@ class Model:
         return self.manifest.outputs
 
     def engine(self, name: str = "auto") -> Engine:
-        """A decoding engine for this model; see ``ENGINE_NAMES``."""
+        """A decoding engine for this model; see ``ENGINE_NAMES``. ``auto`` is the fastest for one input at a time."""
         return make_engine(name, self.transformer, self.directory)
+
+    def batch_engine(self, name: str = "auto") -> Engine:
+        """The same for many inputs at a time."""
+        return self.engine("sliced" if name == "auto" else name)
 
     def run(
         self,
@@ -150,7 +154,7 @@ class Model:
             InputError: a value of a row is missing, unknown or too large; rows count from 1. The blocks before that
                 row's have been yielded by then.
         """
-        chosen = self.engine(engine) if isinstance(engine, str) else engine
+        chosen = self.batch_engine(engine) if isinstance(engine, str) else engine
         remaining, done = iter(rows), 0
         names = [word.name for word in self.outputs]
         while block := list(islice(remaining, self.rows_a_block(chosen))):
@@ -168,11 +172,15 @@ class Model:
         self, bits: UInt8[np.ndarray, "rows inputs"], *, engine: str | Engine = "auto"
     ) -> UInt8[np.ndarray, "rows outputs"]:
         """The output bits for each row of input bits, both in the order of the words' places."""
-        chosen = self.engine(engine) if isinstance(engine, str) else engine
+        chosen = self.batch_engine(engine) if isinstance(engine, str) else engine
         size = self.rows_a_block(chosen)
         answers = np.empty((len(bits), self.manifest.num_outputs), dtype=np.uint8)
         for start in range(0, len(bits), size):
-            answers[start : start + size] = self.answers(self.think(bits[start : start + size], chosen))
+            block = bits[start : start + size]
+            last = chosen.final_tokens(self.prompts(block), self.manifest.num_chain_tokens, self.manifest.num_outputs)
+            if last.shape[1] < self.manifest.num_outputs or (last >= EQUALS).any():
+                last = self.answers(self.think(block, chosen))  # which says where the chain ended
+            answers[start : start + size] = last
         return answers
 
     def rows_a_block(self, engine: Engine) -> int:

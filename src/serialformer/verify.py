@@ -78,8 +78,8 @@ def verify(
     """
     if against is not None:
         _check_words(model, against)
-    chosen = model.engine(engine)
-    proposing = model.engine("auto") if isinstance(chosen, HuggingFaceEngine) else None
+    chosen = model.batch_engine(engine)
+    proposing = model.batch_engine() if isinstance(chosen, HuggingFaceEngine) else None
     wrong, tokens, inputs, first_wrong = 0, 0, 0, ""
     for bits in _input_blocks(model, num_samples, seed, [chosen] if proposing is None else [chosen, proposing]):
         chains = _think(model, bits, chosen, proposing, progress)

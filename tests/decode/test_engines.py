@@ -47,7 +47,7 @@ def test_dense_and_transformers_decode_any_weights_alike(size: float) -> None:
     prompts = model.prompts(every_input(6)[::8])
     num_tokens = model.manifest.num_chain_tokens
     expected = greedy_by_forward_pass(transformer, prompts, num_tokens)
-    for name in ("dense", "hf"):
+    for name in ("dense", "indexed", "sliced", "hf"):
         if name == "hf":
             pytest.importorskip("transformers")
         made = make_engine(name, transformer).generate(prompts, num_tokens)
@@ -83,7 +83,7 @@ def test_streaming_yields_the_tokens_of_generate() -> None:
     assert np.array_equal(first, made[:, : first.shape[1]])
 
 
-@pytest.mark.parametrize("name", ["dense", "hf"])
+@pytest.mark.parametrize("name", ["dense", "indexed", "sliced", "hf"])
 def test_no_more_tokens_than_positions(name: str) -> None:
     if name == "hf":
         pytest.importorskip("transformers")
@@ -112,11 +112,11 @@ def test_rows_at_once_fit_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unknown_engines_and_empty_prompts() -> None:
     model = serialformer.compile(CASES["parity of ten"])
-    with pytest.raises(EngineError, match="no engine 'quantum'\nhint: one of auto, dense, hf"):
+    with pytest.raises(EngineError, match="no engine 'quantum'\nhint: one of auto, dense, indexed, sliced, hf"):
         model.engine("quantum")
     with pytest.raises(EngineError, match="empty prompt"):
         model.engine("dense").generate(np.empty((1, 0), dtype=np.int64), 3)
-    assert set(ENGINE_NAMES) == {"auto", "dense", "hf"}
+    assert set(ENGINE_NAMES) == {"auto", "dense", "indexed", "sliced", "hf"}
 
 
 def test_a_model_that_ends_its_chain_early_is_an_error() -> None:

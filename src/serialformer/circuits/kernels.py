@@ -1,4 +1,4 @@
-"""Compiled loops over gates. Modules named ``kernels`` hold what numba compiles, and nothing else."""
+"""Compiled loops over gates. Modules named ``kernels`` or ``..._kernels`` hold what numba compiles, nothing else."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def info_command(
 def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str) -> None:
     if target is None:
         raise InputError("--batch needs -o OUT.csv")
-    engine = model.engine(engine_name)
+    engine = model.batch_engine(engine_name)
     blocks = read_blocks(source, model.inputs, model.rows_a_block(engine))
     first = next(blocks, None)  # a bad header is said before anything is written
     with progress_bar("running", count_rows(source), unit="rows") as advance, new_file(target) as file:

@@ -50,6 +50,13 @@ class Engine(ABC):
                 progress(tokens.shape[1])
         return np.concatenate(blocks, axis=1)
 
+    def final_tokens(
+        self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int, count: int
+    ) -> Int64[np.ndarray, "rows last"]:
+        """The last ``count`` of the tokens that ``generate`` gives, for engines that need not keep the others."""
+        made = self.generate(prompts, num_tokens)
+        return made[:, max(0, made.shape[1] - count) :]
+
     def rows_at_once(self, num_tokens: int) -> int:
         """How many rows of this length, prompt included, to decode together: as many as CACHE_BYTES hold."""
         row_bytes = 8 * self.architecture.width * self.architecture.num_layers * max(1, num_tokens)
@@ -63,15 +70,15 @@ class Engine(ABC):
         return min(num_tokens, room) if len(prompts) and room > 0 else 0
 
 
-ENGINE_NAMES = ("auto", "dense", "indexed", "hf")
+ENGINE_NAMES = ("auto", "dense", "indexed", "sliced", "hf")
 
 
 def make_engine(name: str, transformer: Transformer, directory: Path | None = None) -> Engine:
     """The engine of this name for a transformer.
 
     Args:
-        name: ``dense`` is ours, in numpy; ``indexed`` looks attention up instead of scanning; ``hf`` is Hugging Face
-            transformers; ``auto`` is the fastest that applies.
+        name: ``dense`` is ours, in numpy; ``indexed`` looks attention up instead of scanning the context; ``sliced``
+            runs 64 inputs a machine word; ``hf`` is Hugging Face transformers; ``auto`` is ``indexed``.
         transformer: the model.
         directory: where the model lies as a checkpoint, if it does; ``hf`` loads it from there.
 
@@ -82,6 +89,10 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
         from serialformer.decode.indexed import IndexedEngine
 
         return IndexedEngine(transformer)
+    if name == "sliced":
+        from serialformer.decode.sliced import SlicedEngine
+
+        return SlicedEngine(transformer)
     if name == "dense":
         from serialformer.decode.dense import DenseEngine
 

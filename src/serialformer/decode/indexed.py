@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32, Int64, UInt8, UInt64
 
 from serialformer.decode import kernels
 from serialformer.decode.dense import DenseEngine
@@ -28,8 +28,10 @@ from serialformer.decode.flat import (
     split_embedding,
     unembedding_map,
 )
+from serialformer.decode.fold_kernels import fold_positions
 from serialformer.decode.rounding import LARGEST_LEAK
 from serialformer.decode.routing import KeyShape, find_key_shape, needed_gap, route_head
+from serialformer.errors import EngineError
 from serialformer.transformer.transformer import Transformer
 
 TOKENS_A_BLOCK = 1 << 16
@@ -46,6 +48,9 @@ _REASONS = {
     kernels.LONG_KEY: "layer {layer}, head {head}: a key is longer than those seen before",
     kernels.SMALL_VARIANCE: "layer {layer}: float32 cannot tell the variance before a layer norm",
     kernels.SMALL_MARGIN: "the logits are closer than float32 can tell",
+    kernels.TOO_MANY_SOURCES: "the token depends on too many positions to tabulate",
+    kernels.TOO_MANY_TOKENS: "more than two tokens are possible there",
+    kernels.UNEVEN_END: "some inputs end the chain there and others do not",
 }
 
 
@@ -132,6 +137,39 @@ class IndexedEngine(Engine):
                 return
             position = reached
 
+    def fold(
+        self, low: Int64[np.ndarray, " positions"], high: Int64[np.ndarray, " positions"], prompt_length: int
+    ) -> tuple[
+        Int32[np.ndarray, "positions 6"], UInt8[np.ndarray, " positions"], UInt64[np.ndarray, " positions"], int
+    ]:
+        """Tabulates what each position writes, for a one-layer model whose heads are all routed.
+
+        Args:
+            low: for each position of the prompt the one token that it may hold; room behind it for the others.
+            high: likewise the other token, which may be the same.
+            prompt_length: how many positions are given.
+
+        Returns:
+            For each position the positions it depends on, how many these are, and the table over them; and how many
+            positions hold a chain, the end mark included.
+
+        Raises:
+            EngineError: attention or a token depends on more than that, or something cannot be proven.
+        """
+        if self.architecture.num_layers != 1 or self._searched:
+            raise EngineError("attention depends on the input")
+        stop = len(low)
+        sources, arity = np.zeros((stop, 6), dtype=np.int32), np.zeros(stop, dtype=np.uint8)
+        table = np.zeros(stop, dtype=np.uint64)
+        maps_and_routes = self._arrays[:-1]
+        reached, reason = fold_positions(
+            low, high, prompt_length - 1, stop - 1, self.architecture.end_token, *maps_and_routes, LARGEST_LEAK,
+            self._fan_in, sources, arity, table,
+        )  # fmt: skip
+        if reason != kernels.DONE:
+            raise EngineError(f"position {reached}: {_REASONS[reason].format(layer=0, head='any')}")
+        return sources, arity, table, reached + 1
+
     def _continue_densely(
         self, known: Int64[np.ndarray, " known"], num_tokens: int
     ) -> Iterator[Int64[np.ndarray, "1 new"]]:
@@ -214,6 +252,10 @@ class IndexedEngine(Engine):
             first_key, _ = pool.add(renumber_inputs(key, place))
             self._search_layout[number] = first_query, first_key, key.num_outputs, shapes[number].coded
         routes = np.stack(self._routes, axis=1) if self._routes else np.zeros((1, 1), dtype=np.int32)
+        # Which of the active dimensions each feed-forward layer reads.
+        reads = np.zeros((len(self._layers), len(active)))
+        for index, layer in enumerate(self._layers):
+            reads[index, place[layer.mlp_in.index]] = 1
         # How much a unit error of every fetched value can add up to in one dimension.
         self._fan_in = np.array([_largest_row(layer.attention_out) for layer in self._layers])
         self._arrays = (
@@ -223,6 +265,7 @@ class IndexedEngine(Engine):
             self.architecture.activation == "relu",
             *pool.arrays(),
             layout,
+            reads,
             np.concatenate(value_heads),
             np.ascontiguousarray(routes),
             self._route_of_head,

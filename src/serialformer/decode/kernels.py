@@ -13,6 +13,10 @@ NO_MATCH = -1
 
 # Why the decoding loop stopped.
 DONE, UNPROVEN_HEAD, SMALL_GAP, OFF_GRID, LONG_KEY, SMALL_VARIANCE, SMALL_MARGIN, NOT_ROUTED = range(8)
+TOO_MANY_SOURCES, TOO_MANY_TOKENS, UNEVEN_END = range(8, 11)
+
+MAX_SOURCES = 7
+"""How many positions a folded position may depend on: six heads and itself."""
 
 NEVER = np.int32(2**31 - 1)
 
@@ -21,7 +25,7 @@ FAR_BELOW, TINY = -7.0, 1e-8
 
 
 @njit(cache=True, inline="always")
-def _gamma(terms):  # type: ignore[no-untyped-def]
+def gamma(terms):  # type: ignore[no-untyped-def]
     """The relative error of a float32 sum of products of so many terms: see ``rounding``."""
     return terms * 2.0**-24 / (1 - terms * 2.0**-24)
 
@@ -32,12 +36,12 @@ def norm_rounding(mean, deviation, inverse, stream_error, width):  # type: ignor
 
     Infinite where nothing can be said.
     """
-    bias_factor = _gamma(width + 8)
-    shift = 2 * stream_error + _gamma(width + 4) * (deviation + abs(mean) + stream_error)
+    bias_factor = gamma(width + 8)
+    shift = 2 * stream_error + gamma(width + 4) * (deviation + abs(mean) + stream_error)
     if not deviation > 0:
         return np.inf, np.inf, bias_factor
     ratio = shift / deviation
-    of_variance = 2 * ratio + ratio * ratio + _gamma(width + 6)
+    of_variance = 2 * ratio + ratio * ratio + gamma(width + 6)
     if not of_variance < 0.5:
         return np.inf, np.inf, bias_factor
     rest = 1 - of_variance
@@ -46,7 +50,7 @@ def norm_rounding(mean, deviation, inverse, stream_error, width):  # type: ignor
 
 
 @njit(cache=True, inline="always")
-def _column_error(size, output, factors, terms):  # type: ignore[no-untyped-def]
+def column_error(size, output, factors, terms):  # type: ignore[no-untyped-def]
     """The error of an output of a map behind a layer norm whose terms have the sum of magnitudes ``terms``.
 
     ``size`` holds the outputs' 1-norms and biases.
@@ -59,13 +63,13 @@ def _vector_error(size, first, count, factors, terms):  # type: ignore[no-untype
     """The 2-norm of the errors of some outputs."""
     square = 0.0
     for output in range(first, first + count):
-        error = _column_error(size, output, factors, terms[output - first])
+        error = column_error(size, output, factors, terms[output - first])
         square += error * error
     return np.sqrt(square)
 
 
 @njit(cache=True, inline="always")
-def _apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, sizes):  # type: ignore[no-untyped-def]
+def apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, sizes):  # type: ignore[no-untyped-def]
     """Outputs first..last-1 of a map behind a folded layer norm, and the sum of the magnitudes of each one's terms."""
     for output in range(first, last):
         dot, size = 0.0, 0.0
@@ -153,7 +157,7 @@ def round_to_grid(vector, size, coded, scale, offset, step, codes, row):  # type
 def product_error(query_norm, query_error, key_norm, key_error, terms):  # type: ignore[no-untyped-def]
     """How much a float32 product of query and key can err."""
     exact = query_norm * key_error + key_norm * query_error + query_error * key_error
-    return exact + _gamma(terms + 3) * (query_norm + query_error) * (key_norm + key_error)
+    return exact + gamma(terms + 3) * (query_norm + query_error) * (key_norm + key_error)
 
 
 @njit(cache=True)
@@ -197,7 +201,7 @@ def key_codes(  # type: ignore[no-untyped-def]
     for position in range(num_positions):
         for token in range(len(tokens)):
             mean, inverse, factors = _embed_norm(tokens, positions, token, position, x, epsilon)
-            _apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
+            apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
             key_error = max(key_error, _vector_error(size_of, 0, size, factors, sizes))
             target, row = (codes, position) if token == 0 else (scratch, 0)
             furthest = max(furthest, round_to_grid(vector, size, coded, 1.0, offset, step, target, row))
@@ -261,7 +265,7 @@ def route_queries(  # type: ignore[no-untyped-def]
         target = NO_MATCH
         for token in range(len(tokens)):
             mean, inverse, factors = _embed_norm(tokens, positions, token, position, x, epsilon)
-            _apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
+            apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
             query_norm = 0.0
             for column in range(size):
                 query_norm += vector[column] * vector[column]
@@ -291,7 +295,7 @@ def route_queries(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def _norm_of(x, passive_sum, passive_square, width, epsilon):  # type: ignore[no-untyped-def]
+def norm_of(x, passive_sum, passive_square, width, epsilon):  # type: ignore[no-untyped-def]
     """Mean, 1 / deviation (epsilon inside) and deviation of the residual stream."""
     total, square = passive_sum, passive_square
     for column in range(len(x)):
@@ -303,7 +307,7 @@ def _norm_of(x, passive_sum, passive_square, width, epsilon):  # type: ignore[no
 
 
 @njit(cache=True, inline="always")
-def _add_mapped(start, index, value, bias, dimension, first, last, source, x):  # type: ignore[no-untyped-def]
+def add_mapped(start, index, value, bias, dimension, first, last, source, x):  # type: ignore[no-untyped-def]
     """Adds outputs first..last-1 of a map to their dimensions of the residual stream."""
     for output in range(first, last):
         dot = bias[output]
@@ -320,11 +324,63 @@ def _activate(x, is_relu):  # type: ignore[no-untyped-def]
     return 0.5 * x * (1 + np.tanh(inner))
 
 
+@njit(cache=True, inline="always")
+def add_mlp(  # type: ignore[no-untyped-def]
+    x, centred, hidden, aside_sum, aside_square, width, epsilon, is_relu, root,
+    start, index, value, bias, dimension, size_of, layout, reads_of, layer, stream_error,
+):  # fmt: skip
+    """Adds a feed-forward layer to the stream; returns how far the stream errs then, inf where nothing can be said."""
+    mean, inverse, deviation = norm_of(x, aside_sum, aside_square, width, epsilon)
+    stream_error += 4 * root * (deviation + abs(mean))
+    factors = norm_rounding(mean, deviation, inverse, stream_error, width)
+    first, last = layout[layer, 4], layout[layer, 5]
+    furthest_out = 0.0
+    for column in range(len(x)):
+        centred[column] = x[column] - mean
+        furthest_out = max(furthest_out, reads_of[layer, column] * abs(centred[column]))
+    _apply_centred(start, index, value, bias, first, last, centred, inverse, hidden)
+    furthest_out *= inverse
+    # Which unit fires cannot be predicted: both cases are computed and one is selected.
+    for unit in range(last - first):
+        before = hidden[unit]
+        after = _activate(before, is_relu)
+        hidden[unit] = after
+        error = column_error(size_of, first + unit, factors, furthest_out * size_of[first + unit, 0])
+        counted = 1.13 * error + 2.0**-20 * abs(before) + gamma(last - first + 2) * abs(after)
+        stream_error += size_of[first + unit, 2] * (counted if before + error > FAR_BELOW else TINY)
+    add_mapped(start, index, value, bias, dimension, layout[layer, 7], layout[layer, 8], hidden, x)
+    stream_error += 4 * root * (deviation + abs(mean))
+    return stream_error if factors[0] < np.inf else np.inf
+
+
+@njit(cache=True, inline="always")
+def choose_token(  # type: ignore[no-untyped-def]
+    x, logits, sizes, aside_sum, aside_square, width, epsilon, root,
+    start, index, value, bias, size_of, unembed, stream_error,
+):  # fmt: skip
+    """The token with the largest logit, and by how much it leads beyond what float32 can err.
+
+    They come apart so that the next token need not wait for the second, only for the guess that it is positive.
+    """
+    mean, inverse, deviation = norm_of(x, aside_sum, aside_square, width, epsilon)
+    factors = norm_rounding(mean, deviation, inverse, stream_error + 4 * root * (deviation + abs(mean)), width)
+    apply_sized(start, index, value, bias, unembed, unembed + len(logits), x, mean, inverse, logits, sizes)
+    best = 0
+    for other in range(1, len(logits)):
+        best = other if logits[other] > logits[best] else best
+    highest = logits[best] - column_error(size_of, unembed + best, factors, sizes[best])
+    slack = np.inf
+    for other in range(len(logits)):
+        reach = logits[other] + column_error(size_of, unembed + other, factors, sizes[other])
+        slack = min(slack, np.inf if other == best else highest - reach)
+    return best, slack
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def decode_tokens(  # type: ignore[no-untyped-def]
     sequence, position, stop, prompt_length, end_token,
     tokens, positions, passive_sum, passive_square, width, epsilon, is_relu,
-    start, index, value, bias, dimension, size_of, layout, value_head,
+    start, index, value, bias, dimension, size_of, layout, reads_of, value_head,
     routes, route_of_head, search_of_head,
     search_layout, grid_offset, grid_step, wanted_norm, needed, codes, slots, again, furthest, key_errors,
     values, value_errors, largest_leak, fan_in,
@@ -338,11 +394,8 @@ def decode_tokens(  # type: ignore[no-untyped-def]
     num_active = tokens.shape[1]
     x, centred = np.empty(num_active), np.empty(num_active)
     widest = max(1, values.shape[1], np.max(layout[:, 5] - layout[:, 4]))
-    fetched, hidden, sizes = (
-        np.empty(widest),
-        np.empty(widest),
-        np.empty(max(widest, np.max(search_layout[:, 2]), len(tokens))),
-    )
+    fetched, hidden = np.empty(widest), np.empty(widest)
+    sizes = np.empty(max(widest, np.max(search_layout[:, 2]), len(tokens)))
     target = np.zeros(num_heads, dtype=np.int64)
     longest = codes.shape[2]
     vector, wanted = np.empty(np.max(search_layout[:, 2]) + 1), np.zeros((1, longest), dtype=np.int8)
@@ -358,7 +411,7 @@ def decode_tokens(  # type: ignore[no-untyped-def]
         writes = position >= prompt_length - 1
         stream_error = -1.0
         for layer in range(num_layers):
-            mean, inverse, deviation = _norm_of(x, aside_sum, aside_square, width, epsilon)
+            mean, inverse, deviation = norm_of(x, aside_sum, aside_square, width, epsilon)
             if stream_error < 0:
                 stream_error = root * (deviation + abs(mean))
             factors = norm_rounding(mean, deviation, inverse, stream_error, width)
@@ -367,9 +420,9 @@ def decode_tokens(  # type: ignore[no-untyped-def]
             first_value = layout[layer, 6]
             first, last = layout[layer, 0], layout[layer, 1]
             row = values[position, first_value : first_value + last - first]
-            _apply_sized(start, index, value, bias, first, last, x, mean, inverse, row, sizes)
+            apply_sized(start, index, value, bias, first, last, x, mean, inverse, row, sizes)
             for column in range(last - first):
-                error = _column_error(size_of, first + column, factors, sizes[column])
+                error = column_error(size_of, first + column, factors, sizes[column])
                 value_errors[layer, 0] = max(value_errors[layer, 0], error)
                 value_errors[layer, 1] = max(value_errors[layer, 1], abs(row[column]))
             for head in range(num_heads):
@@ -378,7 +431,7 @@ def decode_tokens(  # type: ignore[no-untyped-def]
                     continue
                 size, coded = search_layout[search, 2], search_layout[search, 3]
                 key = search_layout[search, 1]
-                _apply_sized(start, index, value, bias, key, key + size, x, mean, inverse, vector, sizes)
+                apply_sized(start, index, value, bias, key, key + size, x, mean, inverse, vector, sizes)
                 key_errors[search] = max(key_errors[search], _vector_error(size_of, key, size, factors, sizes))
                 offset, step = grid_offset[search], grid_step[search]
                 distance = round_to_grid(vector, size, coded, 1.0, offset, step, codes[search], position)
@@ -399,7 +452,7 @@ def decode_tokens(  # type: ignore[no-untyped-def]
                         return position, NOT_ROUTED, layer, head
                 elif search >= 0:
                     size, coded, query = search_layout[search, 2], search_layout[search, 3], search_layout[search, 0]
-                    _apply_sized(start, index, value, bias, query, query + size, x, mean, inverse, vector, sizes)
+                    apply_sized(start, index, value, bias, query, query + size, x, mean, inverse, vector, sizes)
                     query_norm = 0.0
                     for column in range(size):
                         query_norm += vector[column] * vector[column]
@@ -427,46 +480,20 @@ def decode_tokens(  # type: ignore[no-untyped-def]
                 fetched[column] = values[target[value_head[first_value + column]], first_value + column]
             largest = value_errors[layer, 1]
             fetch_error = value_errors[layer, 0] + (4 * largest_leak + 8 * roundoff) * largest
-            fetch_error += _gamma(width + 2) * (largest + fetch_error)
+            fetch_error += gamma(width + 2) * (largest + fetch_error)
             stream_error += fan_in[layer] * fetch_error
-            _add_mapped(start, index, value, bias, dimension, layout[layer, 2], layout[layer, 3], fetched, x)
-            mean, inverse, deviation = _norm_of(x, aside_sum, aside_square, width, epsilon)
-            stream_error += 4 * root * (deviation + abs(mean))
-            factors = norm_rounding(mean, deviation, inverse, stream_error, width)
-            if not factors[0] < np.inf:
+            add_mapped(start, index, value, bias, dimension, layout[layer, 2], layout[layer, 3], fetched, x)
+            stream_error = add_mlp(
+                x, centred, hidden, aside_sum, aside_square, width, epsilon, is_relu, root,
+                start, index, value, bias, dimension, size_of, layout, reads_of, layer, stream_error,
+            )  # fmt: skip
+            if not stream_error < np.inf:
                 return position, SMALL_VARIANCE, layer, 0
-            first, last = layout[layer, 4], layout[layer, 5]
-            furthest_out = 0.0
-            for column in range(num_active):
-                centred[column] = x[column] - mean
-                furthest_out = max(furthest_out, abs(centred[column]))
-            _apply_centred(start, index, value, bias, first, last, centred, inverse, hidden)
-            furthest_out *= inverse
-            # Which unit fires cannot be predicted: both cases are computed and one is selected.
-            for unit in range(last - first):
-                before = hidden[unit]
-                after = _activate(before, is_relu)
-                hidden[unit] = after
-                error = _column_error(size_of, first + unit, factors, furthest_out * size_of[first + unit, 0])
-                counted = 1.13 * error + 16 * roundoff * abs(before) + _gamma(last - first + 2) * abs(after)
-                stream_error += size_of[first + unit, 2] * (counted if before + error > FAR_BELOW else TINY)
-            _add_mapped(start, index, value, bias, dimension, layout[layer, 7], layout[layer, 8], hidden, x)
-            stream_error += 4 * root * (deviation + abs(mean))
         if writes:
-            mean, inverse, deviation = _norm_of(x, aside_sum, aside_square, width, epsilon)
-            stream_error += 4 * root * (deviation + abs(mean))
-            factors = norm_rounding(mean, deviation, inverse, stream_error, width)
-            if not factors[0] < np.inf:
-                return position, SMALL_VARIANCE, num_layers, 0
-            _apply_sized(start, index, value, bias, unembed, unembed + len(logits), x, mean, inverse, logits, sizes)
-            best = 0
-            for other in range(1, len(logits)):
-                best = other if logits[other] > logits[best] else best
-            highest = logits[best] - _column_error(size_of, unembed + best, factors, sizes[best])
-            slack = np.inf
-            for other in range(len(logits)):
-                reach = logits[other] + _column_error(size_of, unembed + other, factors, sizes[other])
-                slack = min(slack, np.inf if other == best else highest - reach)
+            best, slack = choose_token(
+                x, logits, sizes, aside_sum, aside_square, width, epsilon, root,
+                start, index, value, bias, size_of, unembed, stream_error,
+            )  # fmt: skip
             if not slack > 0:
                 return position, SMALL_MARGIN, num_layers, 0
             sequence[position + 1] = best
