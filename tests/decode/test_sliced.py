@@ -65,7 +65,7 @@ def test_the_program_is_the_circuit() -> None:
 def test_noise_on_every_weight(size: float) -> None:
     model = serialformer.compile(CASES["random, 2 inputs a gate"])
     for seed in range(3):
-        refusal = same_as_dense(noisy(model.transformer, size, seed), model.prompts(every_input(6)), 30)
+        refusal = same_as_dense(noisy(model.transformer, size, seed), model.prompts(every_input(6)[::3]), 30)
         if size <= 1e-5:
             assert refusal == "", "small noise leaves the proof standing"
 

@@ -62,7 +62,7 @@ class FlatLayer:
         mlp_out: from them to the residual stream.
     """
 
-    head_columns: tuple[Int64[np.ndarray, " coordinates"], ...]
+    head_columns: tuple[Int64[np.ndarray, " _"], ...]
     queries: tuple[SparseMap, ...]
     keys: tuple[SparseMap, ...]
     values: SparseMap
@@ -113,6 +113,13 @@ def to_sparse_map(weight: Float64[np.ndarray, "inputs outputs"], bias: Float64[n
         bias=np.ascontiguousarray(bias, dtype=np.float64),
         size=np.zeros((weight.shape[1], 3)),
     )
+
+
+def to_dense(sparse: SparseMap, num_inputs: int) -> Float64[np.ndarray, "inputs outputs"]:
+    """The matrix of a map."""
+    dense = np.zeros((num_inputs, sparse.num_outputs))
+    dense[sparse.index, np.repeat(np.arange(sparse.num_outputs), np.diff(sparse.start))] = sparse.value
+    return dense
 
 
 def flatten_layers(transformer: Transformer) -> list[FlatLayer]:

@@ -26,7 +26,7 @@ from serialformer.decode.kernels import (
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fold_positions(  # type: ignore[no-untyped-def]
+def fold_positions(
     low, high, first, stop, end_token,
     tokens, positions, passive_sum, passive_square, width, epsilon, is_relu,
     start, index, value, bias, dimension, size_of, layout, reads_of, value_head, routes, route_of_head,

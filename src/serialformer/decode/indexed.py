@@ -31,6 +31,7 @@ from serialformer.decode.flat import (
 from serialformer.decode.fold_kernels import fold_positions
 from serialformer.decode.rounding import LARGEST_LEAK
 from serialformer.decode.routing import KeyShape, find_key_shape, needed_gap, route_head
+from serialformer.decode.tabulated import TabulatedDecoder, tabulate
 from serialformer.errors import EngineError
 from serialformer.transformer.transformer import Transformer
 
@@ -71,6 +72,7 @@ class IndexedEngine(Engine):
         self._layers = flatten_layers(transformer)
         self._route()
         self._shapes: list[KeyShape] | None = None
+        self._tabulated: TabulatedDecoder | None = None
         if not self._searched:
             self._assemble([])
 
@@ -106,6 +108,9 @@ class IndexedEngine(Engine):
             yield from self._continue_densely(sequence[:length], num_tokens)
             return
         state = self._search_state(stop)
+        if self._tabulated is not None:
+            yield from self._stream_tabulated(self._tabulated, sequence, length)
+            return
         values = np.empty((stop, max(1, self._num_values)))
         value_errors = np.zeros((self.architecture.num_layers, 2))
         position = 0
@@ -132,6 +137,25 @@ class IndexedEngine(Engine):
                 self._refuse(f"position {reached}: {why}")
                 known = max(length, reached + 1)
                 yield from self._continue_densely(sequence[:known], length + num_tokens - known)
+                return
+            if reached >= length and sequence[reached] == end:
+                return
+            position = reached
+
+    def _stream_tabulated(
+        self, decoder: TabulatedDecoder, sequence: Int64[np.ndarray, " sequence"], length: int
+    ) -> Iterator[Int64[np.ndarray, "1 new"]]:
+        stop, end = len(sequence) - 1, self.architecture.end_token
+        values, position = decoder.values(stop), 0
+        while position < stop:
+            reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_A_BLOCK), length, values)
+            made_from = max(length, position + 1)
+            if reached + 1 > made_from:
+                yield sequence[None, made_from : reached + 1].copy()
+            if reason != kernels.DONE:
+                self._refuse(f"position {reached}: {_REASONS[reason].format(layer=0, head='any')}")
+                known = max(length, reached + 1)
+                yield from self._continue_densely(sequence[:known], len(sequence) - known)
                 return
             if reached >= length and sequence[reached] == end:
                 return
@@ -271,6 +295,30 @@ class IndexedEngine(Engine):
             self._route_of_head,
             self._search_of_head,
         )
+        if len(self._layers) == 1 and not shapes:
+            layer = self._layers[0]
+            maps = pool.arrays()
+            self._tabulated = tabulate(
+                layer,
+                unembed,
+                active,
+                _embedding_arrays(embedding),
+                (*maps[:4], maps[5]),
+                layout,
+                reads[0],
+                self._targets(layer.value_head),
+                float(self._fan_in[0]),
+                width=width,
+                epsilon=self.architecture.norm_epsilon,
+                is_relu=self.architecture.activation == "relu",
+                end_token=self.architecture.end_token,
+            )
+
+    def _targets(self, value_head: Int32[np.ndarray, " values"]) -> Int32[np.ndarray, "positions values"]:
+        """For each position the position that each value of the first layer comes from."""
+        if not len(value_head):
+            return np.zeros((self.architecture.num_positions, 0), dtype=np.int32)
+        return np.stack([self._routes[self._route_of_head[0, head]] for head in value_head], axis=1)
 
     def _find_shapes(self, prompt: Int64[np.ndarray, " prompt"]) -> bool:
         """Makes ready what is searched, from the keys of a short dense run; False if some lie on no grid."""

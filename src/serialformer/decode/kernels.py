@@ -25,13 +25,13 @@ FAR_BELOW, TINY = -7.0, 1e-8
 
 
 @njit(cache=True, inline="always")
-def gamma(terms):  # type: ignore[no-untyped-def]
+def gamma(terms):
     """The relative error of a float32 sum of products of so many terms: see ``rounding``."""
     return terms * 2.0**-24 / (1 - terms * 2.0**-24)
 
 
 @njit(cache=True)
-def norm_rounding(mean, deviation, inverse, stream_error, width):  # type: ignore[no-untyped-def]
+def norm_rounding(mean, deviation, inverse, stream_error, width):
     """Layer norm in float32: factors, in a following column's error, of its 1-norm, its terms and its bias.
 
     Infinite where nothing can be said.
@@ -50,7 +50,7 @@ def norm_rounding(mean, deviation, inverse, stream_error, width):  # type: ignor
 
 
 @njit(cache=True, inline="always")
-def column_error(size, output, factors, terms):  # type: ignore[no-untyped-def]
+def column_error(size, output, factors, terms):
     """The error of an output of a map behind a layer norm whose terms have the sum of magnitudes ``terms``.
 
     ``size`` holds the outputs' 1-norms and biases.
@@ -59,7 +59,7 @@ def column_error(size, output, factors, terms):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def _vector_error(size, first, count, factors, terms):  # type: ignore[no-untyped-def]
+def _vector_error(size, first, count, factors, terms):
     """The 2-norm of the errors of some outputs."""
     square = 0.0
     for output in range(first, first + count):
@@ -69,7 +69,7 @@ def _vector_error(size, first, count, factors, terms):  # type: ignore[no-untype
 
 
 @njit(cache=True, inline="always")
-def apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, sizes):  # type: ignore[no-untyped-def]
+def apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, sizes):
     """Outputs first..last-1 of a map behind a folded layer norm, and the sum of the magnitudes of each one's terms."""
     for output in range(first, last):
         dot, size = 0.0, 0.0
@@ -82,7 +82,7 @@ def apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, s
 
 
 @njit(cache=True, inline="always")
-def _apply_centred(start, index, value, bias, first, last, centred, inverse, out):  # type: ignore[no-untyped-def]
+def _apply_centred(start, index, value, bias, first, last, centred, inverse, out):
     """The same from the centred stream, without the sums of magnitudes."""
     for output in range(first, last):
         dot = 0.0
@@ -92,7 +92,7 @@ def _apply_centred(start, index, value, bias, first, last, centred, inverse, out
 
 
 @njit(cache=True)
-def _hash_code(codes, row):  # type: ignore[no-untyped-def]
+def _hash_code(codes, row):
     digest = np.uint64(14695981039346656037)
     for column in range(codes.shape[1]):
         digest = (digest ^ np.uint64(np.uint8(codes[row, column]))) * np.uint64(1099511628211)
@@ -100,7 +100,7 @@ def _hash_code(codes, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _same_code(codes, row, others, other):  # type: ignore[no-untyped-def]
+def _same_code(codes, row, others, other):
     for column in range(codes.shape[1]):
         if codes[row, column] != others[other, column]:
             return False
@@ -108,7 +108,7 @@ def _same_code(codes, row, others, other):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def insert_code(codes, row, slots, again):  # type: ignore[no-untyped-def]
+def insert_code(codes, row, slots, again):
     """Adds position ``row`` to the index of codes; ``again[j]`` is the second position with the code of j."""
     mask = np.uint64(len(slots) - 1)
     place = np.int64(_hash_code(codes, row) & mask)
@@ -123,7 +123,7 @@ def insert_code(codes, row, slots, again):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def find_code(codes, wanted, row, slots):  # type: ignore[no-untyped-def]
+def find_code(codes, wanted, row, slots):
     """The first position with the code ``wanted[row]``, or NO_MATCH."""
     mask = np.uint64(len(slots) - 1)
     place = np.int64(_hash_code(wanted, row) & mask)
@@ -135,7 +135,7 @@ def find_code(codes, wanted, row, slots):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def round_to_grid(vector, size, coded, scale, offset, step, codes, row):  # type: ignore[no-untyped-def]
+def round_to_grid(vector, size, coded, scale, offset, step, codes, row):
     """Rounds ``vector / scale`` to the grid; returns the distance (times scale), or inf if it is off the grid.
 
     Grid points are zero in the coordinates behind the first ``coded``.
@@ -154,14 +154,14 @@ def round_to_grid(vector, size, coded, scale, offset, step, codes, row):  # type
 
 
 @njit(cache=True)
-def product_error(query_norm, query_error, key_norm, key_error, terms):  # type: ignore[no-untyped-def]
+def product_error(query_norm, query_error, key_norm, key_error, terms):
     """How much a float32 product of query and key can err."""
     exact = query_norm * key_error + key_norm * query_error + query_error * key_error
     return exact + gamma(terms + 3) * (query_norm + query_error) * (key_norm + key_error)
 
 
 @njit(cache=True)
-def grid_norm(codes, row, size, offset, step):  # type: ignore[no-untyped-def]
+def grid_norm(codes, row, size, offset, step):
     """The square norm of a grid point."""
     norm = 0.0
     for column in range(size):
@@ -170,7 +170,7 @@ def grid_norm(codes, row, size, offset, step):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def score_gap(query_norm, scale, distance, shortfall, least, key_distance):  # type: ignore[no-untyped-def]
+def score_gap(query_norm, scale, distance, shortfall, least, key_distance):
     """A lower bound on how much the wanted key's product exceeds every other's.
 
     The query is scale times a grid point plus a rest of norm ``distance``. Keys are within ``key_distance`` of grid
@@ -183,9 +183,7 @@ def score_gap(query_norm, scale, distance, shortfall, least, key_distance):  # t
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def key_codes(  # type: ignore[no-untyped-def]
-    start, index, value, bias, size_of, tokens, positions, epsilon, offset, step, codes
-):
+def key_codes(start, index, value, bias, size_of, tokens, positions, epsilon, offset, step, codes):
     """Codes of every position's key, of one head of the first layer.
 
     Returns the position of the first key that is off the grid or whose code depends on the token (or -1), the largest
@@ -217,7 +215,7 @@ def key_codes(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def _embed_norm(tokens, positions, token, position, x, epsilon):  # type: ignore[no-untyped-def]
+def _embed_norm(tokens, positions, token, position, x, epsilon):
     """The embedding over all dimensions into x; its mean, 1 / standard deviation, and how it errs in float32."""
     width = len(x)
     total, square, largest = 0.0, 0.0, 0.0
@@ -233,7 +231,7 @@ def _embed_norm(tokens, positions, token, position, x, epsilon):  # type: ignore
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def index_codes(codes):  # type: ignore[no-untyped-def]
+def index_codes(codes):
     """The hash table of the positions' codes, and for each position the next one with its code."""
     num_positions = len(codes)
     num_slots = 16
@@ -247,7 +245,7 @@ def index_codes(codes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def route_queries(  # type: ignore[no-untyped-def]
+def route_queries(
     start, index, value, bias, size_of, tokens, positions, epsilon, offset, step, codes, slots, again,
     wanted_norm, least, key_distance, key_error, needed, routed,
 ):  # fmt: skip
@@ -295,7 +293,7 @@ def route_queries(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def norm_of(x, passive_sum, passive_square, width, epsilon):  # type: ignore[no-untyped-def]
+def norm_of(x, passive_sum, passive_square, width, epsilon):
     """Mean, 1 / deviation (epsilon inside) and deviation of the residual stream."""
     total, square = passive_sum, passive_square
     for column in range(len(x)):
@@ -307,7 +305,7 @@ def norm_of(x, passive_sum, passive_square, width, epsilon):  # type: ignore[no-
 
 
 @njit(cache=True, inline="always")
-def add_mapped(start, index, value, bias, dimension, first, last, source, x):  # type: ignore[no-untyped-def]
+def add_mapped(start, index, value, bias, dimension, first, last, source, x):
     """Adds outputs first..last-1 of a map to their dimensions of the residual stream."""
     for output in range(first, last):
         dot = bias[output]
@@ -317,7 +315,7 @@ def add_mapped(start, index, value, bias, dimension, first, last, source, x):  #
 
 
 @njit(cache=True, inline="always")
-def _activate(x, is_relu):  # type: ignore[no-untyped-def]
+def _activate(x, is_relu):
     inner = 0.7978845608028654 * (x + 0.044715 * x * x * x)
     if is_relu or abs(inner) > 20.0:  # where the hyperbolic tangent is 1 or -1 in float64
         return x if x > 0.0 else 0.0
@@ -325,7 +323,7 @@ def _activate(x, is_relu):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def add_mlp(  # type: ignore[no-untyped-def]
+def add_mlp(
     x, centred, hidden, aside_sum, aside_square, width, epsilon, is_relu, root,
     start, index, value, bias, dimension, size_of, layout, reads_of, layer, stream_error,
 ):  # fmt: skip
@@ -354,7 +352,7 @@ def add_mlp(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def choose_token(  # type: ignore[no-untyped-def]
+def choose_token(
     x, logits, sizes, aside_sum, aside_square, width, epsilon, root,
     start, index, value, bias, size_of, unembed, stream_error,
 ):  # fmt: skip
@@ -377,7 +375,7 @@ def choose_token(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def decode_tokens(  # type: ignore[no-untyped-def]
+def decode_tokens(
     sequence, position, stop, prompt_length, end_token,
     tokens, positions, passive_sum, passive_square, width, epsilon, is_relu,
     start, index, value, bias, dimension, size_of, layout, reads_of, value_head,

@@ -15,7 +15,7 @@ from math import log, sqrt
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
-from serialformer.decode.flat import SparseMap, reorder_outputs
+from serialformer.decode.flat import SparseMap, reorder_outputs, to_dense
 from serialformer.decode.kernels import NO_MATCH, index_codes, key_codes, route_queries
 from serialformer.decode.rounding import LARGEST_LEAK
 
@@ -70,7 +70,7 @@ def find_grid(coordinates: Float64[np.ndarray, " sample"]) -> Grid | None:
 
     >>> find_grid(np.array([-3.0, -1.0, 1.01, 3.0, 0.99, -1.0]))
     Grid(offset=-3.0, step=2.0)
-    >>> find_grid(np.linspace(0, 1, 50)) is None
+    >>> find_grid(np.sqrt(np.arange(50))) is None
     True
     """
     ordered = np.sort(coordinates)
@@ -173,6 +173,4 @@ def apply_normed(
 ) -> Float64[np.ndarray, "rows outputs"]:
     """The map, with the layer norm that is folded into it, applied to rows."""
     mean, variance = x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
-    dense = np.zeros((x.shape[1], sparse.num_outputs))
-    dense[sparse.index, np.repeat(np.arange(sparse.num_outputs), np.diff(sparse.start))] = sparse.value
-    return (x - mean) @ dense / np.sqrt(variance + epsilon) + sparse.bias
+    return (x - mean) @ to_dense(sparse, x.shape[1]) / np.sqrt(variance + epsilon) + sparse.bias

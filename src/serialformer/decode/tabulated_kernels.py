@@ -1,0 +1,178 @@
+"""Compiled loops for one-layer models whose heads are all routed: what depends on position and token is tabulated."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from serialformer.decode.kernels import (
+    DONE,
+    FAR_BELOW,
+    NOT_ROUTED,
+    SMALL_MARGIN,
+    SMALL_VARIANCE,
+    TINY,
+    apply_sized,
+    column_error,
+    gamma,
+    norm_of,
+    norm_rounding,
+)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def tabulate_positions(
+    tokens, positions, passive_sum, passive_square, width, epsilon, start, index, value, bias, size_of, layout,
+    reads, into_hidden, attention_bias, fetched_out, values, moments, static_hidden,
+):  # fmt: skip
+    """For every token at every position: its values, and the moments of the stream before anything is fetched.
+
+    ``moments[p, t]`` is the sum of the stream with the attention's bias, the sum of its squares, and its products with
+    the direction that each fetched value writes. ``static_hidden[p]`` is what the position alone gives hidden units.
+
+    Returns largest error of a value, largest value, largest error of the embedding, largest coordinate that hidden
+    units read; the first is infinite where float32 cannot be bounded.
+    """
+    num_active, num_values = tokens.shape[1], values.shape[2]
+    x, sizes = np.empty(num_active), np.empty(max(1, num_values))
+    value_error, largest, embedding_error, furthest = 0.0, 0.0, 0.0, 0.0
+    root = 2.0**-24 * np.sqrt(width)
+    for position in range(len(positions)):
+        for unit in range(static_hidden.shape[1]):
+            static_hidden[position, unit] = 0.0
+        for column in range(num_active):
+            part = np.float64(positions[position, column]) + attention_bias[column]
+            for unit in range(static_hidden.shape[1]):
+                static_hidden[position, unit] += into_hidden[column, unit] * part
+        for token in range(len(tokens)):
+            for column in range(num_active):
+                x[column] = tokens[token, column] + np.float64(positions[position, column])
+            mean, inverse, deviation = norm_of(x, passive_sum[position], passive_square[position], width, epsilon)
+            error = root * (deviation + abs(mean))
+            embedding_error = max(embedding_error, error)
+            factors = norm_rounding(mean, deviation, inverse, error, width)
+            if not factors[0] < np.inf:
+                return np.inf, largest, embedding_error, furthest
+            row = values[position, token]
+            apply_sized(start, index, value, bias, layout[0, 0], layout[0, 1], x, mean, inverse, row, sizes)
+            for column in range(num_values):
+                error = column_error(size_of, layout[0, 0] + column, factors, sizes[column])
+                value_error = max(value_error, error)
+                largest = max(largest, abs(row[column]))
+            total, square = passive_sum[position], passive_square[position]
+            for column in range(num_active):
+                x[column] += attention_bias[column]
+                total += x[column]
+                square += x[column] * x[column]
+                furthest = max(furthest, reads[column] * abs(x[column]))
+            moments[position, token, 0], moments[position, token, 1] = total, square
+            for fetched in range(num_values):
+                product = 0.0
+                for column in range(num_active):
+                    product += x[column] * fetched_out[fetched, column]
+                moments[position, token, 2 + fetched] = product
+    return value_error, largest, embedding_error, furthest
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def decode_tabulated(
+    sequence, position, stop, prompt_length, end_token, width, epsilon, is_relu, targets, tabulated, values,
+    moments, static_hidden, token_hidden, fetched_hidden, hidden_total, hidden_bias, hidden_size, hidden_bias_size,
+    hidden_onward, late_positions, late_tokens, late_fetched, late_bias, hidden_late, fetched_sum, fetched_products,
+    unembedding, unembedding_bias, unembedding_size, stream_error, furthest,
+):  # fmt: skip
+    """``kernels.decode_tokens`` for tabulated models; the *late* dimensions are those that change or are read last."""
+    num_values, num_units, num_late = values.shape[1], static_hidden.shape[1], late_positions.shape[1]
+    num_tokens = len(unembedding)
+    fetched, hidden, late = np.empty(max(1, num_values)), np.empty(max(1, num_units)), np.empty(num_late)
+    logits, errors = np.empty(num_tokens), np.empty(num_tokens)
+    root, sum_rounding = 2.0**-24 * np.sqrt(width), gamma(num_units + 2)
+    while position < stop:
+        token = sequence[position]
+        for column in range(num_values):
+            values[position, column] = tabulated[position, token, column]
+        if position < prompt_length - 1:
+            position += 1
+            continue
+        total, square = moments[position, token, 0], moments[position, token, 1]
+        for column in range(num_values):
+            where = targets[position, column]
+            if where < 0:
+                return position, NOT_ROUTED
+            fetched[column] = values[where, column]
+            total += fetched[column] * fetched_sum[column]
+            square += 2 * fetched[column] * moments[position, token, 2 + column]
+            for other in range(column + 1):
+                double = 1.0 if other == column else 2.0
+                square += double * fetched[column] * fetched[other] * fetched_products[column, other]
+        mean = total / width
+        variance = max(0.0, square / width - mean * mean)
+        deviation, inverse = np.sqrt(variance), 1 / np.sqrt(variance + epsilon)
+        error = stream_error + 4 * root * (deviation + abs(mean))
+        factors = norm_rounding(mean, deviation, inverse, error, width)
+        if not factors[0] < np.inf:
+            return position, SMALL_VARIANCE
+        of_size = factors[0] + factors[1] * inverse * (furthest + abs(mean))
+        for unit in range(num_units):
+            hidden[unit] = static_hidden[position, unit] + token_hidden[token, unit] - mean * hidden_total[unit]
+        for column in range(num_values):
+            for unit in range(num_units):
+                hidden[unit] += fetched[column] * fetched_hidden[column, unit]
+        smallest = np.inf
+        for unit in range(num_units):
+            before = inverse * hidden[unit] + hidden_bias[unit]
+            hidden[unit] = before
+            smallest = min(smallest, abs(before))
+        if not is_relu and smallest < 6.0:  # some unit's input is where gelu is neither 0 nor its input
+            for unit in range(num_units):
+                inner = 0.7978845608028654 * (hidden[unit] + 0.044715 * hidden[unit] ** 3)
+                after = 0.5 * hidden[unit] * (1 + np.tanh(inner))
+                own = of_size * hidden_size[unit] + factors[2] * hidden_bias_size[unit]
+                counted = 1.13 * own + 2.0**-20 * abs(hidden[unit]) + sum_rounding * abs(after)
+                error += hidden_onward[unit] * (counted if hidden[unit] + own > FAR_BELOW else TINY)
+                hidden[unit] = after
+        else:
+            for unit in range(num_units):
+                before = hidden[unit]
+                after = before if before > 0.0 else 0.0
+                own = of_size * hidden_size[unit] + factors[2] * hidden_bias_size[unit]
+                counted = 1.13 * own + 2.0**-20 * abs(before) + sum_rounding * after + TINY
+                error += hidden_onward[unit] * (counted if before + own > FAR_BELOW else TINY)
+                hidden[unit] = after
+        for column in range(num_late):
+            before = late_positions[position, column] + late_tokens[token, column]
+            for source in range(num_values):
+                before += fetched[source] * late_fetched[source, column]
+            after = before + late_bias[column]
+            for unit in range(num_units):
+                after += hidden[unit] * hidden_late[column, unit]
+            late[column] = after
+            total += after - before
+            square += after * after - before * before
+        error += 4 * root * (deviation + abs(mean))
+        mean = total / width
+        variance = max(0.0, square / width - mean * mean)
+        deviation, inverse = np.sqrt(variance), 1 / np.sqrt(variance + epsilon)
+        factors = norm_rounding(mean, deviation, inverse, error + 4 * root * (deviation + abs(mean)), width)
+        for choice in range(num_tokens):
+            dot, size = 0.0, 0.0
+            for column in range(num_late):
+                term = unembedding[choice, column] * (late[column] - mean)
+                dot += term
+                size += abs(term)
+            logits[choice] = inverse * dot + unembedding_bias[choice]
+            errors[choice] = factors[0] * unembedding_size[choice, 0] + factors[1] * inverse * size
+            errors[choice] += factors[2] * unembedding_size[choice, 1]
+        best = 0
+        for choice in range(1, num_tokens):
+            best = choice if logits[choice] > logits[best] else best
+        highest, slack = logits[best] - errors[best], np.inf
+        for choice in range(num_tokens):
+            slack = min(slack, np.inf if choice == best else highest - (logits[choice] + errors[choice]))
+        if not slack > 0:
+            return position, SMALL_MARGIN
+        sequence[position + 1] = best
+        if best == end_token:
+            return position + 1, DONE
+        position += 1
+    return position, DONE
