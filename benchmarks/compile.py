@@ -63,7 +63,8 @@ def random_circuit(num_gates: int, seed: int = 0) -> Circuit:
 def measure(num_gates: int, repeats: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "circuit.blif")
-        write(random_circuit(num_gates), path)
+        # Made in a process of its own: a child starts with the peak of its parent.
+        subprocess.run([sys.executable, __file__, "--write", str(num_gates), str(path)], check=True)
         runs = []
         for repeat in range(repeats):
             target = str(Path(folder, f"model{repeat}"))
@@ -83,7 +84,11 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10**3, 10**4, 10**5, 10**6])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", nargs=2, metavar=("GATES", "FILE"), help="only write the circuit of one size")
     arguments = parser.parse_args()
+    if arguments.write:
+        write(random_circuit(int(arguments.write[0])), arguments.write[1])
+        return
     # Once unmeasured, so that numba's cache is there, as it is for every run but a machine's first.
     measure(10, 1)
     rows = []

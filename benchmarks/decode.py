@@ -13,7 +13,6 @@ import argparse
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -142,7 +141,8 @@ def measure_batches(circuit: Circuit, name: str) -> list[dict[str, object]]:
     whole = seconds(lambda: model.run_bits(bits, engine=engine), 5)
     rows.append({"what": "sliced, rows of bits to rows of bits", "inputs_a_second": len(bits) / whole})
     if importlib.util.find_spec("pyosys"):
-        rows.append({"what": "ABC sim", "inputs_a_second": abc_inputs_a_second(circuit)})
+        for label, flags in (("ABC sim", ""), ("ABC sim -n", "-n")):
+            rows.append({"what": label, "inputs_a_second": abc_inputs_a_second(circuit, flags)})
     print(f"{name}: {circuit.num_gates:,} gates")
     for row in rows:
         row |= {"circuit": name, "gates": circuit.num_gates}
@@ -151,25 +151,19 @@ def measure_batches(circuit: Circuit, name: str) -> list[dict[str, object]]:
     return rows
 
 
-def abc_inputs_a_second(circuit: Circuit) -> float:
-    """Input vectors a second of ABC's ``sim``, from the difference of two run lengths."""
+def abc_inputs_a_second(circuit: Circuit, flags: str) -> float:
+    """Input vectors a second of ABC's ``sim`` (words of 32), from the difference of two widths."""
     import pyosys
 
     binary = Path(pyosys.__file__).parent / "yosys-abc"
     with tempfile.TemporaryDirectory() as folder:
         write(circuit, Path(folder, "c.aig"))
         times = []
-        for frames in (200, 2200):
-            command = f"read c.aig; sim -F {frames} -W 16"
-            runs = []
-            for _ in range(3):
-                started = time.perf_counter()
-                subprocess.run([binary, "-q", command], cwd=folder, check=True, capture_output=True)
-                runs.append(time.perf_counter() - started)
-            times.append(median(runs))
-        text = subprocess.run([binary, "-q", "sim -h"], capture_output=True, text=True, check=False)
-        assert re.search(r"-W", text.stdout + text.stderr)
-    return 2000 * 16 * 32 / (times[1] - times[0])
+        for words in (200, 2200):
+            # -m: any circuit, not a miter, whose simulation stops at the first output that is 1.
+            command = [binary, "-q", f"read c.aig; sim -m {flags} -F 1 -W {words}"]
+            times.append(seconds(partial(subprocess.run, command, cwd=folder, check=True, capture_output=True), 7))
+    return 2000 * 32 / (times[1] - times[0])
 
 
 def plot(rows: list[dict[str, object]], path: Path) -> None:
@@ -189,14 +183,14 @@ def plot(rows: list[dict[str, object]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10**3, 10**4, 10**5, 10**6])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[10**3, 10**4, 10**5, 10**6])
     parser.add_argument("--patience", type=float, default=240)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     tokens: list[dict[str, object]] = []
     rates: dict[str, float] = {}
-    for size in arguments.sizes:
+    for size in arguments.sizes or ():
         tokens += measure_tokens(size, arguments.patience, rates)
     batches = measure_batches(multiplier(68), "68 by 68 bit multiplier")
     if arguments.json:

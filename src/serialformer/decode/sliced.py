@@ -15,15 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt64
 
-from serialformer.circuits.evaluate import pack_rows
+from serialformer.circuits.evaluate import WORDS_A_BLOCK, pack_rows, words_a_pass
 from serialformer.circuits.kernels import evaluate_packed
 from serialformer.decode.engine import Engine
 from serialformer.decode.indexed import IndexedEngine
 from serialformer.errors import EngineError
 from serialformer.transformer.transformer import Transformer
-
-WORDS_A_PASS = 16
-"""1,024 inputs a pass: the values of 20,000 gates then take 2.5 MB, which the caches of a core hold."""
 
 ROWS_AT_ONCE = 1 << 14
 
@@ -78,7 +75,7 @@ class SlicedEngine(Engine):
 
     def rows_at_once(self, num_tokens: int) -> int:
         """How many rows to hand over together: bounded by the tokens that come back."""
-        return max(64 * WORDS_A_PASS, min(ROWS_AT_ONCE, (1 << 24) // max(1, num_tokens)))
+        return max(64 * WORDS_A_BLOCK, min(ROWS_AT_ONCE, (1 << 24) // max(1, num_tokens)))
 
     def stream(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
@@ -105,10 +102,11 @@ class SlicedEngine(Engine):
         result[:] = program.low[positions]
         moving = np.flatnonzero(program.wire[positions] >= 0)
         wires, step = program.wire[positions[moving]], (program.high - program.low)[positions[moving]]
-        rows_a_pass = 64 * WORDS_A_PASS
+        num_words = words_a_pass(len(prompts))
+        rows_a_pass = 64 * num_words
         for start in range(0, len(prompts), rows_a_pass):
             block = prompts[start : start + rows_a_pass, program.variable].astype(np.uint8)
-            values = program.evaluate(pack_rows(block, WORDS_A_PASS))[wires].view(np.uint8)
+            values = program.evaluate(pack_rows(block, num_words))[wires].view(np.uint8)
             bits = np.unpackbits(values, axis=1, bitorder="little", count=len(block)).T
             result[start : start + len(block), moving] += bits * step
         return result
