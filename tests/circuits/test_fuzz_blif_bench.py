@@ -13,7 +13,7 @@ from serialformer.circuits.bench import format_bench, parse_bench
 from serialformer.circuits.blif import format_blif, parse_blif
 from serialformer.circuits.circuit import Circuit
 from serialformer.errors import FormatError
-from tests.circuits.judge import random_circuit
+from tests.circuits.equivalence import random_circuit
 
 HIERARCHY = b""".model top
 .inputs a b
