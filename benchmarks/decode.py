@@ -2,9 +2,9 @@
 
     python benchmarks/decode.py [--sizes 1000 10000 100000 1000000] [--json FILE] [--plot FILE]
 
-Single inputs: our engines, transformers' generate and CTranslate2 (where installed) on one checkpoint a size, one
-thread; an engine that would take longer than --patience seconds at a size is left out there. Batches: the sliced
-engine, direct simulation of the circuit by ``evaluate``, and ABC's ``sim`` of the same circuit (where pyosys is).
+Single inputs: our engines, transformers' generate, CTranslate2 and ONNX Runtime (where installed) on one checkpoint a
+size, one thread; an engine that would take longer than --patience seconds at a size is left out there. Batches: the
+sliced engine, direct simulation of the circuit by ``evaluate``, and ABC's ``sim`` of the same circuit (with pyosys).
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ def measure_tokens(num_gates: int, patience: float, rates: dict[str, float]) -> 
             engines["transformers"] = transformers_engine(model, prompts, count)
         if importlib.util.find_spec("ctranslate2") and importlib.util.find_spec("transformers"):
             engines["ctranslate2"] = ctranslate2_engine(model, prompts, count)
+        if importlib.util.find_spec("optimum") and importlib.util.find_spec("onnxruntime"):
+            engines["onnxruntime"] = onnxruntime_engine(model, prompts, count)
         for name, engine in engines.items():
             # The cost a token of a dense engine grows with the context, so the rate seen before is an upper bound.
             if name in rates and count / rates[name] > patience / 2:
@@ -117,6 +119,27 @@ def ctranslate2_engine(model: Model, prompts: np.ndarray, count: int) -> Callabl
             [prompt], max_length=count, sampling_topk=1, include_prompt_in_result=False, end_token="<unk>"
         )
         return np.array([[vocabulary.index(text) for text in made[0].sequences[0]]])
+
+    return generate
+
+
+def onnxruntime_engine(model: Model, prompts: np.ndarray, count: int) -> Callable[[], np.ndarray]:
+    """By optimum-onnx, which needs transformers 4 and so an environment of its own."""
+    import onnxruntime
+    import torch
+    from optimum.onnxruntime import ORTModelForCausalLM
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    exported = ORTModelForCausalLM.from_pretrained(
+        str(model.directory), export=True, use_cache=True, session_options=options
+    )
+    tokens = torch.from_numpy(prompts)
+
+    def generate() -> np.ndarray:
+        mask = torch.ones_like(tokens)
+        made = exported.generate(tokens, attention_mask=mask, do_sample=False, max_new_tokens=count)
+        return np.asarray(made[:, tokens.shape[1] :])
 
     return generate
 
@@ -170,7 +193,7 @@ def plot(rows: list[dict[str, object]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(5, 3.5), constrained_layout=True)
-    styles = {"indexed": "o-", "dense": "s--", "transformers": "^:", "ctranslate2": "v-."}
+    styles = {"indexed": "o-", "dense": "s--", "transformers": "^:", "ctranslate2": "v-.", "onnxruntime": "d-"}
     for name, style in styles.items():
         mine = [row for row in rows if row["engine"] == name]
         if mine:
