@@ -62,13 +62,13 @@ def test_small_circuits_in_transformers(name: str, dtype: str, activation: str) 
     assert np.array_equal(chains, right[:, circuit.num_inputs + 1 :])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(circuits(max_inputs=6, max_gates=16))
 def test_random_circuits_in_numpy(circuit: Circuit) -> None:
     check_numpy_levels(circuit, serialformer.compile(circuit), np.float32)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(circuits(min_inputs=1, max_inputs=5, min_gates=1, max_gates=16, min_outputs=1))
 def test_random_circuits_in_transformers(circuit: Circuit) -> None:
     pytest.importorskip("transformers", reason="the extra torch is not installed")

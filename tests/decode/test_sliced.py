@@ -43,7 +43,7 @@ def test_compiled_models_are_folded(name: str, dtype: str) -> None:
     assert same_as_dense(model.transformer, prompts, model.manifest.num_chain_tokens + 1) == ""
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(circuits(max_inputs=6, max_gates=16))
 def test_random_circuits(circuit: Circuit) -> None:
     model = serialformer.compile(circuit)
@@ -70,7 +70,7 @@ def test_noise_on_every_weight(size: float) -> None:
             assert refusal == "", "small noise leaves the proof standing"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     data=st.data(),
     change=st.sampled_from([1e-3, 0.1, 0.5, 1.0, 2.0, -2.0, 4.0, -8.0, 100.0, -1e4]),
