@@ -35,5 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def real_circuits() -> Path:
     """The folder of real benchmark circuits; tests that need it skip where it is absent."""
     if not REAL_CIRCUITS.is_dir():
+        # They are benchmark files under licences of their own, which this repository does not carry.
         pytest.skip(f"no real circuits at {REAL_CIRCUITS}")
     return REAL_CIRCUITS
