@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,18 @@ DTYPES: dict[str, np.dtype] = {
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
+
+UNKNOWN = "<unk>"
+"""The token that a tokenizer makes of text that is no token of the vocabulary, where the vocabulary has it."""
+
+
+def token_separator(vocabulary: Sequence[str]) -> str:
+    """What stands between two tokens in text: a blank if some token is longer than a character, otherwise nothing.
+
+    >>> token_separator(("0", "1", "=", "<unk>")), token_separator(("9", "10", "="))
+    ('', ' ')
+    """
+    return " " if any(len(text) > 1 for text in vocabulary if text != UNKNOWN) else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
+from serialformer.architecture import token_separator
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Transcript(Mapping[str, int]):
@@ -41,7 +43,8 @@ class Transcript(Mapping[str, int]):
     @property
     def text(self) -> str:
         """Prompt and chain as the tokenizer writes them."""
-        return "".join(self.vocabulary[token] for token in np.concatenate([self.prompt, self.chain]))
+        tokens = np.concatenate([self.prompt, self.chain])
+        return token_separator(self.vocabulary).join(self.vocabulary[token] for token in tokens)
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value}" for name, value in self.outputs.items())

@@ -6,6 +6,7 @@ Written without torch or transformers. The mapping between our names of weights 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from serialformer.architecture import Activation, Architecture, DtypeName
+from serialformer.architecture import UNKNOWN, Activation, Architecture, DtypeName, token_separator
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.files import allow_reading, read_file
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
@@ -41,7 +42,6 @@ LAYER_NAMES = {
 }
 
 WEIGHTS_FILE = "model.safetensors"
-UNKNOWN = "<unk>"
 
 
 def hugging_face_name(name: str) -> str:
@@ -118,9 +118,13 @@ def config_json(architecture: Architecture) -> dict[str, Any]:
 
 
 def tokenizer_json(architecture: Architecture) -> dict[str, Any]:
-    """The content of ``tokenizer.json``: a token a character; the prompt's end mark is appended, blanks are dropped."""
+    """The content of ``tokenizer.json``; the prompt's end mark is appended if it is not typed.
+
+    A token a character, blanks dropped; or, where a token of the vocabulary is longer than a character, tokens
+    separated by blanks, and written so.
+    """
     end, end_id = architecture.vocabulary[architecture.end_token], architecture.end_token
-    special = _special_tokens(architecture)
+    special, spaced = _special_tokens(architecture), token_separator(architecture.vocabulary) == " "
     appended = {"SpecialToken": {"id": end, "type_id": 0}}
     prompt = {"Sequence": {"id": "A", "type_id": 0}}
     return {
@@ -129,15 +133,18 @@ def tokenizer_json(architecture: Architecture) -> dict[str, Any]:
         "padding": None,
         "added_tokens": [{"id": index} | token for index, token in special.items()],
         # The end mark may be typed or not: it is dropped here and appended below.
-        "normalizer": {"type": "Replace", "pattern": {"Regex": f"[\\s_{end}]"}, "content": ""},
-        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
+        "normalizer": {"type": "Replace", "pattern": {"Regex": _typed_end(architecture)}, "content": ""},
+        "pre_tokenizer": {"type": "WhitespaceSplit"}
+        if spaced
+        else {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [prompt, appended],
             "pair": [prompt, {"Sequence": {"id": "B", "type_id": 0}}, appended],
             "special_tokens": {end: {"id": end, "ids": [end_id], "tokens": [end]}},
         },
-        "decoder": {"type": "Fuse"},
+        # Without a decoder tokens are joined by blanks.
+        "decoder": None if spaced else {"type": "Fuse"},
         "model": {
             "type": "WordLevel",
             "vocab": {text: index for index, text in enumerate(architecture.vocabulary)},
@@ -163,9 +170,21 @@ def tokenizer_config_json(architecture: Architecture) -> dict[str, Any]:
     }
 
 
+def _typed_end(architecture: Architecture) -> str:
+    """A pattern of what the tokenizer drops: end marks and blanks, or, between blanks, one end mark at the end.
+
+    The latter leaves an end mark alone that nothing stands before. The tokenizers library normalises the special
+    token itself as well, and one that is normalised away would decode to nothing.
+    """
+    end = architecture.vocabulary[architecture.end_token]
+    spaced = token_separator(architecture.vocabulary) == " "
+    return rf"(?<=\S)\s*{re.escape(end)}\s*\z" if spaced else rf"[\s_{end}]"
+
+
 def _special_tokens(architecture: Architecture) -> dict[int, dict[str, Any]]:
     """The end mark and the unknown token, as the tokenizers library writes them, by id."""
     names = [architecture.vocabulary[architecture.end_token], UNKNOWN]
+    spaced = token_separator(architecture.vocabulary) == " "
     return {
         architecture.vocabulary.index(name): {
             "content": name,
@@ -173,7 +192,8 @@ def _special_tokens(architecture: Architecture) -> dict[int, dict[str, Any]]:
             "single_word": True,
             "lstrip": False,
             "rstrip": False,
-            "normalized": False,
+            # Between blanks it would be recognised, so there it is looked for only after the normalizer.
+            "normalized": spaced and name != UNKNOWN,
             "special": True,
         }
         for name in names
