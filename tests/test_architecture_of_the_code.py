@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "architecture": {"errors"},
     "circuits": {"errors", "files"},
+    "tasks": {"errors"},
     "transformer": {"errors", "files", "architecture"},
     "compile": {"errors", "files", "architecture", "circuits", "transformer"},
     # The sliced engine evaluates its straight-line program with the loop that evaluates circuits.

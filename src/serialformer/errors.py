@@ -46,3 +46,7 @@ class CheckpointError(SerialformerError):
 
 class EngineError(SerialformerError):
     """A decoding engine that is not installed or does not take this model."""
+
+
+class TaskError(SerialformerError):
+    """A task, parameter, length or prompt that does not exist or does not fit."""
