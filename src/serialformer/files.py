@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 from safetensors import SafetensorError
 
-from serialformer.errors import SerialformerError
+from serialformer.errors import CheckpointError, SerialformerError
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -72,6 +73,27 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A directory to fill, which has its name only once the block has ended well.
+
+    Raises:
+        CheckpointError: there is something of this name already.
+        SerialformerError: as in ``write_file``; nothing is left behind, whatever ends the block.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with refuse_os_errors(str(target)):
+            if target.exists() or target.is_symlink():
+                raise CheckpointError("exists already", where=str(target), hint="remove it or choose another name")
+            temporary.mkdir()
+            yield temporary
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def allow_reading(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from serialformer.transformer.checkpoint import read_json
 MANIFEST_FILE = "serialformer.json"
 CIRCUIT_FILE = "circuit.safetensors"
 FORMAT = 1
+TASK_KIND = "task"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +73,12 @@ def save_manifest(manifest: Manifest, directory: Path) -> None:
 def load_manifest(directory: Path) -> Manifest:
     """Reads ``serialformer.json``."""
     path = directory / MANIFEST_FILE
-    content = read_json(path)
-    if content.get("format") != FORMAT:
+    content = _read_content(path)
+    if content.get("kind") == TASK_KIND:
         raise CheckpointError(
-            f"expected format {FORMAT}, found {content.get('format')!r}", where=str(path), hint="compile it again"
+            f"is a model of the task {content.get('task')!r}, not of a circuit",
+            where=str(path),
+            hint="serialformer evaluate scores it; run DIR --prompt TEXT runs it",
         )
     try:
         words = {
@@ -94,6 +97,75 @@ def load_manifest(directory: Path) -> Manifest:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"a field is missing or wrong: {error!r}", where=str(path)) from None
     return manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskManifest:
+    """What a model of a task is.
+
+    Attributes:
+        task: the task's name.
+        version: the version of its vocabulary, formats and distribution.
+        parameters: its parameters by name.
+        length: the number of items that the model is made for.
+        setting: what it reads and says: ``cot``, ``base``, ...
+        num_new_tokens: what it generates behind a prompt of this length.
+        details: where the model comes from; for people and for ``info``.
+    """
+
+    task: str
+    version: int
+    parameters: dict[str, Any]
+    length: int
+    setting: str
+    num_new_tokens: int
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def save_task_manifest(manifest: TaskManifest, directory: Path) -> None:
+    """Writes ``serialformer.json`` of a model of a task."""
+    content = {"format": FORMAT, "kind": TASK_KIND, **asdict(manifest)}
+    (directory / MANIFEST_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def load_task_manifest(directory: Path) -> TaskManifest:
+    """Reads what ``save_task_manifest`` wrote."""
+    path = directory / MANIFEST_FILE
+    content = _read_content(path)
+    if content.get("kind") != TASK_KIND:
+        raise CheckpointError(
+            f"is a model of kind {content.get('kind')!r}, not of a task",
+            where=str(path),
+            hint="serialformer run and verify are for circuits; evaluate is for tasks",
+        )
+    try:
+        manifest = TaskManifest(
+            task=str(content["task"]),
+            version=int(content["version"]),
+            parameters=dict(content["parameters"]),
+            length=int(content["length"]),
+            setting=str(content["setting"]),
+            num_new_tokens=int(content["num_new_tokens"]),
+            details=dict(content["details"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"a field is missing or wrong: {error!r}", where=str(path)) from None
+    return manifest
+
+
+def load_kind(directory: Path) -> str:
+    """What the model in a checkpoint directory is: ``circuit``, ``task``, ..."""
+    return str(_read_content(directory / MANIFEST_FILE).get("kind"))
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """``serialformer.json`` of the format that is written here."""
+    content = read_json(path)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(
+            f"expected format {FORMAT}, found {content.get('format')!r}", where=str(path), hint="compile it again"
+        )
+    return content
 
 
 def save_circuit(circuit: Circuit, schedule: Schedule, directory: Path) -> None:

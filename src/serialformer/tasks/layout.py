@@ -140,3 +140,19 @@ def _align(task: Task, examples: Examples, length: int) -> Layout:
         labels=labels[:, 1 : said[-1] + 1],
         answer_positions=said[examples.answer_starts][:, None] - 1 + np.arange(examples.num_answer_tokens),
     )
+
+
+def num_new_tokens(task: Task, setting: Setting, length: int) -> int:
+    """How many tokens a model of this setting generates behind a prompt: the chain, or the answer alone."""
+    return task.chain_width(length) if setting in ("cot", "aligned") else task.num_answer_tokens
+
+
+def num_positions(task: Task, setting: Setting, length: int) -> int:
+    """Positions that a model needs in this setting: as many as the widest ``Layout.tokens``.
+
+    >>> from serialformer.tasks.modular_addition import ModularAddition
+    >>> [num_positions(ModularAddition(), setting, 16) for setting in SETTINGS]
+    [17, 32, 17, 33, 32]
+    """
+    thinking = task.chain_width(length) if setting == "filler" else 0
+    return task.prompt_width(length) + thinking + num_new_tokens(task, setting, length) - 1

@@ -12,8 +12,8 @@ from serialformer.errors import TaskError
 from serialformer.tasks.task import EQUALS, Task
 
 
-def read_prompt(task: Task, text: str, *, max_length: int | None = None) -> tuple[Int64[np.ndarray, " prompt"], int]:
-    """The token ids of a prompt, ``=`` at the end, and its length.
+def read_prompt(task: Task, text: str) -> tuple[Int64[np.ndarray, " prompt"], int]:
+    """The token ids of a prompt, ``=`` at the end, and its length, whose vocabulary the ids are of.
 
     Tokens are separated by blanks; where all tokens of the task are single characters, they need not be. A final ``=``
     may be left out.
@@ -21,7 +21,6 @@ def read_prompt(task: Task, text: str, *, max_length: int | None = None) -> tupl
     Args:
         task: whose prompt it is.
         text: what was written.
-        max_length: refuse more items than this; ids are those of this length's vocabulary if it is given.
 
     Raises:
         TaskError: a token is unknown, there are too many or too few of them, or they do not make a prompt.
@@ -31,17 +30,15 @@ def read_prompt(task: Task, text: str, *, max_length: int | None = None) -> tupl
     >>> ids.tolist(), length
     ([3, 5, 6, 7], 3)
     """
-    texts = split_tokens(text, task.vocabulary(max_length or task.example_length))
+    texts = split_tokens(text, task.vocabulary(task.example_length))
     if texts and texts[-1] == EQUALS:
         texts.pop()
     length = task.num_items(len(texts))
     where = f"prompt of {task.name}"
     if length is None or length < task.min_length:
         raise TaskError(f"{len(texts)} tokens are no prompt", where=where, hint=f"expected {task.prompt_form}, then =")
-    if max_length is not None and length > max_length:
-        raise TaskError(f"{length} {task.items}, more than {max_length}", where=where, hint="give a shorter prompt")
     task.check_size(length, 1)
-    vocabulary = task.vocabulary(length if max_length is None else max_length)
+    vocabulary = task.vocabulary(length)
     number = {token: index for index, token in enumerate(vocabulary)}
     for place, token in enumerate(texts, start=1):
         if token not in number or token == EQUALS:
