@@ -1,0 +1,184 @@
+"""Margins of the evaluator, computed from the weights as they will be stored.
+
+Before every layer norm each coordinate is +1 or -1 in exact arithmetic, so the margins are the same for every circuit
+and do not shrink with M but for the number of positions that attention has to tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import exp, log, sqrt
+
+import ml_dtypes
+import numpy as np
+from jaxtyping import Float, Int64
+
+from serialformer.architecture import DTYPES
+from serialformer.compile.evaluator_layout import AND, EQUALS, FALSE, KINDS, NA, NOT, OR, TRUE, EvaluatorLayout
+from serialformer.compile.margins import LARGEST_LEAK, POSITIONS_A_BLOCK
+from serialformer.compile.residues import residue_bits
+from serialformer.errors import CompileError
+from serialformer.transformer.forward import apply_mlp, cast_layer, layer_norm
+from serialformer.transformer.transformer import Transformer
+
+NO_KIND = -1
+"""In the tables of cases: an id, or a value that is neither TRUE nor FALSE."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorMargins:
+    """What a construction guarantees, for every circuit.
+
+    Attributes:
+        attention_gap: least difference of a head's score for the position that it is to read and for any other, in
+            exact arithmetic on the stored weights.
+        rounded_attention_gap: the same less what rounding can take.
+        logit_margin: least difference between the right logit and the next, in exact arithmetic.
+        rounded_logit_margin: the same less what rounding can take.
+    """
+
+    attention_gap: float
+    rounded_attention_gap: float
+    logit_margin: float
+    rounded_logit_margin: float
+
+
+def measure_evaluator(transformer: Transformer, layout: EvaluatorLayout, scale: float) -> EvaluatorMargins:
+    """The margins of an evaluator whose queries have this scale.
+
+    Sums of products are taken to be in float32 or wider, as every runtime takes them; their results are rounded to
+    the number format of the weights.
+
+    Raises:
+        CompileError: it would not hold at this number format; says which margin falls short.
+    """
+    architecture = transformer.architecture
+    dtype = architecture.dtype
+    _check_embeddings(transformer)
+    roundoff = float(ml_dtypes.finfo(DTYPES[dtype]).eps) / 2
+    factor = float(transformer.layers[0].attention_norm_gain[0]) / sqrt(1 + architecture.norm_epsilon)
+    unit = scale * factor**2 / sqrt(architecture.head_width)
+    longest = layout.name_length + 3
+    gap, largest = 2 * unit, unit * longest
+    needed = log(max(2, architecture.num_positions) / LARGEST_LEAK)
+    # Where layer norm gives back +1 and -1 exactly, every sum up to the score is one of whole numbers.
+    exact = float(np.array(factor).astype(DTYPES[dtype])) == 1.0 and dtype != "float32"
+    error = 0.0 if exact else _sign_error(layout, architecture.width, roundoff)
+    relative = 4 * roundoff + (0.0 if exact else 2 * error + (longest + 10) * roundoff)
+    rounded_gap = gap - 2 * relative * largest
+    if not rounded_gap >= needed:
+        raise CompileError(
+            f"the attention gap {gap:.1f} shrinks to {rounded_gap:.1f} under {dtype} rounding; {needed:.1f} is needed"
+            f" to tell {architecture.num_positions:,} positions apart",
+            hint="ask for a larger attention gap or another dtype",
+        )
+    largest_product = scale * longest * (1 + relative)
+    if largest_product > float(ml_dtypes.finfo(DTYPES[dtype]).max):
+        raise CompileError(
+            f"attention products reach {largest_product:.3g}, beyond what {dtype} holds",
+            hint="ask for a smaller attention gap or another dtype",
+        )
+    margin, largest_logit = _logit_margin(transformer, layout)
+    leak = architecture.num_positions * exp(-rounded_gap)
+    rounded_margin = margin * (1 - 8 * (error + leak)) - 16 * roundoff * largest_logit
+    if not rounded_margin > 0:
+        raise CompileError(f"the logit margin {margin:.1f} does not hold under {dtype} rounding", hint="another dtype")
+    return EvaluatorMargins(
+        attention_gap=gap,
+        rounded_attention_gap=rounded_gap,
+        logit_margin=margin,
+        rounded_logit_margin=rounded_margin,
+    )
+
+
+def _sign_error(layout: EvaluatorLayout, width: int, roundoff: float) -> float:
+    """How far a coordinate can be from +1 or -1 before any layer norm.
+
+    A fetched sign errs by the rounding of two layer norms and a few sums; the unit that fires for a residue of b bits
+    reads 2 b of them with the weight 8 and writes 2 / 8 of its result.
+    """
+    fetched = (width + 16) * roundoff
+    bits = 2 * max(residue_bits(modulus) for modulus in layout.moduli)
+    return fetched + 2 * bits * (2 * fetched + (2 * bits + 16) * roundoff)
+
+
+def _check_embeddings(transformer: Transformer) -> None:
+    """Every coordinate of token and position together is +1 or -1, and pairs are opposite: mean 0, variance 1."""
+    table = transformer.token_embedding.astype(np.float32)
+    from_token = (table != 0).any(axis=0)
+    for name, embedding, is_set in (
+        ("token", table, from_token),
+        ("position", transformer.position_embedding, ~from_token),
+    ):
+        for start in range(0, len(embedding), POSITIONS_A_BLOCK):
+            rows = embedding[start : start + POSITIONS_A_BLOCK].astype(np.float32)
+            wrong = (np.abs(rows) != is_set).any(axis=1) | (rows[:, ::2] != -rows[:, 1::2]).any(axis=1)
+            if wrong.any():
+                raise CompileError(f"{name} {start + int(np.argmax(wrong))} is not made of signs")
+
+
+def _logit_margin(transformer: Transformer, layout: EvaluatorLayout) -> tuple[float, float]:
+    """The least margin and the largest logit, over all that the last feed-forward layer can be given.
+
+    Of the ids only the one most like the number 0, which all tokens of a chain have, can come near.
+    """
+    cases, expected = _cases(transformer, layout)
+    architecture = transformer.architecture
+    layer = cast_layer(transformer.layers[-1], np.float64)
+    x = apply_mlp(cases, layer, architecture.activation, architecture.norm_epsilon)
+    gain, bias = (getattr(transformer, f"final_norm_{part}").astype(np.float64) for part in ("gain", "bias"))
+    ids = transformer.token_embedding[: -len(KINDS) - 1].astype(np.float32)
+    rest = transformer.token_embedding[-len(KINDS) - 1 :].astype(np.float64)
+    likest = ids[np.argmax(ids @ rest[-1].astype(np.float32))]
+    logits = layer_norm(x, gain, bias, architecture.norm_epsilon) @ np.concatenate([rest, likest[None]]).T
+    right = logits[np.arange(len(logits)), expected]
+    others = logits.copy()
+    others[np.arange(len(logits)), expected] = -np.inf
+    return float((right - others.max(axis=1)).min()), float(np.abs(logits).max())
+
+
+def _cases(
+    transformer: Transformer, layout: EvaluatorLayout
+) -> tuple[Float[np.ndarray, "cases width"], Int64[np.ndarray, " cases"]]:
+    """The residual stream before the last feed-forward layer, and the kind that it is to write."""
+    num_ids = transformer.architecture.end_token - EQUALS
+    base = transformer.position_embedding[0].astype(np.float64)
+    rows, expected = [], []
+    for slot, fetched, own, previous, value in product(
+        range(4), range(-1, len(KINDS)), range(len(KINDS)), (NO_KIND, TRUE, FALSE), (NO_KIND, TRUE, FALSE)
+    ):
+        for answer in _answer(slot, fetched, own, previous, value):
+            signs = base[::2] + transformer.token_embedding[num_ids + own, ::2].astype(np.float64)
+            signs[layout.slot : layout.slot + 4] = _sign(slot // 2, slot % 2, slot == 2, slot == 1)
+            kinds = [kind == fetched for kind in range(len(KINDS))]
+            signs[layout.fetched_kind : layout.fetched_kind + len(KINDS)] = _sign(*kinds)
+            signs[layout.previous : layout.previous + 2] = _sign(previous == TRUE, previous == FALSE)
+            signs[layout.value : layout.value + 2] = _sign(value == TRUE, value == FALSE)
+            rows.append(np.stack([signs, -signs], axis=1).ravel())
+            expected.append(answer)
+    return np.array(rows), np.array(expected, dtype=np.int64)
+
+
+def _sign(*facts: bool | int) -> Float[np.ndarray, " facts"]:
+    return 2.0 * np.array(facts, dtype=float) - 1
+
+
+def _answer(slot: int, fetched: int, own: int, previous: int, value: int) -> Iterator[int]:
+    """The next token's kind, if this occurs in the evaluation of a circuit."""
+    if slot == 0:
+        if fetched not in (NO_KIND, NA):
+            yield fetched
+    elif slot < 3:
+        if fetched == NO_KIND and value != NO_KIND:
+            yield value
+        if fetched == NA and value == NO_KIND:
+            yield NA
+    elif fetched in (TRUE, FALSE):
+        yield fetched
+    elif previous != NO_KIND and fetched == NOT:
+        yield FALSE if previous == TRUE else TRUE
+    elif previous != NO_KIND and own in (TRUE, FALSE) and fetched in (AND, OR):
+        decisive = FALSE if fetched == AND else TRUE
+        yield decisive if decisive in (previous, own) else TRUE + FALSE - decisive
