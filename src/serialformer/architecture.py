@@ -13,6 +13,7 @@ from serialformer.errors import SerialformerError
 
 Activation = Literal["relu", "gelu_new"]
 DtypeName = Literal["float32", "float16", "bfloat16"]
+NormName = Literal["layer_norm", "none"]
 
 DTYPES: dict[str, np.dtype] = {
     "float32": np.dtype(np.float32),
@@ -34,8 +35,23 @@ def token_separator(vocabulary: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """Arithmetic that rounds after every operation: F_s, or F_{e,s}; see ``transformer.precision``.
+
+    Attributes:
+        precision: s; numbers have 2s bits and a sign.
+        exponent_bits: e; with 0, numbers are equally spaced.
+    """
+
+    precision: int
+    exponent_bits: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The shape of a GPT-2: pre-norm blocks, learned positions, tied embedding and unembedding.
+    """The shape of a decoder: blocks of attention and feed-forward, learned positions, tied (un)embedding.
+
+    By default it is a GPT-2; ``norm``, ``scaled_scores`` and ``arithmetic`` are where the paper's transformer differs.
 
     Attributes:
         vocabulary: the text of each token, by token id.
@@ -45,9 +61,12 @@ class Architecture:
         num_heads: attention heads a layer; each is ``width / num_heads`` wide.
         hidden_width: hidden units of each feed-forward layer.
         activation: the feed-forward non-linearity, by its Hugging Face name.
-        norm_epsilon: what layer norm adds to the variance.
+        norm_epsilon: what layer norm adds to the variance; 0 without layer norm.
         end_token: the id of the token that ends generation.
         dtype: the number format of the weights.
+        norm: ``layer_norm`` before attention, feed-forward and unembedding, or ``none``.
+        scaled_scores: whether attention scores are divided by the square root of the head width.
+        arithmetic: what every operation is rounded to; None for plain floats.
     """
 
     vocabulary: tuple[str, ...]
@@ -60,6 +79,9 @@ class Architecture:
     norm_epsilon: float
     end_token: int
     dtype: DtypeName
+    norm: NormName = "layer_norm"
+    scaled_scores: bool = True
+    arithmetic: Arithmetic | None = None
 
     def __post_init__(self) -> None:
         sizes = (self.num_positions, self.width, self.num_layers, self.num_heads, self.hidden_width)
@@ -69,7 +91,20 @@ class Architecture:
             raise SerialformerError(f"width {self.width} is not a multiple of {self.num_heads} heads")
         if self.dtype not in DTYPES:
             raise SerialformerError(f"no dtype {self.dtype!r}", hint=f"one of {', '.join(DTYPES)}")
+        if self.norm not in ("layer_norm", "none"):
+            raise SerialformerError(f"no norm {self.norm!r}", hint="layer_norm or none")
+        if self.arithmetic is not None and (self.norm != "none" or self.scaled_scores or self.activation != "relu"):
+            raise SerialformerError(
+                f"no rounded arithmetic with norm {self.norm}, {'' if self.scaled_scores else 'un'}scaled scores and"
+                f" {self.activation}",
+                hint="it is defined for norm none, unscaled scores and relu",
+            )
 
     @property
     def head_width(self) -> int:
         return self.width // self.num_heads
+
+    @property
+    def is_gpt2(self) -> bool:
+        """Whether stock runtimes know it."""
+        return self.norm == "layer_norm" and self.scaled_scores and self.arithmetic is None

@@ -50,3 +50,7 @@ class EngineError(SerialformerError):
 
 class TaskError(SerialformerError):
     """A task, parameter, length or prompt that does not exist or does not fit."""
+
+
+class ArithmeticRangeError(SerialformerError):
+    """A number format that does not exist, or an operation that has no result in it: a division by zero."""

@@ -19,7 +19,7 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read
 from serialformer.circuits.word_columns import bits_to_columns, columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
-from serialformer.compile.compile import compile_circuit
+from serialformer.compile.compile import Target, compile_circuit
 from serialformer.compile.program import EQUALS
 from serialformer.compile.schedule import Schedule
 from serialformer.decode.engine import Engine, Progress, make_engine
@@ -72,7 +72,8 @@ class Model:
 
     def batch_engine(self, name: str = "auto") -> Engine:
         """The same for many inputs at a time."""
-        return self.engine("sliced" if name == "auto" else name)
+        sliced = name == "auto" and self.transformer.architecture.is_gpt2
+        return self.engine("sliced" if sliced else name)
 
     def run(
         self,
@@ -269,13 +270,23 @@ class Model:
 def compile_model(
     source: Circuit | str | os.PathLike[str],
     *,
-    dtype: DtypeName = "float32",
-    activation: Activation = "gelu_new",
+    target: Target = "gpt2",
+    dtype: DtypeName | None = None,
+    activation: Activation | None = None,
     attention_gap: float | None = None,
+    precision: int | None = None,
 ) -> Model:
     """Compiles a circuit, or the circuit in a file, into a model. See ``compile_circuit`` for the options."""
-    circuit = source if isinstance(source, Circuit) else read(source)
-    compiled = compile_circuit(circuit, dtype=dtype, activation=activation, attention_gap=attention_gap)
+    given = source if isinstance(source, Circuit) else read(source)
+    compiled = compile_circuit(
+        given,
+        target=target,
+        dtype=dtype,
+        activation=activation,
+        attention_gap=attention_gap,
+        precision=precision,
+    )
+    circuit = compiled.circuit
     assert circuit.input_words is not None and circuit.output_words is not None
     details: dict[str, Any] = {
         "gates": circuit.num_gates,
@@ -283,12 +294,14 @@ def compile_model(
         "source": None if isinstance(source, Circuit) else Path(source).name,
         "circuit_sha256": circuit.digest(),
         "layout": {
-            "num_heads": compiled.residual.num_heads,
-            "name_length": compiled.residual.name_length,
-            "width": compiled.residual.width,
+            key: value
+            for key, value in asdict(compiled.residual).items()
+            if key in ("num_heads", "name_length", "code_length", "width")
         },
         "margins": asdict(compiled.margins),
     }
+    if target != "gpt2":
+        details["target"] = target
     manifest = Manifest(
         kind="circuit",
         inputs=circuit.input_words,

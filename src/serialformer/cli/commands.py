@@ -26,6 +26,7 @@ from serialformer.verify import num_verified_tokens, verify
 
 class TargetName(StrEnum):
     GPT2 = "gpt2"
+    PAPER = "paper"
 
 
 class DtypeOption(StrEnum):
@@ -46,17 +47,30 @@ def compile_command(
         Path, typer.Argument(metavar="CIRCUIT", help="A .aag, .aig, .blif, .bench or .txt (Bristol) file.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
-    target: Annotated[TargetName, typer.Option(help="The kind of transformer.")] = TargetName.GPT2,
-    dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
+    target: Annotated[
+        TargetName, typer.Option(help="A stock GPT-2, or the paper's transformer, every operation rounded.")
+    ] = TargetName.GPT2,
+    dtype: Annotated[
+        DtypeOption | None, typer.Option(help="gpt2: the number format of the weights, float32 unless said.")
+    ] = None,
+    precision: Annotated[
+        int | None, typer.Option(metavar="S", help="paper: bits before and after the point, 1 unless said.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compile a circuit into a GPT-2 checkpoint."""
+    """Compile a circuit into a checkpoint that evaluates it by chain of thought."""
     started = time.perf_counter()
     if output.exists():
         # Said before the work, not after it; saving checks again.
         raise InputError("exists already", where=str(output), hint="remove it or choose another name")
+    if target == TargetName.PAPER and dtype is not None:
+        raise InputError("--dtype goes with --target gpt2", hint="target paper has --precision")
+    if target == TargetName.GPT2 and precision is not None:
+        raise InputError("--precision goes with --target paper", hint="target gpt2 has --dtype")
     with progress_bar("compiling", None):
-        model = compile_model(circuit, dtype=dtype.value).save(output)
+        model = compile_model(
+            circuit, target=target.value, dtype=None if dtype is None else dtype.value, precision=precision
+        ).save(output)
     facts = {**_model_facts(model), "seconds": round(time.perf_counter() - started, 3)}
     if as_json:
         print(json.dumps(facts))
@@ -205,8 +219,10 @@ def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str
 
 def _model_facts(model: Model) -> dict[str, Any]:
     architecture, details = model.transformer.architecture, model.manifest.details
+    arithmetic = architecture.arithmetic
     return {
         "kind": model.manifest.kind,
+        "target": details.get("target", "gpt2"),
         "gates": details["gates"],
         "depth": details["depth"],
         "inputs": model.manifest.num_inputs,
@@ -218,6 +234,7 @@ def _model_facts(model: Model) -> dict[str, Any]:
         "parameters": model.transformer.num_parameters,
         "bytes": model.transformer.num_bytes,
         "dtype": architecture.dtype,
+        **({} if arithmetic is None else {"precision": arithmetic.precision}),
         "activation": architecture.activation,
         "attention_gap": details["margins"]["attention_gap"],
         "logit_margin": details["margins"]["logit_margin"],

@@ -20,6 +20,7 @@ from serialformer.transformer.forward import (
     embed,
     merge_heads,
     project_heads,
+    refuse_rounded_arithmetic,
     unembed,
 )
 from serialformer.transformer.transformer import Transformer
@@ -32,6 +33,7 @@ class DenseEngine(Engine):
 
     def __init__(self, transformer: Transformer) -> None:
         super().__init__(transformer.architecture)
+        refuse_rounded_arithmetic(transformer)
         self._transformer = transformer
         self._layers = [cast_layer(layer, np.float32) for layer in transformer.layers]
 
@@ -83,7 +85,9 @@ class DenseEngine(Engine):
             queries, keys, values = project_heads(x_BTD, layer, architecture.num_heads, architecture.norm_epsilon)
             keys_BHSW[:, :, start:stop] = keys
             values_BHSW[:, :, start:stop] = values
-            mixed = attend(queries, keys_BHSW[:, :, :stop], values_BHSW[:, :, :stop], visible)
+            mixed = attend(
+                queries, keys_BHSW[:, :, :stop], values_BHSW[:, :, :stop], visible, scaled=architecture.scaled_scores
+            )
             x_BTD = x_BTD + merge_heads(mixed) @ layer.attention_out_weight + layer.attention_out_bias
             x_BTD = apply_mlp(x_BTD, layer, architecture.activation, architecture.norm_epsilon)
         return x_BTD[:, -1]

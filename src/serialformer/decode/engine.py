@@ -78,13 +78,28 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
 
     Args:
         name: ``dense`` is ours, in numpy; ``indexed`` looks attention up instead of scanning the context; ``sliced``
-            runs 64 inputs a machine word; ``hf`` is Hugging Face transformers; ``auto`` is ``indexed``.
+            runs 64 inputs a machine word; ``hf`` is Hugging Face transformers; ``auto`` is ``indexed``. Of a model that
+            is no GPT-2 there is only ``dense``, in the model's own arithmetic, and ``auto`` is that.
         transformer: the model.
         directory: where the model lies as a checkpoint, if it does; ``hf`` loads it from there.
 
     Raises:
-        EngineError: no such engine, or what it needs is not installed.
+        EngineError: no such engine, what it needs is not installed, or it does not take this model.
     """
+    architecture = transformer.architecture
+    if name in ENGINE_NAMES and not architecture.is_gpt2:
+        if name not in ("auto", "dense"):
+            differs = [] if architecture.norm == "layer_norm" else ["has no layer norm"]
+            differs += [] if architecture.scaled_scores else ["does not scale its scores"]
+            differs += [] if architecture.arithmetic is None else ["rounds every operation"]
+            raise EngineError(
+                f"engine {name} runs GPT-2s only; this model {', '.join(differs)}", hint="--engine dense runs it"
+            )
+        if architecture.arithmetic is not None:
+            from serialformer.decode.rounded import RoundedEngine
+
+            return RoundedEngine(transformer)
+        name = "dense"
     if name in ("auto", "indexed"):
         from serialformer.decode.indexed import IndexedEngine
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +16,19 @@ from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from serialformer.architecture import UNKNOWN, Activation, Architecture, DtypeName, token_separator
+from serialformer.architecture import (
+    DTYPES,
+    UNKNOWN,
+    Activation,
+    Architecture,
+    Arithmetic,
+    DtypeName,
+    NormName,
+    token_separator,
+)
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.files import allow_reading, read_file
+from serialformer.transformer.precision import arithmetic_to_format
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 
 TOP_LEVEL_NAMES = {
@@ -42,6 +53,9 @@ LAYER_NAMES = {
 }
 
 WEIGHTS_FILE = "model.safetensors"
+
+OWN_MODEL_TYPE = "serialformer"
+"""Of decoders that differ from GPT-2 in ``norm``, in the scaling of scores or in the arithmetic."""
 
 
 def hugging_face_name(name: str) -> str:
@@ -83,14 +97,18 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
     }
     for name, content in files.items():
         (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    weights = {hugging_face_name(name): np.ascontiguousarray(weight) for name, weight in transformer.named_weights()}
+    weights = {
+        hugging_face_name(name): np.ascontiguousarray(weight)
+        for name, weight in transformer.named_weights()
+        if weight.size  # a transformer without layer norm has none of its weights
+    }
     save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
     allow_reading(directory / WEIGHTS_FILE)
 
 
 def config_json(architecture: Architecture) -> dict[str, Any]:
-    """The content of ``config.json``."""
-    return {
+    """The content of ``config.json``; of a model type of our own if the architecture is no GPT-2."""
+    config: dict[str, Any] = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         "vocab_size": len(architecture.vocabulary),
@@ -115,6 +133,14 @@ def config_json(architecture: Architecture) -> dict[str, Any]:
         "torch_dtype": architecture.dtype,
         "use_cache": True,
     }
+    if not architecture.is_gpt2:
+        # No stock runtime knows it, and none shall take it for a GPT-2.
+        del config["architectures"]
+        config["model_type"] = OWN_MODEL_TYPE
+        config["scale_attn_weights"] = architecture.scaled_scores
+        config["norm"] = architecture.norm
+        config["arithmetic"] = None if architecture.arithmetic is None else asdict(architecture.arithmetic)
+    return config
 
 
 def tokenizer_json(architecture: Architecture) -> dict[str, Any]:
@@ -230,6 +256,11 @@ def load_transformer(directory: Path) -> Transformer:
             for name, shape in weight_shapes(architecture).items():
                 theirs = hugging_face_name(name)
                 theirs = theirs if theirs in present else theirs.removeprefix("transformer.")
+                if 0 in shape:
+                    if theirs in present:
+                        raise CheckpointError(f"{theirs} in a model without layer norm", where=str(path))
+                    weights[name] = np.zeros(shape, DTYPES[architecture.dtype])
+                    continue
                 if theirs not in present:
                     raise CheckpointError(f"no weight {hugging_face_name(name)!r}", where=str(path))
                 found = tuple(file.get_slice(theirs).get_shape())
@@ -246,13 +277,18 @@ def load_transformer(directory: Path) -> Transformer:
 
 def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
     where = str(directory / "config.json")
-    if config.get("model_type") != "gpt2":
-        raise CheckpointError(f"expected model_type 'gpt2', found {config.get('model_type')!r}", where=where)
+    model_type = config.get("model_type")
+    if model_type not in ("gpt2", OWN_MODEL_TYPE):
+        raise CheckpointError(f"expected model_type 'gpt2' or '{OWN_MODEL_TYPE}', found {model_type!r}", where=where)
+    own = model_type == OWN_MODEL_TYPE
+    scaled = config.get("scale_attn_weights", True)
     for key, plain in (
-        ("scale_attn_weights", True),
+        ("scale_attn_weights", scaled is True or not own),
         ("scale_attn_by_inverse_layer_idx", False),
         ("tie_word_embeddings", True),
         ("add_cross_attention", False),
+        # Fields of our own model type; a GPT-2 that has them is not what it says.
+        *((("norm", None), ("arithmetic", None)) if not own else ()),
     ):
         if config.get(key, plain) is not plain:
             raise CheckpointError(f"{key}={config[key]!r} is not supported", where=where)
@@ -276,8 +312,24 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
             norm_epsilon=float(config.get("layer_norm_epsilon", 1e-5)),
             end_token=int(config["eos_token_id"]),
             dtype=cast(DtypeName, config.get("dtype") or config.get("torch_dtype") or "float32"),
+            norm=cast(NormName, config["norm"]) if own else "layer_norm",
+            scaled_scores=scaled,
+            arithmetic=_arithmetic(config["arithmetic"]) if own else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, SerialformerError):
+        if isinstance(error, CheckpointError):
             raise
+        if isinstance(error, SerialformerError):
+            raise CheckpointError(error.message, where=where, hint=error.hint) from None
         raise CheckpointError(f"a field is missing or wrong: {error!r}", where=where) from None
+
+
+def _arithmetic(fields: dict[str, Any] | None) -> Arithmetic | None:
+    """The rounding that a configuration asks for: exactly its two whole numbers, and such that there is that format."""
+    if fields is None:
+        return None
+    if set(fields) != {"precision", "exponent_bits"} or any(type(value) is not int for value in fields.values()):
+        raise TypeError(f"arithmetic={fields!r}")
+    arithmetic = Arithmetic(**fields)
+    arithmetic_to_format(arithmetic)
+    return arithmetic

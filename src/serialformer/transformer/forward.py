@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from serialformer.architecture import Activation
+from serialformer.errors import SerialformerError
 from serialformer.transformer.transformer import Layer, Transformer
 
 QUERIES_A_BLOCK = 256
@@ -23,7 +24,11 @@ def compute_logits(
     """The logits at every position of whole sequences, in one pass without a cache.
 
     Memory: a few arrays of B by T by width; time grows with the square of T.
+
+    Raises:
+        SerialformerError: the transformer's arithmetic is not that of floats.
     """
+    refuse_rounded_arithmetic(transformer)
     num_tokens = tokens.shape[1]
     epsilon = transformer.architecture.norm_epsilon
     x_BTD = embed(transformer, tokens, np.arange(num_tokens), dtype)
@@ -35,11 +40,23 @@ def compute_logits(
             block = slice(start, min(start + QUERIES_A_BLOCK, num_tokens))
             visible = np.arange(block.stop) <= np.arange(block.start, block.stop)[:, None]
             mixed[:, :, block] = attend(
-                queries[:, :, block], keys[:, :, : block.stop], values[:, :, : block.stop], visible
+                queries[:, :, block],
+                keys[:, :, : block.stop],
+                values[:, :, : block.stop],
+                visible,
+                scaled=transformer.architecture.scaled_scores,
             )
         x_BTD = x_BTD + merge_heads(mixed) @ cast.attention_out_weight + cast.attention_out_bias
         x_BTD = apply_mlp(x_BTD, cast, transformer.architecture.activation, epsilon)
     return unembed(x_BTD, transformer)
+
+
+def refuse_rounded_arithmetic(transformer: Transformer) -> None:
+    """Raises SerialformerError if floats are not what the transformer is defined in."""
+    if transformer.architecture.arithmetic is not None:
+        raise SerialformerError(
+            "the model's arithmetic rounds after every operation, which floats do not", hint="--engine auto"
+        )
 
 
 def embed(
@@ -74,9 +91,13 @@ def attend(
     keys: Float[np.ndarray, "B H S W"],
     values: Float[np.ndarray, "B H S W"],
     visible: Bool[np.ndarray, "T S"] | None = None,
+    *,
+    scaled: bool = True,
 ) -> Float[np.ndarray, "B H T W"]:
-    """Scaled dot-product attention; ``visible`` says which keys a query may see (all, if None)."""
-    scores_BHTS = queries @ keys.swapaxes(-1, -2) / queries.dtype.type(np.sqrt(queries.shape[-1]))
+    """Dot-product attention; ``visible`` says which keys a query may see (all, if None)."""
+    scores_BHTS = queries @ keys.swapaxes(-1, -2)
+    if scaled:
+        scores_BHTS = scores_BHTS / queries.dtype.type(np.sqrt(queries.shape[-1]))
     if visible is not None:
         scores_BHTS = np.where(visible, scores_BHTS, queries.dtype.type(-np.inf))
     exponentials = np.exp(scores_BHTS - scores_BHTS.max(axis=-1, keepdims=True))
@@ -90,9 +111,14 @@ def merge_heads(x: Float[np.ndarray, "B H T W"]) -> Float[np.ndarray, "B T D"]:
 
 
 def layer_norm(
-    x: Float[np.ndarray, "*rows D"], gain: Float[np.ndarray, " D"], bias: Float[np.ndarray, " D"], epsilon: float
+    x: Float[np.ndarray, "*rows D"], gain: Float[np.ndarray, " norm"], bias: Float[np.ndarray, " norm"], epsilon: float
 ) -> Float[np.ndarray, "*rows D"]:
-    """Mean 0 and variance 1 along the last axis (biased variance, epsilon inside the root), then gain and bias."""
+    """Mean 0 and variance 1 along the last axis (biased variance, epsilon inside the root), then gain and bias.
+
+    Without gains, which is how an architecture without layer norm is stored, nothing is done.
+    """
+    if gain.size == 0:
+        return x
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
     return centred / np.sqrt(variance + x.dtype.type(epsilon)) * gain + bias

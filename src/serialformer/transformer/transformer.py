@@ -16,17 +16,18 @@ from serialformer.errors import SerialformerError
 class Layer:
     """The weights of one block. Matrices map rows to columns: ``y = x @ weight + bias``.
 
-    ``attention_in`` gives queries, keys and values side by side, each ``width`` wide, head after head.
+    ``attention_in`` gives queries, keys and values side by side, each ``width`` wide, head after head. Without layer
+    norm its gains and biases are arrays of size 0.
     """
 
-    attention_norm_gain: Shaped[np.ndarray, " width"]
-    attention_norm_bias: Shaped[np.ndarray, " width"]
+    attention_norm_gain: Shaped[np.ndarray, " norm"]
+    attention_norm_bias: Shaped[np.ndarray, " norm"]
     attention_in_weight: Shaped[np.ndarray, "width qkv"]
     attention_in_bias: Shaped[np.ndarray, " qkv"]
     attention_out_weight: Shaped[np.ndarray, "width width"]
     attention_out_bias: Shaped[np.ndarray, " width"]
-    mlp_norm_gain: Shaped[np.ndarray, " width"]
-    mlp_norm_bias: Shaped[np.ndarray, " width"]
+    mlp_norm_gain: Shaped[np.ndarray, " norm"]
+    mlp_norm_bias: Shaped[np.ndarray, " norm"]
     mlp_in_weight: Shaped[np.ndarray, "width hidden"]
     mlp_in_bias: Shaped[np.ndarray, " hidden"]
     mlp_out_weight: Shaped[np.ndarray, "hidden width"]
@@ -35,7 +36,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Transformer:
-    """A GPT-2's weights; the unembedding is the token embedding, transposed.
+    """A decoder's weights; the unembedding is the token embedding, transposed.
 
     Attributes:
         architecture: the shape.
@@ -53,8 +54,8 @@ class Transformer:
     token_embedding: Shaped[np.ndarray, "vocabulary width"]
     position_embedding: Shaped[np.ndarray, "positions width"]
     layers: tuple[Layer, ...]
-    final_norm_gain: Shaped[np.ndarray, " width"]
-    final_norm_bias: Shaped[np.ndarray, " width"]
+    final_norm_gain: Shaped[np.ndarray, " norm"]
+    final_norm_bias: Shaped[np.ndarray, " norm"]
 
     def __post_init__(self) -> None:
         problems = []
@@ -92,15 +93,16 @@ class Transformer:
 def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """The shape of every weight, by the names of ``Transformer.named_weights``."""
     width, hidden = architecture.width, architecture.hidden_width
+    norm = width if architecture.norm == "layer_norm" else 0
     layer: dict[str, tuple[int, ...]] = {
-        "attention_norm_gain": (width,),
-        "attention_norm_bias": (width,),
+        "attention_norm_gain": (norm,),
+        "attention_norm_bias": (norm,),
         "attention_in_weight": (width, 3 * width),
         "attention_in_bias": (3 * width,),
         "attention_out_weight": (width, width),
         "attention_out_bias": (width,),
-        "mlp_norm_gain": (width,),
-        "mlp_norm_bias": (width,),
+        "mlp_norm_gain": (norm,),
+        "mlp_norm_bias": (norm,),
         "mlp_in_weight": (width, hidden),
         "mlp_in_bias": (hidden,),
         "mlp_out_weight": (hidden, width),
@@ -112,8 +114,8 @@ def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
         **{
             f"layers.{index}.{name}": shape for index in range(architecture.num_layers) for name, shape in layer.items()
         },
-        "final_norm_gain": (width,),
-        "final_norm_bias": (width,),
+        "final_norm_gain": (norm,),
+        "final_norm_bias": (norm,),
     }
 
 
