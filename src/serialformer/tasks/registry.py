@@ -7,10 +7,32 @@ from dataclasses import fields
 from difflib import get_close_matches
 
 from serialformer.errors import TaskError
-from serialformer.tasks.modular_addition import ModularAddition
+from serialformer.tasks.arithmetic_expression import ArithmeticExpression
+from serialformer.tasks.automaton import Automaton
+from serialformer.tasks.circuit_value import CircuitValue
+from serialformer.tasks.edit_distance import EditDistance
+from serialformer.tasks.iterated_squaring import IteratedSquaring
+from serialformer.tasks.majority import Majority
+from serialformer.tasks.modular_addition import ModularAddition, Parity
+from serialformer.tasks.permutation_composition import PermutationComposition
 from serialformer.tasks.task import ParameterValue, Task
+from serialformer.tasks.word_problem import WordProblem
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (ModularAddition,)}
+TASKS: dict[str, type[Task]] = {
+    task.name: task
+    for task in (
+        ModularAddition,
+        PermutationComposition,
+        IteratedSquaring,
+        CircuitValue,
+        Parity,
+        Majority,
+        WordProblem,
+        Automaton,
+        ArithmeticExpression,
+        EditDistance,
+    )
+}
 """Every task by its name."""
 
 
