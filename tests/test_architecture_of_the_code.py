@@ -31,7 +31,10 @@ MAY_IMPORT = {
     "trace": {"errors", "circuits", "decode", "model"},
     "verify": {"errors", "circuits", "decode", "model"},
     "__main__": {"cli"},
-    "cli": {"errors", "files", "architecture", "circuits", "decode", "model", "trace", "verify"},
+    "cli": {
+        *("errors", "files", "architecture", "circuits", "decode", "manifest", "model", "trace", "verify"),
+        *("tasks", "score", "task_model", "evaluation"),
+    },
 }
 
 

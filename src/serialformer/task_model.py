@@ -98,6 +98,11 @@ class TaskModel:
         if problems:
             raise TaskError("; ".join(problems), where=f"{self.task.name} of length {self.length}")
 
+    @property
+    def num_new_tokens(self) -> int:
+        """How many tokens it generates behind a prompt of its length."""
+        return num_new_tokens(self.task, self.setting, self.length)
+
     def engine(self, name: str = "auto") -> Engine:
         """A decoding engine for this model; see ``ENGINE_NAMES``."""
         return make_engine(name, self.transformer, self.directory)
@@ -115,7 +120,7 @@ class TaskModel:
             raise TaskError(
                 f"takes {needed} positions, the model has {architecture.num_positions}",
                 where=where,
-                hint=f"the model is made for length {self.length}",
+                hint=f"the model is made for length {self.length}; ask for no more",
             )
         number = {text: index for index, text in enumerate(architecture.vocabulary)}
         missing = [text for text in self.task.vocabulary(length) if text not in number]
@@ -123,7 +128,7 @@ class TaskModel:
             raise TaskError(
                 f"has the token {missing[0]!r}, which the model lacks",
                 where=where,
-                hint=f"the model is made for length {self.length}",
+                hint=f"the model is made for length {self.length}; ask for no more",
             )
         return np.array([number[text] for text in self.task.vocabulary(length)], dtype=np.int64)
 
@@ -210,7 +215,7 @@ class TaskModel:
             parameters=dict(self.task.parameters),
             length=self.length,
             setting=self.setting,
-            num_new_tokens=num_new_tokens(self.task, self.setting, self.length),
+            num_new_tokens=self.num_new_tokens,
             details=dict(self.details),
         )
         with new_directory(target) as temporary:

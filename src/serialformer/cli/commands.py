@@ -15,11 +15,14 @@ import typer
 from serialformer.circuits.formats import read
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
+from serialformer.cli.tasks import run_prompt
 from serialformer.cli.values import parse_assignments
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
 from serialformer.files import new_file
+from serialformer.manifest import TASK_KIND, load_kind
 from serialformer.model import Model, compile_model, load
+from serialformer.task_model import TaskModel, load_task_model
 from serialformer.trace import trace_lines
 from serialformer.verify import num_verified_tokens, verify
 
@@ -96,9 +99,17 @@ def run_command(
         int | None,
         typer.Option("--max-tokens", min=1, metavar="N", help="Stop after N chain tokens; see --trace, --json."),
     ] = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="TEXT", help="For a model of a task: what it is asked.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on its input words and print its output words."""
+    if prompt is not None:
+        if inputs or trace or batch is not None or output is not None or max_tokens is not None:
+            raise InputError("--prompt goes with none of -i, --trace, --batch, -o, --max-tokens")
+        run_prompt(directory, prompt, engine, as_json=as_json)
+        return
     if batch is not None:
         if inputs or trace or as_json or max_tokens is not None:
             raise InputError("--batch goes with none of -i, --trace, --json, --max-tokens")
@@ -186,7 +197,8 @@ def info_command(
 ) -> None:
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
     if path.is_dir():
-        facts = _model_facts(load(path))
+        is_task = load_kind(path) == TASK_KIND
+        facts = _task_model_facts(load_task_model(path)) if is_task else _model_facts(load(path))
     else:
         circuit = read(path)
         facts = {
@@ -244,9 +256,33 @@ def _model_facts(model: Model) -> dict[str, Any]:
     }
 
 
+def _task_model_facts(model: TaskModel) -> dict[str, Any]:
+    architecture = model.transformer.architecture
+    return {
+        "kind": TASK_KIND,
+        "task": model.task.name,
+        "task_parameters": " ".join(f"{name}={value}" for name, value in model.task.parameters.items()),
+        "length": model.length,
+        "setting": model.setting,
+        "tokens": model.num_new_tokens,
+        "layers": architecture.num_layers,
+        "heads": architecture.num_heads,
+        "width": architecture.width,
+        "positions": architecture.num_positions,
+        "vocabulary": len(architecture.vocabulary),
+        "parameters": model.transformer.num_parameters,
+        "bytes": model.transformer.num_bytes,
+        "dtype": architecture.dtype,
+        "activation": architecture.activation,
+        "details": dict(model.details),
+    }
+
+
 def _print_facts(facts: dict[str, Any]) -> None:
     for key, value in facts.items():
-        if isinstance(value, dict):
+        if key == "details":
+            value = json.dumps(value)
+        elif isinstance(value, dict):
             shown = [f"{name} ({width} bits)" for name, width in list(value.items())[:8]]
             value = ", ".join(shown) + (f", and {len(value) - 8} more" if len(value) > 8 else "")
         elif isinstance(value, float):

@@ -10,7 +10,9 @@ from typing import Any
 import typer
 
 from serialformer.cli import commands
+from serialformer.cli.evaluate import evaluate_command
 from serialformer.cli.progress import Interrupted
+from serialformer.cli.tasks import tasks_command
 from serialformer.errors import SerialformerError
 
 app = typer.Typer(
@@ -41,6 +43,8 @@ for _name, _command in (
     ("run", commands.run_command),
     ("verify", commands.verify_command),
     ("info", commands.info_command),
+    ("tasks", tasks_command),
+    ("evaluate", evaluate_command),
 ):
     app.command(_name)(_interruptible(_command))
 

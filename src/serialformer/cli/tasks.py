@@ -1,0 +1,98 @@
+"""The command ``tasks``: what can be learnt, compiled and scored."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from serialformer.cli.progress import progress_bar
+from serialformer.errors import TaskError
+from serialformer.task_model import load_task_model
+from serialformer.tasks.registry import TASKS, make_task, parse_task
+from serialformer.tasks.task import Task
+from serialformer.tasks.text import write_tokens
+
+Parameters = Annotated[
+    list[str] | None, typer.Option("-p", "--parameter", metavar="KEY=VALUE", help="A parameter of the task.")
+]
+
+
+def tasks_command(
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Say more of this one.")] = None,
+    parameters: Parameters = None,
+    length: Annotated[
+        int | None, typer.Option("--length", metavar="N", help="Of the example; what it counts is listed.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Of the example.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """List the tasks: complexity class, parameters, sizes and an example of each."""
+    if name is None and (parameters or length is not None):
+        raise TaskError("-p and --length go with a TASK", hint=f"one of {', '.join(TASKS)}")
+    tasks = [make_task(known) for known in TASKS] if name is None else [parse_task(name, parameters or [])]
+    facts = {task.name: _facts(task, length or task.example_length, seed) for task in tasks}
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    for number, (task_name, entry) in enumerate(facts.items()):
+        if number:
+            print()
+        print(task_name)
+        for key in ("class", "length_counts", "parameters", "prompt", "chain", "answer"):
+            value = entry[key]
+            if isinstance(value, dict):
+                value = " ".join(f"{parameter}={given}" for parameter, given in value.items()) or "none"
+            print(f"  {key.replace('_', ' ')}: {value}")
+        if name is not None:
+            print(f"  sizes: {entry['vocabulary']} tokens in the vocabulary, at most", end=" ")
+            print(f"{entry['prompt_tokens']} in a prompt, {entry['chain_tokens']} in a chain\n\n{entry['description']}")
+
+
+def run_prompt(directory: Path, text: str, engine: str, *, as_json: bool) -> None:
+    """Runs a model of a task on one prompt and prints what it made; says on stderr if the answer is wrong."""
+    model = load_task_model(directory)
+    with progress_bar("thinking", model.num_new_tokens, unit="tokens") as advance:
+        transcript = model.run_text(text, engine=engine, progress=advance)
+    if as_json:
+        facts = {
+            "answer": list(transcript.answer),
+            "expected": list(transcript.expected),
+            "chain": list(transcript.made),
+            "engine": transcript.engine,
+            "tokens": len(transcript.made),
+            "seconds": transcript.seconds,
+        }
+        print(json.dumps(facts))
+    else:
+        print(f"chain: {' '.join(transcript.made)}")
+        print(f"answer: {' '.join(transcript.answer)}")
+    if transcript.answer != transcript.expected:
+        print(f"the true answer is {' '.join(transcript.expected)}", file=sys.stderr)
+
+
+def _facts(task: Task, length: int, seed: int) -> dict[str, Any]:
+    """What is listed of a task; sizes and example are of this length."""
+    vocabulary = task.vocabulary(length)
+    examples = task.sample(np.random.default_rng(seed), length, 1)
+    prompt = examples.prompts[0, : examples.prompt_lengths[0]].tolist()
+    chain = examples.chains[0, : examples.chain_lengths[0]].tolist()
+    return {
+        "class": task.complexity,
+        "version": task.version,
+        "length_counts": task.items,
+        "parameters": task.parameters,
+        "length": length,
+        "vocabulary": len(vocabulary),
+        "prompt_tokens": task.prompt_width(length),
+        "chain_tokens": task.chain_width(length),
+        "prompt": write_tokens(prompt, vocabulary),
+        "chain": write_tokens(chain, vocabulary),
+        "answer": write_tokens(examples.answers[0].tolist(), vocabulary),
+        "description": inspect.getdoc(type(task)),
+    }
