@@ -42,7 +42,7 @@ def evenly_spaced_scores(query, keys, length, rule, result):
     """The inner products of a query with the first keys, in a format whose numbers are all multiples of one step.
 
     ``keys[w, s]`` is coordinate w of the key at s: the inner loop runs over the context, each score's sum over w stays
-    in its order, and the sum of two numbers needs no rounding, only the largest number as a limit.
+    in its order, and a sum of two numbers needs no rounding, only the largest number as a limit.
     """
     result[:length] = 0.0
     per_step = 1.0 / rule.step
@@ -53,7 +53,8 @@ def evenly_spaced_scores(query, keys, length, rule, result):
         row = keys[coordinate]
         for place in range(length):
             product = wanted * row[place]
-            total = result[place] + math.copysign(math.ceil(abs(product) - 0.5) * rule.step, product)
+            size = math.ceil(abs(product) - 0.5) * rule.step
+            total = result[place] + math.copysign(rule.largest if size > rule.largest else size, product)
             total = rule.largest if total > rule.largest else total
             result[place] = -rule.largest if total < -rule.largest else total
 

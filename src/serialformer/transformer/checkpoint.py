@@ -299,6 +299,8 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
         activation = config.get("activation_function", "gelu_new")
         if activation not in ("relu", "gelu_new"):
             raise CheckpointError(f"no activation {activation!r}", where=where, hint="relu or gelu_new")
+        if own and config["norm"] not in ("layer_norm", "none"):
+            raise CheckpointError(f"no norm {config['norm']!r}", where=where, hint="layer_norm or none")
         if [index for _, index in vocabulary] != list(range(int(config["vocab_size"]))):
             raise CheckpointError("the tokenizer's vocabulary is not the configuration's", where=where)
         return Architecture(

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ldexp
+from math import ldexp, prod
 from typing import TYPE_CHECKING, Any, Literal
 
 import ml_dtypes
@@ -144,7 +144,7 @@ class NumberFormat:
         """The sum along the last axis, left to right, rounded after every addition; 0 if there is nothing to sum."""
         from serialformer.transformer.precision_kernels import sum_rows
 
-        rows = np.ascontiguousarray(x, dtype=np.float64).reshape(-1, x.shape[-1])
+        rows = np.ascontiguousarray(x, dtype=np.float64).reshape(prod(x.shape[:-1]), x.shape[-1])
         return sum_rows(rows, self.rule).reshape(x.shape[:-1])
 
     def inner(self, a: Numbers, b: Numbers) -> Numbers:
@@ -155,7 +155,7 @@ class NumberFormat:
         """The matrix product: the ``inner`` product of each row of a and each column of b."""
         from serialformer.transformer.precision_kernels import multiply_matrices
 
-        rows = np.ascontiguousarray(a, dtype=np.float64).reshape(-1, a.shape[-1])
+        rows = np.ascontiguousarray(a, dtype=np.float64).reshape(prod(a.shape[:-1]), a.shape[-1])
         result = multiply_matrices(rows, np.ascontiguousarray(b, dtype=np.float64), self.rule)
         return result.reshape(*a.shape[:-1], b.shape[1])
 
