@@ -6,13 +6,13 @@ import numpy as np
 
 from serialformer.architecture import Architecture
 from serialformer.task_model import TaskModel
-from serialformer.tasks.layout import Setting, num_positions
+from serialformer.tasks.layout import num_positions
 from serialformer.tasks.task import Task
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 
 
 def task_architecture(
-    task: Task, length: int, setting: Setting, *, width: int = 16, num_heads: int = 2, extra: tuple[str, ...] = ()
+    task: Task, length: int, setting: str, *, width: int = 16, num_heads: int = 2, extra: tuple[str, ...] = ()
 ) -> Architecture:
     vocabulary = (*extra, *task.vocabulary(length))
     return Architecture(
@@ -39,7 +39,7 @@ def random_transformer(architecture: Architecture, seed: int) -> Transformer:
 
 
 def random_model(
-    task: Task, length: int, setting: Setting = "cot", *, seed: int = 0, extra: tuple[str, ...] = ()
+    task: Task, length: int, setting: str = "cot", *, seed: int = 0, extra: tuple[str, ...] = ()
 ) -> TaskModel:
     architecture = task_architecture(task, length, setting, extra=extra)
     return TaskModel(transformer=random_transformer(architecture, seed), task=task, length=length, setting=setting)

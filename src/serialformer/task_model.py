@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -17,7 +17,7 @@ from serialformer.errors import CheckpointError, SerialformerError, TaskError
 from serialformer.files import new_directory
 from serialformer.manifest import MANIFEST_FILE, TaskManifest, load_task_manifest, save_task_manifest
 from serialformer.tasks.examples import Examples
-from serialformer.tasks.layout import SETTINGS, Setting, num_new_tokens, num_positions
+from serialformer.tasks.layout import check_setting, num_new_tokens, num_positions
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import EQUALS, Task
 from serialformer.tasks.text import read_prompt
@@ -77,15 +77,14 @@ class TaskModel:
     transformer: Transformer
     task: Task
     length: int
-    setting: Setting = "cot"
+    setting: str = "cot"
     details: Mapping[str, Any] = field(default_factory=dict)
     directory: Path | None = None
 
     def __post_init__(self) -> None:
         architecture = self.transformer.architecture
         self.task.check_size(self.length, 1)
-        if self.setting not in SETTINGS:
-            raise TaskError(f"no setting {self.setting!r}", hint=f"one of {', '.join(SETTINGS)}")
+        check_setting(self.setting)
         problems = []
         missing = set(self.task.vocabulary(self.length)) - set(architecture.vocabulary)
         if missing:
@@ -247,7 +246,7 @@ def load_task_model(directory: str | os.PathLike[str]) -> TaskModel:
             transformer=transformer,
             task=task,
             length=manifest.length,
-            setting=cast(Setting, manifest.setting),
+            setting=manifest.setting,
             details=manifest.details,
             directory=path,
         )

@@ -110,7 +110,7 @@ class EditDistance(Task):
             chains[:, place] = column[:, 1:]
         chains += self.alphabet
         hints = np.concatenate([no_hints(len(prompts), length + 1), chains[:, :, -1]], axis=1)
-        return even_examples(self, prompts, chains.reshape(len(prompts), -1), hints, length)
+        return even_examples(self, prompts, chains.reshape(len(prompts), length**2), hints, length)
 
     def _follow(
         self,

@@ -15,7 +15,6 @@ token is said where a stands above, the next at the first, and so on (ours; the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -24,8 +23,7 @@ from serialformer.errors import TaskError
 from serialformer.tasks.examples import NO_LABEL, Examples, join
 from serialformer.tasks.task import Task
 
-Setting = Literal["base", "cot", "hint", "filler", "aligned"]
-SETTINGS: tuple[Setting, ...] = get_args(Setting)
+SETTINGS = ("base", "cot", "hint", "filler", "aligned")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +49,7 @@ class Layout:
         return self.labels != NO_LABEL
 
 
-def lay_out(task: Task, examples: Examples, setting: Setting, length: int) -> Layout:
+def lay_out(task: Task, examples: Examples, setting: str, length: int) -> Layout:
     """The layout of a batch in a setting.
 
     Raises:
@@ -66,12 +64,11 @@ def lay_out(task: Task, examples: Examples, setting: Setting, length: int) -> La
     >>> lay_out(task, examples, "hint", 3).labels.tolist()
     [[3, 1, 0, 0]]
     """
+    check_setting(setting)
     if setting == "cot":
         return _continue(examples, examples.chains, examples.chain_lengths, examples.answer_starts)
     if setting == "aligned":
         return _align(task, examples, length)
-    if setting not in SETTINGS:
-        raise TaskError(f"no setting {setting!r}", hint=f"one of {', '.join(SETTINGS)}")
     answers = examples.answers
     counts = np.full(len(examples), examples.num_answer_tokens, dtype=np.int64)
     nothing = np.zeros(len(examples), dtype=np.int64)
@@ -142,12 +139,19 @@ def _align(task: Task, examples: Examples, length: int) -> Layout:
     )
 
 
-def num_new_tokens(task: Task, setting: Setting, length: int) -> int:
+def check_setting(setting: str) -> None:
+    """Refuses what is not one of SETTINGS."""
+    if setting not in SETTINGS:
+        raise TaskError(f"no setting {setting!r}", hint=f"one of {', '.join(SETTINGS)}")
+
+
+def num_new_tokens(task: Task, setting: str, length: int) -> int:
     """How many tokens a model of this setting generates behind a prompt: the chain, or the answer alone."""
+    check_setting(setting)
     return task.chain_width(length) if setting in ("cot", "aligned") else task.num_answer_tokens
 
 
-def num_positions(task: Task, setting: Setting, length: int) -> int:
+def num_positions(task: Task, setting: str, length: int) -> int:
     """Positions that a model needs in this setting: as many as the widest ``Layout.tokens``.
 
     >>> from serialformer.tasks.modular_addition import ModularAddition

@@ -16,8 +16,8 @@ from serialformer.tasks.task import EQUALS, Task, even_examples
 class Majority(Task):
     """Tells whether more than half of the bits are ones.
 
-    Prompt: uniform bits, then ``=``. Chain: for each bit, the number of ones so far; then the answer, ``1`` if there
-    are more ones than zeros and ``0`` otherwise, also at a tie. ``1 0 1 1 =`` has the chain ``1 1 2 3 1`` and the
+    Prompt: uniform bits, then ``=``. Chain: for each bit, the number of ones so far; then the answer. Answer: ``1`` if
+    there are more ones than zeros and ``0`` otherwise, also at a tie. ``1 0 1 1 =`` has the chain ``1 1 2 3 1`` and the
     answer ``1``. The numbers 0 to n are tokens, so the vocabulary grows with the length; the bits are the same tokens
     as the numbers 0 and 1. The hint labels are the counts under the bits, and the answer at ``=``. The paper does not
     have this task: chain and hints are ours.
