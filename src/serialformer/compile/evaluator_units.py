@@ -1,8 +1,8 @@
 """The evaluator's hidden units: each is an AND of signs.
 
-A unit of n literals sees SHARPNESS (sum of the literals - (n - 1)), a literal being +1 where it holds and -1 (or less)
-where it does not: SHARPNESS where all hold, at most -SHARPNESS otherwise. relu and gelu agree at both (``mlp``), so a unit
-gives SHARPNESS or 0.
+A unit of n literals sees SHARPNESS (sum of the literals - (n - 1)), a literal being +1 where it holds and -1 (or
+less) where it does not: SHARPNESS where all hold, at most -SHARPNESS otherwise. relu and gelu agree at both (``mlp``),
+so a unit gives SHARPNESS or 0.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from serialformer.decode.fold_kernels import fold_positions
 from serialformer.decode.rounding import LARGEST_LEAK
 from serialformer.decode.routing import KeyShape, find_key_shape, needed_gap, route_head
 from serialformer.decode.tabulated import TabulatedDecoder, tabulate
+from serialformer.decode.token_kernels import decode_tokens
 from serialformer.errors import EngineError
 from serialformer.transformer.transformer import Transformer
 
@@ -40,6 +41,9 @@ TOKENS_A_BLOCK = 1 << 16
 
 SAMPLE_TOKENS = 64
 """How many tokens the dense engine decodes to show what the keys of searched heads look like."""
+
+SAMPLE_PROMPT = 512
+"""Behind how many tokens of the prompt, at most: the time that takes grows with their square."""
 
 _REASONS = {
     kernels.UNPROVEN_HEAD: "layer {layer}, head {head}: no single key matches the query",
@@ -112,22 +116,23 @@ class IndexedEngine(Engine):
             yield from self._stream_tabulated(self._tabulated, sequence, length)
             return
         values = np.empty((stop, max(1, self._num_values)))
-        value_errors = np.zeros((self.architecture.num_layers, 2))
+        value_errors = np.zeros((max(1, self._num_values), 2))
         position = 0
         while position < stop:
             goal = min(stop, position + TOKENS_A_BLOCK)
-            reached, reason, layer, head = kernels.decode_tokens(
+            reached, reason, layer, head = decode_tokens(
                 sequence,
                 position,
                 goal,
                 length,
                 end,
-                *self._arrays,
+                *self._maps,
+                *self._heads,
                 *state,
                 values,
                 value_errors,
                 LARGEST_LEAK,
-                self._fan_in,
+                self._is_aligned,
             )
             made_from, made_to = max(length, position + 1), reached + 1
             if made_to > made_from:
@@ -185,10 +190,9 @@ class IndexedEngine(Engine):
         stop = len(low)
         sources, arity = np.zeros((stop, 6), dtype=np.int32), np.zeros(stop, dtype=np.uint8)
         table = np.zeros(stop, dtype=np.uint64)
-        maps_and_routes = self._arrays[:-1]
         reached, reason = fold_positions(
-            low, high, prompt_length - 1, stop - 1, self.architecture.end_token, *maps_and_routes, LARGEST_LEAK,
-            self._fan_in, sources, arity, table,
+            low, high, prompt_length - 1, stop - 1, self.architecture.end_token, *self._maps, self._reads,
+            *self._heads[:-1], LARGEST_LEAK, self._fan_in, sources, arity, table,
         )  # fmt: skip
         if reason != kernels.DONE:
             raise EngineError(f"position {reached}: {_REASONS[reason].format(layer=0, head='any')}")
@@ -277,19 +281,23 @@ class IndexedEngine(Engine):
             self._search_layout[number] = first_query, first_key, key.num_outputs, shapes[number].coded
         routes = np.stack(self._routes, axis=1) if self._routes else np.zeros((1, 1), dtype=np.int32)
         # Which of the active dimensions each feed-forward layer reads.
-        reads = np.zeros((len(self._layers), len(active)))
+        self._reads = np.zeros((len(self._layers), len(active)))
         for index, layer in enumerate(self._layers):
-            reads[index, place[layer.mlp_in.index]] = 1
+            self._reads[index, place[layer.mlp_in.index]] = 1
         # How much a unit error of every fetched value can add up to in one dimension.
         self._fan_in = np.array([_largest_row(layer.attention_out) for layer in self._layers])
-        self._arrays = (
+        lengths = np.diff(unembed.start)
+        rows = unembed.index.reshape(len(lengths), -1) if (lengths == lengths[0]).all() else None
+        self._is_aligned = rows is not None and bool((rows == rows[0]).all())
+        self._maps = (
             *_embedding_arrays(embedding),
             width,
             self.architecture.norm_epsilon,
             self.architecture.activation == "relu",
             *pool.arrays(),
             layout,
-            reads,
+        )
+        self._heads = (
             np.concatenate(value_heads),
             np.ascontiguousarray(routes),
             self._route_of_head,
@@ -305,7 +313,7 @@ class IndexedEngine(Engine):
                 _embedding_arrays(embedding),
                 (*maps[:4], maps[5]),
                 layout,
-                reads[0],
+                self._reads[0],
                 self._targets(layer.value_head),
                 float(self._fan_in[0]),
                 width=width,
@@ -324,7 +332,7 @@ class IndexedEngine(Engine):
         """Makes ready what is searched, from the keys of a short dense run; False if some lie on no grid."""
         if self._shapes is not None:
             return True
-        keys = DenseEngine(self._transformer).keys(prompt[None], SAMPLE_TOKENS)
+        keys = DenseEngine(self._transformer).keys(prompt[None, :SAMPLE_PROMPT], SAMPLE_TOKENS)
         shapes = []
         for index, head in self._searched:
             columns = self._layers[index].head_columns[head]
@@ -353,6 +361,8 @@ class IndexedEngine(Engine):
             np.zeros((number, rows, max(1, int(self._search_layout[:, 3].max()))), dtype=np.int8),
             np.full((number, num_slots), -1, dtype=np.int32),
             np.full((number, rows), kernels.NEVER, dtype=np.int32),
+            np.zeros((number, kernels.FEW_KEYS), dtype=np.int32),
+            np.zeros(number, dtype=np.int64),
             np.zeros(number),
             np.zeros(number),
         )

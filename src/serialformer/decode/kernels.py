@@ -20,6 +20,9 @@ MAX_SOURCES = 7
 
 NEVER = np.int32(2**31 - 1)
 
+FEW_KEYS = 16
+"""So many different keys of a searched head are compared one by one with every query; more are looked up."""
+
 FAR_BELOW, TINY = -7.0, 1e-8
 """A hidden unit's input below the first gives relu 0 and gelu_new less than the second, whatever its rounding."""
 
@@ -109,7 +112,10 @@ def _same_code(codes, row, others, other):
 
 @njit(cache=True)
 def insert_code(codes, row, slots, again):
-    """Adds position ``row`` to the index of codes; ``again[j]`` is the second position with the code of j."""
+    """Adds position ``row`` to the index of codes; ``again[j]`` is the second position with the code of j.
+
+    Returns whether the code is new.
+    """
     mask = np.uint64(len(slots) - 1)
     place = np.int64(_hash_code(codes, row) & mask)
     while slots[place] >= 0:
@@ -117,9 +123,10 @@ def insert_code(codes, row, slots, again):
         if _same_code(codes, row, codes, found):
             if again[found] == NEVER:
                 again[found] = row
-            return
+            return False
         place = np.int64(np.uint64(place + 1) & mask)
     slots[place] = row
+    return True
 
 
 @njit(cache=True)
@@ -180,6 +187,25 @@ def score_gap(query_norm, scale, distance, shortfall, least, key_distance):
     if not distance <= scale * least:
         return -np.inf
     return scale * (least * least - max(0.0, shortfall)) / 2 - distance * least - 2 * query_norm * key_distance
+
+
+@njit(cache=True)
+def compare_keys(vector, coded, offset, step, codes, distinct, num_distinct):
+    """The grid point with the largest product among a few, and by how much that leads the next (inf if there is none).
+
+    ``distinct`` holds a position for each point.
+    """
+    best, second, found = -np.inf, -np.inf, NO_MATCH
+    for number in range(num_distinct):
+        position = distinct[number]
+        product = 0.0
+        for column in range(coded):
+            product += vector[column] * (offset + step * codes[position, column])
+        if product > best:
+            best, second, found = product, best, position
+        elif product > second:
+            second = product
+    return found, best - second
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -315,7 +341,7 @@ def add_mapped(start, index, value, bias, dimension, first, last, source, x):
 
 
 @njit(cache=True, inline="always")
-def _activate(x, is_relu):
+def activate(x, is_relu):
     inner = 0.7978845608028654 * (x + 0.044715 * x * x * x)
     if is_relu or abs(inner) > 20.0:  # where the hyperbolic tangent is 1 or -1 in float64
         return x if x > 0.0 else 0.0
@@ -341,7 +367,7 @@ def add_mlp(
     # Which unit fires cannot be predicted: both cases are computed and one is selected.
     for unit in range(last - first):
         before = hidden[unit]
-        after = _activate(before, is_relu)
+        after = activate(before, is_relu)
         hidden[unit] = after
         error = column_error(size_of, first + unit, factors, furthest_out * size_of[first + unit, 0])
         counted = 1.13 * error + 2.0**-20 * abs(before) + gamma(last - first + 2) * abs(after)
@@ -372,130 +398,3 @@ def choose_token(
         reach = logits[other] + column_error(size_of, unembed + other, factors, sizes[other])
         slack = min(slack, np.inf if other == best else highest - reach)
     return best, slack
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def decode_tokens(
-    sequence, position, stop, prompt_length, end_token,
-    tokens, positions, passive_sum, passive_square, width, epsilon, is_relu,
-    start, index, value, bias, dimension, size_of, layout, reads_of, value_head,
-    routes, route_of_head, search_of_head,
-    search_layout, grid_offset, grid_step, wanted_norm, needed, codes, slots, again, furthest, key_errors,
-    values, value_errors, largest_leak, fan_in,
-):  # fmt: skip
-    """Goes through the sequence from ``position`` to ``stop`` - 1 and writes the tokens behind the prompt into it.
-
-    Returns the position it has come to, and why it stopped there: DONE, or what could not be proven (and of which
-    layer and head).
-    """
-    num_layers, num_heads = route_of_head.shape
-    num_active = tokens.shape[1]
-    x, centred = np.empty(num_active), np.empty(num_active)
-    widest = max(1, values.shape[1], np.max(layout[:, 5] - layout[:, 4]))
-    fetched, hidden = np.empty(widest), np.empty(widest)
-    sizes = np.empty(max(widest, np.max(search_layout[:, 2]), len(tokens)))
-    target = np.zeros(num_heads, dtype=np.int64)
-    longest = codes.shape[2]
-    vector, wanted = np.empty(np.max(search_layout[:, 2]) + 1), np.zeros((1, longest), dtype=np.int8)
-    logits = np.empty(len(tokens))
-    unembed = layout[num_layers, 0]
-    roundoff = 2.0**-24
-    root = roundoff * np.sqrt(width)  # times the root mean square: one rounding of any coordinate
-    while position < stop:
-        token = sequence[position]
-        for column in range(num_active):
-            x[column] = tokens[token, column] + np.float64(positions[position, column])
-        aside_sum, aside_square = passive_sum[position], passive_square[position]
-        writes = position >= prompt_length - 1
-        stream_error = -1.0
-        for layer in range(num_layers):
-            mean, inverse, deviation = norm_of(x, aside_sum, aside_square, width, epsilon)
-            if stream_error < 0:
-                stream_error = root * (deviation + abs(mean))
-            factors = norm_rounding(mean, deviation, inverse, stream_error, width)
-            if not factors[0] < np.inf:
-                return position, SMALL_VARIANCE, layer, 0
-            first_value = layout[layer, 6]
-            first, last = layout[layer, 0], layout[layer, 1]
-            row = values[position, first_value : first_value + last - first]
-            apply_sized(start, index, value, bias, first, last, x, mean, inverse, row, sizes)
-            for column in range(last - first):
-                error = column_error(size_of, first + column, factors, sizes[column])
-                value_errors[layer, 0] = max(value_errors[layer, 0], error)
-                value_errors[layer, 1] = max(value_errors[layer, 1], abs(row[column]))
-            for head in range(num_heads):
-                search = search_of_head[layer, head]
-                if search < 0:
-                    continue
-                size, coded = search_layout[search, 2], search_layout[search, 3]
-                key = search_layout[search, 1]
-                apply_sized(start, index, value, bias, key, key + size, x, mean, inverse, vector, sizes)
-                key_errors[search] = max(key_errors[search], _vector_error(size_of, key, size, factors, sizes))
-                offset, step = grid_offset[search], grid_step[search]
-                distance = round_to_grid(vector, size, coded, 1.0, offset, step, codes[search], position)
-                if distance == np.inf:
-                    return position, OFF_GRID, layer, head
-                furthest[search] = max(furthest[search], distance)
-                norm = grid_norm(codes[search], position, coded, offset, step)
-                if norm > wanted_norm[search] * wanted_norm[search] * (1 + 1e-12):
-                    return position, LONG_KEY, layer, head
-                insert_code(codes[search], position, slots[search], again[search])
-            if layer == num_layers - 1 and not writes:
-                break
-            for head in range(num_heads):
-                route, search = route_of_head[layer, head], search_of_head[layer, head]
-                if route >= 0:
-                    target[head] = routes[position, route]
-                    if target[head] < 0:
-                        return position, NOT_ROUTED, layer, head
-                elif search >= 0:
-                    size, coded, query = search_layout[search, 2], search_layout[search, 3], search_layout[search, 0]
-                    apply_sized(start, index, value, bias, query, query + size, x, mean, inverse, vector, sizes)
-                    query_norm = 0.0
-                    for column in range(size):
-                        query_norm += vector[column] * vector[column]
-                    query_norm = np.sqrt(query_norm)
-                    scale = query_norm / wanted_norm[search]
-                    if not scale > 0:
-                        return position, SMALL_GAP, layer, head
-                    offset, step = grid_offset[search], grid_step[search]
-                    distance = round_to_grid(vector, size, coded, scale, offset, step, wanted, 0)
-                    for column in range(coded, longest):
-                        wanted[0, column] = 0
-                    longest_square = wanted_norm[search] * wanted_norm[search] * (1 + 1e-12)
-                    shortfall = longest_square - grid_norm(wanted, 0, coded, offset, step)
-                    gap = score_gap(query_norm, scale, distance, shortfall, step, furthest[search])
-                    query_error = _vector_error(size_of, query, size, factors, sizes)
-                    key_norm = wanted_norm[search] + furthest[search]
-                    error = product_error(query_norm, query_error, key_norm, key_errors[search], width)
-                    if not gap - 2 * error >= needed[search]:
-                        return position, SMALL_GAP, layer, head
-                    found = find_code(codes[search], wanted, 0, slots[search])
-                    if found < 0 or again[search, found] != NEVER:
-                        return position, UNPROVEN_HEAD, layer, head
-                    target[head] = found
-            for column in range(last - first):
-                fetched[column] = values[target[value_head[first_value + column]], first_value + column]
-            largest = value_errors[layer, 1]
-            fetch_error = value_errors[layer, 0] + (4 * largest_leak + 8 * roundoff) * largest
-            fetch_error += gamma(width + 2) * (largest + fetch_error)
-            stream_error += fan_in[layer] * fetch_error
-            add_mapped(start, index, value, bias, dimension, layout[layer, 2], layout[layer, 3], fetched, x)
-            stream_error = add_mlp(
-                x, centred, hidden, aside_sum, aside_square, width, epsilon, is_relu, root,
-                start, index, value, bias, dimension, size_of, layout, reads_of, layer, stream_error,
-            )  # fmt: skip
-            if not stream_error < np.inf:
-                return position, SMALL_VARIANCE, layer, 0
-        if writes:
-            best, slack = choose_token(
-                x, logits, sizes, aside_sum, aside_square, width, epsilon, root,
-                start, index, value, bias, size_of, unembed, stream_error,
-            )  # fmt: skip
-            if not slack > 0:
-                return position, SMALL_MARGIN, num_layers, 0
-            sequence[position + 1] = best
-            if best == end_token:
-                return position + 1, DONE, 0, 0
-        position += 1
-    return position, DONE, 0, 0

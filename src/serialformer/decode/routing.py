@@ -140,6 +140,7 @@ def route_head(
         head_width: the width by whose root scores are divided.
     """
     num_positions = len(positions)
+    tokens = tokens[alike_tokens(np.union1d(query.index, key.index), tokens, positions)]
     needed = needed_gap(num_positions, head_width)
     if num_positions == 1:
         return Routing(targets=np.zeros(1, dtype=np.int32))
@@ -166,6 +167,22 @@ def route_head(
     if (targets == NO_MATCH).all():
         return Routing(targets=None, refusal="no query finds a key with a gap that is large enough")
     return Routing(targets=targets, least_gap=gap / sqrt(head_width))
+
+
+def alike_tokens(
+    read: Int32[np.ndarray, " read"], tokens: Float64[np.ndarray, "vocabulary width"], positions: np.ndarray
+) -> Int64[np.ndarray, " representatives"]:
+    """One token of each class that a map reading these dimensions cannot tell apart, at whatever position.
+
+    Alike are tokens that agree in the dimensions that are read or that positions use, and in what layer norm and its
+    rounding see of the others: their sum, their square norm and their largest coordinate.
+    """
+    shared = (positions != 0).any(axis=0)
+    shared[read] = True
+    rest = tokens[:, ~shared]
+    summary = [rest.sum(axis=1), (rest * rest).sum(axis=1), np.abs(rest).max(axis=1, initial=0.0)]
+    _, first = np.unique(np.column_stack([tokens[:, shared], *summary]), axis=0, return_index=True)
+    return np.sort(first)
 
 
 def apply_normed(
