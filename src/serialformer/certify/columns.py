@@ -1,0 +1,48 @@
+"""Columns of a weight matrix: a linear map by its outputs, without the weights that are zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Columns:
+    """Outputs of a linear map: output j is ``sum(value * input[index]) + bias[j]`` over its entries.
+
+    Attributes:
+        start: for each output its first entry, and one more at the end.
+        index: the input of each entry.
+        value: its weight.
+        bias: what is added.
+    """
+
+    start: Int64[np.ndarray, " outputs_and_one"]
+    index: Int64[np.ndarray, " entries"]
+    value: Float64[np.ndarray, " entries"]
+    bias: Float64[np.ndarray, " outputs"]
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.bias)
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The arrays in the order in which the kernels take them."""
+        return self.start, self.index, self.value, self.bias
+
+
+def to_columns(weight: Float64[np.ndarray, "inputs outputs"], bias: Float64[np.ndarray, " outputs"]) -> Columns:
+    """The entries of a matrix that are not zero, output by output.
+
+    >>> to_columns(np.array([[0.0, 2.0], [3.0, 0.0]]), np.zeros(2)).index
+    array([1, 0])
+    """
+    outputs, inputs = np.nonzero(weight.T)
+    return Columns(
+        start=np.searchsorted(outputs, np.arange(weight.shape[1] + 1)).astype(np.int64),
+        index=inputs.astype(np.int64),
+        value=np.ascontiguousarray(weight.T[outputs, inputs]),
+        bias=np.ascontiguousarray(bias),
+    )

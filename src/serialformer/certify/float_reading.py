@@ -1,0 +1,147 @@
+"""Reading a GPT-2: ``look_up`` proves what its heads read, ``token_kernels`` what it writes, for any rounding."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+
+from serialformer.certify.columns import to_columns
+from serialformer.certify.look_up import LookUps, choose_columns, prove_look_ups
+from serialformer.certify.reading import (
+    MAX_FAN_IN,
+    Context,
+    Failure,
+    Reading,
+    find_context,
+    group_equal_rows,
+    list_sources,
+)
+from serialformer.certify.rounding import Rounding
+from serialformer.certify.token_kernels import MANY_SOURCES, PROVEN, STRANGE_TOKEN, tabulate_tokens
+from serialformer.transformer.transformer import Transformer
+
+POSITIONS_A_BLOCK = 1 << 15
+
+
+def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: int, rounding: Rounding) -> Reading:
+    """Reads a GPT-2 of one layer whose prompt is bits and an end mark.
+
+    Args:
+        transformer: the model.
+        num_inputs: bits of the prompt.
+        num_chain_tokens: bits of the chain, which an end mark follows.
+        rounding: which runtimes the proof is to cover.
+
+    Raises:
+        CheckpointError: it is no model of that kind; nothing can be said about it.
+    """
+    context = find_context(transformer, num_inputs, num_chain_tokens)
+    look_ups = prove_look_ups(transformer, context.states, num_inputs, rounding)
+    num_writing = context.num_writing
+    num_proven = num_writing if look_ups.failed < 0 else look_ups.failed
+    sources, fan_in = np.zeros((num_writing, MAX_FAN_IN), dtype=np.int32), np.zeros(num_writing, dtype=np.uint8)
+    table, margins = np.zeros(num_writing, dtype=np.uint64), np.full((num_writing, 2), -np.inf)
+    hull = np.tile([0.0, np.inf, 0.0], (2, 1))
+    reached, why, detail = _tabulate(
+        transformer, look_ups, context, num_proven, rounding, (sources, fan_in, table, margins, hull)
+    )
+    failure = None
+    if why != PROVEN:
+        reason = _explain(transformer, why, detail, margins[reached, 1])
+        failure = Failure(position=num_inputs + reached, token=reached, reason=reason)
+    elif look_ups.failed >= 0:
+        failure = Failure(position=num_inputs + look_ups.failed, token=look_ups.failed, reason=look_ups.reason)
+    return Reading(
+        num_inputs=num_inputs,
+        sources=sources[:num_chain_tokens],
+        fan_in=fan_in[:num_chain_tokens],
+        table=table[:num_chain_tokens],
+        gaps=look_ups.gaps,
+        margins=margins,
+        norms=np.vstack([[look_ups.mean, *look_ups.deviation], hull]),
+        failure=failure,
+    )
+
+
+def _tabulate(
+    transformer: Transformer,
+    look_ups: LookUps,
+    context: Context,
+    num_rows: int,
+    rounding: Rounding,
+    results: tuple[np.ndarray, ...],
+) -> tuple[int, int, int]:
+    """Runs the compiled loop over the writing positions; returns what it does."""
+    layer, architecture = transformer.layers[0], transformer.architecture
+    projection = choose_columns(transformer)
+    weights = {field.name: getattr(layer, field.name).astype(np.float64) for field in fields(layer)}
+    embedding = transformer.token_embedding.astype(np.float64)
+    out_weight, out_bias = weights["attention_out_weight"][projection.value_row], weights["attention_out_bias"]
+    units = np.flatnonzero((weights["mlp_out_weight"] != 0).any(axis=1))
+    mlp_in, mlp_out = weights["mlp_in_weight"][:, units], weights["mlp_out_weight"][units]
+    out_dims = (out_weight != 0).any(axis=0) | (out_bias != 0)
+    mlp_dims = (mlp_out != 0).any(axis=0) | (weights["mlp_out_bias"] != 0)
+    # The other dimensions are the position embedding's alone, and enter by their sum and square norm.
+    is_active = out_dims | mlp_dims | (embedding != 0).any(axis=0) | (mlp_in != 0).any(axis=1)
+    active, place = np.flatnonzero(is_active), np.cumsum(is_active) - 1
+    maps = (
+        to_columns(out_weight[:, out_dims], out_bias[out_dims]).arrays(),
+        place[out_dims],
+        weights["mlp_norm_gain"][active],
+        weights["mlp_norm_bias"][active],
+        to_columns(mlp_in[active], weights["mlp_in_bias"][units]).arrays(),
+        to_columns(mlp_out[:, mlp_dims], weights["mlp_out_bias"][mlp_dims]).arrays(),
+        place[mlp_dims],
+        transformer.final_norm_gain.astype(np.float64)[active],
+        transformer.final_norm_bias.astype(np.float64)[active],
+        to_columns(embedding.T[active], np.zeros(len(embedding))).arrays(),
+    )
+    sources, fan_in, table, margins, hull = results
+    states, first = context.states, context.num_inputs
+    offered, own_norm = look_ups.offers.table()
+    for start in range(0, num_rows, POSITIONS_A_BLOCK):
+        block = slice(start, min(start + POSITIONS_A_BLOCK, num_rows))
+        positions = np.arange(block.start, block.stop) + first
+        targets = look_ups.targets[block]
+        variables, count, rank = list_sources(context, targets, int(positions[0]))
+        rows = transformer.position_embedding[positions[0] : positions[-1] + 1].astype(np.float64)
+        passive, sought = rows[:, ~is_active], targets[:, projection.value_head]
+        value = np.arange(len(projection.value_head))
+        given = (
+            np.ascontiguousarray(rows[:, active]),
+            np.stack([passive.sum(axis=1), np.einsum("pd,pd->p", passive, passive)], axis=1),
+            own_norm[look_ups.offers.kind[positions]],
+            embedding[:, active][states[positions]],
+            offered[look_ups.offers.kind[sought], :, value],
+            count,
+            rank,
+            positions == len(states) - 1,
+        )
+        leaders, group = group_equal_rows(given)
+        near, aside, own_error, own, given_values, count, rank, is_last = (
+            np.ascontiguousarray(part[leaders]) for part in given
+        )
+        places, num_places = np.zeros((len(leaders), MAX_FAN_IN), np.int64), np.zeros(len(leaders), np.uint8)
+        truth, lead = np.zeros(len(leaders), np.uint64), np.full((len(leaders), 2), -np.inf)
+        reached, why, detail = tabulate_tokens(
+            near, aside, own_error, architecture.width, architecture.norm_epsilon, architecture.activation == "relu",
+            own, given_values, count, rank, projection.value_head, look_ups.leak, *maps,
+            (context.zero, context.one), context.end, is_last, rounding.constants(),
+            places, num_places, truth, lead, hull,
+        )  # fmt: skip
+        fan_in[block], table[block], margins[block] = num_places[group], truth[group], lead[group]
+        kept = np.arange(MAX_FAN_IN) < num_places[group, None]
+        sources[block] = np.where(kept, np.take_along_axis(variables, places[group], axis=1), 0)
+        if why != PROVEN:
+            return start + int(leaders[reached]), why, detail
+    return num_rows, PROVEN, 0
+
+
+def _explain(transformer: Transformer, why: int, detail: int, margin: float) -> str:
+    vocabulary = transformer.architecture.vocabulary
+    if why == STRANGE_TOKEN:
+        return f"some bits make it write {vocabulary[detail]!r}"
+    if why == MANY_SOURCES:
+        return f"it depends on {detail} positions, more than {MAX_FAN_IN}"
+    return f"for some bits no logit leads by more than rounding can take (it lacks {-margin:.3g})"

@@ -1,0 +1,70 @@
+"""The arithmetic that a certificate covers: which roundings a runtime may do, and how large they are.
+
+A *covered runtime* holds every result (layer norm's output, a projection, a score, a softmax weight, a hidden unit, the
+residual stream, a logit) in the storage format, rounded to nearest, or in a wider one. Inside a result it adds and
+multiplies in the accumulation format or a wider one, in any order, with or without fused multiply-add. Elementary
+functions (exp, tanh, square root, division) are right to within a few units in the last place of the accumulation
+format, and exp(0) is 1. Numbers below the smallest normal one may be flushed to zero. See docs/concepts/certificate.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+
+import ml_dtypes
+
+from serialformer.architecture import DTYPES, DtypeName
+
+FLOAT64_SLACK = 2.0**-40
+"""Bounds are computed in float64; this relative share, added to each, is far above what that can lose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """The two number formats of a covered runtime.
+
+    Attributes:
+        storage: the format of every result.
+        accumulation: the format of sums and products inside a result.
+    """
+
+    storage: DtypeName
+    accumulation: DtypeName
+
+    @property
+    def storage_roundoff(self) -> float:
+        """Half the distance from 1 to the next number of the storage format: 2^-24 for float32."""
+        return roundoff(self.storage)
+
+    @property
+    def accumulation_roundoff(self) -> float:
+        return roundoff(self.accumulation)
+
+    @property
+    def largest(self) -> float:
+        """The largest number of the storage format."""
+        return float(ml_dtypes.finfo(DTYPES[self.storage]).max)
+
+    def constants(self) -> tuple[float, float, float, float]:
+        """What the kernels take: the two roundoffs, the splitter of the storage format, its smallest normal number.
+
+        The splitter rounds a float64 x to p bits (Veltkamp): with c = splitter * x it is c - (c - x).
+        """
+        bits = round(-log2(self.storage_roundoff))  # 24 for float32, 11 for float16, 8 for bfloat16
+        smallest = float(ml_dtypes.finfo(DTYPES[self.storage]).smallest_normal)
+        return self.storage_roundoff, self.accumulation_roundoff, 2.0 ** (53 - bits) + 1, smallest
+
+
+def roundoff(name: DtypeName) -> float:
+    """The unit roundoff of a number format: the largest relative error of rounding to nearest.
+
+    >>> roundoff("bfloat16") == 2**-8
+    True
+    """
+    return float(ml_dtypes.finfo(DTYPES[name]).eps) / 2
+
+
+def covered_rounding(storage: DtypeName) -> Rounding:
+    """What the runtimes of a storage format do: results of 16 bits are accumulated in float32."""
+    return Rounding(storage=storage, accumulation="float32")

@@ -1,0 +1,85 @@
+"""Rounding errors as compiled functions, derived in docs/concepts/certificate.md; ``rounding`` says what they cover.
+
+``constants`` is what ``Rounding.constants`` gives: the roundoffs of storage and accumulation, the splitter of the
+storage format, its smallest normal number.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def gamma(terms, roundoff):
+    """The relative error of a sum of so many products, in any order: n u / (1 - n u); infinite if n u >= 1/2."""
+    product = terms * roundoff
+    return product / (1 - product) if product < 0.5 else np.inf
+
+
+@njit(cache=True)
+def rounded(exact, error, constants):
+    """The error of a result after it was rounded to the storage format, or was kept wider.
+
+    ``exact`` is what exact arithmetic gives and ``error`` how far the result is from it before. Rounding moves a number
+    by at most the roundoff; and no further than to any number of the format, such as the one nearest to ``exact``; and
+    to just that one, if it is nearer than half the least distance between numbers of the format there.
+    """
+    roundoff, _, splitter, smallest = constants
+    product = exact * splitter
+    nearest = product - (product - exact)
+    distance = abs(exact - nearest)
+    if error + distance < roundoff * abs(nearest) / 2 and abs(nearest) > 2 * smallest:
+        return max(error, distance)
+    if error == 0.0 and distance == 0.0:
+        return 0.0
+    return min(error + roundoff * (abs(exact) + error), 2 * error + distance) + smallest
+
+
+@njit(cache=True)
+def norm_errors(deviation, size, width, stream_error, roundoff):
+    """Layer norm's errors before its result is rounded: a relative one, and an absolute one over the deviation.
+
+    ``deviation`` is the root of variance plus epsilon, ``size`` the root of the mean square plus epsilon,
+    ``stream_error`` the 2-norm of the error of what is normed. A coordinate c / deviation, c centred, errs by at most
+    ``relative |c| / deviation + absolute``, and by its own error over the deviation. Infinite where nothing is known.
+    """
+    root = np.sqrt(width)
+    sums = gamma(width + 8, roundoff)
+    spread = (stream_error / root + 4 * sums * size * size / deviation) / deviation
+    if not spread < 0.25:
+        return np.inf, np.inf
+    relative = spread / (1 - spread) + 6 * roundoff
+    absolute = (stream_error / root + sums * size) * (1 + 2 * spread) / deviation
+    return relative, absolute
+
+
+@njit(cache=True)
+def normed_coordinate(centred, stream_error, deviation, relative, absolute, gain, bias, constants):
+    """A coordinate behind a layer norm and how far it can err; normed, scaled and shifted may each be rounded."""
+    scaled = centred / deviation
+    error = rounded(scaled, relative * abs(scaled) + absolute + 2 * stream_error / deviation, constants)
+    result = scaled * gain
+    error = rounded(result, abs(gain) * error + 2 * constants[1] * abs(result), constants)
+    if bias != 0.0:
+        result += bias
+        error = rounded(result, error + constants[1] * abs(result), constants)
+    return result, error
+
+
+@njit(cache=True)
+def linear_output(columns, output, inputs, errors, constants):
+    """An output of a sparse linear map and how far it can err; the sum may be rounded before its bias is added."""
+    start, index, value, bias = columns
+    result, error, size = 0.0, 0.0, 0.0
+    for entry in range(start[output], start[output + 1]):
+        term = value[entry] * inputs[index[entry]]
+        result += term
+        error += abs(value[entry]) * errors[index[entry]]
+        size += abs(term)
+    rate = gamma(start[output + 1] - start[output] + 2, constants[1])
+    error = rounded(result, error + rate * (size + error), constants)
+    if bias[output] != 0.0:
+        result += bias[output]
+        error = rounded(result, error + constants[1] * (abs(result) + error), constants)
+    return result, error
