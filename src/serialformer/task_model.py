@@ -110,8 +110,9 @@ class TaskModel:
         """For each token id of the task at a length, this model's id of the same text.
 
         Raises:
-            TaskError: the model has too few positions for this length, or lacks a token.
+            TaskError: the task has no such length, or the model too few positions for it, or it lacks a token.
         """
+        self.task.check_size(length, 1)
         where = f"{self.task.name} of length {length}"
         architecture = self.transformer.architecture
         needed = num_positions(self.task, self.setting, length)

@@ -36,7 +36,7 @@ def tasks_command(
     if name is None and (parameters or length is not None):
         raise TaskError("-p and --length go with a TASK", hint=f"one of {', '.join(TASKS)}")
     tasks = [make_task(known) for known in TASKS] if name is None else [parse_task(name, parameters or [])]
-    facts = {task.name: _facts(task, length or task.example_length, seed) for task in tasks}
+    facts = {task.name: _facts(task, task.example_length if length is None else length, seed) for task in tasks}
     if as_json:
         print(json.dumps(facts, ensure_ascii=False))
         return
