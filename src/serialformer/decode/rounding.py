@@ -1,9 +1,9 @@
 """How far any float32 evaluation of a transformer can be from the exact one, followed token by token.
 
 The indexed engine computes in float64 and carries, beside the residual stream, one number, how far a coordinate of the
-stream can be off in float32 (or, where it searches, one number a coordinate: ``token_kernels``). Sums of n terms, in any
-order, err by at most gamma(n) = n u / (1 - n u) times the sum of their magnitudes (Higham, Accuracy and Stability of
-Numerical Algorithms, section 3.1), u = 2^-24.
+stream can be off in float32 (or, where it searches, one number a coordinate: ``token_kernels``). Sums of n terms, in
+any order, err by at most gamma(n) = n u / (1 - n u) times the sum of their magnitudes (Higham, Accuracy and Stability
+of Numerical Algorithms, section 3.1), u = 2^-24.
 
 *Layer norm.* If coordinates err by e, a centred coordinate errs by at most ``shift`` = 2 e + gamma (deviation +
 |mean|), and 1 / deviation by a relative ``spread``, from the error (2 shift deviation + shift^2) of the variance. A
