@@ -50,7 +50,8 @@ def make_task(name: str, parameters: Mapping[str, ParameterValue] | None = None)
     if name not in TASKS:
         raise TaskError(f"no task {name!r}", hint=_nearest(name, TASKS))
     kind = TASKS[name]
-    types = {field.name: str(field.type) for field in fields(kind)}
+    # Annotations are text where the task's module says so, otherwise types.
+    types = {field.name: str(getattr(field.type, "__name__", field.type)) for field in fields(kind)}
     values: dict[str, ParameterValue] = {}
     for key, value in (parameters or {}).items():
         if key not in types:
