@@ -27,7 +27,7 @@ from serialformer.transformer.precision import (
 )
 from tests.transformer.slow_numbers import SlowFormat, fixed_values, floating_values, slow_exponential
 
-SMALL = [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (2, 1), (2, 2), (3, 1)]
+SMALL = [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (2, 1), (3, 1)]
 FLOATS = ["float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 
 
@@ -106,7 +106,7 @@ def slow_sum(chosen: NumberFormat, terms: list[Fraction]) -> Fraction:
     return total
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(formats_and_numbers())
 def test_large_formats_against_rational_numbers(case: tuple[NumberFormat, list[float]]) -> None:
     chosen, numbers = case
@@ -123,7 +123,7 @@ def test_large_formats_against_rational_numbers(case: tuple[NumberFormat, list[f
     assert float(chosen.inner(a, b)) == float(slow_sum(chosen, products))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(formats_and_numbers())
 def test_exponentials_of_large_formats(case: tuple[NumberFormat, list[float]]) -> None:
     chosen, numbers = case
@@ -137,7 +137,7 @@ def test_exponentials_of_large_formats(case: tuple[NumberFormat, list[float]]) -
         assert chosen.exp(np.array([number])).tolist() == [expected]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.data())
 def test_sums_products_and_softmax(precision: int, data: st.DataObject) -> None:
     chosen, slow = fixed_point(precision), slow_format(0, precision)
