@@ -20,11 +20,17 @@ MAY_IMPORT = {
     "circuits": {"errors", "files"},
     "tasks": {"errors"},
     "transformer": {"errors", "files", "architecture"},
-    "compile": {"errors", "files", "architecture", "circuits", "transformer"},
+    # Reads circuits out of weights; only where a grid lies is asked of decode, and nothing is taken on trust from it.
+    "certify": {"errors", "architecture", "circuits", "transformer", "decode"},
+    "compile": {"errors", "files", "architecture", "circuits", "transformer", "certify"},
     # The sliced engine evaluates its straight-line program with the loop that evaluates circuits.
     "decode": {"errors", "files", "architecture", "circuits", "transformer"},
-    "manifest": {"errors", "files", "circuits", "compile", "transformer"},
-    "model": {"errors", "files", "architecture", "circuits", "compile", "transformer", "decode", "manifest"},
+    "manifest": {"errors", "files", "circuits", "certify", "compile", "transformer"},
+    "model": {"errors", "files", "architecture", "circuits", "certify", "compile", "transformer", "decode", "manifest"},
+    "proof": {"errors", "architecture", "certify", "circuits", "compile", "model", "transformer"},
+    "evaluator_model": {
+        *("errors", "files", "architecture", "circuits", "compile", "transformer", "decode", "manifest")
+    },
     "score": {"tasks"},
     "task_model": {"errors", "files", "architecture", "tasks", "transformer", "decode", "manifest"},
     "evaluation": {"errors", "tasks", "transformer", "decode", "score", "task_model"},
@@ -33,7 +39,8 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
         *("errors", "files", "architecture", "circuits", "decode", "manifest", "model", "trace", "verify"),
-        *("tasks", "score", "task_model", "evaluation"),
+        *("certify", "proof"),
+        *("tasks", "score", "task_model", "evaluation", "evaluator_model"),
     },
 }
 
@@ -73,15 +80,21 @@ def test_importing_is_light() -> None:
 
 def test_public_names() -> None:
     assert serialformer.__all__ == [
+        "Certificate",
         "Circuit",
         "CircuitBuilder",
+        "EvaluatorModel",
         "Model",
         "SerialformerError",
         "Transcript",
         "Verification",
         "Word",
+        "certify",
         "compile",
+        "decompile",
         "load",
+        "load_evaluator",
+        "make_evaluator",
         "read",
         "trace_lines",
         "verify",

@@ -1,28 +1,37 @@
 """serialformer: Boolean circuits as stock GPT-2 checkpoints that evaluate them, exactly, by chain of thought."""
 
+from serialformer.certify.certificate import Certificate
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read, write
 from serialformer.circuits.words import Word
 from serialformer.decode.transcript import Transcript
 from serialformer.errors import SerialformerError
+from serialformer.evaluator_model import EvaluatorModel, load_evaluator, make_evaluator
 from serialformer.model import Model, load
 from serialformer.model import compile_model as compile
+from serialformer.proof import certify, decompile
 from serialformer.trace import trace_lines
 from serialformer.verify import Verification, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Certificate",
     "Circuit",
     "CircuitBuilder",
+    "EvaluatorModel",
     "Model",
     "SerialformerError",
     "Transcript",
     "Verification",
     "Word",
+    "certify",
     "compile",
+    "decompile",
     "load",
+    "load_evaluator",
+    "make_evaluator",
     "read",
     "trace_lines",
     "verify",

@@ -1,7 +1,8 @@
-"""What lies beside the Hugging Face files: the meaning of the tokens (``serialformer.json``) and the circuit."""
+"""What lies beside the Hugging Face files: the meaning of the tokens (``serialformer.json``), circuit, certificate."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,18 +12,20 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.words import Word
 from serialformer.compile.schedule import Schedule
 from serialformer.errors import CheckpointError, SerialformerError
-from serialformer.files import allow_reading
-from serialformer.transformer.checkpoint import read_json
+from serialformer.files import allow_reading, write_file
+from serialformer.transformer.checkpoint import WEIGHTS_FILE, read_json
 
 MANIFEST_FILE = "serialformer.json"
 CIRCUIT_FILE = "circuit.safetensors"
+CERTIFICATE_FILE = "certificate.json"
 FORMAT = 1
-TASK_KIND = "task"
+CIRCUIT_KIND, TASK_KIND, EVALUATOR_KIND = "circuit", "task", "evaluator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +73,8 @@ def save_manifest(manifest: Manifest, directory: Path) -> None:
     (directory / MANIFEST_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def load_manifest(directory: Path) -> Manifest:
-    """Reads ``serialformer.json``."""
+def load_manifest(directory: Path, kind: str = CIRCUIT_KIND) -> Manifest:
+    """Reads ``serialformer.json`` of a compiled circuit, or of an evaluator."""
     path = directory / MANIFEST_FILE
     content = _read_content(path)
     if content.get("kind") == TASK_KIND:
@@ -79,6 +82,13 @@ def load_manifest(directory: Path) -> Manifest:
             f"is a model of the task {content.get('task')!r}, not of a circuit",
             where=str(path),
             hint="serialformer evaluate scores it; run DIR --prompt TEXT runs it",
+        )
+    if content.get("kind") != kind:
+        is_evaluator = content.get("kind") == EVALUATOR_KIND
+        raise CheckpointError(
+            f"is a model of kind {content.get('kind')!r}, not {kind!r}",
+            where=str(path),
+            hint="serialformer run DIR --circuit FILE asks an evaluator" if is_evaluator else None,
         )
     try:
         words = {
@@ -211,3 +221,18 @@ def load_circuit(directory: Path, manifest: Manifest) -> tuple[Circuit, Schedule
     except (SafetensorError, KeyError, SerialformerError, OSError) as error:
         raise CheckpointError(f"is not the circuit of this model: {error}", where=str(path)) from None
     return circuit, schedule
+
+
+def save_certificate(certificate: Certificate, circuit: Circuit, directory: Path, path: Path | None = None) -> None:
+    """Writes a certificate, with the hashes of the weights and the circuit that it is about.
+
+    Args:
+        certificate: what was proven, or not.
+        circuit: what the chain is compared with.
+        directory: where the weights lie.
+        path: the file to write; ``certificate.json`` in the directory unless told otherwise.
+    """
+    with (directory / WEIGHTS_FILE).open("rb") as file:
+        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    content = {**certificate.to_json(), "weights_sha256": weights, "circuit_sha256": circuit.digest()}
+    write_file(directory / CERTIFICATE_FILE if path is None else path, (json.dumps(content, indent=1) + "\n").encode())

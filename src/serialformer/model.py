@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from serialformer.architecture import Activation, DtypeName
+from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read
 from serialformer.circuits.word_columns import bits_to_columns, columns_to_bits
@@ -26,7 +27,14 @@ from serialformer.decode.engine import Engine, Progress, make_engine
 from serialformer.decode.transcript import Transcript
 from serialformer.errors import CheckpointError, EngineError, InputError
 from serialformer.files import refuse_os_errors
-from serialformer.manifest import Manifest, load_circuit, load_manifest, save_circuit, save_manifest
+from serialformer.manifest import (
+    Manifest,
+    load_circuit,
+    load_manifest,
+    save_certificate,
+    save_circuit,
+    save_manifest,
+)
 from serialformer.transformer.checkpoint import load_transformer, save_transformer
 from serialformer.transformer.transformer import Transformer
 
@@ -44,6 +52,7 @@ class Model:
         circuit: the circuit that was compiled, for traces and for verification; decoding never looks at it.
         schedule: which chain token writes which gate of it.
         directory: where the model lies, if it does.
+        certificate: the proof made when it was compiled; ``proof.certify`` makes one of any model.
 
     >>> from serialformer.circuits.builder import CircuitBuilder
     >>> build = CircuitBuilder()
@@ -57,6 +66,7 @@ class Model:
     circuit: Circuit
     schedule: Schedule
     directory: Path | None = None
+    certificate: Certificate | None = None
 
     @property
     def inputs(self) -> tuple[Word, ...]:
@@ -261,6 +271,8 @@ class Model:
                 save_transformer(self.transformer, temporary, num_new_tokens=self.manifest.num_chain_tokens)
                 save_circuit(self.circuit, self.schedule, temporary)
                 save_manifest(self.manifest, temporary)
+                if self.certificate is not None:
+                    save_certificate(self.certificate, self.circuit, temporary)
                 temporary.rename(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -298,7 +310,12 @@ def compile_model(
             for key, value in asdict(compiled.residual).items()
             if key in ("num_heads", "name_length", "code_length", "width")
         },
-        "margins": asdict(compiled.margins),
+        "margins": {
+            "attention_gap": compiled.certificate.attention.exact,
+            "rounded_attention_gap": compiled.certificate.attention.rounded,
+            "logit_margin": compiled.certificate.logits.exact,
+            "rounded_logit_margin": compiled.certificate.logits.rounded,
+        },
     }
     if target != "gpt2":
         details["target"] = target
@@ -309,7 +326,13 @@ def compile_model(
         num_chain_tokens=compiled.program.num_chain_tokens,
         details=details,
     )
-    return Model(transformer=compiled.transformer, manifest=manifest, circuit=circuit, schedule=compiled.schedule)
+    return Model(
+        transformer=compiled.transformer,
+        manifest=manifest,
+        circuit=circuit,
+        schedule=compiled.schedule,
+        certificate=compiled.certificate,
+    )
 
 
 def load(directory: str | os.PathLike[str]) -> Model:

@@ -38,7 +38,7 @@ def test_files_are_readable_by_others(model: Model) -> None:
     assert model.directory is not None
     modes = {path.name: path.stat().st_mode & 0o777 for path in model.directory.iterdir()}
     assert len(set(modes.values())) == 1, modes
-    assert len(modes) == 7
+    assert len(modes) == 8
 
 
 def test_what_is_saved_is_loaded(model: Model) -> None:
@@ -192,8 +192,8 @@ def edit(path: Path, **changes: Any) -> None:
         ("config.json", None, "config.json: no such file"),
         ("config.json", b"{", "config.json: is not JSON"),
         ("config.json", b"[]", "config.json: expected a JSON object"),
-        ("config.json", {"model_type": "llama"}, "expected model_type 'gpt2', found 'llama'"),
-        ("config.json", {"n_embd": 48}, r"is \[.*\], not \["),
+        ("config.json", {"model_type": "llama"}, "expected model_type 'gpt2' or 'serialformer', found 'llama'"),
+        ("config.json", {"n_embd": 54}, r"is \[.*\], not \["),
         ("config.json", {"n_embd": "wide"}, "a field is missing or wrong"),
         ("config.json", {"n_head": 7}, "not a multiple of 7 heads"),
         ("config.json", {"n_layer": 2}, "no weight 'transformer.h.1"),

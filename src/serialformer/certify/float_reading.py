@@ -6,19 +6,18 @@ from dataclasses import fields
 
 import numpy as np
 
+from serialformer.certify.certificate import Failure
 from serialformer.certify.columns import to_columns
 from serialformer.certify.look_up import LookUps, choose_columns, prove_look_ups
 from serialformer.certify.reading import (
-    MAX_FAN_IN,
     Context,
-    Failure,
     Reading,
     find_context,
     group_equal_rows,
     list_sources,
 )
 from serialformer.certify.rounding import Rounding
-from serialformer.certify.token_kernels import MANY_SOURCES, PROVEN, STRANGE_TOKEN, tabulate_tokens
+from serialformer.certify.token_kernels import MANY_SOURCES, MAX_FAN_IN, PROVEN, STRANGE_TOKEN, tabulate_tokens
 from serialformer.transformer.transformer import Transformer
 
 POSITIONS_A_BLOCK = 1 << 15

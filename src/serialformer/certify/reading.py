@@ -11,28 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8, UInt64
 
+from serialformer.certify.certificate import Failure
+from serialformer.certify.token_kernels import MAX_VARIABLES, group_rows, list_variables
 from serialformer.errors import CheckpointError
 from serialformer.transformer.transformer import Transformer
-
-MAX_FAN_IN = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Where a proof breaks first, and why.
-
-    Attributes:
-        position: the position whose next token is not proven.
-        token: the number of that chain token; the number of all of them for the end mark.
-        reason: what is wrong, in words.
-    """
-
-    position: int
-    token: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"position {self.position}, which writes chain token {self.token}: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,8 +101,6 @@ def find_context(transformer: Transformer, num_inputs: int, num_chain_tokens: in
 
 def group_equal_rows(parts: tuple[np.ndarray, ...]) -> tuple[Int64[np.ndarray, " groups"], Int64[np.ndarray, " rows"]]:
     """Groups rows that are equal in all parts, to the bit: the first row of each group, and the group of each row."""
-    from serialformer.certify.token_kernels import group_rows
-
     num_rows = len(parts[0])
     flat = [np.ascontiguousarray(part, dtype=np.float64).reshape(num_rows, -1) for part in parts]
     slots = np.full(1 << (2 * num_rows).bit_length(), -1, dtype=np.int64)
@@ -133,8 +113,6 @@ def list_sources(
     context: Context, targets: Int32[np.ndarray, "rows heads"], first: int
 ) -> tuple[Int64[np.ndarray, "rows 7"], Int64[np.ndarray, " rows"], Int64[np.ndarray, "rows sources"]]:
     """For the positions from ``first`` on what they read that can vary; see ``token_kernels.list_variables``."""
-    from serialformer.certify.token_kernels import MAX_VARIABLES, list_variables
-
     variables = np.zeros((len(targets), MAX_VARIABLES), dtype=np.int64)
     count, rank = np.zeros(len(targets), dtype=np.int64), np.zeros((len(targets), targets.shape[1] + 1), dtype=np.int64)
     list_variables(first, context.states, targets, variables, count, rank)

@@ -17,16 +17,16 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
+from serialformer.certify.certificate import Failure
 from serialformer.certify.codes import SortedNumbers
 from serialformer.certify.reading import (
-    MAX_FAN_IN,
     Context,
-    Failure,
     Reading,
     find_context,
     group_equal_rows,
     list_sources,
 )
+from serialformer.certify.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.errors import CheckpointError
 from serialformer.transformer.precision import NumberFormat, arithmetic_to_format
 from serialformer.transformer.transformer import Transformer
@@ -241,8 +241,6 @@ def _tabulate(
     is_one: np.ndarray, count: Int64[np.ndarray, " rows"], places: np.ndarray, fan_in: np.ndarray, table: np.ndarray
 ) -> None:
     """Truth tables over the sources that make a difference, from the bit written for each combination."""
-    from serialformer.certify.token_kernels import canonical_tables
-
     weights = np.uint64(1) << np.arange(is_one.shape[1], dtype=np.uint64)
     tables = (is_one * weights).sum(axis=1, dtype=np.uint64)
     reads = np.tile(np.arange(MAX_FAN_IN, dtype=np.int32), (len(count), 1))

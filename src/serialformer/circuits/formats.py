@@ -29,6 +29,11 @@ def write(circuit: Circuit, path: str | os.PathLike[str]) -> None:
     _function("write", path)(circuit, path)
 
 
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Refuses a name whose suffix tells no format, before any work is done for it."""
+    _function("write", path)
+
+
 def _function(verb: str, path: str | os.PathLike[str]) -> Callable[..., object]:
     suffix = Path(path).suffix.lower()
     if suffix not in MODULES:

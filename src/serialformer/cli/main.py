@@ -10,7 +10,9 @@ from typing import Any
 import typer
 
 from serialformer.cli import commands
+from serialformer.cli.certify import certify_command, decompile_command
 from serialformer.cli.evaluate import evaluate_command
+from serialformer.cli.evaluator import evaluator_command
 from serialformer.cli.progress import Interrupted
 from serialformer.cli.tasks import tasks_command
 from serialformer.errors import SerialformerError
@@ -42,7 +44,10 @@ for _name, _command in (
     ("compile", commands.compile_command),
     ("run", commands.run_command),
     ("verify", commands.verify_command),
+    ("certify", certify_command),
+    ("decompile", decompile_command),
     ("info", commands.info_command),
+    ("evaluator", evaluator_command),
     ("tasks", tasks_command),
     ("evaluate", evaluate_command),
 ):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serialformer.architecture import Activation, DtypeName
+from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.passes import split_gates
 from serialformer.compile.lowering import default_attention_gap, program_to_gpt2
-from serialformer.compile.margins import Margins, measure_margins
-from serialformer.compile.paper import PaperResidual, measure_paper_margins, program_to_paper
+from serialformer.compile.paper import PaperResidual, program_to_paper
 from serialformer.compile.program import Program, schedule_to_program
 from serialformer.compile.residual import Residual
 from serialformer.compile.schedule import Schedule, schedule_chain
@@ -32,7 +32,7 @@ class Compiled:
     program: Program
     residual: Residual | PaperResidual
     transformer: Transformer
-    margins: Margins
+    certificate: Certificate
 
 
 def compile_circuit(
@@ -44,7 +44,7 @@ def compile_circuit(
     attention_gap: float | None = None,
     precision: int | None = None,
 ) -> Compiled:
-    """Compiles a circuit into a one-layer transformer that evaluates it gate by gate.
+    """Compiles a circuit into a one-layer transformer that evaluates it gate by gate, and proves that it does.
 
     Args:
         circuit: what to compute.
@@ -76,8 +76,29 @@ def compile_circuit(
         program=program,
         residual=residual,
         transformer=transformer,
-        margins=measure_margins(transformer, residual, program),
+        certificate=certify_program(transformer, program),
     )
+
+
+def certify_program(transformer: Transformer, program: Program) -> Certificate:
+    """Proves from the weights that a transformer runs a program.
+
+    Raises:
+        CompileError: it would not, in the number format of its weights; says where it breaks first.
+    """
+    from serialformer.certify.prove import certify_chain
+
+    certificate = certify_chain(
+        transformer, num_inputs=program.num_inputs, reads=program.reads, arity=program.arity, table=program.table
+    )
+    if not certificate.holds:
+        is_float = transformer.architecture.arithmetic is None
+        number_format = certificate.arithmetic["storage" if is_float else "format"]
+        raise CompileError(
+            f"in {number_format} it would not hold: {certificate.failure}",
+            hint="ask for another attention gap or another dtype" if is_float else None,
+        )
+    return certificate
 
 
 def _compile_to_paper(circuit: Circuit, precision: int) -> Compiled:
@@ -90,7 +111,7 @@ def _compile_to_paper(circuit: Circuit, precision: int) -> Compiled:
         program=program,
         residual=residual,
         transformer=transformer,
-        margins=measure_paper_margins(transformer, residual),
+        certificate=certify_program(transformer, program),
     )
 
 

@@ -17,11 +17,14 @@ from jaxtyping import Float, Int64
 
 from serialformer.architecture import DTYPES
 from serialformer.compile.evaluator_layout import AND, EQUALS, FALSE, KINDS, NA, NOT, OR, TRUE, EvaluatorLayout
-from serialformer.compile.margins import LARGEST_LEAK, POSITIONS_A_BLOCK
 from serialformer.compile.residues import residue_bits
 from serialformer.errors import CompileError
 from serialformer.transformer.forward import apply_mlp, cast_layer, layer_norm
 from serialformer.transformer.transformer import Transformer
+
+POSITIONS_A_BLOCK = 1 << 15
+LARGEST_LEAK = 1 / 64
+"""How much softmax weight all other positions together may get, under the worst rounding."""
 
 NO_KIND = -1
 """In the tables of cases: an id, or a value that is neither TRUE nor FALSE."""

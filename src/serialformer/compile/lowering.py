@@ -6,7 +6,7 @@ and the truth table of the token that it writes. All other weights depend only o
 
 from __future__ import annotations
 
-from math import log, sqrt
+from math import log
 
 import numpy as np
 from jaxtyping import Shaped
@@ -38,7 +38,7 @@ def program_to_gpt2(
     program: Program, *, dtype: DtypeName, activation: Activation, attention_gap: float
 ) -> tuple[Transformer, Residual]:
     """One layer, K heads; width (K+1) c + 2^(K+1) + 2 K + 6 rounded up to a multiple of K, c the length of a name."""
-    residual, ballast = lay_out(program.num_heads, name_length(program.num_positions))
+    residual = lay_out(program.num_heads, name_length(program.num_positions))
     width, number = residual.width, DTYPES[dtype]
     architecture = Architecture(
         vocabulary=VOCABULARY,
@@ -59,9 +59,9 @@ def program_to_gpt2(
     token_embedding[ZERO, residual.token : residual.token + 2] = -1, 1
     token_embedding[EQUALS, residual.equals : residual.equals + 2] = 1, -1
     # The fetched bits add 2 K to the square norm; the ballast gives up as much.
-    before, after = sqrt(ballast / 2), sqrt(ballast / 2 - residual.num_heads)
     attention_out_bias = np.zeros(width)
-    attention_out_bias[residual.ballast : residual.ballast + 2] = after - before, before - after
+    change = np.subtract(residual.ballast_after, residual.ballast_before)
+    attention_out_bias[residual.ballast : residual.fetched] = change
     gain, zeros = np.full(width, LAYER_NORM_GAIN), np.zeros(width)
     layer = Layer(
         attention_norm_gain=gain.astype(number),
@@ -80,7 +80,7 @@ def program_to_gpt2(
     transformer = Transformer(
         architecture=architecture,
         token_embedding=token_embedding.astype(number),
-        position_embedding=_position_embedding(program, residual, before, number),
+        position_embedding=_position_embedding(program, residual, number),
         layers=(layer,),
         final_norm_gain=np.full(width, FINAL_NORM_GAIN).astype(number),
         final_norm_bias=zeros.astype(number),
@@ -89,15 +89,14 @@ def program_to_gpt2(
 
 
 def _position_embedding(
-    program: Program, residual: Residual, ballast: float, number: np.dtype
+    program: Program, residual: Residual, number: np.dtype
 ) -> Shaped[np.ndarray, "positions width"]:
     embedding = np.empty((program.num_positions, residual.width), dtype=number)
     names = position_names(np.arange(program.num_positions, dtype=np.int32), residual.name_length)
     for start in range(0, program.num_positions, POSITIONS_A_BLOCK):
         stop = min(start + POSITIONS_A_BLOCK, program.num_positions)
         rows = np.zeros((stop - start, residual.width), dtype=np.float32)
-        rows[:, residual.ballast] = ballast
-        rows[:, residual.ballast + 1] = -ballast
+        rows[:, residual.ballast : residual.fetched] = residual.ballast_before
         rows[:, residual.name : residual.name + residual.name_length] = names[start:stop]
         # A position that computes nothing reads itself and has a table without entries: its pairs hold (1, 1) or
         # (-1, -1), half of them each, which keeps sum and square norm.

@@ -32,11 +32,10 @@ import numpy as np
 from jaxtyping import Float
 
 from serialformer.architecture import Architecture, Arithmetic
-from serialformer.compile.margins import Margins
 from serialformer.compile.program import EQUALS, ONE, VOCABULARY, ZERO, Program
 from serialformer.compile.sign_codes import code_length, sign_codes
 from serialformer.errors import CompileError
-from serialformer.transformer.precision import NumberFormat, fixed_point
+from serialformer.transformer.precision import fixed_point
 from serialformer.transformer.transformer import Layer, Transformer
 
 MAX_PAPER_PRECISION = 12
@@ -160,47 +159,6 @@ def program_to_paper(program: Program, *, precision: int) -> tuple[Transformer, 
     return transformer, residual
 
 
-def measure_paper_margins(transformer: Transformer, residual: PaperResidual) -> Margins:
-    """Checks the weights, with the arithmetic that they are for, and returns what is left to a wrong token.
-
-    Ids must be distinct signs; one step of a score from each of its values must end where ``sign_codes`` says; exp of
-    the lower score must round to 0; and the right logit must lead for every current token, fetched bits and table
-    entry. These are all the cases there are.
-
-    Raises:
-        CompileError: one of them does not hold.
-    """
-    assert transformer.architecture.arithmetic is not None
-    rounded = fixed_point(transformer.architecture.arithmetic.precision)
-    own = transformer.position_embedding[:, residual.own_id : residual.own_id + residual.code_length]
-    ids = (own > 0) @ (1 << np.arange(residual.code_length))
-    if not (np.abs(own) == 1).all() or len(np.unique(ids)) < len(ids):
-        raise CompileError("two positions have one id")
-    for score, equal, expected in (
-        (0.0, True, 0.0),
-        (0.0, False, -rounded.largest),
-        (-rounded.largest, True, -rounded.largest),
-        (-rounded.largest, False, -rounded.largest),
-    ):
-        signs = np.array([1.0 if equal else -1.0, -1.0])
-        # Both signs of the query: a product rounds alike with either.
-        for sign in (1.0, -1.0):
-            products = rounded.multiply(np.array([sign, 1.0]), rounded.largest * signs * np.array([sign, 1.0]))
-            if rounded.sum(np.concatenate([[score], products])) != expected:
-                raise CompileError(f"a score goes from {score} elsewhere than to {expected} in {rounded.name}")
-    if rounded.exp(np.array([-rounded.largest]))[0] != 0:
-        raise CompileError(f"exp(-{rounded.largest}) does not round to 0 in {rounded.name}")
-    logit_margin = _least_logit_margin(transformer.layers[0], transformer.token_embedding, residual, rounded)
-    if not logit_margin > 0:
-        raise CompileError(f"the right logit does not lead in {rounded.name}")
-    return Margins(
-        attention_gap=rounded.largest,
-        rounded_attention_gap=rounded.largest,
-        logit_margin=logit_margin,
-        rounded_logit_margin=logit_margin,
-    )
-
-
 def _layer(residual: PaperResidual, largest: float) -> Layer:
     width, heads = residual.width, residual.num_heads
     into, out = np.zeros((width, 3, heads, width // heads)), np.zeros((heads, width // heads, width))
@@ -259,30 +217,3 @@ def _position_embedding(program: Program, residual: PaperResidual) -> Float[np.n
     ]:
         rows[:, first : first + residual.code_length] = sign_codes(ids, residual.code_length)
     return rows
-
-
-def _least_logit_margin(
-    layer: Layer, token_embedding: np.ndarray, residual: PaperResidual, rounded: NumberFormat
-) -> float:
-    """The least lead of the right logit, over all current tokens, fetched bits and table entries."""
-    cases, expected = [], []
-    embedding = token_embedding.astype(np.float64)
-    for token, bits in product((ZERO, ONE, EQUALS), product((0, 1), repeat=residual.num_heads)):
-        combination = sum(bit << head for head, bit in enumerate(bits))
-        for entry, others in product((-1, 0, 1), repeat=2):
-            row = embedding[token].copy()
-            row[residual.one] = 1
-            row[residual.fetched : residual.table] = 2 * np.array(bits) - 1
-            row[residual.table : residual.own_id] = others
-            row[residual.table + combination] = entry
-            cases.append(row)
-            expected.append({-1: ZERO, 0: EQUALS, 1: ONE}[entry])
-    x = np.array(cases)
-    inner = rounded.add(rounded.matmul(x, layer.mlp_in_weight.astype(np.float64)), layer.mlp_in_bias.astype(np.float64))
-    outer = rounded.matmul(np.maximum(inner, 0), layer.mlp_out_weight.astype(np.float64))
-    x = rounded.add(x, rounded.add(outer, layer.mlp_out_bias.astype(np.float64)))
-    logits = rounded.matmul(x, embedding.T)
-    number = np.arange(len(expected))
-    right = logits[number, expected]
-    logits[number, expected] = -np.inf
-    return float((right - logits.max(axis=1)).min())

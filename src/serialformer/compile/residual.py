@@ -7,9 +7,11 @@ anagram (``names``), whose sum and square norm are the same for every position.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from math import isqrt
 
-import numpy as np
+from serialformer.compile.names import name_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +25,15 @@ class Residual:
     Attributes:
         num_heads: bits fetched; K.
         name_length: dimensions of a name.
+        ballast_before: what the dimensions of the ballast hold before attention.
+        ballast_after: what they hold after it.
         width: all dimensions, padding included.
     """
 
     num_heads: int
     name_length: int
+    ballast_before: tuple[int, ...]
+    ballast_after: tuple[int, ...]
     width: int
 
     token = 0
@@ -36,7 +42,7 @@ class Residual:
 
     @property
     def fetched(self) -> int:
-        return 6
+        return self.ballast + len(self.ballast_before)
 
     def fetched_bit(self, head: int) -> int:
         return self.fetched + 2 * head
@@ -63,35 +69,61 @@ class Residual:
     def directions(self) -> list[str]:
         """A label for each dimension.
 
-        >>> Residual(num_heads=1, name_length=2, width=16).directions()[:6]
-        ['token+', 'token-', 'equals+', 'equals-', 'ballast+', 'ballast-']
+        >>> lay_out(1, 2).directions()[:6]
+        ['token+', 'token-', 'equals+', 'equals-', 'ballast.0', 'ballast.1']
         """
-        labels = ["token", "equals", "ballast"]
-        labels += [f"fetched[{head}]" for head in range(self.num_heads)]
+        ballast = [f"ballast.{index}" for index in range(len(self.ballast_before))]
+        labels = [f"fetched[{head}]" for head in range(self.num_heads)]
         labels += [f"table[{entry}]" for entry in range(self.table_size)]
-        paired = [label + sign for label in labels for sign in "+-"]
+        paired = ["token+", "token-", "equals+", "equals-", *ballast]
+        paired += [label + sign for label in labels for sign in "+-"]
         blocks = ["name"] + [f"read[{head}]" for head in range(self.num_heads)]
         named = [f"{block}.{index}" for block in blocks for index in range(self.name_length)]
         padding = [f"padding.{index}" for index in range(self.width - self.used)]
         return paired + named + padding
 
 
-def lay_out(num_heads: int, name_length: int) -> tuple[Residual, float]:
-    """The narrowest layout, and the square norm that its ballast has to make up.
+def lay_out(num_heads: int, name_length: int) -> Residual:
+    """The narrowest layout.
 
     The layer norms become the identity (up to epsilon) when the residual stream has mean 0 and variance 4, that is
     square norm 4 width: 1/sqrt(4) is undone by a gain of 2, both exact in every number format. What the signals leave
-    of that is the ballast's; it must exceed 2 K, because the ballast gives that much up when the K bits are fetched.
+    of that is the ballast's: whole numbers that add up to 0, so that every sum that a layer norm takes is one of small
+    integers. The K fetched bits add 2 K to the square norm, so the ballast gives up as much when they come.
 
-    >>> layout, _ = lay_out(2, 14)
-    >>> layout.width
-    60
+    >>> lay_out(2, 14).width
+    62
     """
-    from serialformer.compile.names import name_norm
-
-    bare = Residual(num_heads=num_heads, name_length=name_length, width=0)
+    bare = Residual(num_heads=num_heads, name_length=name_length, ballast_before=(), ballast_after=(), width=0)
     signals = (num_heads + 1) * name_norm(name_length) + 2 * bare.table_size + 2
-    width = num_heads * int(np.ceil(bare.used / num_heads))
-    while 4 * width - signals < 2 * num_heads:
+    width = num_heads * -(-bare.used // num_heads)
+    while True:
+        rest = 4 * width - signals
+        for count in range(2, width - bare.used + 1):
+            before, after = balanced(rest, count), balanced(rest - 2 * num_heads, count)
+            if before is not None and after is not None:
+                return replace(bare, ballast_before=before, ballast_after=after, width=width)
         width += num_heads
-    return Residual(num_heads=num_heads, name_length=name_length, width=width), float(4 * width - signals)
+
+
+def balanced(square: int, count: int) -> tuple[int, ...] | None:
+    """So many whole numbers, in ascending order, with the sum 0 and this square norm; None if there are none.
+
+    >>> balanced(6, 3), balanced(10, 2)
+    ((-2, 1, 1), None)
+    """
+    return _balanced(0, square, count, -isqrt(max(0, square)))
+
+
+@cache
+def _balanced(total: int, square: int, count: int, least: int) -> tuple[int, ...] | None:
+    """The like with any sum, and no number below ``least``."""
+    if square < 0 or total * total > count * square:
+        return None
+    if count == 0:
+        return () if total == square == 0 else None
+    for first in range(least, isqrt(square) + 1):
+        rest = _balanced(total - first, square - first * first, count - 1, first)
+        if rest is not None:
+            return (first, *rest)
+    return None

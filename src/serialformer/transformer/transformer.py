@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Shaped
 
-from serialformer.architecture import DTYPES, Architecture
+from serialformer.architecture import DTYPES, Architecture, DtypeName
 from serialformer.errors import SerialformerError
 
 
@@ -127,3 +127,10 @@ def weights_to_transformer(architecture: Architecture, weights: dict[str, Shaped
     )
     rest = {name: weight for name, weight in weights.items() if not name.startswith("layers.")}
     return Transformer(architecture=architecture, layers=layers, **rest)
+
+
+def cast_transformer(transformer: Transformer, dtype: DtypeName) -> Transformer:
+    """The same weights, rounded to another number format."""
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, as in other libraries
+        weights = {name: weight.astype(DTYPES[dtype]) for name, weight in transformer.named_weights()}
+    return weights_to_transformer(replace(transformer.architecture, dtype=dtype), weights)
