@@ -38,7 +38,7 @@ def test_an_exact_model_at_other_lengths() -> None:
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize(
     ("name", "given", "length"),
-    [("parity", {}, 4), ("iterated-squaring", {"bound": 6}, 4), ("permutation-composition", {"degree": 2}, 2)],
+    [("iterated-squaring", {"bound": 6}, 4), ("permutation-composition", {"degree": 2}, 2)],
 )
 def test_counts_from_transformers_logits(
     tmp_path: Path, name: str, given: dict[str, object], length: int, setting: str

@@ -73,7 +73,7 @@ def test_generation_by_reading_again_and_again(name: str, given: dict[str, objec
     """Against the forward pass over the whole sequence, once a token, with what is given put in by hand."""
     task = make_task(name, given)  # type: ignore[arg-type]
     model = random_model(task, length, setting, seed=3, extra=("<unk>", "x"))
-    examples = task.sample(np.random.default_rng(0), length, 30).renumber(model.token_ids(length))
+    examples = task.sample(np.random.default_rng(0), length, 9).renumber(model.token_ids(length))
     end = examples.end_token
     for rows in examples.blocks(4):
         block = examples.select(rows)

@@ -62,7 +62,7 @@ def split_tokens(text: str, vocabulary: Sequence[str]) -> list[str]:
     return text.split()
 
 
-def write_tokens(ids: Iterable[int], vocabulary: Sequence[str]) -> str:
+def write_tokens(ids: Iterable[int] | Int64[np.ndarray, " tokens"], vocabulary: Sequence[str]) -> str:
     """Tokens as text, a blank between them.
 
     >>> write_tokens([0, 2, 1], ("12", "=", "3"))
