@@ -7,13 +7,15 @@ other truth tables small networks, and what no output depends on is left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Bool, Int32, UInt8
 
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.synthesis import network_of_table
+from serialformer.errors import FormatError
 
 GATE_TYPES = ("TRUE", "FALSE", "AND", "OR", "NOT")
 TRUE, FALSE, AND, OR, NOT = range(len(GATE_TYPES))

@@ -20,7 +20,7 @@ from serialformer.cli.values import parse_assignments
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
 from serialformer.files import new_file
-from serialformer.manifest import TASK_KIND, load_kind
+from serialformer.manifest import EVALUATOR_KIND, TASK_KIND, load_kind
 from serialformer.model import Model, compile_model, load
 from serialformer.task_model import TaskModel, load_task_model
 from serialformer.trace import trace_lines
@@ -78,7 +78,7 @@ def compile_command(
     if as_json:
         print(json.dumps(facts))
     else:
-        _print_facts({"directory": str(output), **facts})
+        print_facts({"directory": str(output), **facts})
 
 
 def run_command(
@@ -100,11 +100,29 @@ def run_command(
         typer.Option("--max-tokens", min=1, metavar="N", help="Stop after N chain tokens; see --trace, --json."),
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option("--prompt", metavar="TEXT", help="For a model of a task: what it is asked.")
+        str | None,
+        typer.Option("--prompt", metavar="TEXT", help="For a model of a task or an evaluator: what it is asked."),
+    ] = None,
+    circuit: Annotated[
+        Path | None,
+        typer.Option("--circuit", metavar="FILE", help="For an evaluator: the circuit that it is asked about."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on its input words and print its output words."""
+    if circuit is not None or (directory.is_dir() and load_kind(directory) == EVALUATOR_KIND):
+        from serialformer.cli.evaluator import run_evaluator  # which imports from here
+
+        if (
+            batch is not None
+            or output is not None
+            or (prompt is not None and (inputs or trace or max_tokens is not None))
+        ):
+            raise InputError(
+                "an evaluator takes neither --batch nor -o, and with --prompt no -i, --trace, --max-tokens"
+            )
+        run_evaluator(directory, circuit, inputs or [], prompt, engine, max_tokens, trace=trace, as_json=as_json)
+        return
     if prompt is not None:
         if inputs or trace or batch is not None or output is not None or max_tokens is not None:
             raise InputError("--prompt goes with none of -i, --trace, --batch, -o, --max-tokens")
@@ -197,8 +215,7 @@ def info_command(
 ) -> None:
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
     if path.is_dir():
-        is_task = load_kind(path) == TASK_KIND
-        facts = _task_model_facts(load_task_model(path)) if is_task else _model_facts(load(path))
+        facts = _checkpoint_facts(path)
     else:
         circuit = read(path)
         facts = {
@@ -213,7 +230,7 @@ def info_command(
     if as_json:
         print(json.dumps(facts))
     else:
-        _print_facts(facts)
+        print_facts(facts)
 
 
 def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str) -> None:
@@ -227,6 +244,18 @@ def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str
         for bits in blocks if first is None else chain([first], blocks):
             write_block(file, model.outputs, model.run_bits(bits, engine=engine))
             advance(len(bits))
+
+
+def _checkpoint_facts(path: Path) -> dict[str, Any]:
+    kind = load_kind(path)
+    if kind == TASK_KIND:
+        return _task_model_facts(load_task_model(path))
+    if kind == EVALUATOR_KIND:
+        from serialformer.cli.evaluator import evaluator_facts  # which imports from here
+        from serialformer.evaluator_model import load_evaluator
+
+        return evaluator_facts(load_evaluator(path))
+    return _model_facts(load(path))
 
 
 def _model_facts(model: Model) -> dict[str, Any]:
@@ -278,7 +307,8 @@ def _task_model_facts(model: TaskModel) -> dict[str, Any]:
     }
 
 
-def _print_facts(facts: dict[str, Any]) -> None:
+def print_facts(facts: dict[str, Any]) -> None:
+    """One ``key: value`` a line."""
     for key, value in facts.items():
         if key == "details":
             value = json.dumps(value)

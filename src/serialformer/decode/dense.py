@@ -61,9 +61,12 @@ class DenseEngine(Engine):
             last_BD = self._extend(tokens[:, None], prompt_length + step, cache)
 
     def keys(self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int) -> list[Float[np.ndarray, "rows H S W"]]:
-        """The keys of every layer and head over the prompts and up to ``num_tokens`` new tokens."""
+        """The keys of every layer and head over the prompts and up to ``num_tokens`` new tokens but the last.
+
+        The last one is not read by what is decoded; an end token among the keys could make them look like others.
+        """
         made = self.generate(prompts, num_tokens)
-        tokens = np.concatenate([prompts, made], axis=1)[:, : self.architecture.num_positions]
+        tokens = np.concatenate([prompts, made[:, :-1]], axis=1)[:, : self.architecture.num_positions]
         cache = self._empty_cache(*tokens.shape)
         for start in range(0, tokens.shape[1], QUERIES_A_BLOCK):
             self._extend(tokens[:, start : start + QUERIES_A_BLOCK], start, cache)
