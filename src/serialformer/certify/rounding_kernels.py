@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+SMALLEST_PRODUCT = 2.0**-126
+"""Products below the smallest normal number of float32 may be flushed to zero."""
+
 
 @njit(cache=True)
 def gamma(terms, roundoff):
@@ -31,9 +34,9 @@ def rounded(exact, error, constants):
     distance = abs(exact - nearest)
     if error + distance < roundoff * abs(nearest) / 2 and abs(nearest) > 2 * smallest:
         return max(error, distance)
-    if error == 0.0 and distance == 0.0:
-        return 0.0
-    return min(error + roundoff * (abs(exact) + error), 2 * error + distance) + smallest
+    if error == 0.0 and distance == 0.0 and (exact == 0.0 or abs(exact) >= smallest):
+        return 0.0  # smaller ones may be flushed to zero
+    return min(error + roundoff * (abs(exact) + error), 2 * error + distance) + 2 * smallest
 
 
 @njit(cache=True)
@@ -78,7 +81,8 @@ def linear_output(columns, output, inputs, errors, constants):
         error += abs(value[entry]) * errors[index[entry]]
         size += abs(term)
     rate = gamma(start[output + 1] - start[output] + 2, constants[1])
-    error = rounded(result, error + rate * (size + error), constants)
+    error += rate * (size + error) + SMALLEST_PRODUCT * (start[output + 1] - start[output])
+    error = rounded(result, error, constants)
     if bias[output] != 0.0:
         result += bias[output]
         error = rounded(result, error + constants[1] * (abs(result) + error), constants)
