@@ -85,7 +85,8 @@ class Translation:
 def translate_circuit(circuit: Circuit) -> Translation:
     """Any circuit as a value problem.
 
-    Gates keep their order. A gate that only copies another takes no gate of its own, and a complement is made once.
+    Gates keep their order. A gate that only copies another takes no gate of its own, and what is there already is not
+    made again.
 
     >>> from serialformer.circuits.builder import CircuitBuilder
     >>> build = CircuitBuilder()
@@ -120,19 +121,24 @@ def translate_circuit(circuit: Circuit) -> Translation:
 
 
 class _Gates:
-    """The gates so far, each in a form of its own at most once where it is a constant or a complement."""
+    """The gates so far; of constants, complements, and ANDs and ORs of the same two gates there is one each."""
 
     def __init__(self) -> None:
         self._kind: list[int] = []
         self._reads: list[tuple[int, int]] = []
+        self._joined: dict[tuple[int, int, int], int] = {}
         self._constants: dict[int, int] = {}
         self._complement: dict[int, int] = {}
 
     def add(self, kind: int, first: int = NO_GATE, second: int = NO_GATE) -> int:
-        """A new gate; its number."""
-        self._kind.append(kind)
-        self._reads.append((first, second))
-        return len(self._kind)
+        """A gate, new unless there is an AND or OR of the same two; its number."""
+        key = (kind, min(first, second), max(first, second))
+        if first == NO_GATE or key not in self._joined:
+            self._kind.append(kind)
+            self._reads.append((first, second))
+            self._joined[key] = len(self._kind)
+            return len(self._kind)
+        return self._joined[key]
 
     def add_table(self, table: int, sources: list[int]) -> int:
         """A gate with the value of a truth table of at most two gates, made of new gates where need be."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, log2, sqrt
 
+import ml_dtypes
 import numpy as np
 from jaxtyping import Float, Int8, Shaped
 
@@ -105,6 +106,12 @@ def construct_evaluator(
     if not gap > 0:
         raise CompileError(f"expected an attention gap above 0, found {gap}")
     scale = query_scale(architecture.head_width, gap)
+    largest_product = scale * (layout.name_length + 3)
+    if largest_product > float(ml_dtypes.finfo(number).max):
+        raise CompileError(
+            f"attention products reach {largest_product:.3g}, beyond what {dtype} holds",
+            hint="ask for a smaller attention gap or another dtype",
+        )
     no_bias = np.zeros(layout.width)
     layers = (
         _layer(architecture, _find_circuit(layout, scale), subtractions, no_bias),

@@ -6,7 +6,6 @@ and do not shrink with M but for the number of positions that attention has to t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import exp, log, sqrt
@@ -77,12 +76,6 @@ def measure_evaluator(transformer: Transformer, layout: EvaluatorLayout, scale: 
             f" to tell {architecture.num_positions:,} positions apart",
             hint="ask for a larger attention gap or another dtype",
         )
-    largest_product = scale * longest * (1 + relative)
-    if largest_product > float(ml_dtypes.finfo(DTYPES[dtype]).max):
-        raise CompileError(
-            f"attention products reach {largest_product:.3g}, beyond what {dtype} holds",
-            hint="ask for a smaller attention gap or another dtype",
-        )
     margin, largest_logit = _logit_margin(transformer, layout)
     leak = architecture.num_positions * exp(-rounded_gap)
     rounded_margin = margin * (1 - 8 * (error + leak)) - 16 * roundoff * largest_logit
@@ -146,42 +139,42 @@ def _cases(
     transformer: Transformer, layout: EvaluatorLayout
 ) -> tuple[Float[np.ndarray, "cases width"], Int64[np.ndarray, " cases"]]:
     """The residual stream before the last feed-forward layer, and the kind that it is to write."""
+    values = (NO_KIND, TRUE, FALSE)
+    cases = np.array(
+        [
+            (*case, answer)
+            for case in product(range(4), range(-1, len(KINDS)), range(len(KINDS)), values, values)
+            if (answer := _answer(*case)) != NO_KIND
+        ]
+    )
+    slot, fetched, own, previous, value, expected = cases.T
     num_ids = transformer.architecture.end_token - EQUALS
-    base = transformer.position_embedding[0].astype(np.float64)
-    rows, expected = [], []
-    for slot, fetched, own, previous, value in product(
-        range(4), range(-1, len(KINDS)), range(len(KINDS)), (NO_KIND, TRUE, FALSE), (NO_KIND, TRUE, FALSE)
+    signs = transformer.position_embedding[0, ::2].astype(np.float64)
+    signs = signs + transformer.token_embedding[num_ids + own, ::2].astype(np.float64)
+    kinds, truths = np.arange(len(KINDS)), np.array([TRUE, FALSE])
+    for first, facts in (
+        (layout.slot, np.stack([slot // 2, slot % 2, slot == 2, slot == 1], axis=1)),
+        (layout.fetched_kind, fetched[:, None] == kinds),
+        (layout.previous, previous[:, None] == truths),
+        (layout.value, value[:, None] == truths),
     ):
-        for answer in _answer(slot, fetched, own, previous, value):
-            signs = base[::2] + transformer.token_embedding[num_ids + own, ::2].astype(np.float64)
-            signs[layout.slot : layout.slot + 4] = _sign(slot // 2, slot % 2, slot == 2, slot == 1)
-            kinds = [kind == fetched for kind in range(len(KINDS))]
-            signs[layout.fetched_kind : layout.fetched_kind + len(KINDS)] = _sign(*kinds)
-            signs[layout.previous : layout.previous + 2] = _sign(previous == TRUE, previous == FALSE)
-            signs[layout.value : layout.value + 2] = _sign(value == TRUE, value == FALSE)
-            rows.append(np.stack([signs, -signs], axis=1).ravel())
-            expected.append(answer)
-    return np.array(rows), np.array(expected, dtype=np.int64)
+        signs[:, first : first + facts.shape[1]] = 2.0 * facts - 1
+    return np.stack([signs, -signs], axis=2).reshape(len(signs), -1), expected
 
 
-def _sign(*facts: bool | int) -> Float[np.ndarray, " facts"]:
-    return 2.0 * np.array(facts, dtype=float) - 1
-
-
-def _answer(slot: int, fetched: int, own: int, previous: int, value: int) -> Iterator[int]:
-    """The next token's kind, if this occurs in the evaluation of a circuit."""
+def _answer(slot: int, fetched: int, own: int, previous: int, value: int) -> int:
+    """The next token's kind, or NO_KIND if this does not occur in the evaluation of a circuit."""
     if slot == 0:
-        if fetched not in (NO_KIND, NA):
-            yield fetched
-    elif slot < 3:
-        if fetched == NO_KIND and value != NO_KIND:
-            yield value
-        if fetched == NA and value == NO_KIND:
-            yield NA
-    elif fetched in (TRUE, FALSE):
-        yield fetched
-    elif previous != NO_KIND and fetched == NOT:
-        yield FALSE if previous == TRUE else TRUE
-    elif previous != NO_KIND and own in (TRUE, FALSE) and fetched in (AND, OR):
-        decisive = FALSE if fetched == AND else TRUE
-        yield decisive if decisive in (previous, own) else TRUE + FALSE - decisive
+        return NO_KIND if fetched == NA else fetched
+    if slot < 3:
+        if fetched == NO_KIND:
+            return value
+        return NA if fetched == NA and value == NO_KIND else NO_KIND
+    if fetched in (TRUE, FALSE):
+        return fetched
+    if fetched == NOT:
+        return {TRUE: FALSE, FALSE: TRUE}.get(previous, NO_KIND)
+    if fetched not in (AND, OR) or previous == NO_KIND or own not in (TRUE, FALSE):
+        return NO_KIND
+    decisive = FALSE if fetched == AND else TRUE
+    return decisive if decisive in (previous, own) else TRUE + FALSE - decisive

@@ -1,0 +1,128 @@
+"""The command evaluator, and run and info of what it makes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import serialformer
+from serialformer import CircuitBuilder
+from serialformer.cli.main import main
+from tests.value_problems import WORKED_CHAIN, WORKED_PROMPT
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command in this process; returns status, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["serialformer", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as exit_:
+            status = exit_.code if isinstance(exit_.code, int) else 1
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("evaluator") / "model"
+    serialformer.make_evaluator(12).save(path)
+    return path
+
+
+@pytest.fixture
+def half_adder(tmp_path: Path) -> Path:
+    build = CircuitBuilder()
+    a, b = build.input("a"), build.input("b")
+    build.output("sum", build.xor(a, b))
+    build.output("carry", build.and_(a, b))
+    serialformer.write(build.circuit(), tmp_path / "half.blif")
+    return tmp_path / "half.blif"
+
+
+def test_made_and_told_about(cli: Any, tmp_path: Path) -> None:
+    status, out, _ = cli("evaluator", "--gates", 12, "-o", tmp_path / "made", "--json")
+    made = json.loads(out)
+    assert status == 0 and made.pop("seconds") >= 0
+    status, out, _ = cli("info", tmp_path / "made", "--json")
+    facts = json.loads(out)
+    assert (status, facts) == (0, made)
+    assert {key: facts[key] for key in ("kind", "gates", "tokens", "layers", "heads", "positions", "vocabulary")} == {
+        "kind": "evaluator", "gates": 12, "tokens": 48, "layers": 3, "heads": 2, "positions": 97, "vocabulary": 20,
+    }  # fmt: skip
+    assert facts["attention_gap"] > 40 and facts["logit_margin"] > 20 and facts["bytes"] == 4 * facts["parameters"]
+    status, _, err = cli("evaluator", "--gates", 12, "-o", tmp_path / "made")
+    assert status == 2 and "exists already" in err
+    status, _, err = cli("evaluator", "--gates", 0, "-o", tmp_path / "none")
+    assert (status, err) == (2, "error: expected from 1 to 131,072 gates, found 0\n")
+    status, out, _ = cli("evaluator", "--gates", 3, "-o", tmp_path / "narrow", "--dtype", "bfloat16")
+    assert status == 0 and "dtype: bfloat16\n" in out
+
+
+def test_run_of_any_circuit(cli: Any, directory: Path, half_adder: Path) -> None:
+    for a in (0, 1):
+        for b in (0, 1):
+            status, out, err = cli("run", directory, "--circuit", half_adder, "-i", f"a={a}", "-i", f"b={b}")
+            assert (status, out, err) == (0, f"sum={a ^ b}\ncarry={a & b}\n", "")
+
+
+def test_run_json_and_trace(cli: Any, directory: Path, half_adder: Path) -> None:
+    arguments = ("run", directory, "--circuit", half_adder, "-i", "a=1", "-i", "b=1")
+    status, out, err = cli(*arguments, "--json", "--trace")
+    result = json.loads(out)
+    assert status == 0 and result["outputs"] == {"sum": 0, "carry": 1} and result["engine"] == "indexed"
+    assert result["tokens"] == len(result["chain"]) == 4 * len(err.splitlines())
+    assert result["chain"][:8] == ["TRUE", "NA", "NA", "TRUE"] * 2
+    status, out, err = cli(*arguments, "--trace", "--engine", "dense")
+    assert status == 0 and out.splitlines()[0] == "g1 TRUE = TRUE  a @28" and out.endswith("sum=0\ncarry=1\n")
+    status, out, err = cli(*arguments, "--trace", "--max-tokens", 6)
+    assert (status, out) == (0, "g1 TRUE = TRUE  a @28\n")
+    assert err == "cut after 6 of 24 chain tokens: no outputs yet\n"
+
+
+def test_run_prompt(cli: Any, directory: Path) -> None:
+    assert cli("run", directory, "--prompt", WORKED_PROMPT) == (0, WORKED_CHAIN + "\n", "")
+    status, out, _ = cli("run", directory, "--prompt", WORKED_PROMPT, "--json")
+    assert status == 0 and json.loads(out)["outputs"] == {"value": 1}
+
+
+def test_bad_input(cli: Any, directory: Path, half_adder: Path, tmp_path: Path) -> None:
+    status, _, err = cli("run", directory)
+    assert (status, err) == (
+        2,
+        f"error: {directory}: is an evaluator of circuits, and needs one\n"
+        "hint: --circuit FILE -i NAME=VALUE, or --prompt 'TRUE NA NA 1 NOT 1 NA 2'\n",
+    )
+    status, _, err = cli("run", directory, "--circuit", half_adder, "--prompt", "TRUE NA NA 1")
+    assert (status, err) == (2, "error: --circuit and --prompt exclude each other\n")
+    status, _, err = cli("run", directory, "--circuit", half_adder, "--batch", half_adder)
+    assert status == 2 and err.startswith("error: an evaluator takes neither --batch nor -o")
+    status, _, err = cli("run", directory, "--circuit", half_adder, "-i", "a=1")
+    assert status == 2 and "no value for 'b'" in err
+    status, _, err = cli("run", directory, "--prompt", "XOR 1 1 1")
+    assert status == 2 and "gate 1: 'XOR' is none of TRUE" in err
+    status, _, err = cli("verify", directory)
+    assert status == 2 and "hint: serialformer run DIR --circuit FILE asks an evaluator" in err
+    serialformer.compile(serialformer.read(half_adder)).save(tmp_path / "compiled")
+    status, _, err = cli("run", tmp_path / "compiled", "--circuit", half_adder)
+    assert status == 2 and "is a model of kind 'circuit', not 'evaluator'" in err
+
+
+def test_a_circuit_that_is_too_large(cli: Any, tmp_path: Path, half_adder: Path) -> None:
+    serialformer.make_evaluator(5).save(tmp_path / "small")
+    status, _, err = cli("run", tmp_path / "small", "--circuit", half_adder, "-i", "a=1", "-i", "b=1")
+    assert (status, err) == (
+        2,
+        f"error: {tmp_path}/small: the circuit takes 6 gates of TRUE, FALSE, AND, OR and NOT; this evaluator is made"
+        " for 5\nhint: serialformer evaluator --gates 6 makes one that is large enough\n",
+    )

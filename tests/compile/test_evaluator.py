@@ -1,0 +1,212 @@
+"""The evaluator against plain Python: every small circuit, random ones of every length, every number format."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serialformer.architecture import Activation, DtypeName
+from serialformer.compile.evaluator import MAX_GATES, Evaluator, construct_evaluator
+from serialformer.decode.dense import DenseEngine
+from serialformer.decode.indexed import IndexedEngine
+from serialformer.errors import CompileError
+from serialformer.tasks.circuit_value import CircuitValue
+from serialformer.transformer.forward import (
+    apply_mlp,
+    attend,
+    cast_layer,
+    compute_logits,
+    embed,
+    layer_norm,
+    merge_heads,
+    project_heads,
+)
+from tests.value_problems import WORKED_CHAIN, WORKED_PROMPT, every_problem, random_problem, slow_chain
+
+
+@cache
+def evaluator(num_gates: int, dtype: DtypeName = "float32", activation: Activation = "gelu_new") -> Evaluator:
+    return construct_evaluator(num_gates, dtype=dtype, activation=activation)
+
+
+@cache
+def indexed(num_gates: int, dtype: DtypeName = "float32") -> IndexedEngine:
+    return IndexedEngine(evaluator(num_gates, dtype).transformer)
+
+
+def token_ids(made: Evaluator, texts: list[list[str]]) -> np.ndarray:
+    number = {text: index for index, text in enumerate(made.transformer.architecture.vocabulary)}
+    return np.array([[number[token] for token in text] for text in texts], dtype=np.int64)
+
+
+def test_the_worked_example_of_the_paper() -> None:
+    for num_gates in (4, 5, 64):
+        made = evaluator(num_gates)
+        prompt = token_ids(made, [WORKED_PROMPT.split()])
+        chain = token_ids(made, [[*WORKED_CHAIN.split(), "="]])
+        assert np.array_equal(DenseEngine(made.transformer).generate(prompt, 100), chain)
+        engine = indexed(num_gates)
+        assert np.array_equal(engine.generate(prompt, 100), chain)
+        assert engine.refusal == ""
+
+
+def test_vocabulary_and_sizes() -> None:
+    for num_gates in (1, 2, 64, 1000):
+        made = evaluator(num_gates)
+        architecture, length = made.transformer.architecture, made.layout.name_length
+        task = CircuitValue()
+        assert architecture.vocabulary == (*task.vocabulary(num_gates), "<unk>")
+        assert architecture.end_token == task.end_token(num_gates)
+        assert architecture.num_positions == 8 * num_gates + 1
+        assert (architecture.num_layers, architecture.num_heads) == (3, 2)
+        assert architecture.width == 8 * length + 48 == len(made.layout.directions())
+        assert len(set(made.layout.directions())) == architecture.width
+
+
+@pytest.mark.parametrize(("num_gates", "activation"), [(3, "gelu_new"), (4, "relu"), (5, "gelu_new")])
+def test_every_circuit_of_up_to_three_gates(num_gates: int, activation: Activation) -> None:
+    made = evaluator(num_gates, activation=activation)
+    count = 0
+    for length in (1, 2, 3):
+        problems = list(every_problem(length))
+        prompts = token_ids(made, [[*problem, "="] for problem in problems])
+        chains = token_ids(made, [[*slow_chain(problem), "="] for problem in problems])
+        assert np.array_equal(DenseEngine(made.transformer).generate(prompts, 4 * num_gates + 1), chains)
+        count += len(problems)
+    assert count == 2 + 10 + 120
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([1, 2, 3, 7, 20, 33]), st.data())
+def test_random_circuits_of_every_length(num_gates: int, data: st.DataObject) -> None:
+    made = evaluator(num_gates)
+    length = data.draw(st.integers(1, num_gates))
+    problem = random_problem(np.random.default_rng(data.draw(st.integers(0, 2**32))), length)
+    prompt, chain = token_ids(made, [[*problem, "="]]), token_ids(made, [[*slow_chain(problem), "="]])
+    engine = indexed(num_gates)
+    assert np.array_equal(engine.generate(prompt, 4 * num_gates + 1), chain)
+    assert engine.refusal == "", "every token is proven"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_every_number_format(dtype: DtypeName) -> None:
+    made = evaluator(40, dtype)
+    random = np.random.default_rng(2)
+    for length in (1, 17, 40):
+        problems = [random_problem(random, length) for _ in range(4)]
+        prompts = token_ids(made, [[*problem, "="] for problem in problems])
+        chains = token_ids(made, [[*slow_chain(problem), "="] for problem in problems])
+        assert np.array_equal(DenseEngine(made.transformer).generate(prompts, 4 * length + 1), chains)
+        assert np.array_equal(indexed(40, dtype).generate(prompts, 4 * length + 1), chains)
+
+
+def test_the_task_of_the_same_name_agrees() -> None:
+    task = CircuitValue()
+    examples = task.sample(np.random.default_rng(7), 64, 20)
+    engine = indexed(64)
+    assert np.array_equal(engine.generate(examples.prompts, 256), examples.chains)
+    assert engine.refusal == ""
+
+
+def test_every_coordinate_is_a_sign_and_every_gap_is_as_measured() -> None:
+    made = evaluator(20)
+    transformer, architecture = made.transformer, made.transformer.architecture
+    problem = random_problem(np.random.default_rng(3), 13)
+    sequence = token_ids(made, [[*problem, "=", *slow_chain(problem)]])
+    x = embed(transformer, sequence, np.arange(sequence.shape[1]), np.float64)
+    epsilon, start, num_tokens = architecture.norm_epsilon, 4 * 13, sequence.shape[1]
+    visible = np.tril(np.ones((num_tokens, num_tokens), dtype=bool))
+    least_gaps = []
+    for number, layer in enumerate(transformer.layers):
+        # In the last layer the prompt's own look-ups find nothing, and nobody reads them.
+        rows = slice(start if number else 0, None)
+        seen = slice(start, None) if number == 2 else slice(None)
+        assert np.allclose(np.abs(x[:, rows]), 1, atol=1e-6)
+        assert np.allclose(x[..., ::2], -x[..., 1::2], atol=1e-6)
+        cast = cast_layer(layer, np.float64)
+        queries, keys, values = project_heads(x, cast, architecture.num_heads, epsilon)
+        for head in range(architecture.num_heads if number == 0 else 1):
+            scores = queries[0, head] @ keys[0, head].T / np.sqrt(architecture.head_width)
+            ordered = np.sort(np.where(visible, scores, -np.inf)[seen], axis=1)
+            leads = ordered[:, -1] - ordered[:, -2]
+            least_gaps.append(leads[np.isfinite(leads)].min())
+        mixed = attend(queries, keys, values, visible)
+        x = x + merge_heads(mixed) @ cast.attention_out_weight + cast.attention_out_bias
+        normed = layer_norm(x, cast.mlp_norm_gain, cast.mlp_norm_bias, epsilon)
+        assert np.allclose(np.abs(normed[:, seen]), 1, atol=1e-6)
+        x = apply_mlp(x, cast, architecture.activation, epsilon)
+    # All gaps are the one that was worked out beforehand, or whole multiples of it.
+    assert min(least_gaps) == pytest.approx(made.margins.attention_gap, rel=1e-5)
+
+
+def test_the_logit_margin_is_reached_and_not_undercut() -> None:
+    made = evaluator(20)
+    random, least = np.random.default_rng(4), np.inf
+    for length in (5, 12, 20):
+        problem = random_problem(random, length)
+        sequence = token_ids(made, [[*problem, "=", *slow_chain(problem), "="]])
+        logits = compute_logits(made.transformer, sequence[:, :-1])[0, 4 * length :]
+        right = logits[np.arange(len(logits)), sequence[0, 4 * length + 1 :]]
+        logits[np.arange(len(logits)), sequence[0, 4 * length + 1 :]] = -np.inf
+        least = min(least, float((right - logits.max(axis=1)).min()))
+    assert made.margins.logit_margin * 0.999 <= least <= made.margins.logit_margin * 1.1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TRUE NA NA 1 AND 1 <unk> 2 =",  # an input that is no token
+        "TRUE NA NA 1 <unk> 1 1 2 =",  # a type that is none
+        "1 1 1 1 =",
+        "NOT NA NA 1 =",
+    ],
+)
+def test_what_is_no_circuit_ends_the_chain(text: str) -> None:
+    made = evaluator(9)
+    chain = DenseEngine(made.transformer).generate(token_ids(made, [text.split()]), 36)[0]
+    assert chain[-1] == made.transformer.architecture.end_token
+    assert len(chain) < len(text.split())
+
+
+def test_nothing_of_a_smaller_evaluator_is_lost_in_a_larger() -> None:
+    # The weights of the layers depend on the moduli and the scale alone: equal for these two.
+    small, large = evaluator(50).transformer, evaluator(60).transformer
+    for one, other in zip(small.layers, large.layers, strict=True):
+        assert all(
+            np.array_equal(getattr(one, name), getattr(other, name))
+            for name in ("attention_in_weight", "attention_out_weight", "mlp_in_weight", "mlp_out_weight")
+        )
+    assert np.array_equal(small.position_embedding, large.position_embedding[: len(small.position_embedding)])
+    assert np.array_equal(small.token_embedding[:50], large.token_embedding[:50])
+
+
+@pytest.mark.parametrize(
+    ("num_gates", "options", "message"),
+    [
+        (0, {}, "expected from 1 to 131,072 gates, found 0"),
+        (MAX_GATES + 1, {}, "expected from 1 to 131,072 gates, found 131,073"),
+        (64, {"attention_gap": -1.0}, "expected an attention gap above 0, found -1.0"),
+        (64, {"attention_gap": 4.0}, r"gap 4.0 shrinks to 4.0 under float32 rounding; 10.4 is needed to tell 513 pos"),
+        (64, {"attention_gap": 8.0, "dtype": "bfloat16"}, r"gap 8.0 shrinks to 6.4 under bfloat16 rounding; 10.4"),
+        (64, {"attention_gap": 1e4, "dtype": "float16"}, r"products reach 8.52e\+05, beyond what float16 holds"),
+    ],
+)
+def test_refusals(num_gates: int, options: dict, message: str) -> None:
+    with pytest.raises(CompileError, match=message):
+        construct_evaluator(num_gates, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_gates", [1024, 4096])
+def test_full_size(num_gates: int) -> None:
+    made = evaluator(num_gates)
+    engine = indexed(num_gates)
+    for length in (num_gates, num_gates - 3):
+        problem = random_problem(np.random.default_rng(5), length)
+        prompt, chain = token_ids(made, [[*problem, "="]]), token_ids(made, [[*slow_chain(problem), "="]])
+        assert np.array_equal(engine.generate(prompt, 4 * num_gates + 1), chain)
+        assert engine.refusal == ""
