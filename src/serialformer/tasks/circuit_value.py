@@ -97,7 +97,7 @@ class CircuitValue(Task):
         # What is left of the chance once constants are taken off is uniform again.
         is_negation = chance >= 1 - (1 - self.constants) * self.negations
         coin = random.integers(0, 2, shape, dtype=np.int8)
-        kinds = np.where(is_constant, TRUE + coin, np.where(is_negation, NOT, AND + coin))
+        kinds = np.where(is_constant, TRUE + coin, np.where(is_negation, NOT, AND + coin)).astype(np.int64)
         earlier = np.arange(length, dtype=np.float32)
         wires = (random.random((2, *shape), dtype=np.float32) * earlier).astype(np.int64)
         wires = np.minimum(wires, np.maximum(np.arange(length) - 1, 0))
