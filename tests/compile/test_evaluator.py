@@ -104,11 +104,11 @@ def test_every_number_format(dtype: DtypeName) -> None:
         assert np.array_equal(indexed(40, dtype).generate(prompts, 4 * length + 1), chains)
 
 
-def test_the_task_of_the_same_name_agrees() -> None:
-    task = CircuitValue()
-    examples = task.sample(np.random.default_rng(7), 64, 20)
-    engine = indexed(64)
-    assert np.array_equal(engine.generate(examples.prompts, 256), examples.chains)
+@pytest.mark.parametrize("num_gates", [64, 125, 200])
+def test_the_task_of_the_same_name_agrees(num_gates: int) -> None:
+    examples = CircuitValue().sample(np.random.default_rng(7), num_gates, 5)
+    engine = indexed(num_gates)
+    assert np.array_equal(engine.generate(examples.prompts, 4 * num_gates), examples.chains)
     assert engine.refusal == ""
 
 
