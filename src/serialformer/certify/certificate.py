@@ -15,7 +15,8 @@ class Failure:
 
     Attributes:
         position: the position whose next token is not proven.
-        token: the number of that chain token; the number of all of them for the end mark.
+        token: the number of that chain token; the number of all of them for the end mark; -1 in the prompt, where
+            nothing is written.
         reason: what is wrong, in words.
     """
 
@@ -24,6 +25,8 @@ class Failure:
     reason: str
 
     def __str__(self) -> str:
+        if self.token < 0:
+            return f"position {self.position}, in the prompt: {self.reason}"
         return f"position {self.position}, which writes chain token {self.token}: {self.reason}"
 
 

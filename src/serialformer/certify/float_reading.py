@@ -18,6 +18,7 @@ from serialformer.certify.reading import (
 )
 from serialformer.certify.rounding import Rounding
 from serialformer.certify.token_kernels import MANY_SOURCES, MAX_FAN_IN, PROVEN, STRANGE_TOKEN, tabulate_tokens
+from serialformer.errors import CheckpointError
 from serialformer.transformer.transformer import Transformer
 
 POSITIONS_A_BLOCK = 1 << 15
@@ -36,6 +37,7 @@ def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: 
         CheckpointError: it is no model of that kind; nothing can be said about it.
     """
     context = find_context(transformer, num_inputs, num_chain_tokens)
+    check_idle_parts(transformer, rounding)
     look_ups = prove_look_ups(transformer, context.states, num_inputs, rounding)
     num_writing = context.num_writing
     num_proven = num_writing if look_ups.failed < 0 else look_ups.failed
@@ -61,6 +63,29 @@ def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: 
         norms=np.vstack([[look_ups.mean, *look_ups.deviation], hull]),
         failure=failure,
     )
+
+
+def check_idle_parts(transformer: Transformer, rounding: Rounding) -> None:
+    """Refuses heads and hidden units without effect that could overflow: infinity times zero is no number.
+
+    A normed coordinate is at most sqrt(width) times its gain, plus its bias.
+
+    Raises:
+        CheckpointError: one could.
+    """
+    layer, architecture = transformer.layers[0], transformer.architecture
+    weights = {field.name: np.abs(getattr(layer, field.name).astype(np.float64)) for field in fields(layer)}
+    root = np.sqrt(architecture.width)
+    attention = weights["attention_norm_gain"] * root + weights["attention_norm_bias"]
+    projected = attention @ weights["attention_in_weight"] + weights["attention_in_bias"]
+    heads = projected.reshape(3, architecture.num_heads, architecture.head_width).max(axis=2)
+    scores = heads[0] * heads[1] * architecture.head_width
+    scores[choose_columns(transformer).heads] = 0  # these are bounded one by one
+    hidden = (weights["mlp_norm_gain"] * root + weights["mlp_norm_bias"]) @ weights["mlp_in_weight"]
+    hidden = (hidden + weights["mlp_in_bias"])[~(weights["mlp_out_weight"] != 0).any(axis=1)]
+    furthest = [projected.max(), scores.max(), hidden.max(initial=0.0)]
+    if not max(furthest) * (1 + 4 * rounding.storage_roundoff) ** 3 < rounding.largest:
+        raise CheckpointError(f"parts without effect reach {max(furthest):.3g}, beyond what {rounding.storage} holds")
 
 
 def _tabulate(

@@ -41,7 +41,7 @@ class _Heads:
     targets: Int32[np.ndarray, "writing heads"]
     values: Float64[np.ndarray, "positions 2 width"]
     stream: Float64[np.ndarray, "positions 2 width"]
-    failed: int
+    failed: int  # the position; their number if there is none
     reason: str
 
 
@@ -66,10 +66,11 @@ def read_rounded(transformer: Transformer, *, num_inputs: int, num_chain_tokens:
             raise CheckpointError(f"{name} holds what is no number of {rounded.name}")
     heads = _read_heads(transformer, context, rounded)
     num_writing = context.num_writing
-    num_proven = num_writing if heads.failed < 0 else heads.failed
+    num_proven = max(0, heads.failed - num_inputs)
     failure = None
-    if heads.failed >= 0:
-        failure = Failure(position=num_inputs + heads.failed, token=heads.failed, reason=heads.reason)
+    if heads.failed < len(context.states):
+        token = max(-1, heads.failed - num_inputs)
+        failure = Failure(position=heads.failed, token=token, reason=heads.reason)
     sources, fan_in = np.zeros((num_writing, MAX_FAN_IN), dtype=np.int32), np.zeros(num_writing, dtype=np.uint8)
     table, margins = np.zeros(num_writing, dtype=np.uint64), np.full((num_writing, 2), -np.inf)
     if num_proven:
@@ -108,16 +109,16 @@ def _read_heads(transformer: Transformer, context: Context, rounded: NumberForma
         stream[block] = rounded.add(embedding[context.states[block]], own[:, None])
         projected[block] = rounded.add(rounded.matmul(stream[block], into), bias)
     _check_saturation(rounded, head_width)
-    first, num_writing = context.num_inputs, context.num_writing
-    targets = np.zeros((num_writing, num_heads), dtype=np.int32)
-    failed, reason = num_writing, ""
-    positions = first + np.arange(num_writing)
+    targets = np.zeros((num_positions, num_heads), dtype=np.int32)
+    failed, reason = num_positions, ""
+    positions = np.arange(num_positions)
     for head in range(num_heads):
         columns = head * head_width + np.arange(head_width)
-        queries, keys = projected[first:, :, columns], projected[:, :, width + columns]
+        queries, keys = projected[:, :, columns], projected[:, :, width + columns]
         used = (queries != 0).any(axis=(0, 1)) & (keys != 0).any(axis=(0, 1))
         if used.sum() % 2 or used.sum() > 128:
-            return _Heads(targets=targets, values=projected, stream=stream, failed=0, reason=f"head {head} has no code")
+            failed, reason = 0, f"head {head} has no code"
+            break
         # The other coordinates add zeros, which change no sum.
         queries, keys = queries[:, :, used], keys[:, :, used]
         is_query = _is_interleaved(queries, 1.0, 1.0)
@@ -125,7 +126,7 @@ def _read_heads(transformer: Transformer, context: Context, rounded: NumberForma
         wanted, found_keys = queries[:, :, 0::2] > 0, keys[:, :, 0::2] > 0
         is_query &= (wanted[:, 0] == wanted[:, 1]).all(axis=1)
         is_key &= (found_keys[:, 0] == found_keys[:, 1]).all(axis=1)
-        seen = np.minimum.accumulate(is_key)[positions]
+        seen = np.minimum.accumulate(is_key)
         place = np.uint64(1) << np.arange(wanted.shape[2], dtype=np.uint64)
         numbers = SortedNumbers((found_keys[:, 0] * place).sum(axis=1, dtype=np.uint64))
         found = numbers.find((wanted[:, 0] * place).sum(axis=1, dtype=np.uint64))
@@ -135,7 +136,11 @@ def _read_heads(transformer: Transformer, context: Context, rounded: NumberForma
             (~seen, "sees a key that is no interleaved code"),
             (~found.is_found, "looks for a key that no position has"),
             (found.first > positions, "looks for position {target}, which comes later"),
-            (found.again <= positions, "finds the same key at positions {target} and {again}"),
+            # In the prompt it does not matter what is read, as long as there is something.
+            (
+                (found.again <= positions) & (positions >= context.num_inputs),
+                "finds the same key at positions {target} and {again}",
+            ),
         ]
         wrong = np.logical_or.reduce([check for check, _ in checks])
         if wrong[:failed].any():
@@ -143,10 +148,10 @@ def _read_heads(transformer: Transformer, context: Context, rounded: NumberForma
             text = next(text for check, text in checks if check[failed])
             reason = f"head {head} " + text.format(target=found.first[failed], again=found.again[failed])
     return _Heads(
-        targets=targets,
+        targets=targets[context.num_inputs :],
         values=projected[:, :, 2 * width :],
         stream=stream,
-        failed=failed if failed < num_writing else -1,
+        failed=failed,
         reason=reason,
     )
 

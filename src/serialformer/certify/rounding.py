@@ -46,14 +46,14 @@ class Rounding:
         """The largest number of the storage format."""
         return float(ml_dtypes.finfo(DTYPES[self.storage]).max)
 
-    def constants(self) -> tuple[float, float, float, float]:
-        """What the kernels take: the two roundoffs, the splitter of the storage format, its smallest normal number.
+    def constants(self) -> tuple[float, float, float, float, float]:
+        """What the kernels take: both roundoffs, the storage format's splitter, smallest normal and largest number.
 
         The splitter rounds a float64 x to p bits (Veltkamp): with c = splitter * x it is c - (c - x).
         """
         bits = round(-log2(self.storage_roundoff))  # 24 for float32, 11 for float16, 8 for bfloat16
         smallest = float(ml_dtypes.finfo(DTYPES[self.storage]).smallest_normal)
-        return self.storage_roundoff, self.accumulation_roundoff, 2.0 ** (53 - bits) + 1, smallest
+        return self.storage_roundoff, self.accumulation_roundoff, 2.0 ** (53 - bits) + 1, smallest, self.largest
 
 
 def roundoff(name: DtypeName) -> float:

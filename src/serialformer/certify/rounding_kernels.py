@@ -1,7 +1,7 @@
 """Rounding errors as compiled functions, derived in docs/concepts/certificate.md; ``rounding`` says what they cover.
 
 ``constants`` is what ``Rounding.constants`` gives: the roundoffs of storage and accumulation, the splitter of the
-storage format, its smallest normal number.
+storage format, its smallest normal and its largest number.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from numba import njit
 
 SMALLEST_PRODUCT = 2.0**-126
 """Products below the smallest normal number of float32 may be flushed to zero."""
+
+LARGEST_SUM = 2.0**126
+"""Sums inside a result must stay below this, for float32 to hold them."""
 
 
 @njit(cache=True)
@@ -26,9 +29,12 @@ def rounded(exact, error, constants):
 
     ``exact`` is what exact arithmetic gives and ``error`` how far the result is from it before. Rounding moves a number
     by at most the roundoff; and no further than to any number of the format, such as the one nearest to ``exact``; and
-    to just that one, if it is nearer than half the least distance between numbers of the format there.
+    to just that one, if it is nearer than half the least distance between numbers of the format there. Infinite where
+    the format may not hold it.
     """
-    roundoff, _, splitter, smallest = constants
+    roundoff, _, splitter, smallest, largest = constants
+    if not abs(exact) + error < largest:
+        return np.inf
     product = exact * splitter
     nearest = product - (product - exact)
     distance = abs(exact - nearest)
@@ -50,7 +56,7 @@ def norm_errors(deviation, size, width, stream_error, roundoff):
     root = np.sqrt(width)
     sums = gamma(width + 8, roundoff)
     spread = (stream_error / root + 4 * sums * size * size / deviation) / deviation
-    if not spread < 0.25:
+    if not (spread < 0.25 and size * size * width < LARGEST_SUM):
         return np.inf, np.inf
     relative = spread / (1 - spread) + 6 * roundoff
     absolute = (stream_error / root + sums * size) * (1 + 2 * spread) / deviation
@@ -81,6 +87,8 @@ def linear_output(columns, output, inputs, errors, constants):
         error += abs(value[entry]) * errors[index[entry]]
         size += abs(term)
     rate = gamma(start[output + 1] - start[output] + 2, constants[1])
+    if not size + error < LARGEST_SUM:
+        error = np.inf
     error += rate * (size + error) + SMALLEST_PRODUCT * (start[output + 1] - start[output])
     error = rounded(result, error, constants)
     if bias[output] != 0.0:

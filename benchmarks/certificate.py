@@ -1,0 +1,98 @@
+"""Certificates: seconds and memory for random circuits of 10^3 to 10^6 gates, and how many wrong checkpoints they take.
+
+Each size is certified in a process of its own, from its checkpoint directory; memory is the process's peak less what
+loading alone took. `--mutations N` alters one weight at a time in small models and compares the certificate with runs
+of all inputs.
+
+    python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import serialformer
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+MEASURE = """
+import json, resource, sys, time
+import serialformer
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+small = serialformer.CircuitBuilder()
+small.output("y", small.and_(*small.inputs("a", 2)))
+serialformer.certify(serialformer.compile(small.circuit()))  # loads the compiled loops
+model = serialformer.load(sys.argv[1])
+loaded = peak()
+started = time.perf_counter()
+certificate = serialformer.certify(model)
+seconds = time.perf_counter() - started
+print(json.dumps({
+    "gates": model.circuit.num_gates, "holds": certificate.holds, "seconds": seconds,
+    "beyond_loading_bytes": peak() - loaded, "weights_bytes": model.transformer.num_bytes,
+    "attention_gap": certificate.attention.rounded, "logit_margin": certificate.logits.rounded,
+}))
+"""
+
+
+def measure(num_gates: int) -> dict[str, object]:
+    from compile import random_circuit  # the benchmark beside this one
+
+    with tempfile.TemporaryDirectory() as folder:
+        serialformer.compile(random_circuit(num_gates)).save(Path(folder, "model"))
+        run = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(Path(folder, "model"))], capture_output=True, text=True, check=True
+        )
+    return dict(json.loads(run.stdout))
+
+
+def try_mutations(number: int) -> Counter[str]:
+    """How many altered checkpoints were right or wrong, certified or not."""
+    from tests.cases import small_circuits
+    from tests.certify.mutations import is_right, mutate
+
+    cases, random, counts = small_circuits(), np.random.default_rng(1), Counter[str]()
+    names = ["random, 2 inputs a gate", "random, 3 inputs a gate", "two-input table 0110", "inverters only"]
+    models = [serialformer.compile(cases[name], dtype=dtype) for name in names for dtype in ("float32", "bfloat16")]
+    for index in range(number):
+        model = models[index % len(models)]
+        transformer, _ = mutate(model.transformer, random)
+        holds = serialformer.certify(replace(model, transformer=transformer)).holds
+        right = is_right(model, transformer)
+        counts[f"{'right' if right else 'wrong'}, {'certified' if holds else 'refused'}"] += 1
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--mutations", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rows = [measure(size) for size in arguments.sizes]
+    print("| gates | certified | seconds | beyond loading MB | weights MB | attention gap | logit margin |")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row['gates']:,} | {row['holds']} | {row['seconds']:.2f} | {row['beyond_loading_bytes'] / 1e6:.0f}"
+            f" | {row['weights_bytes'] / 1e6:.1f} | {row['attention_gap']:.1f} | {row['logit_margin']:.1f} |"
+        )
+    counts = try_mutations(arguments.mutations) if arguments.mutations else Counter[str]()
+    for what, count in sorted(counts.items()):
+        print(f"{what}: {count:,}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"sizes": rows, "mutations": counts}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
