@@ -203,7 +203,7 @@ def prove_look_ups(
         gaps=gaps,
         offers=offers,
         # Each rounding on the way moves a value that the format holds by no more than it is off already.
-        leak=16 * 1.1 * float(share) * largest,
+        leak=np.where(np.isfinite(largest), 16 * 1.1 * float(share) * np.nan_to_num(largest), np.inf),
         mean=mean,
         deviation=(least, most),
         failed=failed if failed < num_writing else -1,
