@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "transformer": {"errors", "files", "architecture"},
     # Reads circuits out of weights; only where a grid lies is asked of decode, and nothing is taken on trust from it.
     "certify": {"errors", "architecture", "circuits", "transformer", "decode"},
-    "compile": {"errors", "files", "architecture", "circuits", "transformer", "certify"},
+    "compile": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "certify"},
     # The sliced engine evaluates its straight-line program with the loop that evaluates circuits.
     "decode": {"errors", "files", "architecture", "circuits", "transformer"},
     "manifest": {"errors", "files", "circuits", "certify", "compile", "transformer"},
@@ -32,7 +32,8 @@ MAY_IMPORT = {
         *("errors", "files", "architecture", "circuits", "compile", "transformer", "decode", "manifest")
     },
     "score": {"tasks"},
-    "task_model": {"errors", "files", "architecture", "tasks", "transformer", "decode", "manifest"},
+    "task_model": {"errors", "files", "architecture", "tasks", "transformer", "decode", "manifest", "evaluator_model"},
+    "construction": {"architecture", "compile", "task_model", "tasks"},
     "evaluation": {"errors", "tasks", "transformer", "decode", "score", "task_model"},
     "trace": {"errors", "circuits", "decode", "model"},
     "verify": {"errors", "circuits", "decode", "model"},
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "cli": {
         *("errors", "files", "architecture", "circuits", "decode", "manifest", "model", "trace", "verify"),
         *("certify", "proof"),
-        *("tasks", "score", "task_model", "evaluation", "evaluator_model"),
+        *("tasks", "score", "task_model", "construction", "evaluation", "evaluator_model"),
     },
 }
 

@@ -11,6 +11,7 @@ import typer
 
 from serialformer.cli import commands
 from serialformer.cli.certify import certify_command, decompile_command
+from serialformer.cli.construct import construct_command
 from serialformer.cli.evaluate import evaluate_command
 from serialformer.cli.evaluator import evaluator_command
 from serialformer.cli.progress import Interrupted
@@ -49,6 +50,7 @@ for _name, _command in (
     ("info", commands.info_command),
     ("evaluator", evaluator_command),
     ("tasks", tasks_command),
+    ("construct", construct_command),
     ("evaluate", evaluate_command),
 ):
     app.command(_name)(_interruptible(_command))
