@@ -9,8 +9,9 @@ import pytest
 
 from serialformer.errors import TaskError
 from serialformer.evaluation import evaluate_model
+from serialformer.evaluator_model import make_evaluator
 from serialformer.score import Score
-from serialformer.task_model import TaskModel
+from serialformer.task_model import TaskModel, load_task_model
 from serialformer.tasks.layout import SETTINGS, lay_out
 from serialformer.tasks.registry import make_task
 from serialformer.transformer.transformer import weights_to_transformer
@@ -27,6 +28,19 @@ def test_an_exact_model_is_always_right(engine: str) -> None:
     assert (result.score.samples, result.score.tokens, result.score.generated_tokens) == (128, 7 * 128, 7 * 128)
     assert result.engine == ("indexed" if engine == "auto" else engine) and result.length == 7
     assert sum(seen) == 128 and result.seconds > 0
+
+
+def test_an_evaluator_is_judged_on_its_task(tmp_path: Path) -> None:
+    """Of every length up to its own it is right, taught and generating."""
+    directory = tmp_path / "evaluator"
+    make_evaluator(6).save(directory)
+    model = load_task_model(directory)
+    assert (model.task.name, model.length, model.setting) == ("circuit-value", 6, "cot")
+    for length in range(model.task.min_length, 7):
+        score = evaluate_model(model, length=length, num_samples=40, seed=length).score
+        assert set(score.accuracies.values()) == {1.0}, length
+    with pytest.raises(TaskError, match="ask for no more"):
+        evaluate_model(model, length=7, num_samples=1)
 
 
 def test_an_exact_model_at_other_lengths() -> None:

@@ -14,8 +14,16 @@ from jaxtyping import Int64
 
 from serialformer.decode.engine import Engine, Progress, make_engine
 from serialformer.errors import CheckpointError, SerialformerError, TaskError
+from serialformer.evaluator_model import load_evaluator
 from serialformer.files import new_directory
-from serialformer.manifest import MANIFEST_FILE, TaskManifest, load_task_manifest, save_task_manifest
+from serialformer.manifest import (
+    EVALUATOR_KIND,
+    MANIFEST_FILE,
+    TaskManifest,
+    load_kind,
+    load_task_manifest,
+    save_task_manifest,
+)
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.layout import check_setting, num_new_tokens, num_positions
 from serialformer.tasks.registry import make_task
@@ -225,7 +233,7 @@ class TaskModel:
 
 
 def load_task_model(directory: str | os.PathLike[str]) -> TaskModel:
-    """Reads a checkpoint directory that ``TaskModel.save`` wrote.
+    """Reads a checkpoint directory that ``TaskModel.save`` wrote, or an evaluator, whose task is circuit-value.
 
     Raises:
         CheckpointError: it is not one, or a part is missing or does not fit the others.
@@ -233,6 +241,15 @@ def load_task_model(directory: str | os.PathLike[str]) -> TaskModel:
     path = Path(directory)
     if not path.is_dir():
         raise CheckpointError("no such checkpoint directory", where=str(path), hint="check the path")
+    if load_kind(path) == EVALUATOR_KIND:
+        evaluator = load_evaluator(path)
+        return TaskModel(
+            transformer=evaluator.transformer,
+            task=make_task("circuit-value", {}),
+            length=evaluator.num_gates,
+            details=evaluator.manifest.details,
+            directory=path,
+        )
     manifest = load_task_manifest(path)
     transformer = load_transformer(path)
     where = str(path / MANIFEST_FILE)
