@@ -21,7 +21,7 @@ from serialformer.certify.token_kernels import MANY_SOURCES, MAX_FAN_IN, PROVEN,
 from serialformer.errors import CheckpointError
 from serialformer.transformer.transformer import Transformer
 
-POSITIONS_A_BLOCK = 1 << 15
+POSITIONS_A_BLOCK = 1 << 13
 
 
 def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: int, rounding: Rounding) -> Reading:

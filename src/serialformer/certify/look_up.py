@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, UInt8
 
-from serialformer.certify.codes import KeyIndex, KeysSoFar, QueryList, find_grid_of_codes
+from serialformer.certify.codes import Gaps, KeyIndex, KeysSoFar, QueryList, find_grid_of_codes
 from serialformer.certify.columns import Columns, to_columns
 from serialformer.certify.projection_kernels import project_positions
 from serialformer.certify.reading import group_equal_rows
@@ -163,9 +163,11 @@ def prove_look_ups(
     offers = Offers(num_positions, num_values)
     failed, reason = num_writing, ""
     targets = np.zeros((num_writing, num_heads), dtype=np.int32)
-    gaps = np.full((num_writing, 2), np.inf)
+    gaps = Gaps(num_writing)
     indices = _make_indices(transformer, projection, states, rounding)
-    queries = [None if index is None else QueryList(index, num_writing) for index in indices]
+    queries = [
+        None if index is None else QueryList(head, index, num_writing, gaps) for head, index in enumerate(indices)
+    ]
     mean, least, most = 0.0, np.inf, 0.0
     for start, out, errors, statistics in _project(transformer, projection, states, rounding):
         offers.add(start, out[:, :, projection.values], errors[:, :, projection.values], statistics[:, :, 2])
@@ -191,16 +193,15 @@ def prove_look_ups(
             break
         proof = waiting.match(first, LARGEST_LEAK)
         targets[:, head] = proof.targets
-        np.minimum(gaps, proof.gaps, out=gaps)
         if proof.failed < failed:
             failed, reason = proof.failed, f"head {projection.heads[head]} {proof.reason}"
     sizes = np.arange(first + 1, num_positions + 1)[:failed]
-    share = (sizes * np.exp(-gaps[:failed, 1])).max(initial=0.0)
+    share = (sizes * np.exp(-gaps.least[:failed, 1])).max(initial=0.0)
     offered, _ = offers.table()
     largest = (np.abs(offered[..., 0]) + offered[..., 1]).max(axis=(0, 1))
     return LookUps(
         targets=targets,
-        gaps=gaps,
+        gaps=gaps.least,
         offers=offers,
         # Each rounding on the way moves a value that the format holds by no more than it is off already.
         leak=np.where(np.isfinite(largest), 16 * 1.1 * float(share) * np.nan_to_num(largest), np.inf),

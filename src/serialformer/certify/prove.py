@@ -17,10 +17,12 @@ from serialformer.certify.float_reading import read_floats
 from serialformer.certify.reading import Reading
 from serialformer.certify.rounded_reading import read_rounded
 from serialformer.certify.rounding import Rounding, covered_rounding
-from serialformer.certify.token_kernels import canonical_tables
+from serialformer.certify.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.errors import CheckpointError
 from serialformer.transformer.precision import arithmetic_to_format
 from serialformer.transformer.transformer import Transformer
+
+TOKENS_A_BLOCK = 1 << 15
 
 
 def certify_chain(
@@ -97,20 +99,26 @@ def _compare(
     table: UInt64[np.ndarray, " chain"],
 ) -> Failure | None:
     """The first chain token whose function is not the one it should be."""
-    sources, fan_in = np.zeros((len(reads), 6), dtype=np.int32), np.zeros(len(reads), dtype=np.uint8)
-    canonical = np.zeros(len(reads), dtype=np.uint64)
-    canonical_tables(reads, arity, table, sources, fan_in, canonical)
-    differs = (fan_in != reading.fan_in) | (canonical != reading.table) | (sources != reading.sources).any(axis=1)
-    if not differs.any():
-        return None
-    token = int(np.argmax(differs))
-    says, does = (
-        _describe(which[0][token], int(which[1][token]), int(which[2][token]))
-        for which in ((sources, fan_in, canonical), (reading.sources, reading.fan_in, reading.table))
-    )
-    return Failure(
-        position=reading.num_inputs + token, token=token, reason=f"the weights write {does}, the circuit says {says}"
-    )
+    for start in range(0, len(reads), TOKENS_A_BLOCK):
+        rows = slice(start, min(start + TOKENS_A_BLOCK, len(reads)))
+        number = rows.stop - rows.start
+        sources, fan_in = np.zeros((number, MAX_FAN_IN), dtype=np.int32), np.zeros(number, dtype=np.uint8)
+        canonical = np.zeros(number, dtype=np.uint64)
+        canonical_tables(reads[rows], arity[rows], table[rows], sources, fan_in, canonical)
+        differs = (fan_in != reading.fan_in[rows]) | (canonical != reading.table[rows])
+        differs |= (sources != reading.sources[rows]).any(axis=1)
+        if differs.any():
+            token = int(np.argmax(differs))
+            says, does = (
+                _describe(which[0][token], int(which[1][token]), int(which[2][token]))
+                for which in (
+                    (sources, fan_in, canonical),
+                    (reading.sources[rows], reading.fan_in[rows], reading.table[rows]),
+                )
+            )
+            reason = f"the weights write {does}, the circuit says {says}"
+            return Failure(position=reading.num_inputs + start + token, token=start + token, reason=reason)
+    return None
 
 
 def _describe(sources: np.ndarray, fan_in: int, table: int) -> str:
