@@ -18,8 +18,8 @@ def construct_model(
         TaskError: the task has no such length.
 
     >>> from serialformer.tasks.registry import make_task
-    >>> construct_model(make_task("word-problem"), 5).run_text("7 100 3 119 64").made
-    ('7', '104', '107', '12', '52')
+    >>> construct_model(make_task("modular-addition"), 3).run_text("3 5 6").made
+    ('3', '1', '0')
     """
     construction = construct_task(task, length, dtype=dtype, activation=activation)
     return TaskModel(transformer=construction.transformer, task=task, length=length, details=construction.details())

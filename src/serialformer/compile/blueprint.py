@@ -278,7 +278,8 @@ def blueprint_to_gpt2(
 
 def _store(values: Float32[np.ndarray, "..."], dtype: DtypeName) -> Shaped[np.ndarray, "..."]:
     """The same numbers in a number format that holds them."""
-    stored = values.astype(DTYPES[dtype])
+    with np.errstate(over="ignore"):
+        stored = values.astype(DTYPES[dtype])
     lost = stored.astype(np.float32) != values
     if lost.any():
         raise CompileError(f"{dtype} does not hold the weight {values[lost][0]:g} exactly", hint="float32 does")

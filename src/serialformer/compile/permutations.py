@@ -1,9 +1,9 @@
 """Composing permutations written symbol by symbol, with brackets or without, in one layer.
 
 A chain symbol is σ_{π_j}: σ the permutation before in the chain, π the next one of the prompt. The position that
-writes it knows by itself which item and slot it writes. One head brings π_j, by item and slot; k heads bring σ_1 .. σ_k,
-by the item before and a slot of their own; unit (v, s) fires where π_j = v and σ_v = s. So the look-up by content takes
-a table of k^2 units instead of a second layer. Brackets and the chain's first permutation are copies of the prompt.
+writes it knows by itself which item and slot it writes. One head brings π_j, by item and slot; k heads bring σ_1 to
+σ_k, by the item before and a slot of their own; unit (v, s) fires where π_j = v and σ_v = s. So the look-up by content
+takes a table of k^2 units and not a second layer. Brackets and the chain's first permutation are copies of the prompt.
 
     heads = k + 1,  hidden units = k^2 + w + 1,
     width = (k + 1) max(c(2 m + 1) + c(w), ceil(((k + 2) c(V) + 3 c(2 m + 1) + 2 c(w) + 9) / (k + 1)))
@@ -103,7 +103,7 @@ def permutation_blueprint(
 def _units(degree: int, num_tokens: int, end_token: int) -> tuple[UnitTable, ...]:
     """A table for each v of σ_v; the copies; the end."""
     symbols = np.arange(degree)
-    tables = []
+    tables: list[tuple[tuple[str, ...], np.ndarray, np.ndarray]] = []
     for image in range(degree):
         watched = np.stack([np.full(degree, COMPOSE), np.full(degree, image), symbols], axis=1)
         tables.append((("mode", "given", f"before[{image}]"), watched, symbols))

@@ -1,0 +1,94 @@
+"""The command construct, and what info, run and evaluate make of its models."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serialformer.cli.main import main
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command in this process; returns status, stdout and stderr."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["serialformer", *arguments])
+        capfd.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as exit_:
+            status = exit_.code if isinstance(exit_.code, int) else 1
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return call
+
+
+def test_construct_and_evaluate(cli: Any, tmp_path: Path) -> None:
+    directory = str(tmp_path / "m")
+    status, out, err = cli(
+        "construct", "modular-addition", "--length", "9", "-p", "modulus=5", "-o", directory, "--json"
+    )
+    assert (status, err) == (0, "")
+    facts = json.loads(out)
+    assert facts.pop("seconds") > 0
+    assert facts == {
+        "task": "modular-addition",
+        "task_parameters": "modulus=5",
+        "length": 9,
+        "tokens": 9,
+        "layers": 1,
+        "heads": 1,
+        "width": 25,
+        "hidden_width": 100,
+        "hidden_units": 26,
+        "positions": 19,
+        "vocabulary": 6,
+        "parameters": facts["parameters"],
+        "bytes": 4 * facts["parameters"],
+        "dtype": "float32",
+        "cases": 6 * 5 + 5,
+        "attention_gap": pytest.approx(51.2, abs=0.1),
+        "logit_margin": facts["logit_margin"],
+    }
+    status, out, _ = cli("info", directory, "--json")
+    details = json.loads(out)["details"]
+    assert status == 0 and details["construction"] == "modular-addition" and details["num_cases"] == 35
+    status, out, _ = cli("evaluate", directory, "--samples", "25", "--json")
+    shares = json.loads(out)
+    assert status == 0 and shares["samples"] == 25
+    kinds = ("chain", "answer", "generated_chain", "generated_answer")
+    assert [shares[f"{kind}_accuracy"] for kind in kinds] == [1.0] * 4
+    assert cli("run", directory, "--prompt", "4 4 4 4 4 4 4 4 4 =")[1] == "chain: 4 3 2 1 0 4 3 2 1\nanswer: 1\n"
+
+
+def test_plain_output(cli: Any, tmp_path: Path) -> None:
+    directory = str(tmp_path / "m")
+    status, out, _ = cli("construct", "parity", "--length", "3", "--dtype", "bfloat16", "-o", directory)
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[:3] == [f"directory: {directory}", "task: parity", "task_parameters: "]
+    assert "hidden_units: 5" in lines and "dtype: bfloat16" in lines
+
+
+def test_refusals(cli: Any, tmp_path: Path) -> None:
+    directory = str(tmp_path / "m")
+    status, _, err = cli("construct", "circuit-value", "--length", "4", "-o", directory)
+    assert status == 2 and err.startswith("error: circuit-value has no construction\nhint: there is one of ")
+    status, _, err = cli("construct", "modular-addition", "--length", "4", "-p", "modulus=3001", "-o", directory)
+    assert (status, err) == (
+        2,
+        "error: modular-addition takes 9,006,002 hidden units, over 262,144\nhint: choose smaller parameters\n",
+    )
+    (tmp_path / "m").mkdir()
+    status, _, err = cli("construct", "parity", "--length", "4", "-o", directory)
+    assert (status, err) == (
+        2,
+        f"error: {directory}: exists already\nhint: remove it or choose another name\n",
+    )
