@@ -1,0 +1,234 @@
+"""Which damage is done, at which levels and how often, and the row of counts that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from damage import (
+    add_noise,
+    cast,
+    drop_coordinates,
+    flip_bits,
+    merge_levels,
+    num_ways_to_drop,
+    round_to_integers,
+    scale_answers,
+    scale_queries,
+)
+from judgement import Contradiction, is_certified, is_right, is_right_in_transformers
+
+from cases import LARGE, NUM_RANDOM_CIRCUITS, SMALL, Case, find_case
+from serialformer.architecture import DtypeName
+from serialformer.compile.compile import certify_program
+from serialformer.compile.lowering import program_to_gpt2
+from serialformer.compile.program import schedule_to_program
+from serialformer.errors import CompileError
+from serialformer.transformer.transformer import Transformer
+
+Level = float | int | str
+
+NUM_SEEDS = 20
+
+DTYPES: tuple[DtypeName, ...] = ("float32", "bfloat16")
+ALL, POSITIONS = "all", "position_embedding"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """One way to damage checkpoints.
+
+    Attributes:
+        name: as in the tables.
+        levels: least damage first.
+        damage: makes the checkpoint from a case, the weights to be hit, a level and the checkpoint's number.
+        weights: which weights are hit, one after the other.
+        count: how many checkpoints there are to each case of this kind and level.
+        is_random: whether numbers are seeds.
+        skip_on_large: on the large circuit only every such level is looked at.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    damage: Callable[[Case, str, Level, int], Transformer]
+    weights: tuple[str, ...] = (ALL, POSITIONS)
+    count: Callable[[str, Level], int]
+    is_random: bool = False
+    skip_on_large: int = 1
+
+    def levels_of(self, circuit: str) -> tuple[Level, ...]:
+        return self.levels[:: self.skip_on_large] if circuit == LARGE else self.levels
+
+
+def seeds(circuit: str, level: Level) -> int:
+    return NUM_SEEDS
+
+
+def one_a_circuit(circuit: str, level: Level) -> int:
+    return NUM_RANDOM_CIRCUITS if circuit == "random" else 1
+
+
+def choices_of_coordinates(circuit: str, level: Level) -> int:
+    return num_ways_to_drop(find_case(circuit, 0, "float32").residual.name_length, int(level))
+
+
+def _noise(case: Case, weights: str, level: Level, number: int) -> Transformer:
+    return add_noise(case.model.transformer, weights, float(level), np.random.default_rng(number))
+
+
+def _flips(case: Case, weights: str, level: Level, number: int) -> Transformer:
+    return flip_bits(case.model.transformer, int(level), np.random.default_rng(number))
+
+
+def _integers(per_channel: bool, power_of_two: bool) -> Callable[[Case, str, Level, int], Transformer]:
+    def damage(case: Case, weights: str, level: Level, number: int) -> Transformer:
+        return round_to_integers(
+            case.model.transformer, weights, int(level), per_channel=per_channel, power_of_two=power_of_two
+        )
+
+    return damage
+
+
+def _cast(case: Case, weights: str, level: Level, number: int) -> Transformer:
+    return cast(case.model.transformer, weights, str(level))
+
+
+def _drop(case: Case, weights: str, level: Level, number: int) -> Transformer:
+    return drop_coordinates(case.model.transformer, case.residual, int(level), number)
+
+
+def _merge(case: Case, weights: str, level: Level, number: int) -> Transformer:
+    return merge_levels(case.model.transformer, case.residual, int(level))
+
+
+def _gap(case: Case, weights: str, level: Level, number: int) -> Transformer:
+    assert case.model.certificate is not None
+    return scale_queries(case.model.transformer, float(level) / case.model.certificate.attention.exact)
+
+
+def _asked_gap(case: Case, weights: str, level: Level, number: int) -> Transformer:
+    architecture = case.model.transformer.architecture
+    program = schedule_to_program(case.model.circuit, case.model.schedule)
+    built, _ = program_to_gpt2(
+        program, dtype=architecture.dtype, activation=architecture.activation, attention_gap=float(level)
+    )
+    return built
+
+
+def _answers(case: Case, weights: str, level: Level, number: int) -> Transformer:
+    return scale_answers(case.model.transformer, float(level))
+
+
+GAPS = (64, 48, 40, 32, 24, 20, 16, 14, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1)
+BITS = (8, 7, 6, 5, 4, 3, 2)
+FORMATS = (
+    *("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e3m4"),
+    *("float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn"),
+)
+FACTORS = (1.0, 0.75, 0.5, 0.45, 0.4, 0.35, 0.325, 0.3, 0.275, 0.2625, 0.25, 0.225, 0.2, 0.175, 0.15, 0.125)
+
+ABLATIONS = (
+    Ablation(
+        name="noise",
+        levels=tuple(2.0**exponent for exponent in range(-17, 0)),
+        damage=_noise, count=seeds, is_random=True, skip_on_large=4,
+    ),
+    Ablation(
+        name="bit_flips",
+        levels=tuple(2**exponent for exponent in range(12)),
+        damage=_flips, weights=(ALL,), count=seeds, is_random=True, skip_on_large=3,
+    ),
+    Ablation(name="integers_per_tensor", levels=BITS, damage=_integers(False, False), count=one_a_circuit),
+    Ablation(name="integers_per_channel", levels=BITS, damage=_integers(True, False), count=one_a_circuit),
+    Ablation(name="integers_per_channel_power_of_two", levels=BITS, damage=_integers(True, True), count=one_a_circuit),
+    Ablation(name="casts", levels=FORMATS, damage=_cast, count=one_a_circuit),
+    Ablation(
+        name="dropped_coordinates", levels=(0, 1, 2, 3), damage=_drop, weights=("names",), count=choices_of_coordinates
+    ),
+    Ablation(name="levels_of_names", levels=(4, 3, 2), damage=_merge, weights=("names",), count=one_a_circuit),
+    Ablation(name="attention_gap", levels=GAPS, damage=_gap, weights=("queries",), count=one_a_circuit),
+    Ablation(name="attention_gap_asked", levels=GAPS, damage=_asked_gap, weights=("queries",), count=one_a_circuit),
+    Ablation(name="answer", levels=FACTORS, damage=_answers, weights=("mlp_output",), count=one_a_circuit),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One row of the table."""
+
+    ablation: str
+    weights: str
+    dtype: DtypeName
+    circuit: str
+    level: Level
+
+
+def list_tasks(*, quick: bool) -> list[Task]:
+    """All rows, in the order of the table; a small part of them if quick."""
+    tasks = []
+    for ablation in ABLATIONS:
+        for weights in ablation.weights:
+            for dtype in DTYPES:
+                for circuit in SMALL[:2] if quick else (*SMALL, LARGE):
+                    levels = ablation.levels_of(circuit)
+                    tasks += [
+                        Task(ablation=ablation.name, weights=weights, dtype=dtype, circuit=circuit, level=level)
+                        for level in (levels[:: max(1, len(levels) // 3)] if quick else levels)
+                    ]
+    return tasks
+
+
+def run_task(task: Task, *, most_checkpoints: int, in_transformers: int) -> dict[str, Level]:
+    """Damages and judges the checkpoints of one row.
+
+    Args:
+        task: the row.
+        most_checkpoints: no more of them than this.
+        in_transformers: how many of them transformers runs as well.
+
+    Raises:
+        Contradiction: a checkpoint is certified and wrong.
+    """
+    (ablation,) = (ablation for ablation in ABLATIONS if ablation.name == task.ablation)
+    number_of = min(ablation.count(task.circuit, task.level), most_checkpoints)
+    certified = right = tried = right_there = 0
+    for number in range(number_of):
+        case = find_case(task.circuit, number, task.dtype)
+        damaged = ablation.damage(case, task.weights, task.level, number)
+        holds, is_exact = is_certified(case, damaged), is_right(case, damaged)
+        if task.ablation == "attention_gap_asked" and holds != _compiles(case, damaged):
+            raise Contradiction(f"{task}, number {number}: compile does not say what certify says")
+        wrong = [] if is_exact else ["the reference in float32"]
+        if number < in_transformers:
+            tried += 1
+            if holds and not is_right(case, damaged, np.float64):
+                wrong.append("the reference in float64")
+            if is_right_in_transformers(case, damaged):
+                right_there += 1
+            else:
+                wrong.append(f"transformers in {task.dtype}")
+        if holds and wrong:
+            raise Contradiction(f"{task}, number {number} (its seed): certified, but wrong in {', '.join(wrong)}")
+        certified, right = certified + holds, right + is_exact
+    return {
+        "ablation": task.ablation,
+        "weights": task.weights,
+        "dtype": task.dtype,
+        "circuit": task.circuit,
+        "level": task.level,
+        "checkpoints": number_of,
+        "certified": certified,
+        "right": right,
+        "in_transformers": tried,
+        "right_in_transformers": right_there,
+    }
+
+
+def _compiles(case: Case, transformer: Transformer) -> bool:
+    """Whether ``compile`` would hand these weights out: the last of its passes."""
+    try:
+        certify_program(transformer, schedule_to_program(case.model.circuit, case.model.schedule))
+    except CompileError:
+        return False
+    return True

@@ -1,0 +1,222 @@
+"""The ablations: no certified checkpoint is wrong, damage is what it says, and the tables are those committed."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes" / "robustness"
+
+sys.path.insert(0, str(RECIPE))
+try:
+    import ablations
+    import damage
+    import judgement
+    import summary
+
+    from cases import find_case
+finally:
+    sys.path.pop(0)
+
+RANDOM = {ablation.name for ablation in ablations.ABLATIONS if ablation.is_random}
+COUNTS = ("checkpoints", "certified", "right")
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[dict[str, str]]:
+    with (RECIPE / "expected.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def row_name(row: dict) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ("ablation", "weights", "dtype", "circuit", "level"))
+
+
+def test_no_certified_checkpoint_is_wrong(expected: list[dict[str, str]]) -> None:
+    """Judged anew on the smallest circuit; ``run_task`` raises where a certificate holds and a token is wrong."""
+    counts = {row_name(row): row for row in expected}
+    made = []
+    for task in ablations.list_tasks(quick=True):
+        if task.circuit == "parity8":
+            made.append(ablations.run_task(task, most_checkpoints=2, in_transformers=0))
+    for row in made:
+        assert row["certified"] <= row["right"] <= row["checkpoints"]
+        if row["ablation"] not in RANDOM | {"dropped_coordinates"}:  # of those there are more than two
+            assert [str(row[name]) for name in COUNTS] == [counts[row_name(row)][name] for name in COUNTS]
+    assert any(row["certified"] == row["checkpoints"] for row in made)
+    assert any(row["certified"] < row["right"] for row in made)
+    assert any(row["right"] < row["checkpoints"] for row in made)
+
+
+def test_transformers_agrees() -> None:
+    pytest.importorskip("transformers")
+    for level, certified, right in ((2.0**-16, 1, 1), (0.5, 0, 0)):
+        for dtype in ablations.DTYPES:
+            task = ablations.Task(ablation="noise", weights="all", dtype=dtype, circuit="parity8", level=level)
+            row = ablations.run_task(task, most_checkpoints=1, in_transformers=1)
+            assert [row["certified"], row["right"], row["right_in_transformers"]] == [certified, right, right]
+
+
+def test_the_dense_engine_writes_what_is_judged() -> None:
+    seen = set()
+    whole = find_case("parity8", 0, "float32")
+    case = replace(whole, tokens=whole.tokens[::16], expected=whole.expected[::16])
+    for seed in range(12):
+        damaged = damage.add_noise(case.model.transformer, "all", 2.0**-6, np.random.default_rng(seed))
+        chains = (
+            replace(case.model, transformer=damaged)
+            .engine("dense")
+            .generate(case.tokens[:, : case.model.manifest.num_inputs + 1], case.expected.shape[1])
+        )
+        is_right = chains.shape == case.expected.shape and np.array_equal(chains, case.expected)
+        assert judgement.is_right(case, damaged) == is_right
+        seen.add(is_right)
+    assert seen == {True, False}
+
+
+def test_a_contradiction_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = ablations.Task(ablation="noise", weights="all", dtype="float32", circuit="parity8", level=0.5)
+    monkeypatch.setattr(ablations, "is_certified", lambda case, transformer: True)
+    with pytest.raises(judgement.Contradiction, match=r"level=0.5\), number 0 .*certified, but wrong in the reference"):
+        ablations.run_task(task, most_checkpoints=3, in_transformers=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_flipped_bits_are_counted_and_nested(dtype: str) -> None:
+    transformer = find_case("parity8", 0, dtype).model.transformer
+    flipped = []
+    for count in (1, 7, 64):
+        damaged = damage.flip_bits(transformer, count, np.random.default_rng(5))
+        bits = [
+            np.unpackbits(before.reshape(-1).view(np.uint8) ^ after.reshape(-1).view(np.uint8))
+            for (_, before), (_, after) in zip(transformer.named_weights(), damaged.named_weights(), strict=True)
+        ]
+        flipped.append(set(np.flatnonzero(np.concatenate(bits)).tolist()))
+        assert len(flipped[-1]) == count
+    assert flipped[0] < flipped[1] < flipped[2]
+
+
+def slow_integers(weights: list[float], largest: int, power_of_two: bool) -> list[Fraction]:
+    """One tensor or channel rounded to multiples of its scale, in fractions."""
+    step = max(abs(Fraction(weight)) for weight in weights) / largest
+    if power_of_two and step:
+        power = Fraction(2) ** -40
+        while power < step:
+            power *= 2
+        step = power
+    return [step * round(Fraction(weight) / step) if step else Fraction(0) for weight in weights]
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("power_of_two", [False, True])
+def test_integers(per_channel: bool, power_of_two: bool) -> None:
+    transformer = damage.add_noise(
+        find_case("parity8", 0, "float32").model.transformer, "all", 0.1, np.random.default_rng(0)
+    )
+    damaged = dict(
+        damage.round_to_integers(
+            transformer, "all", 5, per_channel=per_channel, power_of_two=power_of_two
+        ).named_weights()
+    )
+    for name, weight in transformer.named_weights():
+        # A channel is an output of a matrix, a row of an embedding.
+        before, after = (array if "embedding" in name else array.T for array in (weight, damaged[name]))
+        if not per_channel or before.ndim == 1:
+            before, after = before.reshape(1, -1), after.reshape(1, -1)
+        for row in range(0, len(before), ceil(len(before) / 4)):
+            right = slow_integers(before[row].tolist(), 15, power_of_two)
+            np.testing.assert_allclose(after[row], [float(value) for value in right], rtol=1e-6, atol=1e-12)
+            assert len(set(right)) <= 31
+
+
+def test_casts_are_those_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    transformer = damage.add_noise(
+        find_case("parity8", 0, "float32").model.transformer, "all", 0.3, np.random.default_rng(0)
+    )
+    for number_format in ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"):
+        damaged = dict(damage.cast(transformer, "all", number_format).named_weights())
+        for name, weight in transformer.named_weights():
+            theirs = torch.from_numpy(weight.copy()).to(getattr(torch, number_format)).float().numpy()
+            np.testing.assert_array_equal(damaged[name], theirs)
+
+
+def test_damage_hits_what_it_says() -> None:
+    case = find_case("random", 0, "float32")
+    transformer, residual = case.model.transformer, case.residual
+    random = np.random.default_rng(0)
+    assert changed(transformer, damage.add_noise(transformer, "position_embedding", 1.0, random)) == {
+        "position_embedding"
+    }
+    moved = damage.add_noise(transformer, "all", 0.25, random).position_embedding - transformer.position_embedding
+    assert abs(moved.std() - 0.25) < 0.02
+    blind = damage.drop_coordinates(transformer, residual, 2, 1)
+    before, after = (each.layers[0].attention_in_weight for each in (transformer, blind))
+    # Choice 1 of two coordinates is the first and the third; every key and each head's query lose both.
+    lost = np.flatnonzero((before != after).any(axis=1))
+    starts = [residual.name, *(residual.read_name(head) for head in range(residual.num_heads))]
+    assert lost.tolist() == [start + place for start in starts for place in (0, 2)]
+    assert changed(transformer, blind) == {"layers.0.attention_in_weight"}
+    two = damage.merge_levels(transformer, residual, 2).position_embedding
+    assert set(np.unique(two[:, residual.name : residual.used]).tolist()) == {-2.0, 2.0}
+    assert np.array_equal(two[:, : residual.name], transformer.position_embedding[:, : residual.name])
+    halved = damage.scale_queries(transformer, 0.5).layers[0].attention_in_weight
+    width = transformer.architecture.width
+    assert np.array_equal(halved[:, :width], before[:, :width] / 2)
+    assert np.array_equal(halved[:, width:], before[:, width:])
+    assert changed(transformer, damage.scale_answers(transformer, 0.5)) == {
+        "layers.0.mlp_out_weight",
+        "layers.0.mlp_out_bias",
+    }
+
+
+def changed(before: object, after: object) -> set[str]:
+    pairs = zip(before.named_weights(), after.named_weights(), strict=True)  # type: ignore[attr-defined]
+    return {name for (name, one), (_, other) in pairs if not np.array_equal(one, other)}
+
+
+def test_the_expected_table_has_all_rows_and_no_contradiction(expected: list[dict[str, str]]) -> None:
+    tasks = ablations.list_tasks(quick=False)
+    assert [row_name(row) for row in expected] == [row_name(vars(task)) for task in tasks]
+    for row in expected:
+        count = SimpleNamespace(**{name: int(row[name]) for name in (*COUNTS, "in_transformers")})
+        right_there = int(row["right_in_transformers"])
+        assert count.certified <= count.right <= count.checkpoints
+        # What transformers ran are the first ones; those of them that are certified, it must have right.
+        assert right_there >= count.in_transformers - (count.checkpoints - count.certified)
+
+
+def test_the_readme_shows_the_expected_tables() -> None:
+    readme = (RECIPE / "README.md").read_text()
+    counts = summary.read_counts(RECIPE / "expected.csv")
+    for line in summary.threshold_lines(counts) + summary.quantisation_lines(counts):
+        assert line in readme
+    checkpoints = sum(int(row["checkpoints"]) for row in counts.rows)
+    certified = sum(int(row["certified"]) for row in counts.rows)
+    assert f"{checkpoints:,} damaged checkpoints" in readme
+    assert f"{certified:,} of them certified" in readme
+
+
+def test_the_command(tmp_path: Path, expected: list[dict[str, str]]) -> None:
+    command = [sys.executable, str(RECIPE / "recipe.py"), "-o", str(tmp_path), "--quick", "--workers", "1"]
+    command += ["--only", "answer", "--in-transformers", "0"]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert run.stdout == "" and "16/16 rows" in run.stderr
+    with (tmp_path / "counts.csv").open() as file:
+        made = list(csv.DictReader(file))
+    counts = {row_name(row): row for row in expected}
+    assert len(made) == 16
+    for row in made:
+        assert (row["certified"] == row["checkpoints"]) == (
+            counts[row_name(row)]["certified"] == counts[row_name(row)]["checkpoints"]
+        )
