@@ -9,7 +9,7 @@ from serialformer.compile.gold_codes import gold_degree, gold_words
 from serialformer.errors import CompileError
 
 
-@pytest.mark.parametrize(("degree", "num_words", "largest"), [(5, 1023, 8), (7, 5000, 16)])
+@pytest.mark.parametrize(("degree", "num_words", "largest"), [(5, 1023, 8), (7, 2000, 16)])
 def test_products(degree: int, num_words: int, largest: int) -> None:
     words = gold_words(num_words, degree).astype(np.float32)
     assert set(np.unique(words)) == {-1, 1}
