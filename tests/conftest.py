@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# One worker a core, so one thread a worker; read when numpy and torch are imported, here and in what tests start.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 import pytest
 from jaxtyping import install_import_hook

@@ -67,7 +67,7 @@ def test_commands(command: str, folder: Path) -> None:
 
 
 def test_there_are_commands() -> None:
-    assert len(commands()) == 6
+    assert len(commands()) == 8
 
 
 def test_the_example_is_what_its_program_makes() -> None:

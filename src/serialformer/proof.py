@@ -18,10 +18,11 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
         model: a compiled model.
         dtype: the number format that it is to be loaded in; that of its weights unless told otherwise.
 
-    >>> from serialformer import CircuitBuilder, compile
+    >>> from serialformer.circuits.builder import CircuitBuilder
+    >>> from serialformer.model import compile_model
     >>> build = CircuitBuilder()
-    >>> build.output("parity", build.xor(*build.inputs("a", 3)))
-    >>> certificate = certify(compile(build.circuit()), dtype="bfloat16")
+    >>> build.output("odd", build.xor(*build.inputs("a", 2)))
+    >>> certificate = certify(compile_model(build.circuit()), dtype="bfloat16")
     >>> certificate.holds, certificate.arithmetic["storage"]
     (True, 'bfloat16')
     """

@@ -78,9 +78,9 @@ def check_idle_parts(transformer: Transformer, rounding: Rounding) -> None:
     root = np.sqrt(architecture.width)
     attention = weights["attention_norm_gain"] * root + weights["attention_norm_bias"]
     projected = attention @ weights["attention_in_weight"] + weights["attention_in_bias"]
+    projected[choose_columns(transformer).place] = 0  # these are bounded one by one
     heads = projected.reshape(3, architecture.num_heads, architecture.head_width).max(axis=2)
     scores = heads[0] * heads[1] * architecture.head_width
-    scores[choose_columns(transformer).heads] = 0  # these are bounded one by one
     hidden = (weights["mlp_norm_gain"] * root + weights["mlp_norm_bias"]) @ weights["mlp_in_weight"]
     hidden = (hidden + weights["mlp_in_bias"])[~(weights["mlp_out_weight"] != 0).any(axis=1)]
     furthest = [projected.max(), scores.max(), hidden.max(initial=0.0)]

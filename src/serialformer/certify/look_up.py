@@ -34,6 +34,7 @@ class Projection:
 
     Attributes:
         columns: those columns, side by side.
+        place: where each of them stands in the input projection.
         heads: the heads that have an effect.
         queries: for each of them the columns of its query that scores depend on.
         keys: for each of them the columns of its key, in the same order.
@@ -43,6 +44,7 @@ class Projection:
     """
 
     columns: Columns
+    place: Int64[np.ndarray, " columns"]
     heads: list[int]
     queries: list[Int64[np.ndarray, " _"]]
     keys: list[Int64[np.ndarray, " _"]]
@@ -136,6 +138,7 @@ def choose_columns(transformer: Transformer) -> Projection:
     chosen += (2 * width + value_rows).tolist()
     return Projection(
         columns=to_columns(weight[:, chosen], bias[chosen]),
+        place=np.array(chosen, dtype=np.int64),
         heads=heads,
         queries=queries,
         keys=keys,

@@ -10,7 +10,7 @@ position where either fails, the dense engine goes on from there.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt64
@@ -111,10 +111,13 @@ class IndexedEngine(Engine):
         if not self._find_shapes(prompt):
             yield from self._continue_densely(sequence[:length], num_tokens)
             return
-        state = self._search_state(stop)
         if self._tabulated is not None:
-            yield from self._stream_tabulated(self._tabulated, sequence, length)
-            return
+            known = yield from self._stream_tabulated(self._tabulated, sequence, length)
+            if known == 0:
+                return
+            # What one error bound for the whole stream cannot prove, one for each coordinate may: from now on.
+            self._tabulated, length = None, known
+        state = self._search_state(stop)
         values = np.empty((stop, max(1, self._num_values)))
         value_errors = np.zeros((max(1, self._num_values), 2))
         position = 0
@@ -141,7 +144,7 @@ class IndexedEngine(Engine):
                 why = _REASONS[reason].format(layer=layer, head=head)
                 self._refuse(f"position {reached}: {why}")
                 known = max(length, reached + 1)
-                yield from self._continue_densely(sequence[:known], length + num_tokens - known)
+                yield from self._continue_densely(sequence[:known], len(sequence) - known)
                 return
             if reached >= length and sequence[reached] == end:
                 return
@@ -149,7 +152,8 @@ class IndexedEngine(Engine):
 
     def _stream_tabulated(
         self, decoder: TabulatedDecoder, sequence: Int64[np.ndarray, " sequence"], length: int
-    ) -> Iterator[Int64[np.ndarray, "1 new"]]:
+    ) -> Generator[Int64[np.ndarray, "1 new"], None, int]:
+        """Yields blocks of new tokens; returns how many tokens are known where it must stop, 0 at the end."""
         stop, end = len(sequence) - 1, self.architecture.end_token
         values, position = decoder.values(stop), 0
         while position < stop:
@@ -158,13 +162,11 @@ class IndexedEngine(Engine):
             if reached + 1 > made_from:
                 yield sequence[None, made_from : reached + 1].copy()
             if reason != kernels.DONE:
-                self._refuse(f"position {reached}: {_REASONS[reason].format(layer=0, head='any')}")
-                known = max(length, reached + 1)
-                yield from self._continue_densely(sequence[:known], len(sequence) - known)
-                return
+                return max(length, reached + 1)
             if reached >= length and sequence[reached] == end:
-                return
+                break
             position = reached
+        return 0
 
     def fold(
         self, low: Int64[np.ndarray, " positions"], high: Int64[np.ndarray, " positions"], prompt_length: int
