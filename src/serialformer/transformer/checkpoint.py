@@ -199,27 +199,26 @@ def tokenizer_config_json(architecture: Architecture) -> dict[str, Any]:
 def _typed_end(architecture: Architecture) -> str:
     """A pattern of what the tokenizer drops: end marks and blanks, or, between blanks, one end mark at the end.
 
-    The latter leaves an end mark alone that nothing stands before. The tokenizers library normalises the special
-    token itself as well, and one that is normalised away would decode to nothing.
+    It leaves an end mark alone that nothing stands before: the tokenizers library normalises the special token itself
+    as well, and one that is normalised away would decode to nothing.
     """
     end = architecture.vocabulary[architecture.end_token]
     spaced = token_separator(architecture.vocabulary) == " "
-    return rf"(?<=\S)\s*{re.escape(end)}\s*\z" if spaced else rf"[\s_{end}]"
+    return rf"(?<=\S)\s*{re.escape(end)}\s*\z" if spaced else rf"[\s_]|(?<=[\s\S]){re.escape(end)}"
 
 
 def _special_tokens(architecture: Architecture) -> dict[int, dict[str, Any]]:
     """The end mark and the unknown token, as the tokenizers library writes them, by id."""
     names = [architecture.vocabulary[architecture.end_token], UNKNOWN]
-    spaced = token_separator(architecture.vocabulary) == " "
     return {
         architecture.vocabulary.index(name): {
             "content": name,
-            # Not recognised next to a bit: a typed "0110=" goes through the normalizer, which drops the end mark.
+            # Not recognised next to a bit.
             "single_word": True,
             "lstrip": False,
             "rstrip": False,
-            # Between blanks it would be recognised, so there it is looked for only after the normalizer.
-            "normalized": spaced and name != UNKNOWN,
+            # Looked for only behind the normalizer, which drops a typed end mark.
+            "normalized": name != UNKNOWN,
             "special": True,
         }
         for name in names
