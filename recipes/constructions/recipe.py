@@ -2,8 +2,9 @@
 
     python recipes/constructions/recipe.py -o DIR [--samples 100000] [--figure CONSTRUCTIONS.png]
 
-writes ``counts.csv``, one row a construction and number format; ``expected.csv`` is what it should be but for the
-seconds. Needs the extra ``plot`` for the figure. One thread: set OPENBLAS_NUM_THREADS=1 on a busy machine.
+writes ``counts.csv``, one row a construction, engine and number format; ``expected.csv`` is what it should be but for
+the seconds. Needs the extra ``torch``, and ``plot`` for the figure. One thread: set OPENBLAS_NUM_THREADS=1 on a busy
+machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,26 +43,34 @@ COLUMNS = (
     *("task", "parameters", "length", "dtype", "engine", "samples"),
     *("chain_right", "answer_right", "generated_chain_right", "generated_answer_right", "seconds"),
 )
+IN_TRANSFORMERS = 1000
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
-def measure(samples: int) -> list[dict[str, object]]:
+def measure(samples: int, chosen: Sequence[int]) -> list[dict[str, object]]:
+    """Our dense engine, which computes in float32 whatever the weights; and transformers, in both number formats."""
     rows = []
-    for name, given, length in CONSTRUCTIONS:
+    for name, given, length in (CONSTRUCTIONS[number] for number in chosen):
         task = make_task(name, dict(given))
-        for dtype in ("float32", "bfloat16"):
+        # Wide tables cost time in proportion; the proof at construction covers every case of them.
+        many = samples if name != "iterated-squaring" else min(samples, 10_000)
+        for engine, dtype, number in (
+            ("dense", "float32", many),
+            ("hf", "float32", IN_TRANSFORMERS),
+            ("hf", "bfloat16", IN_TRANSFORMERS),
+        ):
             started = time.perf_counter()
-            # Wide tables cost time in proportion; the proof at construction covers every case of them.
-            number = samples if name != "iterated-squaring" else min(samples, 10_000)
-            model = construct_model(task, length, dtype=dtype)
-            result = evaluate_model(model, num_samples=number, seed=1, engine="dense")
-            shares = result.score.accuracies
-            right = [round(shares[key] * number) for key in list(shares)[:4]]
-            seconds = round(time.perf_counter() - started, 1)
+            with tempfile.TemporaryDirectory() as folder:
+                model = construct_model(task, length, dtype=dtype).save(Path(folder, "model"))
+                result = evaluate_model(model, num_samples=number, seed=1, engine=engine)
+            shares = list(result.score.accuracies.values())
+            right = [round(share * number) for share in shares[:4]]
             parameters = " ".join(f"{key}={value}" for key, value in given.items())
+            seconds = round(time.perf_counter() - started, 1)
             facts = (name, parameters, length, dtype, result.engine, number, *right, seconds)
             rows.append(dict(zip(COLUMNS, facts, strict=True)))
-            print(*rows[-1].values(), sep="  ", file=sys.stderr)
+            print(*facts, sep=",", file=sys.stderr)
     return rows
 
 
@@ -138,12 +149,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, metavar="DIR")
     parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--only", type=int, nargs="*", metavar="N", help="constructions by number, from 0")
     parser.add_argument("--figure", type=Path)
     arguments = parser.parse_args()
     if arguments.figure:
         draw(arguments.figure)
     if arguments.output:
-        rows = measure(arguments.samples)
+        rows = measure(arguments.samples, range(len(CONSTRUCTIONS)) if arguments.only is None else arguments.only)
         arguments.output.mkdir(parents=True, exist_ok=True)
         with (arguments.output / "counts.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
