@@ -81,7 +81,7 @@ def test_every_circuit_of_up_to_four_gates(num_gates: int, activation: Activatio
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from([1, 2, 3, 7, 20, 33]), st.data())
+@given(st.sampled_from([1, 2, 3, 7, 20, 33, 256]), st.data())
 def test_random_circuits_of_every_length(num_gates: int, data: st.DataObject) -> None:
     made = evaluator(num_gates)
     length = data.draw(st.integers(1, num_gates))
