@@ -185,23 +185,6 @@ def test_other_ids(task: Task, length: int) -> None:
 
 
 @every_task
-def test_neutral_items(task: Task, length: int) -> None:
-    random = np.random.default_rng(8)
-    if task.neutral_item is None:
-        with pytest.raises(TaskError, match="neutral: .* has no item that changes nothing\nhint: leave it at 0"):
-            task.sample(random, length, 4, neutral=0.5)
-        return
-    examples = task.sample(random, length, 5, neutral=1.0)
-    expected = " ".join([task.neutral_item] * length) + " ="
-    assert {write_tokens(row, task.vocabulary(length)) for row in examples.prompts.tolist()} == {expected}
-    assert task.chains_are_right(examples.prompts, examples.chains, length).all()
-    half = task.sample(random, length, 400, neutral=0.5)
-    none = task.sample(random, length, 400)
-    neutral = examples.prompts[0]
-    assert (half.prompts == neutral).mean() > (none.prompts == neutral).mean()
-
-
-@every_task
 def test_nothing_at_all(task: Task, length: int) -> None:
     examples = task.sample(np.random.default_rng(0), length, 0)
     assert len(examples) == 0 and examples.answers.shape == (0, task.num_answer_tokens)
@@ -256,7 +239,6 @@ def test_errors() -> None:
     for call, message in (
         (lambda: task.sample(random, 0, 3), "modular-addition: expected a length of at least 1, found 0"),
         (lambda: task.sample(random, 3, -1), "modular-addition: expected a number of samples, found -1"),
-        (lambda: task.sample(random, 3, 2, neutral=1.5), "neutral: expected a probability, found 1.5"),
         (
             lambda: task.sample(random, 10**9, 2),
             "modular-addition: 2 samples of length 1,000,000,000 are 4,000,000,002 tokens, over 134,217,728\n"

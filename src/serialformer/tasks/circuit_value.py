@@ -88,7 +88,7 @@ class CircuitValue(Task):
         return None
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, neutral: float
+        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         shape = (num_samples, length)
         chance = random.random(shape, dtype=np.float32)

@@ -104,7 +104,7 @@ class PermutationComposition(Task):
         return None
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, neutral: float
+        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         if self.degree <= MAX_DEGREE_OF_TOKENS:
             order = factorial(self.degree)
@@ -112,8 +112,8 @@ class PermutationComposition(Task):
         else:
             straight = np.broadcast_to(np.arange(self.degree), (num_samples, length, self.degree))
             drawn = random.permuted(straight, axis=2)
-        if neutral:
-            drawn[random.random((num_samples, length)) < neutral] = np.arange(self.degree)
+        if amount:
+            drawn[random.random((num_samples, length)) < amount] = np.arange(self.degree)
         return np.pad(self._write(drawn), ((0, 0), (0, 1)), constant_values=self.end_token(length))
 
     def _solve(self, prompts: Int64[np.ndarray, "rows prompt"], length: int) -> Examples:

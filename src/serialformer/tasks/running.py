@@ -45,12 +45,12 @@ class RunningTask(Task):
         """The chain's tokens."""
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, neutral: float
+        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         prompts = np.full((num_samples, length + 1), self.end_token(length), dtype=np.int64)
         prompts[:, :-1] = random.integers(0, self._num_kinds(), (num_samples, length), dtype=np.int16)
-        if neutral:
-            prompts[:, :-1][random.random((num_samples, length)) < neutral] = self._neutral_id()
+        if amount:
+            prompts[:, :-1][random.random((num_samples, length)) < amount] = self._neutral_id()
         return prompts
 
     def _solve(self, prompts: Int64[np.ndarray, "rows prompt"], length: int) -> Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -19,6 +20,9 @@ MAX_TOKENS = 1 << 27
 """Of the prompts and chains of one batch: a gibibyte of token ids."""
 
 ParameterValue = int | float | str
+
+Easing = tuple[str, float]
+"""The name of one of a task's easings, and how much of it: from 0, the task's own distribution, to 1, the easiest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +68,20 @@ class Task(ABC):
 
     @property
     def neutral_item(self) -> str | None:
-        """The item that changes nothing, which a sampling schedule may mix in; None if there is none."""
+        """The item that changes nothing; None if there is none."""
         return None
+
+    @property
+    def easings(self) -> Mapping[str, str]:
+        """The ways in which samples can be made easier, by name, with what an amount of 1 of each means.
+
+        >>> from serialformer.tasks.modular_addition import ModularAddition
+        >>> list(ModularAddition().easings)
+        ['neutral']
+        """
+        if self.neutral_item is None:
+            return {}
+        return {"neutral": f"every item is {self.neutral_item}, which changes nothing"}
 
     # --- sizes
 
@@ -103,25 +119,27 @@ class Task(ABC):
 
     # --- sampling and solving
 
-    def sample(self, random: np.random.Generator, length: int, num_samples: int, *, neutral: float = 0.0) -> Examples:
+    def sample(
+        self, random: np.random.Generator, length: int, num_samples: int, *, easing: Easing | None = None
+    ) -> Examples:
         """A batch drawn from the task's distribution, the same for the same generator state.
 
         Args:
             random: where the randomness comes from.
             length: the number of items.
             num_samples: rows of the batch.
-            neutral: the probability with which each item is replaced by the one that changes nothing. 0 is the task's
-                own distribution, on which it is evaluated; more makes it easier, for a training schedule.
+            easing: one of ``easings`` and its amount, for a training schedule; ``("neutral", 0.8)`` puts the neutral
+                item in the place of each with a probability of 0.8. An amount of 0 draws exactly what None does: the
+                task's own distribution, on which it is evaluated.
 
         Raises:
-            TaskError: the length is too small, the batch too large, or the task has no neutral item.
+            TaskError: the length is too small, the batch too large, or the task has no such easing.
         """
         self.check_size(length, num_samples)
-        if not 0 <= neutral <= 1:
-            raise TaskError(f"expected a probability, found {neutral}", where="neutral")
-        if neutral and self.neutral_item is None:
-            raise TaskError(f"{self.name} has no item that changes nothing", where="neutral", hint="leave it at 0")
-        return self.solve(self._draw(random, length, num_samples, neutral), length)
+        if easing is not None:
+            self.check_easing(easing)
+        name, amount = easing or ("", 0.0)
+        return self.solve(self._draw(random, length, num_samples, name, amount), length)
 
     def solve(self, prompts: Int64[np.ndarray, "rows prompt"], length: int) -> Examples:
         """Chains, hints and answers of given prompts, which must be well-formed; shorter ones are padded with ``=``.
@@ -197,6 +215,15 @@ class Task(ABC):
                 hint="ask for fewer at a time",
             )
 
+    def check_easing(self, easing: Easing) -> None:
+        """Refuses easings that the task, with its parameters, does not have, and amounts that are none."""
+        name, amount = easing
+        if name not in self.easings:
+            known = f"it has {', '.join(self.easings)}" if self.easings else "it has none"
+            raise TaskError(f"no easing {name!r}", where=self.name, hint=known)
+        if not 0 <= amount <= 1:
+            raise TaskError(f"expected an amount from 0 to 1, found {amount}", where=f"{self.name}, easing {name}")
+
     def _check_prompts(self, prompts: Int64[np.ndarray, "rows prompt"], length: int) -> None:
         if prompts.shape[1] != self.prompt_width(length):
             raise TaskError(
@@ -212,8 +239,9 @@ class Task(ABC):
 
     @abstractmethod
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, neutral: float
-    ) -> Int64[np.ndarray, "rows prompt"]: ...
+        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+    ) -> Int64[np.ndarray, "rows prompt"]:
+        """Prompts, eased by an amount of one of ``easings``; with an amount of 0, as if there were no easings."""
 
     @abstractmethod
     def _solve(self, prompts: Int64[np.ndarray, "rows prompt"], length: int) -> Examples: ...

@@ -1,0 +1,58 @@
+"""SamplingSchedule: how a task's distribution starts out easier in training, and becomes the task's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serialformer.errors import TaskError
+from serialformer.tasks.task import Easing, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSchedule:
+    """One easing of a task whose amount changes along a straight line, then stays.
+
+    A figure made with a schedule that starts off 0 says so, and what is compared with it gets the same one. Accuracy is
+    measured on the task's own distribution, whatever the schedule.
+
+    Attributes:
+        name: of the easing, as in ``Task.easings``.
+        start: the amount at step 0, from 0 (the task's own distribution) to 1.
+        end: the amount from step ``num_steps`` on.
+        num_steps: the length of the line; with 0 the amount is ``end`` throughout.
+
+    >>> schedule = SamplingSchedule(name="neutral", start=0.8, num_steps=800)
+    >>> [schedule.value(step) for step in (0, 400, 800, 5000)]
+    [0.8, 0.4, 0.0, 0.0]
+    """
+
+    name: str
+    start: float
+    end: float = 0.0
+    num_steps: int
+
+    def __post_init__(self) -> None:
+        for what in ("start", "end"):
+            amount = getattr(self, what)
+            if not 0 <= amount <= 1:
+                raise TaskError(f"expected an amount from 0 to 1, found {amount}", where=f"sampling schedule, {what}")
+        if self.num_steps < 0:
+            raise TaskError(f"expected a number of steps, found {self.num_steps}", where="sampling schedule, num_steps")
+
+    def value(self, step: int) -> float:
+        """The amount at a step, counted from 0."""
+        if step >= self.num_steps:
+            return float(self.end)
+        return self.start + (self.end - self.start) * (max(step, 0) / self.num_steps)
+
+    def easing(self, step: int) -> Easing:
+        """What ``Task.sample`` takes at a step."""
+        return self.name, self.value(step)
+
+    def check(self, task: Task) -> None:
+        """Refuses an easing that the task, with its parameters, does not have.
+
+        Raises:
+            TaskError: says which it has.
+        """
+        task.check_easing((self.name, self.start))
