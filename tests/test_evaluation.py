@@ -14,6 +14,7 @@ from serialformer.score import Score
 from serialformer.task_model import TaskModel, load_task_model
 from serialformer.tasks.layout import SETTINGS, lay_out
 from serialformer.tasks.registry import make_task
+from serialformer.tasks.task import ParameterValue
 from serialformer.transformer.transformer import weights_to_transformer
 from tests.task_models import exact_parity, random_model
 
@@ -55,11 +56,11 @@ def test_an_exact_model_at_other_lengths() -> None:
     [("iterated-squaring", {"bound": 6}, 4), ("permutation-composition", {"degree": 2}, 2)],
 )
 def test_counts_from_transformers_logits(
-    tmp_path: Path, name: str, given: dict[str, object], length: int, setting: str
+    tmp_path: Path, name: str, given: dict[str, ParameterValue], length: int, setting: str
 ) -> None:
     """Counted again sample by sample from what Hugging Face's model says, of the first random model that is so-so."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    task = make_task(name, given)  # type: ignore[arg-type]
+    task = make_task(name, given)
     for seed in range(50):
         model = random_model(task, length, setting, seed=seed)
         result = evaluate_model(model, num_samples=60, seed=5, engine="dense")

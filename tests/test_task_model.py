@@ -17,6 +17,7 @@ from serialformer.manifest import load_kind
 from serialformer.task_model import TaskModel, load_task_model
 from serialformer.tasks.layout import SETTINGS, lay_out
 from serialformer.tasks.registry import make_task
+from serialformer.tasks.task import ParameterValue
 from serialformer.transformer.forward import compute_logits
 from tests.task_models import exact_parity, random_model
 from tests.tasks.every_task import CASES, NAMES
@@ -32,8 +33,8 @@ def test_exact_model_runs() -> None:
 
 
 @pytest.mark.parametrize(("name", "given", "length"), CASES, ids=NAMES)
-def test_save_and_load(tmp_path: Path, name: str, given: dict[str, object], length: int) -> None:
-    task = make_task(name, given)  # type: ignore[arg-type]
+def test_save_and_load(tmp_path: Path, name: str, given: dict[str, ParameterValue], length: int) -> None:
+    task = make_task(name, given)
     model = random_model(task, length, "hint", extra=("<unk>",))
     saved = model.save(tmp_path / "m")
     found = load_task_model(tmp_path / "m")
@@ -69,9 +70,11 @@ def test_details_and_files(tmp_path: Path) -> None:
     ("name", "given", "length"),
     [("parity", {}, 5), ("permutation-composition", {"degree": 3}, 2), ("iterated-squaring", {"bound": 20}, 4)],
 )
-def test_generation_by_reading_again_and_again(name: str, given: dict[str, object], length: int, setting: str) -> None:
+def test_generation_by_reading_again_and_again(
+    name: str, given: dict[str, ParameterValue], length: int, setting: str
+) -> None:
     """Against the forward pass over the whole sequence, once a token, with what is given put in by hand."""
-    task = make_task(name, given)  # type: ignore[arg-type]
+    task = make_task(name, given)
     model = random_model(task, length, setting, seed=3, extra=("<unk>", "x"))
     examples = task.sample(np.random.default_rng(0), length, 9).renumber(model.token_ids(length))
     end = examples.end_token
@@ -105,10 +108,10 @@ def test_generation_by_reading_again_and_again(name: str, given: dict[str, objec
     ],
 )
 def test_transformers_reads_and_makes_the_same(
-    tmp_path: Path, name: str, given: dict[str, object], length: int, text: str
+    tmp_path: Path, name: str, given: dict[str, ParameterValue], length: int, text: str
 ) -> None:
     transformers = pytest.importorskip("transformers")
-    model = random_model(make_task(name, given), length, extra=("<unk>",)).save(tmp_path / "m")  # type: ignore[arg-type]
+    model = random_model(make_task(name, given), length, extra=("<unk>",)).save(tmp_path / "m")
     transcript = model.run_text(text, engine="dense")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "m")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "m")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +25,7 @@ from serialformer.compile.schedule import Schedule
 from serialformer.decode.engine import Engine, Progress, make_engine
 from serialformer.decode.transcript import Transcript
 from serialformer.errors import CheckpointError, EngineError, InputError
-from serialformer.files import refuse_os_errors
+from serialformer.files import new_directory
 from serialformer.manifest import (
     Manifest,
     load_circuit,
@@ -261,22 +260,13 @@ class Model:
         Raises:
             CheckpointError: the directory exists, or cannot be written.
         """
-        target = Path(directory)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with refuse_os_errors(str(target)):
-                if target.exists() or target.is_symlink():
-                    raise CheckpointError("exists already", where=str(target), hint="remove it or choose another name")
-                temporary.mkdir()
-                save_transformer(self.transformer, temporary, num_new_tokens=self.manifest.num_chain_tokens)
-                save_circuit(self.circuit, self.schedule, temporary)
-                save_manifest(self.manifest, temporary)
-                if self.certificate is not None:
-                    save_certificate(self.certificate, self.circuit, temporary)
-                temporary.rename(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return replace(self, directory=target)
+        with new_directory(directory) as target:
+            save_transformer(self.transformer, target, num_new_tokens=self.manifest.num_chain_tokens)
+            save_circuit(self.circuit, self.schedule, target)
+            save_manifest(self.manifest, target)
+            if self.certificate is not None:
+                save_certificate(self.certificate, self.circuit, target)
+        return replace(self, directory=Path(directory))
 
 
 def compile_model(

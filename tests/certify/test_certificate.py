@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from tests.certify.mutations import is_right, mutate
 CASES = small_circuits()
 
 
-def altered(model: Model, name: str, change: object) -> Model:
+def altered(model: Model, name: str, change: Callable[[np.ndarray], object]) -> Model:
+    """The model with one weight changed in place."""
     weights = dict(model.transformer.named_weights())
     weights[name] = weights[name].copy()
-    change(weights[name])  # type: ignore[operator]
+    change(weights[name])
     return replace(model, transformer=weights_to_transformer(model.transformer.architecture, weights))
 
 

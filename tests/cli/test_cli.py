@@ -13,60 +13,16 @@ from typing import Any
 import pytest
 
 import serialformer
-from serialformer.cli.main import main
 from serialformer.decode.engine import ENGINE_NAMES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MULTIPLIER = str(EXAMPLES / "multiplier16.blif")
-ADDER = """.model adder
-.inputs a[0] a[1] b[0] b[1]
-.outputs s[0] s[1] s[2]
-.names a[0] b[0] s[0]
-10 1
-01 1
-.names a[0] b[0] c
-11 1
-.names a[1] b[1] c s[1]
-100 1
-010 1
-001 1
-111 1
-.names a[1] b[1] c s[2]
-11- 1
-1-1 1
--11 1
-.end
-"""
-
-
-class Result:
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Runs the command in this process; returns status, stdout and stderr."""
-
-    def call(*arguments: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["serialformer", *arguments])
-        capfd.readouterr()
-        try:
-            main()
-            status = 0
-        except SystemExit as exit_:
-            status = exit_.code if isinstance(exit_.code, int) else 1
-        out, err = capfd.readouterr()
-        return Result(status, out, err)
-
-    return call
-
-
-@pytest.fixture
-def adder(tmp_path: Path, cli: Any) -> str:
-    (tmp_path / "adder.blif").write_text(ADDER)
+def adder(adder_file: Path, tmp_path: Path, cli: Any) -> str:
     directory = str(tmp_path / "adder")
-    assert cli("compile", str(tmp_path / "adder.blif"), "-o", directory).status == 0
+    assert cli("compile", adder_file, "-o", directory).status == 0
     return directory
 
 
@@ -144,7 +100,7 @@ def test_run_batch(adder: str, cli: Any, tmp_path: Path) -> None:
         assert [int(row["s"]) for row in csv.DictReader(file)] == [a + b for a, b in rows]
 
 
-def test_verify(adder: str, cli: Any, tmp_path: Path) -> None:
+def test_verify(adder: str, cli: Any, adder_file: Path, tmp_path: Path) -> None:
     result = cli("verify", adder, "--exhaustive", "--engine", "dense")
     assert result.status == 0
     assert result.out == "verified: every input, 16 run by dense, 0 wrong\ntokens compared: 64\n"
@@ -152,7 +108,7 @@ def test_verify(adder: str, cli: Any, tmp_path: Path) -> None:
     assert json.loads(result.out) == {
         "verified": True, "inputs": 7, "tokens": 28, "wrong_inputs": 0, "first_wrong": "", "engine": "dense",
     }  # fmt: skip
-    (tmp_path / "wrong.blif").write_text(ADDER.replace("11- 1\n", ""))
+    (tmp_path / "wrong.blif").write_text(adder_file.read_text().replace("11- 1\n", ""))
     result = cli("verify", adder, "--against", str(tmp_path / "wrong.blif"), "--exhaustive", "--engine", "dense")
     assert result.status == 1
     assert result.out.splitlines()[0] == "WRONG: every input, 16 run by dense, 3 wrong"

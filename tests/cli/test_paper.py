@@ -8,19 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_cli import ADDER, Result, cli  # noqa: F401
-
 
 @pytest.fixture
-def adder(tmp_path: Path, cli: Any) -> str:  # noqa: F811
-    (tmp_path / "adder.blif").write_text(ADDER)
+def adder(adder_file: Path, tmp_path: Path, cli: Any) -> str:
     directory = str(tmp_path / "adder")
-    result = cli("compile", str(tmp_path / "adder.blif"), "-o", directory, "--target", "paper", "--precision", "1")
+    result = cli("compile", adder_file, "-o", directory, "--target", "paper", "--precision", "1")
     assert result.status == 0 and "target: paper\n" in result.out and "precision: 1\n" in result.out
     return directory
 
 
-def test_info_run_trace_and_batch(adder: str, tmp_path: Path, cli: Any) -> None:  # noqa: F811
+def test_info_run_trace_and_batch(adder: str, tmp_path: Path, cli: Any) -> None:
     facts = json.loads(cli("info", adder, "--json").out)
     assert (facts["target"], facts["precision"], facts["layers"], facts["heads"]) == ("paper", 1, 1, 2)
     assert facts["attention_gap"] == 1.5 and facts["logit_margin"] == 0.5
@@ -33,15 +30,15 @@ def test_info_run_trace_and_batch(adder: str, tmp_path: Path, cli: Any) -> None:
     assert (tmp_path / "out.csv").read_text() == "s\n3\n6\n"
 
 
-def test_verify(adder: str, tmp_path: Path, cli: Any) -> None:  # noqa: F811
+def test_verify(adder: str, adder_file: Path, cli: Any) -> None:
     result = cli("verify", adder, "--exhaustive")
     assert result.status == 0 and result.out.startswith("verified: every input, 16 run by dense, 0 wrong")
     assert cli("verify", adder, "--samples", "3", "--engine", "dense").status == 0
-    assert cli("verify", adder, "--against", str(tmp_path / "adder.blif")).status == 0
+    assert cli("verify", adder, "--against", str(adder_file)).status == 0
 
 
 @pytest.mark.parametrize("engine", ["indexed", "sliced", "hf"])
-def test_other_engines_are_refused(adder: str, cli: Any, engine: str) -> None:  # noqa: F811
+def test_other_engines_are_refused(adder: str, cli: Any, engine: str) -> None:
     for command in (["run", adder, "-i", "a=1", "-i", "b=1"], ["verify", adder]):
         result = cli(*command, "--engine", engine)
         assert (result.status, result.out) == (2, "")
@@ -51,20 +48,18 @@ def test_other_engines_are_refused(adder: str, cli: Any, engine: str) -> None:  
         )
 
 
-def test_options_of_the_other_target(tmp_path: Path, cli: Any) -> None:  # noqa: F811
-    (tmp_path / "adder.blif").write_text(ADDER)
-    compile_ = ["compile", str(tmp_path / "adder.blif"), "-o", str(tmp_path / "model")]
+def test_options_of_the_other_target(adder_file: Path, tmp_path: Path, cli: Any) -> None:
+    compile_ = ["compile", str(adder_file), "-o", str(tmp_path / "model")]
     for options, message in (
         (["--precision", "1"], "--precision goes with --target paper\nhint: target gpt2 has --dtype"),
         (["--target", "paper", "--dtype", "float16"], "--dtype goes with --target gpt2\nhint: target paper has"),
         (["--target", "paper", "--precision", "0"], "expected a precision from 1 to 12, found 0"),
     ):
-        result: Result = cli(*compile_, *options)
+        result = cli(*compile_, *options)
         assert (result.status, result.out) == (2, "") and message in result.err
         assert not (tmp_path / "model").exists()
 
 
-def test_gpt2_says_its_target_too(tmp_path: Path, cli: Any) -> None:  # noqa: F811
-    (tmp_path / "adder.blif").write_text(ADDER)
-    facts = json.loads(cli("compile", str(tmp_path / "adder.blif"), "-o", str(tmp_path / "m"), "--json").out)
+def test_gpt2_says_its_target_too(adder_file: Path, tmp_path: Path, cli: Any) -> None:
+    facts = json.loads(cli("compile", str(adder_file), "-o", str(tmp_path / "m"), "--json").out)
     assert facts["target"] == "gpt2" and "precision" not in facts and facts["dtype"] == "float32"

@@ -14,6 +14,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from serialformer.transformer.transformer import Transformer
+
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "robustness"
 
@@ -180,8 +182,8 @@ def test_damage_hits_what_it_says() -> None:
     }
 
 
-def changed(before: object, after: object) -> set[str]:
-    pairs = zip(before.named_weights(), after.named_weights(), strict=True)  # type: ignore[attr-defined]
+def changed(before: Transformer, after: Transformer) -> set[str]:
+    pairs = zip(before.named_weights(), after.named_weights(), strict=True)
     return {name for (name, one), (_, other) in pairs if not np.array_equal(one, other)}
 
 

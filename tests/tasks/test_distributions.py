@@ -10,6 +10,7 @@ import sympy
 
 from serialformer.tasks.circuit_value import WORDS
 from serialformer.tasks.registry import make_task
+from serialformer.tasks.task import ParameterValue
 
 
 def assert_follows(counts: np.ndarray, shares: np.ndarray | list[float]) -> None:
@@ -46,8 +47,8 @@ def test_the_judge_is_one() -> None:
         ("automaton", {}, 2),
     ],
 )
-def test_items_are_uniform_and_independent(name: str, given: dict[str, object], kinds: int) -> None:
-    task = make_task(name, given)  # type: ignore[arg-type]
+def test_items_are_uniform_and_independent(name: str, given: dict[str, ParameterValue], kinds: int) -> None:
+    task = make_task(name, given)
     items = task.sample(np.random.default_rng(1), 4, 60_000).prompts[:, :-1]
     for place in range(4):
         assert_uniform(items[:, place], kinds)

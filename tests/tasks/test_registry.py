@@ -6,6 +6,7 @@ import pytest
 
 from serialformer.errors import TaskError
 from serialformer.tasks.registry import TASKS, make_task, parse_task
+from serialformer.tasks.task import ParameterValue
 from tests.tasks.every_task import CASES
 
 
@@ -26,8 +27,8 @@ def test_names_are_the_command_lines() -> None:
 
 
 @pytest.mark.parametrize(("name", "given", "length"), CASES)
-def test_parameters_from_text_and_from_json(name: str, given: dict[str, object], length: int) -> None:
-    task = make_task(name, given)  # type: ignore[arg-type]
+def test_parameters_from_text_and_from_json(name: str, given: dict[str, ParameterValue], length: int) -> None:
+    task = make_task(name, given)
     assert parse_task(name, [f"{key}={value}" for key, value in given.items()]) == task
     assert make_task(task.name, task.parameters) == task
     assert hash(make_task(task.name, task.parameters)) == hash(task)

@@ -12,7 +12,7 @@ from serialformer.tasks.examples import NO_LABEL, join
 from serialformer.tasks.layout import SETTINGS, lay_out, num_new_tokens, num_positions
 from serialformer.tasks.modular_addition import ModularAddition
 from serialformer.tasks.registry import TASKS, make_task
-from serialformer.tasks.task import EQUALS, Task
+from serialformer.tasks.task import EQUALS, ParameterValue, Task
 from serialformer.tasks.text import read_prompt, write_tokens
 from tests.tasks.every_task import CASES, NAMES, tasks_and_lengths
 
@@ -222,9 +222,9 @@ def test_docstrings_say_what_is_what(name: str) -> None:
         ("edit-distance", {}, "a b | b b =", "1 1 2 1", "1"),
     ],
 )
-def test_worked_examples(name: str, given: dict[str, object], prompt: str, chain: str, answer: str) -> None:
+def test_worked_examples(name: str, given: dict[str, ParameterValue], prompt: str, chain: str, answer: str) -> None:
     """Those of the docstrings, and the paper's own for circuits."""
-    task = make_task(name, given)  # type: ignore[arg-type]
+    task = make_task(name, given)
     ids, length = read_prompt(task, prompt)
     examples, vocabulary = task.solve(ids[None], length), task.vocabulary(length)
     assert write_tokens(examples.chains[0].tolist(), vocabulary) == chain
@@ -256,7 +256,7 @@ def test_errors() -> None:
             "modular-addition: expected answers of [1, 1], found [1, 2]",
         ),
         (
-            lambda: lay_out(task, task.sample(random, 3, 2), "cott", 3),  # type: ignore[arg-type]
+            lambda: lay_out(task, task.sample(random, 3, 2), "cott", 3),
             "no setting 'cott'\nhint: one of base, cot, hint, filler, aligned",
         ),
     ):

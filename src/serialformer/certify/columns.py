@@ -1,4 +1,7 @@
-"""Columns of a weight matrix: a linear map by its outputs, without the weights that are zero."""
+"""Columns of a weight matrix: a linear map by its outputs, without the weights that are zero.
+
+The indexed engine has the like (``decode.flat``). A proof shares no arithmetic with the engines that it is to judge.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from serialformer.certify.certificate import Failure
 from serialformer.certify.columns import to_columns
-from serialformer.certify.look_up import LookUps, choose_columns, prove_look_ups
+from serialformer.certify.look_up import LookUps, Projection, choose_columns, prove_look_ups
 from serialformer.certify.reading import (
     Context,
     Reading,
@@ -37,21 +37,21 @@ def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: 
         CheckpointError: it is no model of that kind; nothing can be said about it.
     """
     context = find_context(transformer, num_inputs, num_chain_tokens)
-    check_idle_parts(transformer, rounding)
-    look_ups = prove_look_ups(transformer, context.states, num_inputs, rounding)
+    projection = choose_columns(transformer)
+    check_idle_parts(transformer, projection, rounding)
+    look_ups = prove_look_ups(transformer, projection, context.states, num_inputs, rounding)
     num_writing = context.num_writing
-    num_proven = num_writing if look_ups.failed < 0 else look_ups.failed
     sources, fan_in = np.zeros((num_writing, MAX_FAN_IN), dtype=np.int32), np.zeros(num_writing, dtype=np.uint8)
     table, margins = np.zeros(num_writing, dtype=np.uint64), np.full((num_writing, 2), -np.inf)
     hull = np.tile([0.0, np.inf, 0.0], (2, 1))
     reached, why, detail = _tabulate(
-        transformer, look_ups, context, num_proven, rounding, (sources, fan_in, table, margins, hull)
+        transformer, projection, look_ups, context, rounding, (sources, fan_in, table, margins, hull)
     )
     failure = None
     if why != PROVEN:
         reason = _explain(transformer, why, detail, margins[reached, 1])
         failure = Failure(position=num_inputs + reached, token=reached, reason=reason)
-    elif look_ups.failed >= 0:
+    elif look_ups.failed < num_writing:
         failure = Failure(position=num_inputs + look_ups.failed, token=look_ups.failed, reason=look_ups.reason)
     return Reading(
         num_inputs=num_inputs,
@@ -65,7 +65,7 @@ def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: 
     )
 
 
-def check_idle_parts(transformer: Transformer, rounding: Rounding) -> None:
+def check_idle_parts(transformer: Transformer, projection: Projection, rounding: Rounding) -> None:
     """Refuses heads and hidden units without effect that could overflow: infinity times zero is no number.
 
     A normed coordinate is at most sqrt(width) times its gain, plus its bias.
@@ -78,7 +78,7 @@ def check_idle_parts(transformer: Transformer, rounding: Rounding) -> None:
     root = np.sqrt(architecture.width)
     attention = weights["attention_norm_gain"] * root + weights["attention_norm_bias"]
     projected = attention @ weights["attention_in_weight"] + weights["attention_in_bias"]
-    projected[choose_columns(transformer).place] = 0  # these are bounded one by one
+    projected[projection.place] = 0  # these are bounded one by one
     heads = projected.reshape(3, architecture.num_heads, architecture.head_width).max(axis=2)
     scores = heads[0] * heads[1] * architecture.head_width
     hidden = (weights["mlp_norm_gain"] * root + weights["mlp_norm_bias"]) @ weights["mlp_in_weight"]
@@ -90,15 +90,14 @@ def check_idle_parts(transformer: Transformer, rounding: Rounding) -> None:
 
 def _tabulate(
     transformer: Transformer,
+    projection: Projection,
     look_ups: LookUps,
     context: Context,
-    num_rows: int,
     rounding: Rounding,
     results: tuple[np.ndarray, ...],
 ) -> tuple[int, int, int]:
-    """Runs the compiled loop over the writing positions; returns what it does."""
+    """Runs the compiled loop over the writing positions whose look-ups are proven; returns what it does."""
     layer, architecture = transformer.layers[0], transformer.architecture
-    projection = choose_columns(transformer)
     weights = {field.name: getattr(layer, field.name).astype(np.float64) for field in fields(layer)}
     embedding = transformer.token_embedding.astype(np.float64)
     out_weight, out_bias = weights["attention_out_weight"][projection.value_row], weights["attention_out_bias"]
@@ -124,6 +123,7 @@ def _tabulate(
     sources, fan_in, table, margins, hull = results
     states, first = context.states, context.num_inputs
     offered, own_norm = look_ups.offers.table()
+    num_rows = look_ups.failed
     for start in range(0, num_rows, POSITIONS_A_BLOCK):
         block = slice(start, min(start + POSITIONS_A_BLOCK, num_rows))
         positions = np.arange(block.start, block.stop) + first

@@ -96,7 +96,7 @@ class LookUps:
         leak: for each value column how far attention's mixture can be from the value looked up.
         mean: the largest magnitude of the residual stream's mean.
         deviation: the least and the largest root of variance plus epsilon.
-        failed: the first writing position where a head reads no one position, counted from the first, or -1.
+        failed: the first writing position where a head reads no one position; their number if there is none.
         reason: what is wrong there.
     """
 
@@ -149,17 +149,21 @@ def choose_columns(transformer: Transformer) -> Projection:
 
 
 def prove_look_ups(
-    transformer: Transformer, states: UInt8[np.ndarray, "positions 2"], first: int, rounding: Rounding
+    transformer: Transformer,
+    projection: Projection,
+    states: UInt8[np.ndarray, "positions 2"],
+    first: int,
+    rounding: Rounding,
 ) -> LookUps:
     """Proves what each head reads from the positions ``first`` on, whatever token each position holds of its two.
 
     Args:
         transformer: a model of one layer.
+        projection: which columns of its input projection matter.
         states: the two tokens that each position may hold.
         first: the first position that writes.
         rounding: which runtimes to cover.
     """
-    projection = choose_columns(transformer)
     num_positions, num_heads = len(states), len(projection.heads)
     num_writing, num_values = num_positions - first, len(projection.values)
     head_width = transformer.architecture.head_width
@@ -210,7 +214,7 @@ def prove_look_ups(
         leak=np.where(np.isfinite(largest), 16 * 1.1 * float(share) * np.nan_to_num(largest), np.inf),
         mean=mean,
         deviation=(least, most),
-        failed=failed if failed < num_writing else -1,
+        failed=failed,
         reason=reason,
     )
 

@@ -63,9 +63,7 @@ def compile_command(
 ) -> None:
     """Compile a circuit into a checkpoint that evaluates it by chain of thought."""
     started = time.perf_counter()
-    if output.exists():
-        # Said before the work, not after it; saving checks again.
-        raise InputError("exists already", where=str(output), hint="remove it or choose another name")
+    refuse_existing(output)
     if target == TargetName.PAPER and dtype is not None:
         raise InputError("--dtype goes with --target gpt2", hint="target paper has --precision")
     if target == TargetName.GPT2 and precision is not None:
@@ -74,11 +72,7 @@ def compile_command(
         model = compile_model(
             circuit, target=target.value, dtype=None if dtype is None else dtype.value, precision=precision
         ).save(output)
-    facts = {**_model_facts(model), "seconds": round(time.perf_counter() - started, 3)}
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        print_facts({"directory": str(output), **facts})
+    print_made(output, _model_facts(model), started, as_json=as_json)
 
 
 def run_command(
@@ -305,6 +299,21 @@ def _task_model_facts(model: TaskModel) -> dict[str, Any]:
         "activation": architecture.activation,
         "details": dict(model.details),
     }
+
+
+def refuse_existing(output: Path) -> None:
+    """Says before the work, not after it, that a directory is there already; saving checks again."""
+    if output.exists():
+        raise InputError("exists already", where=str(output), hint="remove it or choose another name")
+
+
+def print_made(output: Path, facts: dict[str, Any], started: float, *, as_json: bool) -> None:
+    """What a command says of the directory that it has made, and of the seconds since it started."""
+    facts = {**facts, "seconds": round(time.perf_counter() - started, 3)}
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print_facts({"directory": str(output), **facts})
 
 
 def print_facts(facts: dict[str, Any]) -> None:

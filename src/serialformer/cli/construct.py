@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from serialformer.cli.commands import DtypeOption, Json, print_facts
+from serialformer.cli.commands import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import Parameters
-from serialformer.errors import InputError
 from serialformer.task_model import TaskModel
 from serialformer.tasks.registry import parse_task
 
@@ -30,15 +28,10 @@ def construct_command(
 
     started = time.perf_counter()
     task = parse_task(name, parameters or [])
-    if output.exists():
-        raise InputError("exists already", where=str(output), hint="remove it or choose another name")
+    refuse_existing(output)
     with progress_bar("constructing", None):
         model = construct_model(task, length, dtype=dtype.value).save(output)
-    facts = {**_facts(model), "seconds": round(time.perf_counter() - started, 3)}
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        print_facts({"directory": str(output), **facts})
+    print_made(output, _facts(model), started, as_json=as_json)
 
 
 def _facts(model: TaskModel) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 
 from serialformer.circuits.formats import read
 from serialformer.circuits.value_problem import TOKENS_A_GATE, translate_circuit
-from serialformer.cli.commands import DtypeOption, Json, print_facts
+from serialformer.cli.commands import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.values import parse_assignments
 from serialformer.errors import InputError
@@ -27,15 +27,10 @@ def evaluator_command(
 ) -> None:
     """Make one GPT-2 that evaluates every circuit of up to M gates; run DIR --circuit FILE asks it."""
     started = time.perf_counter()
-    if output.exists():
-        raise InputError("exists already", where=str(output), hint="remove it or choose another name")
+    refuse_existing(output)
     with progress_bar("constructing", None):
         model = make_evaluator(gates, dtype=dtype.value).save(output)
-    facts = {**evaluator_facts(model), "seconds": round(time.perf_counter() - started, 3)}
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        print_facts({"directory": str(output), **facts})
+    print_made(output, evaluator_facts(model), started, as_json=as_json)
 
 
 def run_evaluator(

@@ -60,16 +60,19 @@ def compile_circuit(
             other target's.
     """
     _check_options(target, {"dtype": dtype, "activation": activation, "attention_gap": attention_gap}, precision)
-    if target == "paper":
-        return _compile_to_paper(split_gates(circuit), 1 if precision is None else precision)
+    circuit = split_gates(circuit) if target == "paper" else circuit
     schedule = schedule_chain(circuit)
     program = schedule_to_program(circuit, schedule)
-    transformer, residual = program_to_gpt2(
-        program,
-        dtype=dtype or "float32",
-        activation=activation or "gelu_new",
-        attention_gap=default_attention_gap(program.num_positions) if attention_gap is None else attention_gap,
-    )
+    residual: Residual | PaperResidual
+    if target == "paper":
+        transformer, residual = program_to_paper(program, precision=1 if precision is None else precision)
+    else:
+        transformer, residual = program_to_gpt2(
+            program,
+            dtype=dtype or "float32",
+            activation=activation or "gelu_new",
+            attention_gap=default_attention_gap(program.num_positions) if attention_gap is None else attention_gap,
+        )
     return Compiled(
         circuit=circuit,
         schedule=schedule,
@@ -99,20 +102,6 @@ def certify_program(transformer: Transformer, program: Program) -> Certificate:
             hint="ask for another attention gap or another dtype" if is_float else None,
         )
     return certificate
-
-
-def _compile_to_paper(circuit: Circuit, precision: int) -> Compiled:
-    schedule = schedule_chain(circuit)
-    program = schedule_to_program(circuit, schedule)
-    transformer, residual = program_to_paper(program, precision=precision)
-    return Compiled(
-        circuit=circuit,
-        schedule=schedule,
-        program=program,
-        residual=residual,
-        transformer=transformer,
-        certificate=certify_program(transformer, program),
-    )
 
 
 def _check_options(target: str, of_gpt2: dict[str, object], precision: int | None) -> None:
