@@ -208,8 +208,8 @@ def test_windows_line_ends() -> None:
         ("aag 1" + "0" * 20 + " 0 0 0 0\n", "f.aag:1", "expected header numbers of at most 15 digits, found one of 21"),
         ("aag 1 2 0 0 0\n2\n4\n", "f.aag:1", "expected M >= I + L + A, found M=1, I=2, L=0, A=0"),
         ("aig 3 2 0 0 0\n", "f.aag:1", "expected M = I + L + A, found M=3, I=2, L=0, A=0"),
-        ("aag 1 0 1 0 0\n2 3\n", "f.aag:1", "1 latch: sequential circuits are not supported yet"),
-        ("aag 3 0 3 0 0\n2 3\n", "f.aag:1", "3 latches: sequential circuits are not supported yet"),
+        ("aag 1 0 1 0 0\n2 3\n", "f.aag:1", "1 latch: this is a sequential circuit"),
+        ("aag 3 0 3 0 0\n2 3\n", "f.aag:1", "3 latches: this is a sequential circuit"),
         ("aag 0 0 0 0 0 0 0 1 2\n", "f.aag:1", "expected no justice and fairness properties, found 1 and 2"),
         ("aag 99999999 99999999 0 0 0\n2\n", "f.aag:1", "expected at least 199999998 bytes after the header"),
         ("aig 99999999 0 0 0 99999999\n2\n", "f.aag:1", "expected at least 199999998 bytes after the header"),
@@ -342,7 +342,7 @@ def test_sequential_examples_are_refused(real_circuits: Path, name: str) -> None
     with pytest.raises(FormatError) as caught:
         read_aiger(real_circuits / "aiger" / name)
     plural = "es" if LATCHES[name] > 1 else ""
-    assert caught.value.message == f"{LATCHES[name]} latch{plural}: sequential circuits are not supported yet"
+    assert caught.value.message == f"{LATCHES[name]} latch{plural}: this is a sequential circuit"
     assert str(caught.value.where).endswith(f"{name}:1")
 
 

@@ -140,8 +140,8 @@ def test_no_gates_and_no_inputs() -> None:
             "t.bench:2: expected a LUT of at most 6 inputs, found 7\nhint: map",
         ),
         ("INPUT(a)\ny = AND 0x1 (a, a)\n", "t.bench:2: expected INPUT(net), OUTPUT(net)"),
-        ("y = DFF(a)\n", "t.bench:1: 1 latch: sequential circuits are not supported yet\nhint: make each flip-flop's"),
-        ("INPUT(a)\ny = DFF(a)\nz = dff(y)\n", "t.bench:2: 2 latches: sequential circuits are not supported yet"),
+        ("y = DFF(a)\n", "t.bench:1: 1 latch: this is a sequential circuit\nhint: serialformer.read_seq"),
+        ("INPUT(a)\ny = DFF(a)\nz = dff(y)\n", "t.bench:2: 2 latches: this is a sequential circuit"),
         ("INPUT(a)\nINPUT(a)\n", "t.bench:2: 'a' is declared an input twice"),
         ("INPUT(a)\n\nOUTPUT(z)\n", "t.bench:3: output 'z' is never defined"),
         ("INPUT(a)\ny = AND(a, b)\nOUTPUT(y)\n", "t.bench:2: 'b' is read but never defined"),
@@ -234,7 +234,7 @@ def test_iscas85_files_equal_what_abc_reads(name: str, real_circuits: Path, tmp_
 
 @pytest.mark.parametrize("name", ISCAS89)
 def test_iscas89_files_are_sequential(name: str, real_circuits: Path) -> None:
-    with pytest.raises(FormatError, match=f"{ISCAS89[name]} latches: sequential circuits are not supported yet"):
+    with pytest.raises(FormatError, match=f"{ISCAS89[name]} latches: this is a sequential circuit"):
         read_bench(real_circuits / "iscas89" / f"{name}.bench")
 
 

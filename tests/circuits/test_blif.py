@@ -251,7 +251,7 @@ def test_blow_up_is_counted_before_it_happens() -> None:
 def test_limit_is_an_argument() -> None:
     statements = split_statements(exponential(4).encode(), name="t.blif", join=b"\\")
     numbers = TokenNumbers(statements)
-    models = read_models(statements, numbers)
+    models = read_models(statements, numbers, sequential=False)
     assert len(flatten(statements, models, numbers.texts, limit=100_000).lines) == 16
     with pytest.raises(FormatError, match="makes 16 gates"):
         flatten(statements, models, numbers.texts, limit=1000)
@@ -268,9 +268,12 @@ def test_limit_is_an_argument() -> None:
         (".model m\n.zebra\n", "t.blif:2: unknown statement '.zebra'\nhint: remove the line"),
         (
             ".model m\n.latch a b re c 3\n",
-            "t.blif:2: 1 latch: sequential circuits are not supported yet\nhint: make each",
+            "t.blif:2: 1 latch: this is a sequential circuit\nhint: serialformer.read_sequential reads it",
         ),
-        (".model m\n.latch a b\n.latch b c 2\n.latch c d re k\n.mlatch x", "t.blif:2: 4 latches: sequential circuits"),
+        (
+            ".model m\n.latch a b\n.latch b c 2\n.latch c d re k\n.mlatch x",
+            "t.blif:2: 4 latches: this is a sequential circuit",
+        ),
         (".model m\n.gate and2 a=b\n", "t.blif:2: .gate: cells of a technology library are not supported\nhint: write"),
         (".model m\n.search x.blif\n", "t.blif:2: .search: other files are not read"),
         (".model m\n.start_kiss\n", "t.blif:2: .start_kiss: a state machine is sequential"),

@@ -13,64 +13,34 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from serialformer.circuits.aiger_binary import decode_ands, encode_ands
+from serialformer.circuits.aiger_lines import Header, Lines, parse_header, parse_lines, skip_properties
 from serialformer.circuits.and_graph import circuit_to_and_graph
 from serialformer.circuits.builder import NOT
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.netlist import MAX_WIRES, Netlist, netlist_to_circuit
-from serialformer.circuits.scan import scan_tokens, show_bytes
+from serialformer.circuits.scan import show_bytes
+from serialformer.circuits.sequential import SequentialCircuit, rotate_inputs, to_sequential
 from serialformer.circuits.words import names_to_words, words_to_names
 from serialformer.errors import FormatError
 from serialformer.files import read_file, write_file
 
-MAX_SILENT_INPUTS = 1 << 16
-"""A binary file spends no byte on an input: beyond this many, it must be at least as long as it has inputs."""
-
 _BLOCK = 1 << 16
 """ANDs that become gates together."""
 
-_HEADER = re.compile(rb"(aag|aig)((?:[ \t]+[0-9]+)*)[ \t\r]*")
 _SYMBOL = re.compile(rb"([ilobcjf])([0-9]+)(?: (.*))?", re.DOTALL)
-_SYMBOL_KINDS = {"i": "inputs", "o": "outputs", "b": "bad states", "c": "constraints"}
-_EXPECTED_HEADER = "expected the header 'aag M I L O A' or 'aig M I L O A' (and at most B C J F)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Header:
-    """The first line: the largest variable and the length of each section."""
-
-    binary: bool
-    largest: int
-    inputs: int
-    outputs: int
-    ands: int
-    bad: int
-    constraints: int
-    size: int  # bytes, with the line's end
-
-    @property
-    def all_outputs(self) -> int:
-        return self.outputs + self.bad + self.constraints
-
-    def row(self, line: int) -> str:
-        """What stands on a line after the header, for messages."""
-        for what, count in (
-            ("input", 0 if self.binary else self.inputs),
-            ("output", self.outputs),
-            ("bad state", self.bad),
-            ("constraint", self.constraints),
-        ):
-            if line < count:
-                return f"{what} {line}"
-            line -= count
-        return f"AND {line}"
+_SYMBOL_KINDS = {
+    **{"i": "inputs", "l": "latches", "o": "outputs", "b": "bad states"},
+    **{"c": "constraints", "j": "justice properties", "f": "fairness constraints"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Body:
     """The literals of a file, and where its symbols start."""
 
-    inputs: Int[np.ndarray, " inputs"]
-    outputs: Int[np.ndarray, " outputs"]
+    inputs: Int[np.ndarray, " inputs"]  # those of the latches first
+    outputs: Int[np.ndarray, " outputs"]  # likewise
+    resets: Int[np.ndarray, " latches"]
     lhs: Int[np.ndarray, " ands"]
     rhs: Int[np.ndarray, "ands 2"]
     first_line: int  # the line of the first AND, in an ASCII file
@@ -84,7 +54,7 @@ def read_aiger(path: str | os.PathLike[str]) -> Circuit:
 
 
 def parse_aiger(data: bytes, *, name: str) -> Circuit:
-    r"""The circuit of an AIGER file.
+    r"""The circuit of an AIGER file without latches.
 
     Negations cost no gate where an AND or a single output reads them. Bad states and constraints become outputs
     (words ``bad`` and ``constraint``, unless symbols name them).
@@ -99,173 +69,170 @@ def parse_aiger(data: bytes, *, name: str) -> Circuit:
     >>> parse_aiger(b"aag 3 2 0 1 1\n2\n4\n7\n6 3 5\ni0 a\ni1 b\no0 either\n", name="or.aag").evaluate(a=0, b=1)
     {'either': 1}
     """
-    header = _parse_header(data, name)
+    return _parse(data, parse_header(data, name, sequential=False), name).circuit
+
+
+def read_sequential_aiger(path: str | os.PathLike[str]) -> SequentialCircuit:
+    """The circuit of an .aag or .aig file, with its latches; see ``parse_sequential_aiger``."""
+    return parse_sequential_aiger(read_file(path), name=str(path))
+
+
+def parse_sequential_aiger(data: bytes, *, name: str) -> SequentialCircuit:
+    r"""The circuit of an AIGER file, with or without latches.
+
+    A latch begins with 0, 1 or, if its reset is its own literal, uninitialised. Bad states and constraints are outputs
+    as in ``parse_aiger``; justice and fairness speak of infinite runs and are left out.
+
+    Args:
+        data: the file.
+        name: what to call it in messages.
+
+    Raises:
+        FormatError: the file breaks the format.
+
+    >>> toggle = parse_sequential_aiger(b"aag 1 0 1 1 0\n2 3 1\n2\nl0 lamp\n", name="toggle.aag")
+    >>> toggle.registers
+    (Register(name='lamp', next_name='next.lamp', initial=(1,)),)
+    """
+    return _parse(data, parse_header(data, name, sequential=True), name)
+
+
+def _parse(data: bytes, header: Header, name: str) -> SequentialCircuit:
     body = (_parse_binary if header.binary else _parse_ascii)(data, header, name)
     symbols = _parse_symbols(data, header, body, name)
     bad = [symbol or f"bad[{index}]" for index, symbol in enumerate(symbols["b"])]
     constraints = [symbol or f"constraint[{index}]" for index, symbol in enumerate(symbols["c"])]
-    return _body_to_circuit(
-        header, body, name, input_names=symbols["i"], output_names=[*symbols["o"], *bad, *constraints]
+    output_names = [*symbols["o"], *bad, *constraints]
+    no_names: list[str | None] = [None] * header.latches
+    circuit = _body_to_circuit(
+        header,
+        body,
+        name,
+        input_names=[*no_names, *symbols["i"]],
+        output_names=[*no_names, *output_names],
+    )
+    if not header.latches:
+        return SequentialCircuit(circuit=circuit, registers=())
+    return to_sequential(
+        circuit,
+        state_names=symbols["l"],
+        input_names=symbols["i"],
+        output_names=output_names,
+        initial=[reset if reset < 2 else None for reset in body.resets.tolist()],
     )
 
 
-def _parse_header(data: bytes, name: str) -> _Header:
-    end = data.find(b"\n", 0, 1000)
-    line = data[: min(end if end >= 0 else len(data), 1000)]
-    match = _HEADER.fullmatch(line)
-    numbers = match[2].split() if match else []
-    if match is None or not 5 <= len(numbers) <= 9:
-        found = show_bytes(line) if match is None else f"{len(numbers)} numbers"
-        raise FormatError(
-            f"{_EXPECTED_HEADER}, found {found}", where=f"{name}:1", hint="is this an AIGER file? See docs/formats"
-        )
-    longest = max(len(number.lstrip(b"0")) for number in numbers)
-    if longest > 15:
-        raise FormatError(
-            f"expected header numbers of at most 15 digits, found one of {longest}",
-            where=f"{name}:1",
-            hint="no file is that large",
-        )
-    largest, inputs, latches, outputs, ands, bad, constraints, justice, fairness = [
-        *map(int, numbers),
-        *[0] * (9 - len(numbers)),
-    ]
-    binary = match[1] == b"aig"
-    where = f"{name}:1"
-    total = inputs + latches + ands
-    if largest != total if binary else largest < total:
-        relation = "M = I + L + A" if binary else "M >= I + L + A"
-        raise FormatError(
-            f"expected {relation}, found M={largest}, I={inputs}, L={latches}, A={ands}",
-            where=where,
-            hint="the header is damaged, or M is not the largest variable",
-        )
-    if latches:
-        raise FormatError(
-            f"{latches} latch{'es' if latches > 1 else ''}: sequential circuits are not supported yet",
-            where=where,
-            hint="unroll it into a combinational circuit first",
-        )
-    if justice or fairness:
-        raise FormatError(
-            f"expected no justice and fairness properties, found {justice} and {fairness}:"
-            " they speak of infinite runs and make sense for sequential circuits only",
-            where=where,
-            hint="drop these sections",
-        )
-    size = len(line) + (end >= 0)
-    all_outputs = outputs + bad + constraints
-    least = 2 * all_outputs + (2 * ands if binary else 2 * inputs + 6 * ands)
-    if least > len(data) - size + 1:
-        raise FormatError(
-            f"expected at least {least} bytes after the header for what it counts, found {len(data) - size}",
-            where=where,
-            hint="the file is cut short, or the header is damaged",
-        )
-    if binary and inputs > MAX_SILENT_INPUTS + len(data):
-        raise FormatError(
-            f"expected at most {MAX_SILENT_INPUTS + len(data)} inputs in a binary file of {len(data)} bytes,"
-            f" found {inputs}",
-            where=where,
-            hint="name the inputs in the symbol table, or use the ASCII format",
-        )
-    return _Header(
-        binary=binary,
-        largest=largest,
-        inputs=inputs,
-        outputs=outputs,
-        ands=ands,
-        bad=bad,
-        constraints=constraints,
-        size=size,
-    )
-
-
-def _parse_ascii(data: bytes, header: _Header, name: str) -> _Body:
-    num_rows = header.inputs + header.all_outputs
-    literals, end = _parse_lines(data, header, [1] * num_rows + [3] * header.ands, name)
-    inputs, outputs = literals[: header.inputs], literals[header.inputs : num_rows]
-    ands = literals[num_rows:].reshape(-1, 3)
-    defined = np.concatenate([inputs, ands[:, 0]])
+def _parse_ascii(data: bytes, header: Header, name: str) -> _Body:
+    num_inputs, num_defining = header.inputs, header.inputs + header.latches
+    least = np.repeat([1, 2, 1], [num_inputs, header.latches, header.all_outputs])
+    num_rows = len(least)
+    ands_of = np.full(header.ands, 3)
+    if header.justice or header.fairness:
+        lines = parse_lines(data, header, least, name)
+        after = skip_properties(data, header, lines, name)
+        literals = lines.literals
+        ands_lines = parse_lines(data, header, ands_of, name, after=after)
+        ands, first_line, end = ands_lines.literals.reshape(-1, 3), after.end_line, ands_lines
+    else:
+        lines = end = parse_lines(data, header, np.concatenate([least, ands_of]), name)
+        cut = len(lines.literals) - 3 * header.ands
+        literals, ands, first_line = lines.literals[:cut], lines.literals[cut:].reshape(-1, 3), 1 + num_rows
+    latch_first = lines.first[num_inputs:num_defining]
+    defined = np.concatenate([literals[:num_inputs], literals[latch_first], ands[:, 0]])
     if ((defined < 2) | (defined % 2 == 1)).any():
         wrong = int(np.argmax((defined < 2) | (defined % 2 == 1)))
-        line = wrong if wrong < header.inputs else num_rows + wrong - header.inputs
+        row = wrong if wrong < num_defining else num_rows + wrong - num_defining
+        line = 2 + row if wrong < num_defining else first_line + 1 + wrong - num_defining
         raise FormatError(
-            f"expected an even literal from 2 to {2 * header.largest} that {header.row(line)} defines,"
+            f"expected an even literal from 2 to {2 * header.largest} that {header.row(row)} defines,"
             f" found {int(defined[wrong])}",
-            where=f"{name}:{line + 2}",
+            where=f"{name}:{line}",
             hint="a definition cannot be negated, and 0 and 1 are the constants",
         )
+    inputs = defined[:num_defining]
     _, first, inverse = np.unique(inputs, return_index=True, return_inverse=True)
     if len(first) < len(inputs):
         line = int(np.flatnonzero(first[inverse] != np.arange(len(inputs)))[0])
+        what = "an input" if line < num_inputs else "an input or a latch"
         raise FormatError(
-            f"literal {int(inputs[line])} is an input twice", where=f"{name}:{line + 2}", hint="number inputs apart"
+            f"literal {int(inputs[line])} is {what} twice", where=f"{name}:{line + 2}", hint="number inputs apart"
         )
+    latches = inputs[num_inputs:]
+    nexts, resets = _latch_columns(lines, latches, num_inputs, len(literals), header, name)
     return _Body(
-        inputs=inputs,
-        outputs=outputs,
+        inputs=np.concatenate([latches, inputs[:num_inputs]]),
+        outputs=np.concatenate([nexts, literals[len(literals) - header.all_outputs :]]),
+        resets=resets,
         lhs=ands[:, 0],
         rhs=ands[:, 1:],
-        first_line=2 + num_rows,
-        end=end,
-        end_line=2 + num_rows + header.ands,
+        first_line=first_line + 1,
+        end=end.end,
+        end_line=end.end_line + 1,
     )
 
 
-def _parse_binary(data: bytes, header: _Header, name: str) -> _Body:
-    outputs, start = _parse_lines(data, header, [1] * header.all_outputs, name)
-    first = 2 * (header.inputs + 1)
-    rhs, end = decode_ands(data, start=start, first_literal=first, num_ands=header.ands, name=name)
+def _parse_binary(data: bytes, header: Header, name: str) -> _Body:
+    num_latches = header.latches
+    lines = end = parse_lines(data, header, np.ones(num_latches + header.all_outputs, dtype=np.int64), name)
+    if header.justice or header.fairness:
+        end = skip_properties(data, header, lines, name)
+    first_latch = 2 * (header.inputs + 1)
+    first = first_latch + 2 * num_latches
+    rhs, end_of_ands = decode_ands(data, start=end.end, first_literal=first, num_ands=header.ands, name=name)
+    latches = np.arange(first_latch, first, 2, dtype=rhs.dtype)
+    literals = lines.literals
+    nexts, resets = _latch_columns(lines, latches, 0, len(literals), header, name)
     return _Body(
-        inputs=np.arange(2, first, 2, dtype=rhs.dtype),
-        outputs=outputs,
+        inputs=np.concatenate([latches, np.arange(2, first_latch, 2, dtype=rhs.dtype)]),
+        outputs=np.concatenate([nexts, literals[len(literals) - header.all_outputs :]]),
+        resets=resets,
         lhs=np.arange(first, first + 2 * header.ands, 2, dtype=rhs.dtype),
         rhs=rhs,
         first_line=0,
-        end=end,
+        end=end_of_ands,
         end_line=0,
     )
 
 
-def _parse_lines(data: bytes, header: _Header, expected: list[int], name: str) -> tuple[Int[np.ndarray, " n"], int]:
-    """The literals of the lines after the header, so many a line, and where these lines end."""
-    num_lines = len(expected)
-    if not num_lines:
-        return np.zeros(0, dtype=np.int64), header.size
-    newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8)[header.size :] == 10)
-    end = header.size + int(newlines[num_lines - 1]) + 1 if num_lines <= len(newlines) else len(data)
-    tokens = scan_tokens(data[header.size : end])
-    counts = np.bincount(tokens.line, minlength=num_lines)[:num_lines]
-    if (counts != expected).any():
-        line = int(np.argmax(counts != expected))
-        wanted = "one literal" if expected[line] == 1 else "three literals"
-        ended = line >= len(newlines) and counts[line] == 0
-        raise FormatError(
-            f"expected {wanted} for {header.row(line)}, found {'the end of the file' if ended else int(counts[line])}",
-            where=f"{name}:{line + 2}",
-            hint="the header counts the lines that follow it: is the file cut short?",
-        )
-    literals = tokens.numbers
-    wrong = (literals < 0) | (literals > 2 * header.largest + 1)
+def _latch_columns(
+    lines: Lines,
+    latches: Int[np.ndarray, " latches"],
+    first_row: int,
+    num_literals: int,
+    header: Header,
+    name: str,
+) -> tuple[Int[np.ndarray, " latches"], Int[np.ndarray, " latches"]]:
+    """The next literal of each latch, and its reset: 0, 1, or 2 where it has none."""
+    rows = np.arange(first_row, first_row + len(latches))
+    first = lines.first[rows] + (0 if header.binary else 1)
+    ends = np.append(lines.first, num_literals)[rows + 1]
+    has_reset = ends - first == 2
+    resets = np.zeros(len(latches), dtype=np.int64)
+    resets[has_reset] = lines.literals[first[has_reset] + 1]
+    is_free = has_reset & (resets == latches)
+    wrong = ~is_free & (resets > 1)
     if wrong.any():
-        token = int(np.argmax(wrong))
-        line = int(tokens.line[token])
+        latch = int(np.argmax(wrong))
         raise FormatError(
-            f"expected a literal from 0 to {2 * header.largest + 1} in {header.row(line)}, found {tokens.text(token)}",
-            where=f"{name}:{line + 2}",
-            hint="variables go up to the header's first number, literals are twice that and one more for a negation",
+            f"expected a reset of 0, 1 or the latch's own literal {int(latches[latch])} in latch {latch},"
+            f" found {int(resets[latch])}",
+            where=f"{name}:{first_row + latch + 2}",
+            hint="its own literal means that it is not initialised",
         )
-    return literals, end
+    resets[is_free] = 2
+    return lines.literals[first], resets
 
 
-def _parse_symbols(data: bytes, header: _Header, body: _Body, name: str) -> dict[str, list[str | None]]:
-    """The names of inputs, outputs, bad states and constraints, up to the comment."""
+def _parse_symbols(data: bytes, header: Header, body: _Body, name: str) -> dict[str, list[str | None]]:
+    """The names of inputs, latches, outputs and properties, up to the comment."""
     symbols: dict[str, list[str | None]] = {
         "i": [None] * header.inputs,
+        "l": [None] * header.latches,
         "o": [None] * header.outputs,
         "b": [None] * header.bad,
         "c": [None] * header.constraints,
+        "j": [None] * header.justice,
+        "f": [None] * header.fairness,
     }
     start, line_number = body.end, body.end_line
     while start < len(data):
@@ -290,12 +257,11 @@ def _parse_symbols(data: bytes, header: _Header, body: _Body, name: str) -> dict
 
 
 def _add_symbol(symbols: dict[str, list[str | None]], kind: str, index: bytes, text: bytes, where: str) -> None:
-    count = len(symbols.get(kind, ()))
+    count = len(symbols[kind])
     digits = index.lstrip(b"0") or b"0"
     if len(digits) > 15 or int(digits) >= count:
-        what = _SYMBOL_KINDS.get(kind, "latches, justice or fairness properties")
         raise FormatError(
-            f"expected a symbol for one of {count} {what}, found {show_bytes(kind.encode() + index)}",
+            f"expected a symbol for one of {count} {_SYMBOL_KINDS[kind]}, found {show_bytes(kind.encode() + index)}",
             where=where,
             hint="symbols count from 0",
         )
@@ -305,7 +271,7 @@ def _add_symbol(symbols: dict[str, list[str | None]], kind: str, index: bytes, t
 
 
 def _body_to_circuit(
-    header: _Header,
+    header: Header,
     body: _Body,
     name: str,
     *,
@@ -319,7 +285,7 @@ def _body_to_circuit(
     sides = (body.inputs, body.lhs, body.rhs.ravel(), body.outputs)
     labels = np.zeros(0, dtype=np.int64)
     num_variables = header.largest + 1
-    if header.largest > header.inputs + header.ands:  # gaps in the numbering, perhaps huge ones
+    if header.largest > header.inputs + header.latches + header.ands:  # gaps in the numbering, perhaps huge ones
         labels, ranks = np.unique(
             np.concatenate([np.zeros(1, dtype=np.int64), *[side >> 1 for side in sides]]), return_inverse=True
         )
@@ -362,7 +328,9 @@ def _body_to_circuit(
     fan_in[num_ands:][~is_constant, 0] = extra[~is_constant] >> 1
     arity[num_ands:] = ~is_constant
     table[num_ands:] = np.where(is_constant, extra & 1, NOT)
-    if header.binary:  # in order by its nature, and net n is wire n - 1: net 0, the constant, is read by no gate
+    if (
+        header.binary and not header.latches
+    ):  # in order by its nature, and net n is wire n - 1: net 0, the constant, is read by no gate
         fan_in -= fan_in > 0
         return Circuit(
             num_inputs=header.inputs,
@@ -420,15 +388,15 @@ def _and_gates(
     return table.astype(np.uint64), arity, fan_in
 
 
-def write_aiger(circuit: Circuit, path: str | os.PathLike[str]) -> None:
+def write_aiger(circuit: Circuit | SequentialCircuit, path: str | os.PathLike[str]) -> None:
     """Writes a circuit as AIGER: ASCII where the path ends in ``.aag``, else binary."""
     write_file(path, format_aiger(circuit, binary=not os.fspath(path).endswith(".aag")))
 
 
-def format_aiger(circuit: Circuit, *, binary: bool = True) -> bytes:
+def format_aiger(circuit: Circuit | SequentialCircuit, *, binary: bool = True) -> bytes:
     r"""The circuit as an AIGER file, with its words as the symbol table; names of gates are lost.
 
-    Gates become ANDs with structural hashing: two with the same inputs are one.
+    Gates become ANDs with structural hashing: two with the same inputs are one. Registers become latches.
 
     >>> from serialformer.circuits.builder import CircuitBuilder
     >>> build = CircuitBuilder()
@@ -436,25 +404,39 @@ def format_aiger(circuit: Circuit, *, binary: bool = True) -> bytes:
     >>> format_aiger(build.circuit(), binary=False)
     b'aag 3 2 0 1 1\n2\n4\n7\n6 5 3\ni0 a\ni1 b\no0 either\n'
     """
+    resets: list[int | None] = []
+    if isinstance(circuit, SequentialCircuit):
+        resets, circuit = list(circuit.initial_of_bits), rotate_inputs(circuit.circuit, circuit.num_state_bits)
     assert circuit.input_words is not None and circuit.output_words is not None
     graph = circuit_to_and_graph(circuit, xor_nodes=False)
-    num_inputs, num_ands = graph.num_inputs, graph.num_nodes
-    first_literal = 2 * (num_inputs + 1)
+    num_latches, num_ands = len(resets), graph.num_nodes
+    num_inputs = graph.num_inputs - num_latches
+    first_latch, first_literal = 2 * (num_inputs + 1), 2 * (graph.num_inputs + 1)
     kind = "aig" if binary else "aag"
-    head = [f"{kind} {num_inputs + num_ands} {num_inputs} 0 {circuit.num_outputs} {num_ands}"]
+    counts = f"{num_inputs} {num_latches} {circuit.num_outputs - num_latches} {num_ands}"
+    head = [f"{kind} {graph.num_inputs + num_ands} {counts}"]
     if not binary:
         head += [str(2 * (index + 1)) for index in range(num_inputs)]
-    head += map(str, graph.outputs.tolist())
+    literals = graph.outputs.tolist()
+    for latch, (next_literal, reset) in enumerate(zip(literals, resets, strict=False)):
+        own = str(first_latch + 2 * latch)
+        fields = [] if binary else [own]
+        fields += [str(next_literal), *({0: [], 1: ["1"], None: [own]}[reset])]
+        head.append(" ".join(fields))
+    head += map(str, literals[num_latches:])
     if not binary:
         lhs = range(first_literal, first_literal + 2 * num_ands, 2)
         head += [f"{left} {a} {b}" for left, (a, b) in zip(lhs, graph.operands.tolist(), strict=True)]
+    input_names = words_to_names(circuit.input_words, circuit.num_inputs)
+    output_names = words_to_names(circuit.output_words, circuit.num_outputs)
     symbols = [
         f"{letter}{place} {text}\n"
-        for letter, words, count in (
-            ("i", circuit.input_words, num_inputs),
-            ("o", circuit.output_words, circuit.num_outputs),
+        for letter, names in (
+            ("i", input_names[:num_inputs]),
+            ("l", input_names[num_inputs:]),
+            ("o", output_names[num_latches:]),
         )
-        for place, text in enumerate(words_to_names(words, count))
+        for place, text in enumerate(names)
     ]
     for symbol in symbols:
         if "\n" in symbol[:-1]:

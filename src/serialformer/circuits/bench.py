@@ -11,8 +11,10 @@ from jaxtyping import Int, Int32
 from serialformer.circuits.builder import AND, BUFFER, NAND, NOR, NOT, OR, XNOR, XOR
 from serialformer.circuits.circuit import MAX_FAN_IN, Circuit
 from serialformer.circuits.gate_list import GateList, gates_to_circuit
+from serialformer.circuits.latches import READS_LATCHES, Latches, count_latches, gates_to_sequential
 from serialformer.circuits.net_names import name_nets
 from serialformer.circuits.netlist import Netlist
+from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.statements import Statements, near_hint, shorten, split_statements
 from serialformer.files import read_file, write_file
 
@@ -32,7 +34,9 @@ _UNARY = {"NOT": NOT, "INV": NOT, "BUF": BUFFER, "BUFF": BUFFER}
 _MUX = 0b11100100
 """MUX(select, a, b): first input least significant, so entry 4b + 2a + select."""
 
-_LATCHES = ("DFF", "DFFE", "DFFR", "DFFS", "DFFSR", "LATCH", "DLATCH")
+_OTHER_LATCHES = ("DFFE", "DFFR", "DFFS", "DFFSR", "LATCH", "DLATCH")
+
+_OPERANDS = {"MUX": "MUX is MUX(select, a, b)", "DFF": "DFF is DFF(d); the clock is not named"}
 
 _CONSTANTS = {"vdd": 1, "gnd": 0}
 
@@ -86,7 +90,31 @@ def parse_bench(data: bytes, *, name: str) -> Circuit:
     {'y': 0}
     """
     statements = split_statements(data, name=name, alone=b"(),=")
-    return _Reader(statements).circuit()
+    return _Reader(statements).read(sequential=False).circuit
+
+
+def read_sequential_bench(path: str | os.PathLike[str]) -> SequentialCircuit:
+    """Reads a BENCH file with or without flip-flops; see ``parse_sequential_bench``."""
+    return parse_sequential_bench(read_file(path), name=str(path))
+
+
+def parse_sequential_bench(data: bytes, *, name: str) -> SequentialCircuit:
+    """The circuit of a BENCH file with its flip-flops.
+
+    The format says nothing of what a ``DFF`` holds at first: as in ABC and in the papers on these circuits, it is 0.
+
+    Args:
+        data: the file.
+        name: what to call it in messages.
+
+    Raises:
+        FormatError: it is not BENCH.
+
+    >>> toggle = parse_sequential_bench(b"OUTPUT(q)\\nq = DFF(d)\\nd = NOT(q)\\n", name="toggle.bench")
+    >>> [cycle.outputs["q"] for cycle in toggle.simulate([{}] * 3)]
+    [0, 1, 0]
+    """
+    return _Reader(split_statements(data, name=name, alone=b"(),=")).read(sequential=True)
 
 
 def format_bench(circuit: Circuit) -> bytes:
@@ -143,7 +171,7 @@ class _Reader:
         self.is_mark = np.zeros(statements.num_distinct, dtype=bool)
         self.is_mark[[token for token in self.marks.values() if token >= 0]] = True
 
-    def circuit(self) -> Circuit:
+    def read(self, *, sequential: bool) -> SequentialCircuit:
         if not self.statements.data.strip():
             raise self.statements.error(-1, f"expected {_GRAMMAR}, found nothing", hint="the file is empty")
         lengths = np.diff(self.statements.first)
@@ -159,14 +187,11 @@ class _Reader:
             line, message, hint = min(self.wrong)
             found = f"expected {_GRAMMAR}, found {self.statements.line_text(line)}"
             raise self.statements.error(line, message or found, hint=hint)
-        if self.latches:
-            lines = np.concatenate(self.latches)
-            raise self.statements.error(
-                int(lines.min()),
-                f"{len(lines)} latch{'es' * (len(lines) > 1)}: sequential circuits are not supported yet",
-                hint="make each flip-flop's output an INPUT and its input an OUTPUT",
-            )
-        return self._connect()
+        latches = np.concatenate([np.zeros((3, 0), dtype=np.int64), *self.latches], axis=1)
+        latches = latches[:, np.argsort(latches[0], kind="stable")]
+        if latches.shape[1] and not sequential:
+            raise self.statements.error(int(latches[0].min()), count_latches(latches.shape[1]), hint=READS_LATCHES)
+        return self._connect(latches)
 
     def _read_lines(self, rows: Int32[np.ndarray, "lines size"], lines: Int[np.ndarray, " lines"]) -> None:
         """Reads lines of one number of tokens."""
@@ -251,18 +276,18 @@ class _Reader:
                 else:
                     root_table = table ^ 0b1111 if inverts else table
                     self.gates.add_trees(*here, table=table, root_table=root_table, lines=lines[chosen])
-            elif word in _LATCHES:
-                self.latches.append(lines[chosen])
-            elif word in _UNARY or word == "MUX":
-                expected = 1 if word in _UNARY else 3
+            elif word == "DFF" and arity == 1:
+                self.latches.append(np.stack([lines[chosen], driven[chosen], inputs[chosen, 0]]))
+            elif word in _OTHER_LATCHES:
+                self._refuse(lines[chosen], f"{shorten(text)}: of the latches only DFF is read", "write it with DFF")
+            elif word in _UNARY or word in ("MUX", "DFF"):
+                expected = 3 if word == "MUX" else 1
                 if arity == expected:
                     self.gates.add(*here, _UNARY.get(word, _MUX), lines[chosen])
                 else:
                     plural = "s" * (expected > 1)
                     message = f"expected {expected} input{plural} for {word}, found {arity}"
-                    self._refuse(
-                        lines[chosen], message, "MUX is MUX(select, a, b)" if expected == 3 else "did you mean AND?"
-                    )
+                    self._refuse(lines[chosen], message, _OPERANDS.get(word, "did you mean AND?"))
             elif word == "LUT":
                 self._refuse(lines[chosen], "expected a table after LUT, found none", "write net = LUT 0x8 ( a, b )")
             else:
@@ -296,7 +321,7 @@ class _Reader:
                     else:
                         self.gates.add(driven[places], inputs[places], table, lines[places])
 
-    def _connect(self) -> Circuit:
+    def _connect(self, latches: Int[np.ndarray, "3 latches"]) -> SequentialCircuit:
         ports = {}
         for word, parts in self.ports.items():
             lines, nets = np.concatenate([np.zeros((2, 0), dtype=np.int64), *parts], axis=1)
@@ -304,7 +329,7 @@ class _Reader:
             ports[word] = nets[order], lines[order]
         inputs, input_lines = ports["INPUT"]
         outputs, output_lines = ports["OUTPUT"]
-        self._add_constants(inputs, outputs)
+        self._add_constants(inputs, np.concatenate([outputs, latches[2]]))
         num_named, num_nets = len(self.texts), self.gates.num_nets
         driven, fan_in, arity, table, lines = self.gates.arrays()
         netlist = Netlist(
@@ -316,9 +341,27 @@ class _Reader:
             arity=arity,
             table=table,
         )
-        return gates_to_circuit(
+        if not latches.shape[1]:
+            circuit = gates_to_circuit(
+                self.statements,
+                netlist,
+                lines=lines,
+                net_name=lambda net: self.texts[net] if net < num_named else "",
+                gate_names=lambda: self.statements.names(driven),
+                input_lines=input_lines,
+                output_lines=output_lines,
+            )
+            return SequentialCircuit(circuit=circuit, registers=())
+        return gates_to_sequential(
             self.statements,
             netlist,
+            Latches(
+                names=[self.texts[net] for net in latches[1].tolist()],
+                driven=latches[1],
+                read=latches[2],
+                initial=[0] * latches.shape[1],
+                lines=latches[0],
+            ),
             lines=lines,
             net_name=lambda net: self.texts[net] if net < num_named else "",
             gate_names=lambda: self.statements.names(driven),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
 from serialformer.circuits.blif_flatten import flatten
 from serialformer.circuits.blif_models import TokenNumbers, read_models
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.covers import table_to_cover
 from serialformer.circuits.gate_list import gates_to_circuit
+from serialformer.circuits.latches import gates_to_sequential
 from serialformer.circuits.net_names import name_nets
+from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.statements import split_statements
 from serialformer.files import read_file, write_file
 
@@ -25,7 +28,7 @@ def read_blif(path: str | os.PathLike[str]) -> Circuit:
     return parse_blif(read_file(path), name=str(path))
 
 
-def write_blif(circuit: Circuit, path: str | os.PathLike[str]) -> None:
+def write_blif(circuit: Circuit | SequentialCircuit, path: str | os.PathLike[str]) -> None:
     """Writes a circuit as a BLIF file; see ``format_blif``."""
     write_file(path, format_blif(circuit))
 
@@ -49,7 +52,7 @@ def parse_blif(data: bytes, *, name: str) -> Circuit:
     """
     statements = split_statements(data, name=name, join=b"\\")
     numbers = TokenNumbers(statements)
-    models = read_models(statements, numbers)
+    models = read_models(statements, numbers, sequential=False)
     flat = flatten(statements, models, numbers.texts)
     return gates_to_circuit(
         statements,
@@ -62,8 +65,47 @@ def parse_blif(data: bytes, *, name: str) -> Circuit:
     )
 
 
-def format_blif(circuit: Circuit) -> bytes:
-    """A circuit as one BLIF model, a ``.names`` a gate.
+def read_sequential_blif(path: str | os.PathLike[str]) -> SequentialCircuit:
+    """Reads a BLIF file with or without latches; see ``parse_sequential_blif``."""
+    return parse_sequential_blif(read_file(path), name=str(path))
+
+
+def parse_sequential_blif(data: bytes, *, name: str) -> SequentialCircuit:
+    """The first model of a BLIF file with its latches, and those of the models that it instantiates.
+
+    All latches must share one edge of one clock, an input of the first model. It is no input of the circuit unless
+    something else reads it too.
+
+    Args:
+        data: the file.
+        name: what to call it in messages.
+
+    Raises:
+        FormatError: it is not BLIF, its hierarchy is too large, or its latches have no common clock.
+
+    >>> text = b".model m\\n.outputs q\\n.latch d q 1\\n.names q d\\n0 1\\n.end\\n"
+    >>> [cycle.outputs["q"] for cycle in parse_sequential_blif(text, name="toggle.blif").simulate([{}] * 3)]
+    [1, 0, 1]
+    """
+    statements = split_statements(data, name=name, join=b"\\")
+    numbers = TokenNumbers(statements)
+    models = read_models(statements, numbers, sequential=True)
+    flat = flatten(statements, models, numbers.texts)
+    latches, kept = flat.latches(), flat.is_needed_input()
+    return gates_to_sequential(
+        statements,
+        replace(flat.netlist, inputs=flat.netlist.inputs[kept]),
+        latches,
+        lines=flat.lines,
+        net_name=flat.net_name,
+        gate_names=flat.gate_names,
+        input_lines=models[0].input_lines[kept],
+        output_lines=models[0].output_lines,
+    )
+
+
+def format_blif(circuit: Circuit | SequentialCircuit) -> bytes:
+    """A circuit as one BLIF model, a ``.names`` a gate and a ``.latch`` a bit of state.
 
     Nets are called what the circuit calls its words and gates; what BLIF cannot carry is changed as
     docs/formats/blif.md says.
@@ -79,9 +121,16 @@ def format_blif(circuit: Circuit) -> bytes:
     00 0
     .end
     """
+    initial: tuple[int | None, ...] = ()
+    if isinstance(circuit, SequentialCircuit):
+        initial, circuit = circuit.initial_of_bits, circuit.circuit
     nets = name_nets(circuit, _ILLEGAL)
+    num_state = len(initial)
     lines = [".model circuit"]
-    lines += _wrapped(".inputs", nets.wires[: circuit.num_inputs]) + _wrapped(".outputs", nets.outputs)
+    lines += _wrapped(".inputs", nets.wires[num_state : circuit.num_inputs])
+    lines += _wrapped(".outputs", nets.outputs[num_state:])
+    for place, value in enumerate(initial):
+        lines.append(f".latch {nets.outputs[place]} {nets.wires[place]} {3 if value is None else value}")
     fan_in = circuit.fan_in.tolist()
     gates = zip(circuit.arity.tolist(), circuit.table.tolist(), strict=True)
     for gate, (arity, table) in enumerate(gates):

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
+from serialformer.circuits.blif_latches import FREE, LatchLines, find_clock
 from serialformer.circuits.blif_models import Model
 from serialformer.circuits.circuit import NO_WIRE
+from serialformer.circuits.latches import Latches
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.netlist import MAX_WIRES, Netlist
 from serialformer.circuits.statements import Statements, near_hint, shorten
@@ -80,6 +82,48 @@ class FlatDesign:
                 )
             tables.append(own)
         return NameTable.concatenate(tables)
+
+    def latches(self) -> Latches:
+        """All latches on the flat nets, each called what it drives in its own model.
+
+        Raises:
+            FormatError: they do not share one clock.
+        """
+        latches, names = self._latch_lines()
+        find_clock(latches, self.netlist.driven, self._statements, names)
+        return Latches(
+            names=names,
+            driven=latches.driven,
+            read=latches.read,
+            initial=[value if value != FREE else None for value in latches.initial.tolist()],
+            lines=latches.lines,
+        )
+
+    def is_needed_input(self) -> Bool[np.ndarray, " inputs"]:
+        """Which inputs there are besides a clock that nothing reads but the latches."""
+        latches, names = self._latch_lines()
+        clock = find_clock(latches, self.netlist.driven, self._statements, names)
+        netlist = self.netlist
+        is_read = (latches.read == clock).any() or (netlist.outputs == clock).any() or (netlist.fan_in == clock).any()
+        return (netlist.inputs != clock) | bool(is_read)
+
+    def _latch_lines(self) -> tuple[LatchLines, list[str]]:
+        """The latches of all batches on the flat nets, and their names."""
+        names: list[str] = []
+        columns: list[np.ndarray] = []
+        for batch in self._batches:
+            own, count = batch.model.latches, len(batch.nets)
+            texts = [self._texts[token] for token in batch.model.net_token[own.driven].tolist()]
+            names += [prefix + text for prefix in batch.prefixes for text in texts]
+            nets = np.concatenate(
+                [batch.nets, np.full((count, 1), NO_WIRE, dtype=np.int32)], axis=1
+            )  # NO_CONTROL stays
+            placed = [nets[:, side].ravel() for side in (own.read, own.driven, own.controls)]
+            placed += [np.tile(side, count) for side in (own.falling, own.initial, own.lines)]
+            columns.append(np.stack(placed))
+        joined = np.concatenate(columns, axis=1)
+        fields = ("read", "driven", "controls", "falling", "initial", "lines")
+        return LatchLines(**dict(zip(fields, joined, strict=True))), names
 
     def net_name(self, net: int) -> str:
         """What a net is called: its own name behind those of the instances that it is in."""
@@ -253,6 +297,7 @@ def _refuse_blow_up(statements: Statements, order: list[Model], texts: Sequence[
         count, prefixes = copies[model.name], prefix_bytes[model.name]
         gates = len(model.driven)
         num_gates += count * gates
+        num_bytes += count * len(model.latches.lines) * BYTES_A_GATE
         num_nets += count * model.num_nets
         num_bytes += count * (gates * BYTES_A_GATE + model.num_nets * BYTES_A_NET + BYTES_A_NET) + prefixes * (
             gates + 1

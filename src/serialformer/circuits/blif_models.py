@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int, Int32, UInt8, UInt64
 
+from serialformer.circuits.blif_latches import LatchLines, read_latches
 from serialformer.circuits.circuit import MAX_FAN_IN
 from serialformer.circuits.covers import EITHER, ONE, ZERO, add_wide_covers, rows_to_tables
 from serialformer.circuits.gate_list import GateList
+from serialformer.circuits.latches import READS_LATCHES, count_latches
 from serialformer.circuits.statements import Statements, near_hint, shorten
 from serialformer.errors import FormatError
 
-STATEMENTS = (".model", ".inputs", ".outputs", ".names", ".subckt", ".conn", ".end", ".exdc", ".blackbox")
+STATEMENTS = (".model", ".inputs", ".outputs", ".names", ".latch", ".subckt", ".conn", ".end", ".exdc", ".blackbox")
 LATCHES = (".latch", ".mlatch", ".flop", ".dff")
 _BLOCK = 1 << 15
 """Covers that are read together."""
@@ -34,6 +36,8 @@ REFUSED = {
     ".mv": ("this is BLIF-MV; only two-valued BLIF is read", "write the tables with .names"),
 }
 
+_OTHER_LATCH = ("of the latches only .latch is read", "write it as .latch (Yosys: dfflegalize, then write_blif)")
+
 CONSTANTS = {"$true": 1, "$false": 0, "$undef": 0}
 """Nets that Yosys leaves undriven and means as constants; an undefined value is 0."""
 
@@ -52,6 +56,7 @@ class Model:
         net_token: for each net that the file names, the number of its name; nets beyond have none.
         num_nets: all its nets.
         driven, fan_in, arity, table, lines: its gates.
+        latches: its latches, over its nets.
         instances: for each model that it instantiates, by name: the lines, and what each connects.
         is_black_box: whether the file says that its inside is elsewhere.
     """
@@ -69,6 +74,7 @@ class Model:
     arity: UInt8[np.ndarray, " gates"]
     table: UInt64[np.ndarray, " gates"]
     lines: Int[np.ndarray, " gates"]
+    latches: LatchLines
     instances: dict[str, list[Instance]] = field(default_factory=dict)
     is_black_box: bool = False
 
@@ -110,13 +116,13 @@ class TokenNumbers:
         return {number: CONSTANTS[text] for text, number in self._constants.items()}
 
 
-def read_models(statements: Statements, numbers: TokenNumbers) -> list[Model]:
+def read_models(statements: Statements, numbers: TokenNumbers, *, sequential: bool) -> list[Model]:
     """All models of a file, the first of which is the top.
 
     Raises:
-        FormatError: a line is not what BLIF has, or the file has latches, or no model.
+        FormatError: a line is not what BLIF has, or the file has no model; or, unless ``sequential``, it has latches.
     """
-    index = _index_lines(statements, numbers)
+    index = _index_lines(statements, numbers, sequential)
     marks = np.sort(np.concatenate([index.of_word[word] for word in (".model", ".end", ".exdc")])).tolist()
     models: dict[str, Model] = {}
     start, stop = 0, None
@@ -153,7 +159,7 @@ class _LineIndex:
         return lines[low:high]
 
 
-def _index_lines(statements: Statements, numbers: TokenNumbers) -> _LineIndex:
+def _index_lines(statements: Statements, numbers: TokenNumbers, sequential: bool) -> _LineIndex:
     if not statements.num_lines:
         raise statements.error(-1, "expected .model, found nothing", hint="a BLIF file begins with .model NAME")
     heads = statements.tokens[statements.first[:-1]]
@@ -164,7 +170,7 @@ def _index_lines(statements: Statements, numbers: TokenNumbers) -> _LineIndex:
         )
     tokens, firsts, counts = np.unique(heads[dots], return_index=True, return_counts=True)
     words = [numbers.texts[token] for token in tokens.tolist()]
-    _refuse_words(statements, words, dots[firsts], counts)
+    _refuse_words(statements, words, dots[firsts], counts, sequential)
     of_word = {word: np.zeros(0, dtype=np.int64) for word in STATEMENTS}
     for word, token in zip(words, tokens.tolist(), strict=True):
         if word in of_word:
@@ -174,21 +180,21 @@ def _index_lines(statements: Statements, numbers: TokenNumbers) -> _LineIndex:
 
 
 def _refuse_words(
-    statements: Statements, words: list[str], firsts: Int[np.ndarray, " words"], counts: Int[np.ndarray, " words"]
+    statements: Statements,
+    words: list[str],
+    firsts: Int[np.ndarray, " words"],
+    counts: Int[np.ndarray, " words"],
+    sequential: bool,
 ) -> None:
     """Raises for latches, or else for the first word in the file that is refused or unknown."""
     latches = [place for place, word in enumerate(words) if word in LATCHES]
-    if latches:
-        number = int(counts[latches].sum())
-        raise statements.error(
-            int(firsts[latches].min()),
-            f"{number} latch{'es' * (number > 1)}: sequential circuits are not supported yet",
-            hint="make each latch's output an input and its input an output",
-        )
+    if latches and not sequential:
+        message = count_latches(int(counts[latches].sum()))
+        raise statements.error(int(firsts[latches].min()), message, hint=READS_LATCHES)
     for place in np.argsort(firsts).tolist():
         word, line = words[place], int(firsts[place])
-        if word in REFUSED:
-            message, hint = REFUSED[word]
+        if word in REFUSED or (word in LATCHES and word != ".latch"):
+            message, hint = REFUSED.get(word, _OTHER_LATCH)
             raise statements.error(line, f"{word}: {message}", hint=hint)
         if word not in STATEMENTS and word not in IGNORED:
             raise statements.error(
@@ -234,11 +240,13 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
             raise statements.error(line, f"expected .conn FROM TO, found {statements.line_text(line)}", hint="two nets")
     joined = statements.tokens[statements.first[connections][:, None] + np.arange(1, 3)].ravel()
     instances, actuals = _read_instances(statements, numbers, index.within(".subckt", start, stop))
-    parts = [ports[".inputs"][0], ports[".outputs"][0], names, joined, actuals]
+    latches = read_latches(statements, numbers.texts, index.within(".latch", start, stop))
+    parts = [ports[".inputs"][0], ports[".outputs"][0], names, joined, latches.tokens(), actuals]
     net_token, local = _renumber(np.concatenate(parts), len(numbers.texts))
     cuts = np.cumsum([len(part) for part in parts[:-1]])
     del parts
-    inputs, outputs, names, joined, actuals = np.split(local, cuts)
+    inputs, outputs, names, joined, latched, actuals = np.split(local, cuts)
+    latches = latches.with_nets(latched)
 
     gates = GateList(len(net_token))
     num_rows, name_start = after[is_names] - lines - 1, np.cumsum(num_nets) - num_nets
@@ -248,9 +256,8 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
         _add_covers(statements, gates, lines[block], num_rows[block], names[here], num_nets[block])
     joined = joined.reshape(-1, 2)
     gates.add(joined[:, 1], joined[:, :1], 0b10, connections)
-    _add_constants(
-        numbers, gates, net_token, inputs, np.concatenate([names[name_start + num_nets - 1], joined[:, 1]]), start
-    )
+    driven = np.concatenate([names[name_start + num_nets - 1], joined[:, 1], latches.driven])
+    _add_constants(numbers, gates, net_token, inputs, driven, start)
     del names, name_start, num_nets, num_rows
     driven, fan_in, arity, table, gate_lines = gates.arrays()
     return Model(
@@ -267,6 +274,7 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
         arity=arity,
         table=table,
         lines=gate_lines,
+        latches=latches,
         instances=_place_instances(instances, actuals),
         is_black_box=len(index.within(".blackbox", start, stop)) > 0,
     )

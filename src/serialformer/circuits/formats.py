@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import cast
 
 from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.errors import FormatError
 
 MODULES = {".aag": "aiger", ".aig": "aiger", ".blif": "blif", ".bench": "bench", ".txt": "bristol"}
 """The module of each suffix; it has ``read_<module>(path)`` and ``write_<module>(circuit, path)``."""
+
+READ_REGISTERS = ("aiger", "blif", "bench")
+"""The modules that also have ``read_sequential_<module>(path)``; the other formats have no registers."""
+
+WRITE_REGISTERS = ("aiger", "blif")
+"""The modules whose writer takes a ``SequentialCircuit`` too."""
 
 
 def read(path: str | os.PathLike[str]) -> Circuit:
@@ -24,9 +31,32 @@ def read(path: str | os.PathLike[str]) -> Circuit:
     return cast(Circuit, _function("read", path)(path))
 
 
-def write(circuit: Circuit, path: str | os.PathLike[str]) -> None:
-    """Writes a circuit in the format of the suffix; the file is there whole or not at all."""
-    _function("write", path)(circuit, path)
+def read_sequential(path: str | os.PathLike[str]) -> SequentialCircuit:
+    """Reads a circuit with or without registers, in any format that ``read`` takes.
+
+    Raises:
+        SerialformerError: as in ``read``.
+    """
+    _function("read", path)
+    module = MODULES[Path(path).suffix.lower()]
+    if module in READ_REGISTERS:
+        return cast(SequentialCircuit, _function("read_sequential", path)(path))
+    return SequentialCircuit(circuit=read(path), registers=())
+
+
+def write(circuit: Circuit | SequentialCircuit, path: str | os.PathLike[str]) -> None:
+    """Writes a circuit in the format of the suffix; the file is there whole or not at all.
+
+    Raises:
+        SerialformerError: an unknown suffix, a format without registers, or a file that cannot be written.
+    """
+    function = _function("write", path)
+    if isinstance(circuit, SequentialCircuit) and MODULES[Path(path).suffix.lower()] not in WRITE_REGISTERS:
+        if circuit.registers:
+            known = ", ".join(suffix for suffix, module in MODULES.items() if module in WRITE_REGISTERS)
+            raise FormatError("registers are not written in this format", where=str(path), hint=f"one of {known}")
+        circuit = circuit.circuit
+    function(circuit, path)
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int, UInt8, UInt64
@@ -129,6 +129,7 @@ def gates_to_circuit(
     gate_names: Callable[[], Sequence[str]],
     input_lines: Int[np.ndarray, " inputs"],
     output_lines: Int[np.ndarray, " outputs"],
+    port_names: Mapping[int, str] | None = None,
 ) -> Circuit:
     """The circuit, or an error that names the net and the line at fault.
 
@@ -140,6 +141,7 @@ def gates_to_circuit(
         gate_names: makes a name for each gate, or none.
         input_lines: the line that declares each input.
         output_lines: the line that declares each output.
+        port_names: the names of the nets that are inputs and outputs; ``net_name`` says them unless given.
 
     Raises:
         FormatError: a net is driven twice, or never but read, or the gates form a cycle.
@@ -162,7 +164,9 @@ def gates_to_circuit(
             f"output {shorten(net_name(int(netlist.outputs[undriven[0]])))} is never defined",
             hint="define it by a gate or make it an input",
         )
-    names = {net: net_name(net) for net in set(netlist.inputs.tolist()) | set(netlist.outputs.tolist())}
+    names = port_names
+    if names is None:
+        names = {net: net_name(net) for net in set(netlist.inputs.tolist()) | set(netlist.outputs.tolist())}
     return netlist_to_circuit(
         netlist,
         net_name=net_name,
