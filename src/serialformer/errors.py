@@ -48,9 +48,21 @@ class EngineError(SerialformerError):
     """A decoding engine that is not installed or does not take this model."""
 
 
+class TraceError(SerialformerError):
+    """A Python function that cannot be made a circuit; says at which of its lines."""
+
+
 class TaskError(SerialformerError):
     """A task, parameter, length or prompt that does not exist or does not fit."""
 
 
 class ArithmeticRangeError(SerialformerError):
     """A number format that does not exist, or an operation that has no result in it: a division by zero."""
+
+
+class ToolError(SerialformerError):
+    """A program that this needs (Yosys, ABC) is not installed, or has failed."""
+
+
+class TrainingError(SerialformerError):
+    """A training run that is not possible, or whose directory is not one."""

@@ -143,7 +143,7 @@ def test_help_and_no_arguments(cli: Any) -> None:
     [
         (["compile", "missing.aig", "-o", "x"], "error: missing.aig: no such file\nhint: check the path"),
         (["compile", "design.vhdl", "-o", "x"], "error: design.vhdl: no circuit format '.vhdl'"),
-        (["compile", "design.v", "-o", "x"], "hint: Verilog is not read yet"),
+        (["compile", "design.v", "-o", "x"], "error: design.v: no such file"),
         (["compile", MULTIPLIER, "-o", "exists"], "error: exists: exists already\nhint: remove it"),
         (["compile", MULTIPLIER, "-o", "no/such/folder"], "error: no/such/folder: cannot be written: No such file"),
         (["compile", MULTIPLIER, "-o", "x", "--dtype", "int8"], "int8"),

@@ -12,8 +12,11 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.errors import FormatError
 
-MODULES = {".aag": "aiger", ".aig": "aiger", ".blif": "blif", ".bench": "bench", ".txt": "bristol"}
-"""The module of each suffix; it has ``read_<module>(path)`` and ``write_<module>(circuit, path)``."""
+MODULES = {
+    **{".aag": "aiger", ".aig": "aiger", ".blif": "blif", ".bench": "bench", ".txt": "bristol"},
+    **{".v": "verilog", ".sv": "verilog"},
+}
+"""The module of each suffix: it has ``read_<module>(path)`` and, but for Verilog, ``write_<module>(circuit, path)``."""
 
 READ_REGISTERS = ("aiger", "blif", "bench")
 """The modules that also have ``read_sequential_<module>(path)``; the other formats have no registers."""
@@ -23,7 +26,7 @@ WRITE_REGISTERS = ("aiger", "blif")
 
 
 def read(path: str | os.PathLike[str]) -> Circuit:
-    """Reads a circuit: AIGER (.aag, .aig), BLIF (.blif), ISCAS BENCH (.bench) or Bristol (.txt), by the suffix.
+    """Reads a circuit: AIGER (.aag, .aig), BLIF (.blif), ISCAS BENCH (.bench), Bristol (.txt), Verilog (.v, .sv).
 
     Raises:
         SerialformerError: no such file, an unknown suffix, or a file that is not what its format asks for.
@@ -69,9 +72,13 @@ def _function(verb: str, path: str | os.PathLike[str]) -> Callable[..., object]:
     if suffix not in MODULES:
         known = ", ".join(MODULES)
         hint = f"the suffix tells the format: {known}"
-        if suffix in (".v", ".sv"):
-            hint = "Verilog is not read yet: let Yosys write AIGER or BLIF (synth -flatten; aigmap; write_aiger)"
+        if suffix in (".vhd", ".vhdl"):
+            hint = "VHDL is not read: GHDL makes Verilog of it (ghdl synth --out=verilog UNIT > UNIT.v)"
         raise FormatError(f"no circuit format {suffix!r}", where=str(path), hint=hint)
+    if verb == "write" and MODULES[suffix] == "verilog":
+        raise FormatError(
+            "Verilog is read, not written", where=str(path), hint="write .blif, .aig, .aag, .bench or .txt"
+        )
     module = import_module(f"serialformer.circuits.{MODULES[suffix]}")
     function: Callable[..., object] = getattr(module, f"{verb}_{MODULES[suffix]}")
     return function
