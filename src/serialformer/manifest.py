@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.name_table import NameTable
+from serialformer.circuits.registers import Register, check_registers
 from serialformer.circuits.words import Word
 from serialformer.compile.schedule import Schedule
 from serialformer.errors import CheckpointError, SerialformerError
@@ -38,6 +39,7 @@ class Manifest:
         outputs: the words of the answer, over its bits in order.
         num_chain_tokens: tokens of the chain of thought, the answer's included.
         details: where the model comes from and what is known of it; for people and for ``info``.
+        registers: of a sequential circuit: the first words of prompt and answer, which are state and next state.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Manifest:
     outputs: tuple[Word, ...]
     num_chain_tokens: int
     details: dict[str, Any] = field(default_factory=dict)
+    registers: tuple[Register, ...] = ()
 
     @property
     def num_inputs(self) -> int:
@@ -68,6 +71,7 @@ def save_manifest(manifest: Manifest, directory: Path) -> None:
         "inputs": [{"name": word.name, "bits": word.bits} for word in manifest.inputs],
         "outputs": [{"name": word.name, "bits": word.bits} for word in manifest.outputs],
         "num_chain_tokens": manifest.num_chain_tokens,
+        **({"registers": [asdict(register) for register in manifest.registers]} if manifest.registers else {}),
         "details": manifest.details,
     }
     (directory / MANIFEST_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -103,7 +107,12 @@ def load_manifest(directory: Path, kind: str = CIRCUIT_KIND) -> Manifest:
             outputs=words["outputs"],
             num_chain_tokens=int(content["num_chain_tokens"]),
             details=dict(content["details"]),
+            registers=tuple(
+                Register(name=str(one["name"]), next_name=str(one["next_name"]), initial=tuple(one["initial"]))
+                for one in content.get("registers", ())
+            ),
         )
+        check_registers(manifest.registers, manifest.inputs, manifest.outputs)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"a field is missing or wrong: {error!r}", where=str(path)) from None
     return manifest
@@ -135,7 +144,7 @@ class TaskManifest:
 def save_task_manifest(manifest: TaskManifest, directory: Path) -> None:
     """Writes ``serialformer.json`` of a model of a task."""
     content = {"format": FORMAT, "kind": TASK_KIND, **asdict(manifest)}
-    (directory / MANIFEST_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_file(directory / MANIFEST_FILE, json.dumps(content, indent=1).encode() + b"\n")
 
 
 def load_task_manifest(directory: Path) -> TaskManifest:

@@ -16,7 +16,10 @@ from jaxtyping import Int64, UInt8
 from serialformer.architecture import Activation, DtypeName
 from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.formats import read
+from serialformer.circuits.formats import read_sequential
+from serialformer.circuits.registers import Fill, Register
+from serialformer.circuits.sequential import SequentialCircuit
+from serialformer.circuits.simulation import Cycle, Simulation
 from serialformer.circuits.word_columns import bits_to_columns, columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
 from serialformer.compile.compile import Target, compile_circuit
@@ -74,6 +77,11 @@ class Model:
     @property
     def outputs(self) -> tuple[Word, ...]:
         return self.manifest.outputs
+
+    @property
+    def registers(self) -> tuple[Register, ...]:
+        """Of a sequential circuit: the first words of prompt and answer, which are state and next state."""
+        return self.manifest.registers
 
     def engine(self, name: str = "auto") -> Engine:
         """A decoding engine for this model; see ``ENGINE_NAMES``. ``auto`` is the fastest for one input at a time."""
@@ -147,6 +155,65 @@ class Model:
         chosen = self.engine(engine) if isinstance(engine, str) else engine
         blocks = chosen.stream(self.prompts(bits), self._num_tokens(max_tokens))
         return (token for block in blocks for token in block[0].tolist())
+
+    def simulation(
+        self,
+        initial: Mapping[str, int] | None = None,
+        *,
+        fill: Fill | None = None,
+        generator: np.random.Generator | None = None,
+        engine: str | Engine = "auto",
+    ) -> Simulation:
+        """A run of a sequential circuit before its first cycle: each cycle is a prompt and a chain of its own.
+
+        Args:
+            initial: values of registers before the first cycle; those that are missing begin as the circuit says.
+            fill: what the bits begin with of which neither says anything: ``zero`` or ``random``.
+            generator: for ``random``.
+            engine: the name of an engine, or one made before.
+
+        Raises:
+            InputError: a register has no initial value, or a name or a value does not fit.
+
+        >>> from serialformer.circuits.aiger import parse_sequential_aiger
+        >>> toggle = parse_sequential_aiger(b"aag 1 0 1 1 0\\n2 3\\n2\\nl0 q\\n", name="toggle.aag")
+        >>> simulation = compile_model(toggle).simulation()
+        >>> [simulation.step().outputs["out"] for _ in range(4)], simulation.state
+        ([0, 1, 0, 1], {'q': 0})
+        """
+        chosen = self.engine(engine) if isinstance(engine, str) else engine
+
+        def think(bits: UInt8[np.ndarray, "rows given"]) -> UInt8[np.ndarray, "rows made"]:
+            return self.run_bits(bits, engine=chosen)
+
+        return Simulation(self.inputs, self.outputs, self.registers, think, initial, fill=fill, generator=generator)
+
+    def simulate(
+        self,
+        stimulus: Iterable[Mapping[str, int]],
+        initial: Mapping[str, int] | None = None,
+        *,
+        fill: Fill | None = None,
+        generator: np.random.Generator | None = None,
+        engine: str | Engine = "auto",
+    ) -> Iterator[Cycle]:
+        """The cycles that the model thinks through, one for each mapping of input words to values."""
+        return self.simulation(initial, fill=fill, generator=generator, engine=engine).run(stimulus)
+
+    def step(
+        self, state: Mapping[str, int], inputs: Mapping[str, int] | None = None, *, engine: str | Engine = "auto"
+    ) -> Cycle:
+        """One cycle from a state; ``cycle.next_state`` is the state after it.
+
+        Args:
+            state: values of the registers; those that are missing hold what the circuit says they begin with.
+            inputs: a value for each input word that is no register.
+            engine: the name of an engine, or one made before, which many steps should share.
+
+        Raises:
+            InputError: a value is missing, unknown or too large.
+        """
+        return self.simulation(state, engine=engine).step(inputs)
 
     def run_many(
         self, rows: Iterable[Mapping[str, int]], *, engine: str | Engine = "auto", progress: Progress | None = None
@@ -270,7 +337,7 @@ class Model:
 
 
 def compile_model(
-    source: Circuit | str | os.PathLike[str],
+    source: Circuit | SequentialCircuit | str | os.PathLike[str],
     *,
     target: Target = "gpt2",
     dtype: DtypeName | None = None,
@@ -278,10 +345,14 @@ def compile_model(
     attention_gap: float | None = None,
     precision: int | None = None,
 ) -> Model:
-    """Compiles a circuit, or the circuit in a file, into a model. See ``compile_circuit`` for the options."""
-    given = source if isinstance(source, Circuit) else read(source)
+    """Compiles a circuit, or the circuit in a file, into a model. See ``compile_circuit`` for the options.
+
+    Of a sequential circuit it compiles one clock cycle; ``Model.simulate`` feeds the state back.
+    """
+    given = read_sequential(source) if isinstance(source, str | os.PathLike) else source
+    registers = given.registers if isinstance(given, SequentialCircuit) else ()
     compiled = compile_circuit(
-        given,
+        given.circuit if isinstance(given, SequentialCircuit) else given,
         target=target,
         dtype=dtype,
         activation=activation,
@@ -293,7 +364,7 @@ def compile_model(
     details: dict[str, Any] = {
         "gates": circuit.num_gates,
         "depth": circuit.depth,
-        "source": None if isinstance(source, Circuit) else Path(source).name,
+        "source": Path(source).name if isinstance(source, str | os.PathLike) else None,
         "circuit_sha256": circuit.digest(),
         "layout": {
             key: value
@@ -315,6 +386,7 @@ def compile_model(
         outputs=circuit.output_words,
         num_chain_tokens=compiled.program.num_chain_tokens,
         details=details,
+        registers=registers,
     )
     return Model(
         transformer=compiled.transformer,

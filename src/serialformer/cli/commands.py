@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from serialformer.circuits.formats import read
+from serialformer.circuits.formats import read_sequential
+from serialformer.circuits.registers import Register
+from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
 from serialformer.cli.tasks import run_prompt
@@ -101,9 +103,34 @@ def run_command(
         Path | None,
         typer.Option("--circuit", metavar="FILE", help="For an evaluator: the circuit that it is asked about."),
     ] = None,
+    cycles: Annotated[
+        int | None,
+        typer.Option("--cycles", min=0, metavar="N", help="For a circuit with registers: feed the state back N times."),
+    ] = None,
+    stimulus: Annotated[
+        Path | None,
+        typer.Option("--stimulus", metavar="IN.csv", help="A row a cycle, a column an input that -i does not hold."),
+    ] = None,
+    vcd: Annotated[
+        Path | None, typer.Option("--vcd", metavar="OUT.vcd", help="Where the waveform of the cycles goes.")
+    ] = None,
+    initial: Annotated[
+        InitialOption | None,
+        typer.Option("--initial", help="What registers begin with for which nothing else says a value."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of --initial random; 0 unless said.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on its input words and print its output words."""
+    clock = ClockOptions(cycles=cycles, stimulus=stimulus, vcd=vcd, output=output, initial=initial, seed=seed)
+    if clock.is_asked:
+        if trace or batch is not None or max_tokens is not None or prompt is not None or circuit is not None:
+            raise InputError(
+                "--cycles, --stimulus, --vcd, --initial and --seed go with none of"
+                " --trace, --batch, --max-tokens, --prompt, --circuit"
+            )
+        run_clock(directory, inputs or [], clock, engine, as_json=as_json)
+        return
     if circuit is not None or (directory.is_dir() and load_kind(directory) == EVALUATOR_KIND):
         from serialformer.cli.evaluator import run_evaluator  # which imports from here
 
@@ -128,7 +155,7 @@ def run_command(
         _run_batch(load(directory), batch, output, engine)
         return
     if output is not None:
-        raise InputError("-o goes with --batch", hint="outputs are printed on stdout")
+        raise InputError("-o goes with --batch or --cycles", hint="outputs are printed on stdout")
     values = parse_assignments(inputs or [])
     model = load(directory)
     whole = model.manifest.num_chain_tokens
@@ -175,7 +202,7 @@ def verify_command(
     if exhaustive and samples is not None:
         raise InputError("--samples and --exhaustive exclude each other")
     model = load(directory)
-    other = None if against is None else read(against)
+    other = None if against is None else read_sequential(against).circuit
     num_samples = None if exhaustive else samples or 64
     with progress_bar("verifying", num_verified_tokens(model, num_samples), unit="tokens") as advance:
         result = verify(model, against=other, num_samples=num_samples, seed=seed, engine=engine, progress=advance)
@@ -211,7 +238,8 @@ def info_command(
     if path.is_dir():
         facts = _checkpoint_facts(path)
     else:
-        circuit = read(path)
+        sequential = read_sequential(path)
+        circuit = sequential.circuit
         facts = {
             "gates": circuit.num_gates,
             "depth": circuit.depth,
@@ -220,6 +248,7 @@ def info_command(
             "fan_in": circuit.max_arity,
             "input_words": {word.name: word.width for word in circuit.input_words or ()},
             "output_words": {word.name: word.width for word in circuit.output_words or ()},
+            **_register_facts(sequential.registers),
         }
     if as_json:
         print(json.dumps(facts))
@@ -276,6 +305,19 @@ def _model_facts(model: Model) -> dict[str, Any]:
         "source": details["source"],
         "input_words": {word.name: word.width for word in model.inputs},
         "output_words": {word.name: word.width for word in model.outputs},
+        **_register_facts(model.registers),
+    }
+
+
+def _register_facts(registers: tuple[Register, ...]) -> dict[str, Any]:
+    """The registers by width, and how many of their bits have no initial value; nothing where there are none."""
+    if not registers:
+        return {}
+    bits = [value for register in registers for value in register.initial]
+    return {
+        "registers": {register.name: len(register.initial) for register in registers},
+        "state_bits": len(bits),
+        "uninitialised_bits": bits.count(None),
     }
 
 
