@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from serialformer.circuits.latches import READS_LATCHES
 from serialformer.circuits.rtlil import Cell, Module, signal_bits, signal_names, undefined_bit
 from serialformer.circuits.yosys import excerpt
 from serialformer.errors import FormatError
@@ -109,7 +110,7 @@ def refuse_registers(module: Module, source: str) -> None:
             f"the design has {len(registers)} registers of {bits} bits ({shown}): it is sequential",
             registers[0].source,
             source,
-            hint="a combinational circuit has no state",
+            hint=READS_LATCHES,
         )
 
 

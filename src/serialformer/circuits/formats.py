@@ -18,7 +18,7 @@ MODULES = {
 }
 """The module of each suffix: it has ``read_<module>(path)`` and, but for Verilog, ``write_<module>(circuit, path)``."""
 
-READ_REGISTERS = ("aiger", "blif", "bench")
+READ_REGISTERS = ("aiger", "blif", "bench", "verilog")
 """The modules that also have ``read_sequential_<module>(path)``; the other formats have no registers."""
 
 WRITE_REGISTERS = ("aiger", "blif")
@@ -40,9 +40,7 @@ def read_sequential(path: str | os.PathLike[str]) -> SequentialCircuit:
     Raises:
         SerialformerError: as in ``read``.
     """
-    _function("read", path)
-    module = MODULES[Path(path).suffix.lower()]
-    if module in READ_REGISTERS:
+    if MODULES.get(Path(path).suffix.lower()) in READ_REGISTERS:
         return cast(SequentialCircuit, _function("read_sequential", path)(path))
     return SequentialCircuit(circuit=read(path), registers=())
 

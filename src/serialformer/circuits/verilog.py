@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serialformer.circuits.aiger import parse_aiger
-from serialformer.circuits.blif import parse_blif
+from serialformer.circuits.blif import parse_blif, parse_sequential_blif
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.design_rules import (
     clock_of,
@@ -25,6 +25,7 @@ from serialformer.circuits.design_rules import (
     registers_of,
 )
 from serialformer.circuits.rtlil import Module, order_ports_by_source, parse_rtlil
+from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.words import Word
 from serialformer.circuits.yosys import Run, log_to_error, quote, run_yosys, yosys_directory
 from serialformer.errors import FormatError
@@ -74,12 +75,41 @@ def read_verilog(
     with yosys_directory() as directory:
         design = _elaborate(sources, top, parameters or {}, includes, directory)
         refuse_registers(design.module, sources[0])
-        if design.is_lowered:
-            circuit = _name_words(parse_aiger((directory / "design.aig").read_bytes(), name=sources[0]), design.module)
-        else:
-            blif = _synthesise(design, directory, sources[0])
-            circuit = parse_blif(blif.read_bytes(), name=sources[0])
-    return circuit
+        return _combinational(design, directory, sources[0])
+
+
+def read_sequential_verilog(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    top: str | None = None,
+    parameters: Mapping[str, int | str] | None = None,
+    includes: Sequence[str | os.PathLike[str]] = (),
+) -> SequentialCircuit:
+    """The circuit of a design with or without registers; what becomes of these, ``verilog_to_blif`` says.
+
+    Args:
+        paths: the source files, or one.
+        top: see ``read_verilog``; so for ``parameters`` and ``includes``.
+
+    Raises:
+        ToolError: Yosys is not installed.
+        FormatError: as for ``verilog_to_blif``.
+    """
+    sources = _check_sources(paths)
+    with yosys_directory() as directory:
+        design = _elaborate(sources, top, parameters or {}, includes, directory)
+        if not registers_of(design.module):
+            return SequentialCircuit(circuit=_combinational(design, directory, sources[0]), registers=())
+        blif = _synthesise(design, directory, sources[0])
+        return parse_sequential_blif(blif.read_bytes(), name=sources[0])
+
+
+def _combinational(design: _Design, directory: Path, source: str) -> Circuit:
+    """The circuit of a design without registers."""
+    if design.is_lowered:
+        return _name_words(parse_aiger((directory / "design.aig").read_bytes(), name=source), design.module)
+    blif = _synthesise(design, directory, source)
+    return parse_blif(blif.read_bytes(), name=source)
 
 
 def verilog_to_blif(
