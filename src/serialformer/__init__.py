@@ -4,6 +4,8 @@ from serialformer.certify.certificate import Certificate
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read, write
+from serialformer.circuits.function.decorator import CircuitFunction, circuit, concat
+from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16, U32, U64, Array, Bits, I, U
 from serialformer.circuits.words import Word
 from serialformer.decode.transcript import Transcript
 from serialformer.errors import SerialformerError
@@ -17,17 +19,33 @@ from serialformer.verify import Verification, verify
 __version__ = "0.1.0"
 
 __all__ = [
+    "I8",
+    "I16",
+    "I32",
+    "I64",
+    "U1",
+    "U8",
+    "U16",
+    "U32",
+    "U64",
+    "Array",
+    "Bits",
     "Certificate",
     "Circuit",
     "CircuitBuilder",
+    "CircuitFunction",
     "EvaluatorModel",
+    "I",
     "Model",
     "SerialformerError",
     "Transcript",
+    "U",
     "Verification",
     "Word",
     "certify",
+    "circuit",
     "compile",
+    "concat",
     "decompile",
     "load",
     "load_evaluator",

@@ -31,6 +31,10 @@ def read(path: str | os.PathLike[str]) -> Circuit:
     Raises:
         SerialformerError: no such file, an unknown suffix, or a file that is not what its format asks for.
     """
+    if is_function(path):
+        from serialformer.circuits.function.module_reference import read_function  # which runs what it is given
+
+        return read_function(path)
     return cast(Circuit, _function("read", path)(path))
 
 
@@ -43,6 +47,15 @@ def read_sequential(path: str | os.PathLike[str]) -> SequentialCircuit:
     if MODULES.get(Path(path).suffix.lower()) in READ_REGISTERS:
         return cast(SequentialCircuit, _function("read_sequential", path)(path))
     return SequentialCircuit(circuit=read(path), registers=())
+
+
+def is_function(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a Python function rather than of a file.
+
+    >>> is_function("examples/gcd.py:gcd"), is_function("gcd.blif")
+    (True, False)
+    """
+    return Path(path).suffix.partition(":")[0].lower() == ".py"
 
 
 def write(circuit: Circuit | SequentialCircuit, path: str | os.PathLike[str]) -> None:

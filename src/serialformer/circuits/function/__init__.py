@@ -1,0 +1,1 @@
+"""Python functions over words of fixed width as circuits: ``@circuit``."""
