@@ -19,23 +19,18 @@ _LIST_METHODS = ("append", "extend", "insert", "pop", "reverse", "copy", "clear"
 
 
 def call(frame: Frame, function: Any, arguments: Sequence[Any], named: dict[str, Any]) -> Any:
-    """The result of a call: traced if the function is one of ours or the user's, gates if it is one of Python's.
+    """The result of a call: traced if the function is the user's, gates if it is one of Python's.
 
-    Functions of other modules, and builtins without a word among their arguments, are called.
+    A function without ``@circuit`` and without data among its arguments is called as Python calls it.
     """
     if isinstance(function, WordType):
         return _conversion(frame.logic, function, arguments, named)
     special = getattr(function, "traced_call", None)
     if special is not None:
         return special(frame, arguments, named)
-    builtin = (
-        BUILTINS.get(getattr(function, "__name__", "")) if getattr(function, "__module__", "") == "builtins" else None
-    )
-    if builtin is not None:
-        return builtin(frame.logic, *arguments, **named)
+    if getattr(function, "__module__", "") == "builtins" and function.__name__ in BUILTINS:
+        return BUILTINS[function.__name__](frame.logic, *arguments, **named)
     if not any(holds_vectors(argument) for argument in [*arguments, *named.values()]):
-        if isinstance(function, FunctionType) and function.__code__.co_filename == frame.path:
-            return frame.call(function, arguments, named)
         return freeze(function(*arguments, **named))
     if isinstance(function, FunctionType):
         return frame.call(function, arguments, named)

@@ -126,7 +126,8 @@ class Tracer:
     def __init__(self) -> None:
         self.logic = Logic()
         self._sources: dict[FunctionType, Source] = {}
-        self._types: dict[FunctionType, DataType | None] = {}
+        self._signatures: dict[FunctionType, inspect.Signature] = {}
+        self._types: dict[FunctionType, tuple[dict[str, DataType], DataType | None]] = {}
         self._depth = 0
 
     def call(
@@ -138,15 +139,18 @@ class Tracer:
         """
         if function not in self._sources:
             self._sources[function] = read_source(function)
+            self._signatures[function] = inspect.signature(function)
         source = self._sources[function]
         try:
-            bound = inspect.signature(function).bind(*arguments, **named)
+            bound = self._signatures[function].bind(*arguments, **named)
         except TypeError as error:
             raise TraceError(f"{function.__name__}: {error}") from None
         bound.apply_defaults()
         values, returns = dict(bound.arguments), None
         if typed:
-            types, returns = signature(source)
+            if function not in self._types:
+                self._types[function] = signature(source)
+            types, returns = self._types[function]
             for name, kind in types.items():
                 try:
                     values[name] = coerce(values[name], kind)

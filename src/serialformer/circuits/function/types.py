@@ -158,10 +158,8 @@ def flatten(value: object, kind: DataType, where: str) -> Iterator[int]:
         except AttributeError:
             raise InputError(f"expected an integer for {kind!r}, found {type(value).__name__}", where=where) from None
         if not kind.holds(number):
-            low, high = (
-                (-(1 << (kind.width - 1)), (1 << (kind.width - 1)) - 1) if kind.signed else (0, (1 << kind.width) - 1)
-            )
-            raise InputError(f"{number} is not an {kind!r}: expected {low} to {high}", where=where)
+            low = -(1 << (kind.width - 1)) if kind.signed else 0
+            raise InputError(f"{number} is no {kind!r}: expected {low} to {low + (1 << kind.width) - 1}", where=where)
         yield number & ((1 << kind.width) - 1)
         return
     if not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
