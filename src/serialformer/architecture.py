@@ -51,7 +51,8 @@ class Arithmetic:
 class Architecture:
     """The shape of a decoder: blocks of attention and feed-forward, learned positions, tied (un)embedding.
 
-    By default it is a GPT-2; ``norm``, ``scaled_scores`` and ``arithmetic`` are where the paper's transformer differs.
+    By default it is a GPT-2; ``norm``, ``scaled_scores`` and ``arithmetic`` are where the paper's transformer differs;
+    ``relative_bias`` is an option for training.
 
     Attributes:
         vocabulary: the text of each token, by token id.
@@ -67,6 +68,8 @@ class Architecture:
         norm: ``layer_norm`` before attention, feed-forward and unembedding, or ``none``.
         scaled_scores: whether attention scores are divided by the square root of the head width.
         arithmetic: what every operation is rounded to; None for plain floats.
+        relative_bias: whether each head adds a learned number to the score of each distance between query and key,
+            beside the learned positions.
     """
 
     vocabulary: tuple[str, ...]
@@ -82,6 +85,7 @@ class Architecture:
     norm: NormName = "layer_norm"
     scaled_scores: bool = True
     arithmetic: Arithmetic | None = None
+    relative_bias: bool = False
 
     def __post_init__(self) -> None:
         sizes = (self.num_positions, self.width, self.num_layers, self.num_heads, self.hidden_width)
@@ -93,11 +97,12 @@ class Architecture:
             raise SerialformerError(f"no dtype {self.dtype!r}", hint=f"one of {', '.join(DTYPES)}")
         if self.norm not in ("layer_norm", "none"):
             raise SerialformerError(f"no norm {self.norm!r}", hint="layer_norm or none")
-        if self.arithmetic is not None and (self.norm != "none" or self.scaled_scores or self.activation != "relu"):
+        differs = self.norm != "none" or self.scaled_scores or self.activation != "relu" or self.relative_bias
+        if self.arithmetic is not None and differs:
             raise SerialformerError(
-                f"no rounded arithmetic with norm {self.norm}, {'' if self.scaled_scores else 'un'}scaled scores and"
-                f" {self.activation}",
-                hint="it is defined for norm none, unscaled scores and relu",
+                f"no rounded arithmetic with norm {self.norm}, {'' if self.scaled_scores else 'un'}scaled scores"
+                f"{', a relative bias' if self.relative_bias else ''} and {self.activation}",
+                hint="it is defined for norm none, unscaled scores, no relative bias and relu",
             )
 
     @property
@@ -107,4 +112,5 @@ class Architecture:
     @property
     def is_gpt2(self) -> bool:
         """Whether stock runtimes know it."""
-        return self.norm == "layer_norm" and self.scaled_scores and self.arithmetic is None
+        plain = self.norm == "layer_norm" and self.scaled_scores
+        return plain and self.arithmetic is None and not self.relative_bias

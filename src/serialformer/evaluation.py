@@ -90,11 +90,16 @@ def _score_block(model: TaskModel, block: Examples, length: int, engine: Engine)
     """Both scores of samples of one size."""
     layout = lay_out(model.task, block, model.setting, length)
     said = compute_logits(model.transformer, layout.tokens, dtype=np.float32).argmax(axis=-1)
+    return score_taught(layout, said) + score_generation(model, block, length, engine)
+
+
+def score_generation(model: TaskModel, block: Examples, length: int, engine: Engine) -> Score:
+    """What a model generates of samples of one size, in counts; samples themselves are not counted."""
     made = model.generate(block, length, engine)
     thinks = model.setting in ("cot", "aligned")
     expected = block.chains if thinks else block.answers
     answers = block.answers_in(made) if thinks else made
-    return score_taught(layout, said) + score_generated(expected, made, answers == block.answers)
+    return score_generated(expected, made, answers == block.answers)
 
 
 def _choose_engine(model: TaskModel, examples: Examples, length: int, name: str) -> Engine:

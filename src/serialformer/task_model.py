@@ -110,6 +110,19 @@ class TaskModel:
         """How many tokens it generates behind a prompt of its length."""
         return num_new_tokens(self.task, self.setting, self.length)
 
+    @property
+    def manifest(self) -> TaskManifest:
+        """What ``serialformer.json`` says of it."""
+        return TaskManifest(
+            task=self.task.name,
+            version=self.task.version,
+            parameters=dict(self.task.parameters),
+            length=self.length,
+            setting=self.setting,
+            num_new_tokens=self.num_new_tokens,
+            details=dict(self.details),
+        )
+
     def engine(self, name: str = "auto") -> Engine:
         """A decoding engine for this model; see ``ENGINE_NAMES``."""
         return make_engine(name, self.transformer, self.directory)
@@ -217,18 +230,9 @@ class TaskModel:
             CheckpointError: the directory exists, or cannot be written.
         """
         target = Path(directory)
-        manifest = TaskManifest(
-            task=self.task.name,
-            version=self.task.version,
-            parameters=dict(self.task.parameters),
-            length=self.length,
-            setting=self.setting,
-            num_new_tokens=self.num_new_tokens,
-            details=dict(self.details),
-        )
         with new_directory(target) as temporary:
-            save_transformer(self.transformer, temporary, num_new_tokens=manifest.num_new_tokens)
-            save_task_manifest(manifest, temporary)
+            save_transformer(self.transformer, temporary, num_new_tokens=self.num_new_tokens)
+            save_task_manifest(self.manifest, temporary)
         return replace(self, directory=target)
 
 

@@ -120,7 +120,7 @@ def test_stock_runtimes_refuse_it(model: Model) -> None:
         (
             {"norm": "layer_norm"},
             "config.json: no rounded arithmetic with norm layer_norm, unscaled scores and relu\n"
-            "hint: it is defined for norm none, unscaled scores and relu",
+            "hint: it is defined for norm none, unscaled scores, no relative bias and relu",
         ),
         ({"scale_attn_weights": True}, "no rounded arithmetic with norm none, scaled scores and relu"),
         ({"activation_function": "gelu_new"}, "no rounded arithmetic with norm none, unscaled scores and gelu_new"),
@@ -130,6 +130,8 @@ def test_stock_runtimes_refuse_it(model: Model) -> None:
         ),
         ({"arithmetic": {"precision": 1}}, "a field is missing or wrong: .*arithmetic={'precision': 1}"),
         ({"arithmetic": {"precision": "1", "exponent_bits": 0}}, "a field is missing or wrong"),
+        ({"relative_bias": 1}, "a field is missing or wrong: .*relative_bias=1"),
+        ({"relative_bias": True}, "no rounded arithmetic with norm none, unscaled scores, a relative bias and relu"),
         ({"arithmetic": 3}, "a field is missing or wrong"),
     ],
 )

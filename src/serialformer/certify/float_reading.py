@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 
 from serialformer.certify.certificate import Failure
@@ -36,6 +34,8 @@ def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: 
     Raises:
         CheckpointError: it is no model of that kind; nothing can be said about it.
     """
+    if not transformer.architecture.is_gpt2:
+        raise CheckpointError("no GPT-2: only those can be read in floats")
     context = find_context(transformer, num_inputs, num_chain_tokens)
     projection = choose_columns(transformer)
     check_idle_parts(transformer, projection, rounding)
@@ -74,7 +74,7 @@ def check_idle_parts(transformer: Transformer, projection: Projection, rounding:
         CheckpointError: one could.
     """
     layer, architecture = transformer.layers[0], transformer.architecture
-    weights = {field.name: np.abs(getattr(layer, field.name).astype(np.float64)) for field in fields(layer)}
+    weights = {name: np.abs(weight.astype(np.float64)) for name, weight in layer.named_weights()}
     root = np.sqrt(architecture.width)
     attention = weights["attention_norm_gain"] * root + weights["attention_norm_bias"]
     projected = attention @ weights["attention_in_weight"] + weights["attention_in_bias"]
@@ -98,7 +98,7 @@ def _tabulate(
 ) -> tuple[int, int, int]:
     """Runs the compiled loop over the writing positions whose look-ups are proven; returns what it does."""
     layer, architecture = transformer.layers[0], transformer.architecture
-    weights = {field.name: getattr(layer, field.name).astype(np.float64) for field in fields(layer)}
+    weights = {name: weight.astype(np.float64) for name, weight in layer.named_weights()}
     embedding = transformer.token_embedding.astype(np.float64)
     out_weight, out_bias = weights["attention_out_weight"][projection.value_row], weights["attention_out_bias"]
     units = np.flatnonzero((weights["mlp_out_weight"] != 0).any(axis=1))

@@ -12,7 +12,7 @@ operations; positions that are alike in all that matters are computed once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
@@ -188,7 +188,7 @@ def _write(
 ) -> tuple[np.ndarray, Float64[np.ndarray, " rows"], Failure | None]:
     """The token each position writes for each combination of its sources, its least lead, and what breaks first."""
     layer, architecture = transformer.layers[0], transformer.architecture
-    weights = {field.name: getattr(layer, field.name).astype(np.float64) for field in fields(layer)}
+    weights = {name: weight.astype(np.float64) for name, weight in layer.named_weights()}
     embedding = transformer.token_embedding.astype(np.float64)
     first, num_rows = context.num_inputs, len(count)
     if count.max() > MAX_FAN_IN:

@@ -11,11 +11,13 @@ import typer
 
 from serialformer.cli import commands
 from serialformer.cli.certify import certify_command, decompile_command
+from serialformer.cli.compile import compile_command
 from serialformer.cli.construct import construct_command
 from serialformer.cli.evaluate import evaluate_command
 from serialformer.cli.evaluator import evaluator_command
 from serialformer.cli.progress import Interrupted
 from serialformer.cli.tasks import tasks_command
+from serialformer.cli.train import train_command
 from serialformer.errors import SerialformerError
 
 app = typer.Typer(
@@ -42,7 +44,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _name, _command in (
-    ("compile", commands.compile_command),
+    ("compile", compile_command),
     ("run", commands.run_command),
     ("verify", commands.verify_command),
     ("certify", certify_command),
@@ -51,6 +53,7 @@ for _name, _command in (
     ("evaluator", evaluator_command),
     ("tasks", tasks_command),
     ("construct", construct_command),
+    ("train", train_command),
     ("evaluate", evaluate_command),
 ):
     app.command(_name)(_interruptible(_command))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
+from typing import Protocol
 
 SECONDS_BEFORE_SHOWN = 2.0
 SECONDS_BETWEEN_FRAMES = 0.2
@@ -25,10 +26,17 @@ class _Work:
     total: int | None
     unit: str
     done: int = 0
+    note: str = ""
+
+
+class Advance(Protocol):
+    """Is told how many more are done, and what else is to be shown."""
+
+    def __call__(self, count: int, note: str = "", /) -> None: ...
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None, *, unit: str = "") -> Iterator[Callable[[int], None]]:
+def progress_bar(what: str, total: int | None, *, unit: str = "") -> Iterator[Advance]:
     """Yields a function that is told how many more are done; ``total`` None shows that something goes on.
 
     Raises:
@@ -36,8 +44,9 @@ def progress_bar(what: str, total: int | None, *, unit: str = "") -> Iterator[Ca
     """
     work = _Work(what, total, unit)
 
-    def advance(count: int) -> None:
+    def advance(count: int, note: str = "", /) -> None:
         work.done += count
+        work.note = note
 
     try:
         if sys.stderr.isatty():
@@ -76,7 +85,8 @@ def _show(work: _Work, started: float, ended: Event) -> None:
         task = bar.add_task(work.what, total=work.total, figures="")
         while True:
             seconds = time.perf_counter() - started
-            bar.update(task, completed=work.done, figures=_figures(work, seconds))
+            figures = _figures(work, seconds)
+            bar.update(task, completed=work.done, figures=f"{figures}, {work.note}" if work.note else figures)
             bar.refresh()
             if ended.wait(SECONDS_BETWEEN_FRAMES):
                 return

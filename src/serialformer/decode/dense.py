@@ -21,6 +21,7 @@ from serialformer.transformer.forward import (
     merge_heads,
     project_heads,
     refuse_rounded_arithmetic,
+    score_bias,
     unembed,
 )
 from serialformer.transformer.transformer import Transformer
@@ -89,7 +90,12 @@ class DenseEngine(Engine):
             keys_BHSW[:, :, start:stop] = keys
             values_BHSW[:, :, start:stop] = values
             mixed = attend(
-                queries, keys_BHSW[:, :, :stop], values_BHSW[:, :, :stop], visible, scaled=architecture.scaled_scores
+                queries,
+                keys_BHSW[:, :, :stop],
+                values_BHSW[:, :, :stop],
+                visible,
+                scaled=architecture.scaled_scores,
+                bias=score_bias(layer, np.arange(start, stop), stop),
             )
             x_BTD = x_BTD + merge_heads(mixed) @ layer.attention_out_weight + layer.attention_out_bias
             x_BTD = apply_mlp(x_BTD, layer, architecture.activation, architecture.norm_epsilon)

@@ -92,6 +92,7 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
             differs = [] if architecture.norm == "layer_norm" else ["has no layer norm"]
             differs += [] if architecture.scaled_scores else ["does not scale its scores"]
             differs += [] if architecture.arithmetic is None else ["rounds every operation"]
+            differs += ["has a relative bias"] if architecture.relative_bias else []
             raise EngineError(
                 f"engine {name} runs GPT-2s only; this model {', '.join(differs)}", hint="--engine dense runs it"
             )

@@ -42,6 +42,7 @@ LAYER_NAMES = {
     "attention_norm_bias": "ln_1.bias",
     "attention_in_weight": "attn.c_attn.weight",
     "attention_in_bias": "attn.c_attn.bias",
+    "attention_relative_bias": "attn.relative_bias",
     "attention_out_weight": "attn.c_proj.weight",
     "attention_out_bias": "attn.c_proj.bias",
     "mlp_norm_gain": "ln_2.weight",
@@ -97,13 +98,28 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
     }
     for name, content in files.items():
         (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    save_weights(transformer, directory)
+
+
+def save_weights(transformer: Transformer, directory: Path) -> None:
+    """Writes the weights into a checkpoint directory, in the place of those that are there, whole or not at all.
+
+    Raises:
+        OSError: they cannot be written.
+        SafetensorError: the same, from the library that writes them.
+    """
     weights = {
         hugging_face_name(name): np.ascontiguousarray(weight)
         for name, weight in transformer.named_weights()
         if weight.size  # a transformer without layer norm has none of its weights
     }
-    save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    allow_reading(directory / WEIGHTS_FILE)
+    temporary = directory / f".{WEIGHTS_FILE}.tmp"
+    try:
+        save_file(weights, temporary, metadata={"format": "pt"})
+        allow_reading(temporary)
+        temporary.replace(directory / WEIGHTS_FILE)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def config_json(architecture: Architecture) -> dict[str, Any]:
@@ -139,6 +155,7 @@ def config_json(architecture: Architecture) -> dict[str, Any]:
         config["model_type"] = OWN_MODEL_TYPE
         config["scale_attn_weights"] = architecture.scaled_scores
         config["norm"] = architecture.norm
+        config["relative_bias"] = architecture.relative_bias
         config["arithmetic"] = None if architecture.arithmetic is None else asdict(architecture.arithmetic)
     return config
 
@@ -287,7 +304,7 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
         ("tie_word_embeddings", True),
         ("add_cross_attention", False),
         # Fields of our own model type; a GPT-2 that has them is not what it says.
-        *((("norm", None), ("arithmetic", None)) if not own else ()),
+        *((("norm", None), ("arithmetic", None), ("relative_bias", None)) if not own else ()),
     ):
         if config.get(key, plain) is not plain:
             raise CheckpointError(f"{key}={config[key]!r} is not supported", where=where)
@@ -316,6 +333,7 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
             norm=cast(NormName, config["norm"]) if own else "layer_norm",
             scaled_scores=scaled,
             arithmetic=_arithmetic(config["arithmetic"]) if own else None,
+            relative_bias=own and _flag(config, "relative_bias"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, CheckpointError):
@@ -323,6 +341,14 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
         if isinstance(error, SerialformerError):
             raise CheckpointError(error.message, where=where, hint=error.hint) from None
         raise CheckpointError(f"a field is missing or wrong: {error!r}", where=where) from None
+
+
+def _flag(config: dict[str, Any], key: str) -> bool:
+    """A field that is true or false, and false where it is missing."""
+    value = config.get(key, False)
+    if type(value) is not bool:
+        raise TypeError(f"{key}={value!r}")
+    return value
 
 
 def _arithmetic(fields: dict[str, Any] | None) -> Arithmetic | None:

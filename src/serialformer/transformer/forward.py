@@ -5,7 +5,7 @@ Shapes: B rows, T tokens, S tokens attended to, D width, H heads, W head width, 
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
@@ -36,19 +36,57 @@ def compute_logits(
         cast = cast_layer(layer, dtype)
         queries, keys, values = project_heads(x_BTD, cast, transformer.architecture.num_heads, epsilon)
         mixed = np.empty_like(queries)
-        for start in range(0, num_tokens, QUERIES_A_BLOCK):
-            block = slice(start, min(start + QUERIES_A_BLOCK, num_tokens))
-            visible = np.arange(block.stop) <= np.arange(block.start, block.stop)[:, None]
-            mixed[:, :, block] = attend(
-                queries[:, :, block],
-                keys[:, :, : block.stop],
-                values[:, :, : block.stop],
-                visible,
-                scaled=transformer.architecture.scaled_scores,
-            )
+        for block, shares in _blocks_of_shares(transformer, cast, queries, keys):
+            mixed[:, :, block] = shares @ values[:, :, : block.stop]
         x_BTD = x_BTD + merge_heads(mixed) @ cast.attention_out_weight + cast.attention_out_bias
         x_BTD = apply_mlp(x_BTD, cast, transformer.architecture.activation, epsilon)
     return unembed(x_BTD, transformer)
+
+
+def compute_attention(
+    transformer: Transformer, tokens: Integer[np.ndarray, "B T"], *, dtype: type[np.floating] = np.float64
+) -> list[Float[np.ndarray, "B H T T"]]:
+    """For each layer, what share of its attention each head gives, at each position, to each position.
+
+    Memory: those arrays themselves, B by H by T by T of every layer.
+
+    Raises:
+        SerialformerError: the transformer's arithmetic is not that of floats.
+    """
+    refuse_rounded_arithmetic(transformer)
+    num_tokens, epsilon = tokens.shape[1], transformer.architecture.norm_epsilon
+    x_BTD = embed(transformer, tokens, np.arange(num_tokens), dtype)
+    layers = []
+    for layer in transformer.layers:
+        cast = cast_layer(layer, dtype)
+        queries, keys, values = project_heads(x_BTD, cast, transformer.architecture.num_heads, epsilon)
+        whole = np.zeros((*queries.shape[:3], num_tokens), dtype=queries.dtype)
+        for block, shares in _blocks_of_shares(transformer, cast, queries, keys):
+            whole[:, :, block, : block.stop] = shares
+        layers.append(whole)
+        x_BTD = x_BTD + merge_heads(whole @ values) @ cast.attention_out_weight + cast.attention_out_bias
+        x_BTD = apply_mlp(x_BTD, cast, transformer.architecture.activation, epsilon)
+    return layers
+
+
+def _blocks_of_shares(
+    transformer: Transformer, layer: Layer, queries: Float[np.ndarray, "B H T W"], keys: Float[np.ndarray, "B H T W"]
+) -> Iterator[tuple[slice, Float[np.ndarray, "B H block S"]]]:
+    """The attention of whole sequences, some queries at a time; keys behind all of them are left out."""
+    num_tokens = queries.shape[2]
+    for start in range(0, num_tokens, QUERIES_A_BLOCK):
+        block = slice(start, min(start + QUERIES_A_BLOCK, num_tokens))
+        positions = np.arange(block.start, block.stop)
+        yield (
+            block,
+            attention_shares(
+                queries[:, :, block],
+                keys[:, :, : block.stop],
+                np.arange(block.stop) <= positions[:, None],
+                scaled=transformer.architecture.scaled_scores,
+                bias=score_bias(layer, positions, block.stop),
+            ),
+        )
 
 
 def refuse_rounded_arithmetic(transformer: Transformer) -> None:
@@ -72,7 +110,7 @@ def embed(
 
 def cast_layer(layer: Layer, dtype: type[np.floating]) -> Layer:
     """The layer's weights in the number format of the computation."""
-    return Layer(**{part.name: getattr(layer, part.name).astype(dtype) for part in fields(Layer)})
+    return Layer(**{name: weight.astype(dtype) for name, weight in layer.named_weights()})
 
 
 def project_heads(
@@ -93,15 +131,40 @@ def attend(
     visible: Bool[np.ndarray, "T S"] | None = None,
     *,
     scaled: bool = True,
+    bias: Float[np.ndarray, "H T S"] | None = None,
 ) -> Float[np.ndarray, "B H T W"]:
-    """Dot-product attention; ``visible`` says which keys a query may see (all, if None)."""
+    """Dot-product attention; ``visible``: which keys a query may see (all, if None); ``bias``: added to scores."""
+    return attention_shares(queries, keys, visible, scaled=scaled, bias=bias) @ values
+
+
+def attention_shares(
+    queries: Float[np.ndarray, "B H T W"],
+    keys: Float[np.ndarray, "B H S W"],
+    visible: Bool[np.ndarray, "T S"] | None = None,
+    *,
+    scaled: bool = True,
+    bias: Float[np.ndarray, "H T S"] | None = None,
+) -> Float[np.ndarray, "B H T S"]:
+    """What share of its attention each query gives each key; see ``attend``."""
     scores_BHTS = queries @ keys.swapaxes(-1, -2)
     if scaled:
         scores_BHTS = scores_BHTS / queries.dtype.type(np.sqrt(queries.shape[-1]))
+    if bias is not None:
+        scores_BHTS = scores_BHTS + bias
     if visible is not None:
         scores_BHTS = np.where(visible, scores_BHTS, queries.dtype.type(-np.inf))
     exponentials = np.exp(scores_BHTS - scores_BHTS.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True) @ values
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def score_bias(layer: Layer, positions: Integer[np.ndarray, " T"], num_keys: int) -> Float[np.ndarray, "H T S"] | None:
+    """What a layer adds to the scores of queries at these positions, for keys from position 0; None without it.
+
+    Keys behind a query get what those at the query itself do; they are not seen anyway.
+    """
+    if layer.attention_relative_bias is None:
+        return None
+    return layer.attention_relative_bias[:, np.maximum(positions[:, None] - np.arange(num_keys), 0)]
 
 
 def merge_heads(x: Float[np.ndarray, "B H T W"]) -> Float[np.ndarray, "B T D"]:

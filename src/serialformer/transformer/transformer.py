@@ -17,7 +17,8 @@ class Layer:
     """The weights of one block. Matrices map rows to columns: ``y = x @ weight + bias``.
 
     ``attention_in`` gives queries, keys and values side by side, each ``width`` wide, head after head. Without layer
-    norm its gains and biases are arrays of size 0.
+    norm its gains and biases are arrays of size 0. ``attention_relative_bias`` is what a head adds to a score when the
+    key stands so many tokens before the query; None in an architecture without it.
     """
 
     attention_norm_gain: Shaped[np.ndarray, " norm"]
@@ -32,6 +33,13 @@ class Layer:
     mlp_in_bias: Shaped[np.ndarray, " hidden"]
     mlp_out_weight: Shaped[np.ndarray, "hidden width"]
     mlp_out_bias: Shaped[np.ndarray, " width"]
+    attention_relative_bias: Shaped[np.ndarray, "heads distances"] | None = None
+
+    def named_weights(self) -> Iterator[tuple[str, Shaped[np.ndarray, "..."]]]:
+        """Every weight that there is, by the name of its field."""
+        for part in fields(self):
+            if getattr(self, part.name) is not None:
+                yield part.name, getattr(self, part.name)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,8 +84,8 @@ class Transformer:
         for field in fields(self):
             if field.name == "layers":
                 for index, layer in enumerate(self.layers):
-                    for part in fields(layer):
-                        yield f"layers.{index}.{part.name}", getattr(layer, part.name)
+                    for name, weight in layer.named_weights():
+                        yield f"layers.{index}.{name}", weight
             elif field.name != "architecture":
                 yield field.name, getattr(self, field.name)
 
@@ -108,6 +116,8 @@ def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
         "mlp_out_weight": (hidden, width),
         "mlp_out_bias": (width,),
     }
+    if architecture.relative_bias:
+        layer["attention_relative_bias"] = (architecture.num_heads, architecture.num_positions)
     return {
         "token_embedding": (len(architecture.vocabulary), width),
         "position_embedding": (architecture.num_positions, width),
@@ -122,7 +132,13 @@ def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 def weights_to_transformer(architecture: Architecture, weights: dict[str, Shaped[np.ndarray, "..."]]) -> Transformer:
     """The inverse of ``Transformer.named_weights``."""
     layers = tuple(
-        Layer(**{part.name: weights[f"layers.{index}.{part.name}"] for part in fields(Layer)})
+        Layer(
+            **{
+                part.name: weights[f"layers.{index}.{part.name}"]
+                for part in fields(Layer)
+                if f"layers.{index}.{part.name}" in weights
+            }
+        )
         for index in range(architecture.num_layers)
     )
     rest = {name: weight for name, weight in weights.items() if not name.startswith("layers.")}

@@ -1,0 +1,1 @@
+"""Training decoders on the tasks; needs the extra ``torch``."""
