@@ -1,0 +1,82 @@
+"""The RV32I core of ``rv32i.v``: one clock cycle of it as a circuit, and the memory that stands outside."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pyosys
+
+from serialformer.circuits.aiger import write_aiger
+from serialformer.circuits.blif import read_blif
+from serialformer.circuits.formats import read_sequential
+from serialformer.circuits.sequential import SequentialCircuit
+from serialformer.circuits.simulation import Cycle, Simulation
+
+SOURCE = Path(__file__).with_name("rv32i.v")
+ABC = Path(pyosys.__file__).with_name("yosys-abc")
+
+
+def read_core(fan_in: int = 3) -> SequentialCircuit:
+    """The core, mapped by ABC to gates of so many inputs: the fewer gates, the shorter the chain."""
+    core = read_sequential(SOURCE)
+    with tempfile.TemporaryDirectory() as directory:
+        write_aiger(core.circuit, Path(directory, "cycle.aig"))
+        script = f"read_aiger cycle.aig; strash; dch; if -K {fan_in} -a; mfs2 -a -e; sweep; write_blif mapped.blif"
+        subprocess.run([ABC, "-q", script], cwd=directory, check=True, capture_output=True)
+        mapped = read_blif(Path(directory, "mapped.blif"))
+    # ABC keeps the order of inputs and outputs; the words are ours.
+    words = {"input_words": core.circuit.input_words, "output_words": core.circuit.output_words}
+    return replace(core, circuit=replace(mapped, **words))
+
+
+class Memory:
+    """Words of 32 bits by address, zero where nothing was written."""
+
+    def __init__(self, program: list[int]) -> None:
+        self.words = {4 * place: word for place, word in enumerate(program)}
+
+    def read(self, address: int) -> int:
+        """The aligned word that holds the byte at this address."""
+        return self.words.get(address & ~3, 0)
+
+    def write(self, address: int, data: int, byte_enables: int) -> None:
+        """Writes the bytes of ``data`` whose bits are set in ``byte_enables``."""
+        mask = sum(0xFF << 8 * byte for byte in range(4) if byte_enables >> byte & 1)
+        self.words[address & ~3] = self.read(address) & ~mask | data & mask
+
+
+class Computer:
+    """The core in a model (or in its circuit), and a memory around it.
+
+    Args:
+        simulation: of the core, before its first cycle.
+        program: the words of the program, from address 0 on.
+    """
+
+    def __init__(self, simulation: Simulation, program: list[int]) -> None:
+        self.simulation = simulation
+        self.memory = Memory(program)
+        self._asked = 0
+
+    def clock(self) -> Cycle:
+        """One clock cycle: the core thinks, the memory serves."""
+        at = self.simulation.state["pc"]
+        cycle = self.simulation.step(instruction=self.memory.read(at), load_data=self._asked)
+        said = cycle.outputs
+        if said["store_bytes"]:
+            self.memory.write(said["address"], said["store_data"], said["store_bytes"])
+        self._asked = self.memory.read(said["address"]) if said["load"] else 0
+        return cycle
+
+    def instruction(self) -> Cycle:
+        """Clock cycles until an instruction is done: two for a load, otherwise one."""
+        cycle = self.clock()
+        return self.clock() if cycle.outputs["load"] else cycle
+
+
+def read_program(path: Path) -> list[int]:
+    """The words of a file of hexadecimal numbers, one a line."""
+    return [int(line, 16) for line in path.read_text().split()]

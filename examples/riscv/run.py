@@ -1,0 +1,50 @@
+"""Compiles an RV32I processor into a GPT-2 and lets it run a program; the memory is this script's.
+
+python examples/riscv/run.py [PROGRAM.hex]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from core import Computer, read_core, read_program
+
+import serialformer
+
+PROGRAM = Path(__file__).with_name("primes.hex")
+
+
+def main() -> None:
+    program = read_program(Path(sys.argv[1]) if len(sys.argv) > 1 else PROGRAM)
+    started = time.perf_counter()
+    core = read_core()
+    mapped = time.perf_counter()
+    model = serialformer.compile(core)
+    compiled = time.perf_counter()
+    shape, manifest = model.transformer.architecture, model.manifest
+    circuit, seconds = core.circuit, mapped - started
+    print(f"core        {circuit.num_gates:,} gates of up to {circuit.max_arity} inputs, in {seconds:.1f} s")
+    print(
+        f"GPT-2       {shape.num_layers} layer, {shape.num_heads} heads, width {shape.width},"
+        f" {model.transformer.num_parameters:,} parameters, proven right in {compiled - mapped:.1f} s"
+    )
+    print(f"a cycle     {manifest.num_inputs + 1:,} tokens of prompt, {manifest.num_chain_tokens:,} of thought")
+    computer = Computer(model.simulation(), program)
+    started, halted, cycles, instructions = time.perf_counter(), False, 0, 0
+    while not halted:
+        cycle = computer.clock()
+        halted = bool(cycle.outputs["halted"])
+        cycles += 1
+        instructions += not cycle.outputs["load"]
+    seconds = time.perf_counter() - started
+    tokens = cycles * manifest.num_chain_tokens
+    print(f"ran         {instructions:,} instructions in {cycles:,} cycles, {tokens:,} tokens of thought")
+    print(f"            {seconds:.2f} s, {cycles / seconds:,.0f} cycles/s, {tokens / seconds:,.0f} tokens/s")
+    state = computer.simulation.state
+    print(f"result      a0 = {state['x10']}, a1 = {state['x11']}")
+
+
+if __name__ == "__main__":
+    main()
