@@ -278,3 +278,14 @@ def test_threads_are_left_as_they_were(tmp_path: Path) -> None:
     short = make_config(optimiser=OptimiserConfig(num_steps=1, batch_size=1))
     train(short, tmp_path / "run", execution=Execution(num_threads=2))
     assert torch.get_num_threads() == before
+
+
+def test_tensorboard_reads_what_the_log_says(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(make_config(), tmp_path / "run", execution=Execution(tensorboard=True))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    for name in ("loss", "learning_rate", "chain_accuracy"):
+        expected = [(row["step"], pytest.approx(row[name])) for row in rows(tmp_path / "run") if name in row]
+        assert [(event.step, event.value) for event in events.Scalars(name)] == expected
