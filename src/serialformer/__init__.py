@@ -3,7 +3,8 @@
 from serialformer.certify.certificate import Certificate
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.formats import read, write
+from serialformer.circuits.formats import read, read_sequential, write
+from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.function.decorator import CircuitFunction, circuit, concat
 from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16, U32, U64, Array, Bits, I, U
 from serialformer.circuits.words import Word
@@ -37,6 +38,7 @@ __all__ = [
     "EvaluatorModel",
     "I",
     "Model",
+    "SequentialCircuit",
     "SerialformerError",
     "Transcript",
     "U",
@@ -51,6 +53,7 @@ __all__ = [
     "load_evaluator",
     "make_evaluator",
     "read",
+    "read_sequential",
     "trace_lines",
     "verify",
     "write",
