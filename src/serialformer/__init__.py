@@ -4,9 +4,9 @@ from serialformer.certify.certificate import Certificate
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read, read_sequential, write
-from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.function.decorator import CircuitFunction, circuit, concat
 from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16, U32, U64, Array, Bits, I, U
+from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.words import Word
 from serialformer.decode.transcript import Transcript
 from serialformer.errors import SerialformerError
