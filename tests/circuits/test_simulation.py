@@ -131,8 +131,8 @@ def test_iscas89_against_py_aiger(real_circuits: Path, tmp_path: Path, name: str
     aiger = pytest.importorskip("aiger", reason="py-aiger (extra dev) is not installed")
     source = real_circuits / "iscas89" / f"{name}.bench"
     (tmp_path / "real.bench").write_bytes(source.read_bytes())
-    run_abc("read_bench real.bench; strash; write_blif abc.blif", cwd=tmp_path)
-    script = "read_blif abc.blif; aigmap; write_aiger -ascii -symbols real.aag"
+    run_abc("read_bench real.bench; strash; zero; write_blif abc.blif", cwd=tmp_path)
+    script = "read_blif abc.blif; techmap; aigmap; opt_clean; write_aiger -ascii -symbols real.aag"
     program = "import sys; from pyosys import libyosys; [libyosys.run_pass(line) for line in sys.argv[1].split('; ')]"
     subprocess.run([sys.executable, "-c", program, script], cwd=tmp_path, check=True, capture_output=True)
     theirs = aiger.load(str(tmp_path / "real.aag"))
