@@ -229,7 +229,7 @@ def _binary(frame: Frame, node: ast.BinOp) -> Any:
 
 def _unary(frame: Frame, node: ast.UnaryOp) -> Any:
     if isinstance(node.op, ast.Not):
-        literal = truth(frame, node.operand)
+        literal = truth(frame, node)
         return bool(literal) if literal < 2 else flag(literal)
     value = evaluate(frame, node.operand)
     if isinstance(value, BitVector):

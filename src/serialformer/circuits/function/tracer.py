@@ -93,7 +93,11 @@ def signature(source: Source) -> tuple[dict[str, DataType], DataType | None]:
     except TraceError as error:
         raise TraceError(error.message, where=source.where, hint=error.hint) from None
     except Exception as error:  # whatever evaluating the user's annotations raises
-        raise TraceError(f"the annotations cannot be evaluated: {error}", where=source.where) from error
+        raise TraceError(
+            f"the annotations cannot be evaluated: {error}",
+            where=source.where,
+            hint="types are looked up where the function stands: import or define them at the module's level",
+        ) from error
     types: dict[str, DataType] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
