@@ -42,6 +42,12 @@ MAY_IMPORT = {
         *("errors", "files", "architecture", "tasks", "transformer", "decode", "manifest"),
         *("score", "task_model", "evaluation"),
     },
+    # Rows know no models. Runs are values, so they know configurations; ``work`` alone trains and evaluates, and
+    # ``cluster_batch`` alone runs compiled models.
+    "sweep": {
+        *("errors", "files", "tasks", "score", "train", "evaluation"),
+        "model",
+    },
     "__main__": {"cli"},
     "cli": {
         *("errors", "files", "architecture", "circuits", "decode", "manifest", "model", "trace", "verify"),
@@ -105,6 +111,7 @@ def test_public_names() -> None:
         "EvaluatorModel",
         "I",
         "Model",
+        "Optimisation",
         "SequentialCircuit",
         "SerialformerError",
         "Transcript",
@@ -119,6 +126,7 @@ def test_public_names() -> None:
         "load",
         "load_evaluator",
         "make_evaluator",
+        "optimise",
         "read",
         "read_sequential",
         "trace_lines",

@@ -6,6 +6,7 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read, read_sequential, write
 from serialformer.circuits.function.decorator import CircuitFunction, circuit, concat
 from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16, U32, U64, Array, Bits, I, U
+from serialformer.circuits.optimise import Optimisation, optimise
 from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.words import Word
 from serialformer.decode.transcript import Transcript
@@ -38,6 +39,7 @@ __all__ = [
     "EvaluatorModel",
     "I",
     "Model",
+    "Optimisation",
     "SequentialCircuit",
     "SerialformerError",
     "Transcript",
@@ -52,6 +54,7 @@ __all__ = [
     "load",
     "load_evaluator",
     "make_evaluator",
+    "optimise",
     "read",
     "read_sequential",
     "trace_lines",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serialformer.circuits.aiger import parse_aiger
@@ -24,6 +24,7 @@ from serialformer.circuits.design_rules import (
     refuse_registers,
     registers_of,
 )
+from serialformer.circuits.mapping import map_gates
 from serialformer.circuits.rtlil import Module, order_ports_by_source, parse_rtlil
 from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.words import Word
@@ -101,15 +102,19 @@ def read_sequential_verilog(
         if not registers_of(design.module):
             return SequentialCircuit(circuit=_combinational(design, directory, sources[0]), registers=())
         blif = _synthesise(design, directory, sources[0])
-        return parse_sequential_blif(blif.read_bytes(), name=sources[0])
+        cycle = parse_sequential_blif(blif.read_bytes(), name=sources[0])
+        return replace(cycle, circuit=map_gates(cycle.circuit))
 
 
 def _combinational(design: _Design, directory: Path, source: str) -> Circuit:
-    """The circuit of a design without registers."""
+    """The circuit of a design without registers, in two-input gates.
+
+    Yosys' AND graph spends three gates on an XOR, which nobody wrote; it is mapped to gates of any kind.
+    """
     if design.is_lowered:
-        return _name_words(parse_aiger((directory / "design.aig").read_bytes(), name=source), design.module)
-    blif = _synthesise(design, directory, source)
-    return parse_blif(blif.read_bytes(), name=source)
+        graph = parse_aiger((directory / "design.aig").read_bytes(), name=source)
+        return map_gates(_name_words(graph, design.module))
+    return map_gates(parse_blif(_synthesise(design, directory, source).read_bytes(), name=source))
 
 
 def verilog_to_blif(

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from serialformer.circuits.formats import read_sequential
 from serialformer.circuits.registers import Register
 from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
+from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, read_source
 from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
 from serialformer.cli.tasks import run_prompt
 from serialformer.cli.values import parse_assignments
@@ -23,15 +23,10 @@ from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
 from serialformer.files import new_file
 from serialformer.manifest import EVALUATOR_KIND, TASK_KIND, load_kind
-from serialformer.model import Model, compile_model, load
+from serialformer.model import Model, load
 from serialformer.task_model import TaskModel, load_task_model
 from serialformer.trace import trace_lines
 from serialformer.verify import num_verified_tokens, verify
-
-
-class TargetName(StrEnum):
-    GPT2 = "gpt2"
-    PAPER = "paper"
 
 
 class DtypeOption(StrEnum):
@@ -45,36 +40,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 EngineFlag = Annotated[
     str, typer.Option("--engine", metavar="|".join(ENGINE_NAMES), help="What runs the model; auto is the fastest.")
 ]
-
-
-def compile_command(
-    circuit: Annotated[
-        Path, typer.Argument(metavar="CIRCUIT", help="A .aag, .aig, .blif, .bench or .txt (Bristol) file.")
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
-    target: Annotated[
-        TargetName, typer.Option(help="A stock GPT-2, or the paper's transformer, every operation rounded.")
-    ] = TargetName.GPT2,
-    dtype: Annotated[
-        DtypeOption | None, typer.Option(help="gpt2: the number format of the weights, float32 unless said.")
-    ] = None,
-    precision: Annotated[
-        int | None, typer.Option(metavar="S", help="paper: bits before and after the point, 1 unless said.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Compile a circuit into a checkpoint that evaluates it by chain of thought."""
-    started = time.perf_counter()
-    refuse_existing(output)
-    if target == TargetName.PAPER and dtype is not None:
-        raise InputError("--dtype goes with --target gpt2", hint="target paper has --precision")
-    if target == TargetName.GPT2 and precision is not None:
-        raise InputError("--precision goes with --target paper", hint="target gpt2 has --dtype")
-    with progress_bar("compiling", None):
-        model = compile_model(
-            circuit, target=target.value, dtype=None if dtype is None else dtype.value, precision=precision
-        ).save(output)
-    print_made(output, _model_facts(model), started, as_json=as_json)
 
 
 def run_command(
@@ -196,13 +161,19 @@ def verify_command(
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Try every input.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
     engine: EngineFlag = "auto",
+    top: TopOption = None,
+    parameters: ParametersOption = None,
+    includes: IncludesOption = None,
+    sources: SourcesOption = None,
     as_json: Json = False,
 ) -> None:
     """Run a model and compare every chain token with the circuit; exit 1 if any differs."""
     if exhaustive and samples is not None:
         raise InputError("--samples and --exhaustive exclude each other")
     model = load(directory)
-    other = None if against is None else read_sequential(against).circuit
+    if against is None and (top is not None or parameters or includes or sources):
+        raise InputError("--top, -D, --include and --source go with --against")
+    other = None if against is None else read_source(against, top, parameters, includes, sources).circuit
     num_samples = None if exhaustive else samples or 64
     with progress_bar("verifying", num_verified_tokens(model, num_samples), unit="tokens") as advance:
         result = verify(model, against=other, num_samples=num_samples, seed=seed, engine=engine, progress=advance)
@@ -232,13 +203,17 @@ def verify_command(
 
 def info_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A circuit file or a checkpoint directory.")],
+    top: TopOption = None,
+    parameters: ParametersOption = None,
+    includes: IncludesOption = None,
+    sources: SourcesOption = None,
     as_json: Json = False,
 ) -> None:
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
     if path.is_dir():
         facts = _checkpoint_facts(path)
     else:
-        sequential = read_sequential(path)
+        sequential = read_source(path, top, parameters, includes, sources)
         circuit = sequential.circuit
         facts = {
             "gates": circuit.num_gates,
@@ -278,10 +253,11 @@ def _checkpoint_facts(path: Path) -> dict[str, Any]:
         from serialformer.evaluator_model import load_evaluator
 
         return evaluator_facts(load_evaluator(path))
-    return _model_facts(load(path))
+    return model_facts(load(path))
 
 
-def _model_facts(model: Model) -> dict[str, Any]:
+def model_facts(model: Model) -> dict[str, Any]:
+    """What is said of a compiled model."""
     architecture, details = model.transformer.architecture, model.manifest.details
     arithmetic = architecture.arithmetic
     return {
@@ -303,9 +279,22 @@ def _model_facts(model: Model) -> dict[str, Any]:
         "attention_gap": details["margins"]["attention_gap"],
         "logit_margin": details["margins"]["logit_margin"],
         "source": details["source"],
+        **_optimisation_facts(details.get("optimisation")),
         "input_words": {word.name: word.width for word in model.inputs},
         "output_words": {word.name: word.width for word in model.outputs},
         **_register_facts(model.registers),
+    }
+
+
+def _optimisation_facts(report: dict[str, Any] | None) -> dict[str, Any]:
+    """What optimising did, if the model was compiled from the command line."""
+    if report is None:
+        return {}
+    return {
+        "optimisation_level": report["level"],
+        "gates_before": report["gates_before"],
+        "optimisation_steps": report["steps"],
+        "proven": report["proven"],
     }
 
 
@@ -366,6 +355,8 @@ def print_facts(facts: dict[str, Any]) -> None:
         elif isinstance(value, dict):
             shown = [f"{name} ({width} bits)" for name, width in list(value.items())[:8]]
             value = ", ".join(shown) + (f", and {len(value) - 8} more" if len(value) > 8 else "")
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value)) or "none"
         elif isinstance(value, float):
             value = f"{value:.4g}"
         print(f"{key}: {value}")
