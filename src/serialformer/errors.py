@@ -66,3 +66,7 @@ class ToolError(SerialformerError):
 
 class TrainingError(SerialformerError):
     """A training run that is not possible, or whose directory is not one."""
+
+
+class SweepError(SerialformerError):
+    """A sweep that is not possible, a recipe that is none, or a store that cannot be read or written."""

@@ -1,0 +1,158 @@
+"""Row: one evaluation of one run, in counts, as it stands in a store; docs/formats/sweep.md explains the columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
+
+from serialformer.errors import SweepError
+from serialformer.score import Score
+
+FORMAT = 1
+
+DONE, FAILED = "done", "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of a store. The fields are its columns, in this order; docs/formats/sweep.md says what each is."""
+
+    format: int = FORMAT
+    run: str
+    task: str
+    parameters: str
+    length: int
+    setting: str
+    depth: int
+    width: int
+    heads: int
+    batch_size: int
+    sampling: str
+    seed: int
+    evaluation: str
+    evaluated_length: int
+    samples: int = 0
+    chains: int = 0
+    tokens: int = 0
+    tokens_right: int = 0
+    answers: int = 0
+    answer_tokens: int = 0
+    answer_tokens_right: int = 0
+    generated_samples: int = 0
+    generated_chains: int = 0
+    generated_tokens: int = 0
+    generated_tokens_right: int = 0
+    generated_answers: int = 0
+    generated_answer_tokens: int = 0
+    generated_answer_tokens_right: int = 0
+    steps: int = 0
+    reached_target: bool = False
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+    status: str
+    reason: str = ""
+    commit: str
+    versions: str
+    device: str
+    config: str
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What a row is of: the run, and which of its evaluations."""
+        return self.run, self.evaluation, self.evaluated_length
+
+    @property
+    def measured(self) -> tuple[object, ...]:
+        """All that is a function of the run; neither the clock nor the machine."""
+        return tuple(getattr(self, name) for name in COLUMNS if name not in CIRCUMSTANCES)
+
+    @property
+    def taught(self) -> Score:
+        """The counts of the taught samples."""
+        return Score(**{name: getattr(self, name) for name in TAUGHT})
+
+    @property
+    def generated(self) -> Score:
+        """The counts of the generated samples, as a Score of its own, since they may be fewer."""
+        return Score(
+            samples=self.generated_samples,
+            answer_tokens=self.generated_answer_tokens,
+            **{name: getattr(self, name) for name in GENERATED},
+        )
+
+    def cells(self) -> list[str]:
+        """The row as text, one cell a column, none with a line break."""
+        return [_WRITERS[kind](getattr(self, name)) for name, kind in _KINDS.items()]
+
+    @staticmethod
+    def from_cells(cells: Sequence[str], where: str) -> Row:
+        """The inverse of ``cells``.
+
+        Raises:
+            SweepError: the number of cells is not that of the columns, or a cell is not of its column's kind.
+        """
+        if len(cells) != len(COLUMNS):
+            raise SweepError(f"expected {len(COLUMNS)} cells, found {len(cells)}", where=where)
+        values = {}
+        for (name, kind), cell in zip(_KINDS.items(), cells, strict=True):
+            try:
+                values[name] = _READERS[kind](cell)
+            except (ValueError, KeyError):
+                raise SweepError(f"{name}: expected {_NAMES[kind]}, found {cell!r}", where=where) from None
+        row = Row(**values)
+        if row.format != FORMAT:
+            raise SweepError(f"expected format {FORMAT}, found {row.format}", where=where)
+        return row
+
+    def to_json(self) -> dict[str, Any]:
+        """The columns by name."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Row:
+        """The inverse of ``to_json``."""
+        return Row(**content)
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks, for a cell; what was on lines of its own is parted by `` | ``.
+
+    >>> one_line("no device 'cuda'\\nhint: cpu")
+    "no device 'cuda' | hint: cpu"
+    """
+    return " | ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _same(text: str) -> str:
+    return text
+
+
+_KINDS: dict[str, type] = {field.name: get_type_hints(Row)[field.name] for field in fields(Row)}
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    int: str,
+    str: one_line,
+    float: repr,
+    bool: lambda value: str(value).lower(),
+}
+_READERS: dict[type, Callable[[str], Any]] = {int: int, str: _same, float: float, bool: json.loads}
+_NAMES: dict[type, str] = {int: "a whole number", str: "text", float: "a number", bool: "true or false"}
+
+COLUMNS = tuple(_KINDS)
+"""The header of a store."""
+
+CIRCUMSTANCES = ("cpu_seconds", "seconds", "commit", "versions", "device")
+"""Columns that may differ between two honest rows of one evaluation."""
+
+TAUGHT = ("samples", "chains", "tokens", "tokens_right", "answers", "answer_tokens", "answer_tokens_right")
+"""Columns that are the counts of Score for taught samples."""
+
+GENERATED = (
+    "generated_chains",
+    "generated_tokens",
+    "generated_tokens_right",
+    "generated_answers",
+    "generated_answer_tokens_right",
+)
+"""Columns that are the counts of Score for generated samples."""
