@@ -13,8 +13,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from serialformer.circuits.aiger import format_aiger, parse_aiger
-from serialformer.circuits.blif import parse_blif
 from serialformer.circuits.circuit import Circuit
 from serialformer.errors import ToolError
 
@@ -71,6 +69,9 @@ def restructure(circuit: Circuit, script: str, max_fan_in: int, *, seconds: floa
     Raises:
         ToolError: ABC is not installed, or failed.
     """
+    from serialformer.circuits.aiger import parse_aiger  # which brings numba
+    from serialformer.circuits.blif import parse_blif
+
     if not circuit.num_outputs or not circuit.num_inputs:
         return [circuit]  # nothing to restructure; ABC takes some such files for black boxes
     with tempfile.TemporaryDirectory() as name:
@@ -138,6 +139,8 @@ def _last_line(log: str) -> str:
 
 def _without_names(circuit: Circuit) -> bytes:
     """The circuit as an AND graph in binary AIGER without symbols."""
+    from serialformer.circuits.aiger import format_aiger
+
     return format_aiger(
         Circuit(
             num_inputs=circuit.num_inputs,
