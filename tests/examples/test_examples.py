@@ -28,13 +28,14 @@ def beside_the_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLES)
 
 
-def test_programs() -> None:
+@pytest.mark.parametrize("names", [PROGRAMS[:4], pytest.param(PROGRAMS, marks=pytest.mark.slow)], ids=["small", "all"])
+def test_programs(names: list[str]) -> None:
     """All in one process, for most of the time would go into starting six."""
-    program = f"import {', '.join(PROGRAMS)}\nfor example in {', '.join(PROGRAMS)}:\n    example.main()"
+    program = f"import {', '.join(names)}\nfor example in {', '.join(names)}:\n    example.main()"
     run = subprocess.run([sys.executable, "-c", program], cwd=EXAMPLES, capture_output=True, text=True, check=True)
-    assert (run.stderr, run.stdout.count("(correct)")) == ("", len(PROGRAMS))
-    assert [line.split()[0] for line in run.stdout.splitlines()] == [*"circuit model thought answer".split()] * len(
-        PROGRAMS
+    assert (run.stderr, run.stdout.count("(correct)")) == ("", len(names))
+    assert [line.split()[0] for line in run.stdout.splitlines()] == ["circuit", "model", "thought", "answer"] * len(
+        names
     )
 
 

@@ -64,6 +64,7 @@ REFUSED = {
     "def f(a: U8, b: I8):\n    return TABLE[b]": ((2, "an index must be unsigned, found I8", "x.unsigned() reads it"),),
     "def f(a: U8):\n    return a[a:]": ((2, "a slice with bounds that are data cannot be traced", "shift the word"),),
     "def f(a: U8):\n    return a / 2": ((2, "words have no operator /", "they have + - * // % << >>"),),
+    "def f(a: U8, b: U8):\n    return U8(1) if a is b else a": ((2, "words have no identity", "compare them with =="),),
     "def f(a: U8):\n    return a // 0": ((2, "division by the constant 0", ""),),
     "def f(a: U8):\n    return a + 1.5": ((2, "a word and a float have no operator +", ""),),
     "def f(a: U8):\n    return 1 << a": ((2, "an integer shifted by a word has no width", "write U32(1) << ..."),),

@@ -122,6 +122,13 @@ def expressions(a: U8, b: U8) -> tuple[U8, U8, U1, U8, U1]:
 
 
 @circuit
+def unpacking(a: Array[U8, 5]) -> tuple[U8, U8, U8, U8]:
+    first, *middle, last = a
+    (x, y), *none = (middle[1:],)
+    return first ^ last, x, y, U8(len(none)) + middle[0]
+
+
+@circuit
 def constant_while(a: U8) -> U8:
     left = 4
     while left > 0:
@@ -180,6 +187,7 @@ CASES: dict[CircuitFunction, list[int | list[int]]] = {
     writing: [[255] * 6, 7, 255],
     looking_up: [255, 255],
     expressions: [255, 255],
+    unpacking: [[255] * 5],
     constant_while: [255],
     while_that_breaks: [255],
     calling: [255, 255],

@@ -97,7 +97,7 @@ WIDE = {(a, b): every_operator(a, b) for a, b in [(U[32], U[32]), (I[24], I[24])
 
 
 @pytest.mark.parametrize("types", WIDE, ids=str)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_random_values_of_wide_words(types: tuple[WordType, WordType], data: st.DataObject) -> None:
     kind = common(*types)

@@ -157,10 +157,15 @@ def assign(frame: Frame, target: ast.expr, value: Any) -> None:
     if isinstance(target, ast.Name):
         frame.variables[target.id] = value
     elif isinstance(target, (ast.Tuple, ast.List)):
-        values = list(items_of(value))
-        if any(isinstance(part, ast.Starred) for part in target.elts) or len(values) != len(target.elts):
-            raise frame.error(target, f"{len(values)} values for {len(target.elts)} targets")
-        for part, item in zip(target.elts, values, strict=True):
+        values, parts = list(items_of(value)), list(target.elts)
+        for place, part in enumerate(parts):
+            if isinstance(part, ast.Starred):  # Python allows one
+                stop = len(values) - (len(parts) - 1 - place)
+                values[place : max(place, stop)] = [values[place : max(place, stop)]]
+                parts[place] = part.value
+        if len(values) != len(parts):
+            raise frame.error(target, f"{len(values)} values for {len(parts)} targets")
+        for part, item in zip(parts, values, strict=True):
             assign(frame, part, item)
     elif isinstance(target, ast.Subscript):
         write_item(frame, target, evaluate(frame, target.value), evaluate(frame, target.slice), value)
@@ -276,6 +281,8 @@ def _compare(frame: Frame, node: ast.Compare) -> Any:
 
 def _compare_two(frame: Frame, op: ast.cmpop, a: Any, b: Any) -> Any:
     if isinstance(op, (ast.Is, ast.IsNot)):
+        if a is not None and b is not None and (holds_vectors(a) or holds_vectors(b)):
+            raise TraceError("words have no identity", hint="compare them with == or !=")
         return (a is b) == isinstance(op, ast.Is)
     if isinstance(op, (ast.In, ast.NotIn)):
         negated = isinstance(op, ast.NotIn)
