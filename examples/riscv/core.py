@@ -63,7 +63,7 @@ class Computer:
 
     def clock(self) -> Cycle:
         """One clock cycle: the core thinks, the memory serves."""
-        at = self.simulation.state["pc"]
+        at = self.simulation.register("pc")
         cycle = self.simulation.step(instruction=self.memory.read(at), load_data=self._asked)
         said = cycle.outputs
         if said["store_bytes"]:

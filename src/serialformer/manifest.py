@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,11 @@ class Manifest:
     details: dict[str, Any] = field(default_factory=dict)
     registers: tuple[Register, ...] = ()
 
-    @property
+    @cached_property
     def num_inputs(self) -> int:
         return sum(len(word.places) for word in self.inputs)
 
-    @property
+    @cached_property
     def num_outputs(self) -> int:
         return sum(len(word.places) for word in self.outputs)
 

@@ -85,8 +85,7 @@ def initial_bits(
     given = [word for word in words if word.name in values]
     unknown = set(values) - {word.name for word in words}
     if unknown:
-        known = ", ".join(word.name for word in words[:12]) or "none"
-        raise InputError(f"no register {sorted(unknown)[0]!r}", hint=f"the registers are: {known}")
+        raise no_register(sorted(unknown)[0], [word.name for word in words])
     if given:
         chosen = values_to_bits(given, values, num_bits)
         places = [place for word in given for place in word.places]
@@ -94,6 +93,11 @@ def initial_bits(
     if fill is None and not is_known.all():
         raise _uninitialised(words, is_known)
     return bits
+
+
+def no_register(name: str, names: Sequence[str]) -> InputError:
+    """The error to raise about a name that no register has."""
+    return InputError(f"no register {name!r}", hint=f"the registers are: {', '.join(names[:12]) or 'none'}")
 
 
 def _uninitialised(words: Sequence[Word], is_known: Bool[np.ndarray, " state"]) -> InputError:
