@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serialformer.circuits.registers import Register
+from serialformer.circuits.registers import Register, count_state_bits
 from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, read_source
@@ -223,7 +223,7 @@ def info_command(
             "fan_in": circuit.max_arity,
             "input_words": {word.name: word.width for word in circuit.input_words or ()},
             "output_words": {word.name: word.width for word in circuit.output_words or ()},
-            **_register_facts(sequential.registers),
+            **_register_facts(sequential.registers, sequential.num_state_bits),
         }
     if as_json:
         print(json.dumps(facts))
@@ -282,7 +282,7 @@ def model_facts(model: Model) -> dict[str, Any]:
         **_optimisation_facts(details.get("optimisation")),
         "input_words": {word.name: word.width for word in model.inputs},
         "output_words": {word.name: word.width for word in model.outputs},
-        **_register_facts(model.registers),
+        **_register_facts(model.registers, count_state_bits(model.registers, model.inputs)),
     }
 
 
@@ -298,15 +298,14 @@ def _optimisation_facts(report: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _register_facts(registers: tuple[Register, ...]) -> dict[str, Any]:
+def _register_facts(registers: tuple[Register, ...], num_state_bits: int) -> dict[str, Any]:
     """The registers by width, and how many of their bits have no initial value; nothing where there are none."""
     if not registers:
         return {}
-    bits = [value for register in registers for value in register.initial]
     return {
         "registers": {register.name: len(register.initial) for register in registers},
-        "state_bits": len(bits),
-        "uninitialised_bits": bits.count(None),
+        "state_bits": num_state_bits,
+        "uninitialised_bits": sum(register.initial.count(None) for register in registers),
     }
 
 
