@@ -26,7 +26,7 @@ def test_the_command_line(tmp_path: Path, cli: Any) -> None:
     compiled = cli("compile", f"{module}:add", "-o", tmp_path / "m", "--json")
     assert compiled.status == 0, compiled.err
     assert json.loads(compiled.out)["source"] == "adder.py:add"
-    assert json.loads(cli("info", f"{module}:add", "--json").out)["gates"] == json.loads(compiled.out)["gates"]
+    assert json.loads(cli("info", f"{module}:add", "--json").out)["gates"] >= json.loads(compiled.out)["gates"]
     verified = cli("verify", tmp_path / "m", "--against", f"{module}:add", "--exhaustive")
     assert (verified.status, verified.out.partition(",")[0]) == (0, "verified: every input")
     refused = cli("compile", f"{module}:bad", "-o", tmp_path / "n")

@@ -28,6 +28,8 @@ WRITE_REGISTERS = ("aiger", "blif")
 def read(path: str | os.PathLike[str]) -> Circuit:
     """Reads a circuit: AIGER (.aag, .aig), BLIF (.blif), ISCAS BENCH (.bench), Bristol (.txt), Verilog (.v, .sv).
 
+    ``module.py:function`` names a Python function with ``@circuit``; its file is run.
+
     Raises:
         SerialformerError: no such file, an unknown suffix, or a file that is not what its format asks for.
     """
