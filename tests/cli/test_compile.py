@@ -1,0 +1,123 @@
+"""``compile`` from Verilog and through the optimiser, as scripts see it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import serialformer
+
+pytest.importorskip("pyosys", reason="pyosys (extra hdl) is not installed")
+
+MULTIPLIER = str(Path(__file__).parents[2] / "examples" / "multiplier16.blif")
+ALU = """module adder #(parameter W = 4)(input [W-1:0] a, b, output [W:0] s);
+ assign s = a + b;
+endmodule
+module other(input x, output y);
+ assign y = ~x;
+endmodule
+"""
+
+
+@pytest.fixture
+def alu(tmp_path: Path) -> Path:
+    path = tmp_path / "alu.v"
+    path.write_text(ALU)
+    return path
+
+
+def test_verilog_to_answers(alu: Path, tmp_path: Path, cli: Any) -> None:
+    result = cli("compile", alu, "-o", tmp_path / "m", "--top", "adder", "-D", "W=6", "--json")
+    assert (result.status, result.err) == (0, "")
+    facts = json.loads(result.out)
+    assert facts["source"] == "alu.v" and facts["heads"] == 2
+    assert (facts["optimisation_level"], facts["proven"]) == (1, None)
+    assert facts["gates"] <= facts["gates_before"] and facts["input_words"] == {"a": 6, "b": 6}
+    assert cli("run", tmp_path / "m", "-i", "a=63", "-i", "b=62").out == "s=125\n"
+    against = ("--against", alu, "--top", "adder", "-D", "W=6", "--samples", "50")
+    assert cli("verify", tmp_path / "m", *against).out.startswith("verified: random inputs, 50")
+    info = json.loads(cli("info", alu, "--top", "adder", "-D", "W=9", "--json").out)
+    assert info["output_words"] == {"s": 10}
+
+
+def test_several_files(tmp_path: Path, cli: Any) -> None:
+    (tmp_path / "h").mkdir()
+    (tmp_path / "h" / "w.vh").write_text("`define W 3\n")
+    (tmp_path / "child.v").write_text(
+        '`include "w.vh"\nmodule child(input [`W-1:0] a, output y); assign y = ^a; endmodule'
+    )
+    (tmp_path / "top.sv").write_text("module top(input [2:0] a, output y); child c(.a(a), .y(y)); endmodule\n")
+    options = ("--source", tmp_path / "child.v", "--include", tmp_path / "h")
+    result = cli("compile", tmp_path / "top.sv", *options, "-o", tmp_path / "m")
+    assert result.status == 0 and "gates: 2\n" in result.out
+    assert cli("run", tmp_path / "m", "-i", "a=7").out == "y=1\n"
+
+
+@pytest.mark.parametrize(("level", "lut", "gates"), [(1, 3, 720), (0, None, 1408), (None, 4, 495), (2, 3, 720)])
+def test_levels(level: int | None, lut: int | None, gates: int, tmp_path: Path, cli: Any) -> None:
+    options = [*([] if level is None else [f"-O{level}"]), *([] if lut is None else ["--lut", lut])]
+    result = cli("compile", MULTIPLIER, "-o", tmp_path / "m", *options, "--prove", "--json")
+    assert (result.status, result.err) == (0, "")
+    facts = json.loads(result.out)
+    assert facts["gates"] <= gates and facts["gates_before"] == 1408 and facts["proven"] is True
+    assert facts["heads"] == (lut or 2)
+    model = serialformer.load(tmp_path / "m")
+    assert model.manifest.details["optimisation"]["gates_after"] == facts["gates"]
+    assert model.run(a=51234, b=47111) == {"product": 51234 * 47111}
+    info = json.loads(cli("info", tmp_path / "m", "--json").out)
+    assert (info["gates_before"], info["proven"]) == (1408, True)
+
+
+def test_a_failed_proof_writes_nothing(tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from serialformer.circuits import optimise
+
+    monkeypatch.setattr(optimise, "prove_equal", lambda first, second, seconds: False)
+    result = cli("compile", MULTIPLIER, "-o", tmp_path / "m", "--lut", "3", "--prove")
+    assert result.status == 2 and list(tmp_path.iterdir()) == []
+    assert result.err.startswith("error: the optimised circuit does not compute the same")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["alu.v"], "error: alu.v: expected one top module, found 2: adder, other\nhint: choose one with --top NAME"),
+        (["alu.v", "--top", "nope"], "error: alu.v: no module 'nope'\nhint: the modules are: adder, other"),
+        (["alu.v", "--top", "adder", "-D", "Q=1"], "error: alu.v: module 'adder' has no parameter 'Q'"),
+        (["alu.v", "--top", "adder", "-D", "W"], "error: -D: expected NAME=VALUE, found 'W'"),
+        (["alu.v", "--top", "adder", "-D", "W=1", "-D", "W=2"], "error: -D: 'W' is given twice"),
+        (["alu.v", "--top", "adder", "--source", "missing.v"], "error: missing.v: no such file"),
+        (["broken.v"], "error: broken.v:2: expected expression\n     assign y = ;\n                ^\n"),
+        (
+            [MULTIPLIER, "--top", "adder"],
+            "error: " + MULTIPLIER + ": --top, -D, --include and --source go with Verilog",
+        ),
+        ([MULTIPLIER, "-O", "4"], "less than or equal to 3"),
+        ([MULTIPLIER, "--lut", "7"], "less than or equal to 6"),
+        ([MULTIPLIER, "--lut", "3", "--target", "paper"], "error: --lut goes with --target gpt2"),
+        (["design.vhd"], "hint: VHDL is not read: GHDL makes Verilog of it"),
+    ],
+)
+def test_refusals(
+    arguments: list[str], message: str, alu: Path, tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.v").write_text("module m(input a, output y);\n assign y = ;\nendmodule\n")
+    result = cli("compile", *arguments, "-o", "m")
+    assert (result.status, result.out) == (2, "")
+    assert message in result.err and "Traceback" not in result.err
+    assert not (tmp_path / "m").exists()
+
+
+def test_yosys_keeps_its_log_to_itself(alu: Path, cli: Any) -> None:
+    result = cli("info", alu, "--top", "other")
+    assert result.err == "" and result.out.splitlines()[0] == "gates: 1"
+    assert all(": " in line for line in result.out.splitlines())
+
+
+def test_verilog_is_not_written(alu: Path, tmp_path: Path, cli: Any) -> None:
+    cli("compile", alu, "--top", "other", "-o", tmp_path / "m")
+    result = cli("decompile", tmp_path / "m", "-o", tmp_path / "out.v")
+    assert result.status == 2 and "Verilog is read, not written" in result.err
