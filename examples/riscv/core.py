@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import pyosys
-
-from serialformer.circuits.aiger import write_aiger
-from serialformer.circuits.blif import read_blif
 from serialformer.circuits.formats import read_sequential
+from serialformer.circuits.optimise import optimise
 from serialformer.circuits.sequential import SequentialCircuit
 from serialformer.circuits.simulation import Cycle, Simulation
 
 SOURCE = Path(__file__).with_name("rv32i.v")
-ABC = Path(pyosys.__file__).with_name("yosys-abc")
 
 
 def read_core(fan_in: int = 3) -> SequentialCircuit:
-    """The core, mapped by ABC to gates of so many inputs: the fewer gates, the shorter the chain."""
+    """The core in gates of up to so many inputs: the wider they are, the fewer, and the shorter the chain."""
     core = read_sequential(SOURCE)
-    with tempfile.TemporaryDirectory() as directory:
-        write_aiger(core.circuit, Path(directory, "cycle.aig"))
-        script = f"read_aiger cycle.aig; strash; dch; if -K {fan_in} -a; mfs2 -a -e; sweep; write_blif mapped.blif"
-        subprocess.run([ABC, "-q", script], cwd=directory, check=True, capture_output=True)
-        mapped = read_blif(Path(directory, "mapped.blif"))
-    # ABC keeps the order of inputs and outputs; the words are ours.
-    words = {"input_words": core.circuit.input_words, "output_words": core.circuit.output_words}
-    return replace(core, circuit=replace(mapped, **words))
+    circuit, _ = optimise(core.circuit, level=1, max_fan_in=fan_in)
+    return replace(core, circuit=circuit)
 
 
 class Memory:

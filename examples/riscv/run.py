@@ -5,7 +5,7 @@ python examples/riscv/run.py [PROGRAM.hex]
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -17,9 +17,14 @@ PROGRAM = Path(__file__).with_name("primes.hex")
 
 
 def main() -> None:
-    program = read_program(Path(sys.argv[1]) if len(sys.argv) > 1 else PROGRAM)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("program", nargs="?", type=Path, default=PROGRAM, metavar="PROGRAM.hex")
+    parser.add_argument("--fan-in", type=int, default=3, help="the most inputs of a gate")
+    parser.add_argument("--engine", default="auto", help="what runs the model")
+    options = parser.parse_args()
+    program = read_program(options.program)
     started = time.perf_counter()
-    core = read_core()
+    core = read_core(options.fan_in)
     mapped = time.perf_counter()
     model = serialformer.compile(core)
     compiled = time.perf_counter()
@@ -31,7 +36,9 @@ def main() -> None:
         f" {model.transformer.num_parameters:,} parameters, proven right in {compiled - mapped:.1f} s"
     )
     print(f"a cycle     {manifest.num_inputs + 1:,} tokens of prompt, {manifest.num_chain_tokens:,} of thought")
-    computer = Computer(model.simulation(), program)
+    computer = Computer(model.simulation(engine=options.engine), program)
+    computer.clock()  # compiles the loops of the engine, if they are not yet
+    computer = Computer(model.simulation(engine=options.engine), program)
     started, halted, cycles, instructions = time.perf_counter(), False, 0, 0
     while not halted:
         cycle = computer.clock()

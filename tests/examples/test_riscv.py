@@ -269,3 +269,10 @@ def test_the_model_runs_the_program(core: SequentialCircuit) -> None:
     assert model.certificate is not None and model.certificate.holds
     state = run_beside_unicorn(model)
     assert (state["x10"], state["x11"]) == expected_primes()
+
+
+@pytest.mark.slow
+def test_transformers_thinks_the_same_of_the_model(core: SequentialCircuit, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers (extra torch) is not installed")
+    model = serialformer.compile(core).save(tmp_path / "model")
+    assert serialformer.verify(model, num_samples=2, engine="hf").verified
