@@ -266,7 +266,9 @@ class Model:
 
     def prompts(self, bits: UInt8[np.ndarray, "rows inputs"]) -> Int64[np.ndarray, "rows prompt"]:
         """Token ids of the prompts: the input bits, then ``=``."""
-        return np.pad(bits.astype(np.int64), ((0, 0), (0, 1)), constant_values=EQUALS)
+        prompts = np.full((len(bits), bits.shape[1] + 1), EQUALS, dtype=np.int64)
+        prompts[:, :-1] = bits
+        return prompts
 
     def think(
         self, bits: UInt8[np.ndarray, "rows inputs"], engine: Engine, progress: Progress | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice, repeat
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,6 +29,9 @@ from serialformer.model import Model, load
 
 ROWS_A_BLOCK = 1024
 """Of the stimulus, read together."""
+
+CYCLES_A_BLOCK = 256
+"""Of the outputs, written together."""
 
 
 class InitialOption(StrEnum):
@@ -97,12 +101,11 @@ def run_clock(
         table = sys.stdout.buffer if options.output is None else files.enter_context(new_file(options.output))
         wave = None if options.vcd is None else _Wave(model, files, options.vcd)
         advance = files.enter_context(progress_bar("running", num_cycles, unit="cycles"))
-        if rows_wanted:
-            write_header(table, words)
+        answers = files.enter_context(_rows(table, words)) if rows_wanted else None
         for bits in rows:
             cycle = simulation.step_bits(bits)
-            if rows_wanted:
-                write_block(table, words, cycle.made[None])
+            if answers is not None:
+                answers(cycle)
             else:
                 outputs.append(cycle.outputs)
             if wave is not None:
@@ -121,6 +124,28 @@ def run_clock(
             "seconds": time.perf_counter() - started,
         }
         print(json.dumps(facts))
+
+
+@contextmanager
+def _rows(table: BinaryIO, words: Sequence[Word]) -> Iterator[Callable[[Cycle], None]]:
+    """Yields what writes the outputs of a cycle: a block of rows at a time, and the rest however it ends."""
+    made: list[UInt8[np.ndarray, " made"]] = []
+
+    def flush() -> None:
+        if made:
+            write_block(table, words, np.stack(made))
+            made.clear()
+
+    def add(cycle: Cycle) -> None:
+        made.append(cycle.made)
+        if len(made) == CYCLES_A_BLOCK:
+            flush()
+
+    write_header(table, words)
+    try:
+        yield add
+    finally:
+        flush()
 
 
 class _Wave:
