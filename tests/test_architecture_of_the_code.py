@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "cli": {
         *("errors", "files", "architecture", "circuits", "decode", "manifest", "model", "trace", "verify"),
         *("certify", "proof"),
-        *("train", "transformer"),
+        *("train", "transformer", "sweep"),
         *("tasks", "score", "task_model", "construction", "evaluation", "evaluator_model"),
     },
 }

@@ -16,6 +16,7 @@ from serialformer.cli.construct import construct_command
 from serialformer.cli.evaluate import evaluate_command
 from serialformer.cli.evaluator import evaluator_command
 from serialformer.cli.progress import Interrupted
+from serialformer.cli.sweep import merge_command, sweep_command
 from serialformer.cli.tasks import tasks_command
 from serialformer.cli.train import train_command
 from serialformer.errors import SerialformerError
@@ -55,6 +56,8 @@ for _name, _command in (
     ("construct", construct_command),
     ("train", train_command),
     ("evaluate", evaluate_command),
+    ("sweep", sweep_command),
+    ("merge", merge_command),
 ):
     app.command(_name)(_interruptible(_command))
 

@@ -101,19 +101,19 @@ def _figures(work: _Work, seconds: float) -> str:
     '1:01'
     """
     if not work.unit:
-        return _clock(seconds)
+        return format_seconds(seconds)
     of_total = "" if work.total is None else f"/{work.total:,}"
     rate = work.done / seconds
     figures = f"{work.done:,}{of_total} {work.unit}, {rate:,.0f} {work.unit}/s"
     if work.total is None or not work.done:
-        return f"{figures}, {_clock(seconds)}"
-    return f"{figures}, {_clock(max(0, work.total - work.done) / rate)} left"
+        return f"{figures}, {format_seconds(seconds)}"
+    return f"{figures}, {format_seconds(max(0, work.total - work.done) / rate)} left"
 
 
-def _clock(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Minutes and seconds, with hours where there are any.
 
-    >>> _clock(3661.7)
+    >>> format_seconds(3661.7)
     '1:01:01'
     """
     minutes, rest = divmod(int(seconds), 60)

@@ -1,0 +1,119 @@
+"""The commands ``sweep`` and ``merge``: many runs from one file into one store, and several stores into one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from serialformer.cli.commands import Json, refuse_existing
+from serialformer.cli.progress import Interrupted
+from serialformer.errors import InputError, TrainingError
+
+if TYPE_CHECKING:
+    from serialformer.sweep.executor import Executor
+
+
+def sweep_command(
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE", help="A Python file (or its folder) with a function runs(); FILE.py:NAME."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="RESULTS.csv", help="The store to append to.")],
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, metavar="N", help="Processes here; as many as cores unless said.")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="Carry the runs out on this Ray cluster.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models train.")] = "cpu",
+    gpus: Annotated[
+        float, typer.Option("--gpus", min=0, metavar="F", help="With --ray: the share of a GPU that a run takes.")
+    ] = 0.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the directories of finished runs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Carry out the runs of a recipe that its store does not have; called again, it goes on where it was.
+
+    Exit 1 if a run failed; it is tried again by the next call.
+    """
+    try:
+        import torch  # noqa: F401  # only whether it is there
+    except ImportError:
+        raise TrainingError("training needs torch", hint="pip install 'serialformer[torch]'") from None
+    from serialformer.cli.sweep_progress import SweepProgress
+    from serialformer.sweep.collect import collect
+    from serialformer.sweep.recipe import load_recipe
+
+    _check_options(workers, ray, gpus, device, keep=keep)
+    runs, num_repeated = load_recipe(recipe)
+    if num_repeated:
+        _say(f"{recipe}: {num_repeated} of its runs are listed more than once; each is done once")
+
+    def make_executor() -> Executor:
+        if ray is not None:
+            from serialformer.sweep.ray import RayExecutor
+
+            return RayExecutor(ray, device="cuda" if gpus else device, num_gpus=gpus)
+        from serialformer.sweep.local import LocalExecutor, runs_directory
+
+        return LocalExecutor(runs_directory(output), num_workers=workers, device=device, keep=keep)
+
+    with SweepProgress(len(runs)) as progress:
+        try:
+            result = collect(runs, output, make_executor, report=progress.report, begin=progress.begin, say=_say)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: {progress.num_stored} of {len(runs)} runs are in {output}; the same command goes on"
+            ) from None
+    if as_json:
+        print(json.dumps({**asdict(result), "store": str(output)}))
+    else:
+        print(
+            f"{output}: {result.num_runs} runs; {result.num_skipped} were there, {result.num_done} done now,"
+            f" {result.num_failed} failed"
+        )
+    if result.num_failed:
+        raise typer.Exit(1)
+
+
+def merge_command(
+    stores: Annotated[list[Path], typer.Argument(metavar="RESULTS.csv...", help="Stores of sweeps.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="MERGED.csv", help="Where they go together.")],
+    as_json: Json = False,
+) -> None:
+    """Put stores together, each evaluation once; refuses two that say different things of one."""
+    from serialformer.sweep.merge import merge_stores
+
+    refuse_existing(output)
+    merged = merge_stores(stores, output, _say)
+    facts = {
+        "rows": len(merged.rows),
+        "repeated": merged.num_repeated,
+        "failures_overcome": merged.num_overcome,
+        "store": str(output),
+    }
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print(
+            f"{output}: {facts['rows']} rows; left out {facts['repeated']} said twice"
+            f" and {facts['failures_overcome']} failures of runs that were done"
+        )
+
+
+def _check_options(workers: int | None, ray: str | None, gpus: float, device: str, *, keep: bool) -> None:
+    if ray is not None and (workers is not None or keep):
+        raise InputError("--ray goes with neither --workers nor --keep", hint="the cluster's CPUs are what it has")
+    if ray is None and gpus:
+        raise InputError("--gpus goes with --ray", hint="--device cuda")
+    if ray is not None and device != "cpu" and not gpus:
+        raise InputError("--ray gives a run a GPU by --gpus", hint="--gpus 1, or --gpus 0.25 for four at once")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
