@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serialformer.circuits.aiger import parse_sequential_aiger
 from serialformer.circuits.bench import parse_sequential_bench
 from serialformer.circuits.blif import parse_sequential_blif
 from serialformer.circuits.sequential import SequentialCircuit
@@ -116,3 +121,26 @@ def test_errors_of_bench(lines: str, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         parse_sequential_bench(f"INPUT(d)\n{lines}\n".encode(), name="t.bench")
     assert str(caught.value).startswith(message)
+
+
+DAMAGED = {
+    parse_sequential_blif: b".model m\n.inputs clk a\n.outputs q\n.latch d q re clk 1\n.names q a d\n11 1\n.end\n",
+    parse_sequential_bench: b"INPUT(a)\nOUTPUT(q)\nq = DFF(d)\nd = NAND(q, a)\n",
+    parse_sequential_aiger: b"aag 3 1 1 1 1 0 0 1\n2\n4 7 4\n4\n1\n6\n6 2 5\ni0 a\nl0 q\nj0 x\n",
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(list(DAMAGED)), st.data())
+def test_damaged_files_are_read_or_refused(parse: Callable[..., SequentialCircuit], data: st.DataObject) -> None:
+    text = DAMAGED[parse]
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 8)))
+    pieces = [b"", b" ", b"\n", b"0", b"2", b"9", b"q", b"clk", b".latch ", b"DFF(", text[start:end] * 2]
+    try:
+        circuit = parse(text[:start] + data.draw(st.sampled_from(pieces)) + text[end:], name="damaged")
+    except FormatError:
+        return
+    run = circuit.simulation(fill="zero")
+    run.step(dict.fromkeys([word.name for word in run.input_words], 0))
+    assert run.cycles_done == 1
