@@ -1,7 +1,8 @@
-"""SHA-256's compression function on one block, and a digest by chain of thought."""
+"""SHA-256's compression function on one block, and a digest by chain of thought; ``--lut 3`` halves the chain."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections.abc import Callable
 
@@ -58,12 +59,14 @@ def digest(message: bytes, compress: Callable[[list[int], list[int]], list[int]]
     return b"".join(word.to_bytes(4, "big") for word in state)
 
 
-def main() -> None:
+def main(max_fan_in: int = 2) -> None:
     message = b"abc"
-    found = digest(message, lambda state, block: report(compress, state, block))
+    found = digest(message, lambda state, block: report(compress, state, block, max_fan_in=max_fan_in))
     verdict = "correct" if found == hashlib.sha256(message).digest() else "WRONG"
     print(f"answer      sha256({message!r}) = {found.hex()}  ({verdict})")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lut", type=int, default=2, metavar="K", help="gates of up to K inputs, 2 to 6")
+    main(parser.parse_args().lut)

@@ -122,11 +122,16 @@ def test_sha256_has_the_constants_of_the_standard() -> None:
     assert (len(sha256.START), len(sha256.ROUND)) == (8, 64)
 
 
-def test_sha256_by_chain_of_thought() -> None:
+@pytest.mark.parametrize(("max_fan_in", "most_gates"), [(2, 106_500), (3, 48_500)])
+def test_sha256_by_chain_of_thought(max_fan_in: int, most_gates: int) -> None:
     program = """
 import serialformer, time
 from sha256 import compress, digest
-model = serialformer.compile(compress.circuit)
+max_fan_in, message = given
+circuit = compress.circuit_for(max_fan_in)
+if max_fan_in > 2:
+    circuit, _ = serialformer.optimise(circuit, max_fan_in=max_fan_in)
+model = serialformer.compile(circuit)
 def think(state, block):
     global seconds
     words = compress.words(state, block)
@@ -135,10 +140,11 @@ def think(state, block):
     transcript = model.run(words)
     seconds = time.perf_counter() - started
     return compress.value(transcript)
-found = digest(bytes.fromhex(given), think).hex(), seconds
+found = digest(bytes.fromhex(message), think).hex(), seconds, model.manifest.num_chain_tokens
 """
-    found, seconds = in_a_process_of_its_own(program, b"abc".hex())
+    found, seconds, tokens = in_a_process_of_its_own(program, (max_fan_in, b"abc".hex()))
     assert found == hashlib.sha256(b"abc").hexdigest()
+    assert tokens <= most_gates
     assert seconds < 2
 
 
@@ -156,6 +162,50 @@ def test_aes128() -> None:
         cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
         assert cipher.update(block).hex() == ciphertext
     assert gates <= 42_700
+
+
+def test_digits() -> None:
+    """Some unseen images: the transformer, the circuit and numpy against the network in Python's integers."""
+    program = """
+import digits
+from serialformer.circuits.evaluate import evaluate_outputs
+images = digits.TEST_IMAGES[:given]
+bits = digits.images_to_bits(images)
+model, made = digits.compiled()
+found = {
+    "images": images.tolist(),
+    "digits": digits.TEST_DIGITS[:given].tolist(),
+    "layers": [digits.HIDDEN, digits.SCORES],
+    "shift": digits.SHIFT,
+    "answers": [
+        digits.NETWORK.classify(images).tolist(),
+        digits.bits_to_digits(evaluate_outputs(digits.classify.circuit, bits)).tolist(),
+        digits.bits_to_digits(model.run_bits(bits)).tolist(),
+        [model.run(digits.classify.words(image.tolist()))["out"] for image in images[:2]],
+    ],
+    "gates": [digits.classify.circuit.num_gates, model.manifest.num_chain_tokens],
+}
+"""
+    found = in_a_process_of_its_own(program, 100)
+    expected = []
+    for image in found["images"]:
+        hidden, scores = found["layers"]
+        sums = [sum(p * w for p, w in zip(image, weights, strict=True)) + bias for weights, bias in hidden]
+        units = [min(max(total, 0) // 2 ** found["shift"], 15) for total in sums]
+        totals = [sum(u * w for u, w in zip(units, weights, strict=True)) + bias for weights, bias in scores]
+        expected.append(totals.index(max(totals)))
+    assert found["answers"] == [expected, expected, expected, expected[:2]]
+    assert sum(map(int.__eq__, expected, found["digits"])) >= 93
+    assert found["gates"][0] <= 17_500 and found["gates"][1] <= 6_500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["digits.py"], ["sha256.py", "--lut", "3"]], ids=" ".join)
+def test_programs_that_optimise(arguments: list[str]) -> None:
+    run = subprocess.run(
+        [sys.executable, *arguments], cwd=EXAMPLES, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert (run.stderr, run.stdout.count("(correct)")) == ("", 1)
 
 
 def test_the_s_box_is_a_permutation_without_fixed_points() -> None:

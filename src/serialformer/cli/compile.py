@@ -82,10 +82,10 @@ def compile_command(
         raise InputError("--precision goes with --target paper", hint="target gpt2 has --dtype")
     if target == TargetName.PAPER and lut is not None and lut > 2:
         raise InputError("--lut goes with --target gpt2", hint="target paper has two heads: gates of two inputs")
-    with progress_bar("reading", None):
-        given = read_source(circuit, top, parameters, includes, sources)
     if level is None:
         level = 0 if has_gates_of_its_own(circuit) and lut is None else 1
+    with progress_bar("reading", None):
+        given = read_source(circuit, top, parameters, includes, sources, max_fan_in=(lut or 2) if level else 2)
     if lut is None and target == TargetName.PAPER:
         lut = 2
     better, report = _optimise(given, level, lut, prove=prove)

@@ -33,8 +33,18 @@ def read_source(
     parameters: list[str] | None = None,
     includes: list[Path] | None = None,
     sources: list[Path] | None = None,
+    *,
+    max_fan_in: int = 2,
 ) -> SequentialCircuit:
     """The circuit that a path and the options of Verilog name.
+
+    Args:
+        path: a file, or ``module.py:function``.
+        top: the top module; Verilog only, as are the next three.
+        parameters: of the top module, ``NAME=VALUE``.
+        includes: folders of files to include.
+        sources: further files.
+        max_fan_in: the gates that a Python function is traced for; see ``CircuitFunction.circuit_for``.
 
     Raises:
         InputError: options of Verilog for something else, or a parameter without a value.
@@ -43,6 +53,10 @@ def read_source(
     if path.suffix.lower() not in VERILOG_SUFFIXES:
         if top is not None or parameters or includes or sources:
             raise InputError("--top, -D, --include and --source go with Verilog", where=str(path))
+        if is_function(path):
+            from serialformer.circuits.function.module_reference import read_function  # which runs what it is given
+
+            return SequentialCircuit(circuit=read_function(path, max_fan_in), registers=())
         return read_sequential(path)
     from serialformer.circuits.verilog import read_sequential_verilog
 

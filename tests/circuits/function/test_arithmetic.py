@@ -14,10 +14,11 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.evaluate import evaluate_outputs
 from serialformer.circuits.function import arithmetic, multiply
 from serialformer.circuits.function.logic import Logic
+from serialformer.circuits.mapping import simplify
 
 
-def make(widths: list[int], function: Callable[..., list[int]]) -> Circuit:
-    logic = Logic()
+def make(widths: list[int], function: Callable[..., list[int]], *, whole_adders: bool = False) -> Circuit:
+    logic = Logic(whole_adders=whole_adders)
     words = [[logic.input() for _ in range(width)] for width in widths]
     return logic.circuit(function(logic, *words))
 
@@ -87,11 +88,14 @@ def test_floor_division(width: int) -> None:
     assert outputs(circuit) == expected
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(st.integers(0, 13), max_size=6), min_size=1, max_size=5), st.integers(-40, 40))
-def test_columns(columns: list[list[int]], constant: int) -> None:
+@pytest.mark.parametrize("whole_adders", [False, True])
+@settings(max_examples=30, deadline=None)
+@given(
+    columns=st.lists(st.lists(st.integers(0, 13), max_size=6), min_size=1, max_size=5), constant=st.integers(-40, 40)
+)
+def test_columns(whole_adders: bool, columns: list[list[int]], constant: int) -> None:
     """Any bits, repeated, complemented and constant ones too."""
-    logic = Logic()
+    logic = Logic(whole_adders=whole_adders)
     inputs = [logic.input() for _ in range(6)]
     literals = [0, 1, *inputs, *[bit ^ 1 for bit in inputs]]
     circuit = logic.circuit(
@@ -130,6 +134,30 @@ def test_sizes(width: int, add: int, product: int, quotient: int) -> None:
     assert make(both, lambda logic, a, b: [arithmetic.less_than(logic, a, b, False)]).num_gates <= 4 * width - 3
     tripled = make([width], lambda logic, a: multiply.multiply(logic, a, False, [1, 1], False, width))
     assert tripled.num_gates <= 5 * width
+
+
+@pytest.mark.parametrize(("widths", "carries"), [([3, 3], (0, 1)), ([4, 4], (0,))])
+def test_whole_adders_add(widths: list[int], carries: tuple[int, ...]) -> None:
+    a, b = every_input(widths)
+    mask = (1 << widths[0]) - 1
+    for carry in carries:
+        added = make(widths, lambda logic, x, y: arithmetic.add(logic, x, y, carry), whole_adders=True)  # noqa: B023
+        assert outputs(added) == [x + y + carry & mask for x, y in zip(a, b, strict=True)]
+    product = make(
+        widths, lambda logic, x, y: multiply.multiply(logic, x, False, y, False, sum(widths)), whole_adders=True
+    )
+    assert outputs(product) == [x * y for x, y in zip(a, b, strict=True)]
+
+
+@pytest.mark.parametrize("max_fan_in", [3, 4])
+def test_whole_adders_map_better(max_fan_in: int) -> None:
+    sizes = []
+    for whole_adders in (False, True):
+        both = make(
+            [16, 16], lambda logic, a, b: multiply.multiply(logic, a, False, b, False, 32), whole_adders=whole_adders
+        )
+        sizes.append(simplify(both, max_fan_in=max_fan_in).num_gates)
+    assert sizes[1] < sizes[0]
 
 
 def test_a_square_is_smaller_than_a_product() -> None:

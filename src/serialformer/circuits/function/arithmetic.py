@@ -31,7 +31,7 @@ def extend(bits: Bits, width: int, signed: bool) -> list[int]:
 
 
 def full_adder(logic: Logic, x: int, y: int, z: int) -> tuple[int, int]:
-    """Sum and carry of three bits: five gates, two if one is constant."""
+    """Sum and carry of three bits: five gates, two if one is constant; six in two parts where adders are whole."""
     if x < 2:
         x, z = z, x
     elif y < 2:
@@ -39,6 +39,8 @@ def full_adder(logic: Logic, x: int, y: int, z: int) -> tuple[int, int]:
     if z < 2:
         return logic.xor(x, y) ^ z, (logic.or_ if z else logic.and_)(x, y)
     differ = logic.xor(x, y)
+    if logic.whole_adders:
+        return logic.xor(differ, z), logic.or_(logic.and_(x, y), logic.and_(z, logic.or_(x, y)))
     return logic.xor(differ, z), logic.xor(x, logic.and_(differ, logic.xor(x, z)))
 
 
@@ -128,6 +130,8 @@ def _add_column(
     logic: Logic, bits: list[int], pairs: list[tuple[int, int]], above: list[int], above_pairs: list[tuple[int, int]]
 ) -> int:
     """The sum bit of a column; its carries are put into the column above."""
+    if logic.whole_adders and bits:
+        return _add_column_whole(logic, bits, above)
     if bits:
         total = bits.pop()
     elif pairs:
@@ -148,6 +152,21 @@ def _add_column(
         above.append(logic.and_(x, total))
         total = logic.xor(x, total)
     return total
+
+
+def _add_column_whole(logic: Logic, bits: list[int], above: list[int]) -> int:
+    """The sum bit of a column by full adders of their own, the bits that come first added first."""
+    start = 0
+    while len(bits) - start > 2:
+        total, carry = full_adder(logic, *bits[start : start + 3])
+        start += 3
+        bits.append(total)
+        above.append(carry)
+    if len(bits) - start == 2:
+        x, y = bits[start:]
+        above.append(logic.and_(x, y))
+        return logic.xor(x, y)
+    return bits[-1]
 
 
 def _double_adder(logic: Logic, z: int, first: tuple[int, int], second: tuple[int, int]) -> tuple[int, tuple[int, int]]:

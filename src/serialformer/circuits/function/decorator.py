@@ -63,9 +63,34 @@ class CircuitFunction:
         """
         return self._traced[0]
 
+    def circuit_for(self, max_fan_in: int) -> Circuit:
+        """The circuit that becomes shortest when it is optimised for gates of so many inputs.
+
+        Also of gates of two inputs, and the same function. For three and four inputs its adders share no gates: those
+        are more gates, but ``optimise(..., max_fan_in=3)`` makes fewer of them.
+
+        Raises:
+            TraceError: as for ``circuit``.
+
+        >>> from serialformer import U8, circuit, optimise
+        >>> @circuit
+        ... def product(a: U8, b: U8):
+        ...     return a.full_mul(b)
+        >>> [optimise(each, max_fan_in=3)[0].num_gates for each in (product.circuit, product.circuit_for(3))]
+        [199, 175]
+        """
+        return self._traced_whole[0] if max_fan_in in (3, 4) else self.circuit
+
     @cached_property
     def _traced(self) -> tuple[Circuit, DataType]:
-        tracer, types = Tracer(), self.parameters
+        return self._trace(whole_adders=False)
+
+    @cached_property
+    def _traced_whole(self) -> tuple[Circuit, DataType]:
+        return self._trace(whole_adders=True)
+
+    def _trace(self, *, whole_adders: bool) -> tuple[Circuit, DataType]:
+        tracer, types = Tracer(whole_adders=whole_adders), self.parameters
         logic = tracer.logic
         input_words = _words(
             [word for name, kind in types.items() for word in named_words(name, kind)], self.source.where

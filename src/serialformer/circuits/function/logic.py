@@ -29,6 +29,10 @@ class Logic:
     Besides equal gates it sees constants, equal and opposite operands, and operands that share an input with the gate
     beside them. Gates that no output needs are left out of the circuit.
 
+    Args:
+        whole_adders: build full adders as sums and carries that share no gate. That takes more gates of two inputs,
+            but mapping to gates of three or four then finds each sum and each carry as one gate.
+
     >>> logic = Logic()
     >>> a, b = logic.input(), logic.input()
     >>> logic.xor(a, logic.xor(b, a)) == b
@@ -37,7 +41,8 @@ class Logic:
     Circuit(2 inputs, 1 gates, 1 outputs)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole_adders: bool = False) -> None:
+        self.whole_adders = whole_adders
         # The operands of each node; an AND has the smaller literal first, an XOR the larger; an input has (-1, -1).
         self._left = [-1]
         self._right = [-1]

@@ -15,16 +15,17 @@ from serialformer.circuits.function.decorator import CircuitFunction
 from serialformer.errors import SerialformerError, TraceError
 
 
-def read_function(reference: str | os.PathLike[str]) -> Circuit:
+def read_function(reference: str | os.PathLike[str], max_fan_in: int = 2) -> Circuit:
     """The circuit of a function that a file decorates with ``@circuit``. Runs the file, as importing it would.
 
     Args:
         reference: ``path/to/module.py:function``.
+        max_fan_in: the gates that it is to be optimised for; see ``CircuitFunction.circuit_for``.
 
     Raises:
         SerialformerError: no such file or function, the file cannot be imported, or the function cannot be traced.
     """
-    return find_function(reference).circuit
+    return find_function(reference).circuit_for(max_fan_in)
 
 
 def find_function(reference: str | os.PathLike[str]) -> CircuitFunction:

@@ -127,8 +127,8 @@ def signature(source: Source) -> tuple[dict[str, DataType], DataType | None]:
 class Tracer:
     """Traces functions into one ``Logic``; reads the source of each once."""
 
-    def __init__(self) -> None:
-        self.logic = Logic()
+    def __init__(self, *, whole_adders: bool = False) -> None:
+        self.logic = Logic(whole_adders=whole_adders)
         self._sources: dict[FunctionType, Source] = {}
         self._signatures: dict[FunctionType, inspect.Signature] = {}
         self._types: dict[FunctionType, tuple[dict[str, DataType], DataType | None]] = {}
