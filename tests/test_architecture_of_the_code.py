@@ -43,10 +43,10 @@ MAY_IMPORT = {
         *("score", "task_model", "evaluation"),
     },
     # Rows know no models. Runs are values, so they know configurations; ``work`` alone trains and evaluates, and
-    # ``cluster_batch`` alone runs compiled models.
+    # ``ray_batch`` alone runs compiled models.
     "sweep": {
         *("errors", "files", "tasks", "score", "train", "evaluation"),
-        "model",
+        *("model", "decode"),
     },
     "__main__": {"cli"},
     "cli": {

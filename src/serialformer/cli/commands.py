@@ -84,9 +84,14 @@ def run_command(
         typer.Option("--initial", help="What registers begin with for which nothing else says a value."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of --initial random; 0 unless said.")] = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="With --batch: run the rows on a Ray cluster.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model on its input words and print its output words."""
+    if ray is not None and batch is None:
+        raise InputError("--ray goes with --batch")
     clock = ClockOptions(cycles=cycles, stimulus=stimulus, vcd=vcd, output=output, initial=initial, seed=seed)
     if clock.is_asked:
         if trace or batch is not None or max_tokens is not None or prompt is not None or circuit is not None:
@@ -117,7 +122,7 @@ def run_command(
     if batch is not None:
         if inputs or trace or as_json or max_tokens is not None:
             raise InputError("--batch goes with none of -i, --trace, --json, --max-tokens")
-        _run_batch(load(directory), batch, output, engine)
+        _run_batch(load(directory), batch, output, engine, ray)
         return
     if output is not None:
         raise InputError("-o goes with --batch or --cycles", hint="outputs are printed on stdout")
@@ -231,9 +236,12 @@ def info_command(
         print_facts(facts)
 
 
-def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str) -> None:
+def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str, ray: str | None = None) -> None:
     if target is None:
         raise InputError("--batch needs -o OUT.csv")
+    if ray is not None:
+        _run_batch_on_ray(model, source, target, engine_name, ray)
+        return
     engine = model.batch_engine(engine_name)
     blocks = read_blocks(source, model.inputs, model.rows_a_block(engine))
     first = next(blocks, None)  # a bad header is said before anything is written
@@ -242,6 +250,21 @@ def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str
         for bits in blocks if first is None else chain([first], blocks):
             write_block(file, model.outputs, model.run_bits(bits, engine=engine))
             advance(len(bits))
+
+
+def _run_batch_on_ray(model: Model, source: Path, target: Path, engine_name: str, address: str) -> None:
+    from serialformer.sweep.ray_batch import open_batch
+
+    num_rows = count_rows(source)
+    with open_batch(model, engine_name, address) as cluster:
+        blocks = read_blocks(source, model.inputs, cluster.rows_a_block(num_rows))
+        answers = cluster.run(blocks)
+        first = next(answers, None)  # a bad header is said before anything is written
+        with progress_bar("running", num_rows, unit="rows") as advance, new_file(target) as file:
+            write_header(file, model.outputs)
+            for bits in answers if first is None else chain([first], answers):
+                write_block(file, model.outputs, bits)
+                advance(len(bits))
 
 
 def _checkpoint_facts(path: Path) -> dict[str, Any]:
