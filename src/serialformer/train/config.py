@@ -34,6 +34,10 @@ class ModelConfig:
         relative_bias: whether heads add a learned number for each distance, beside the learned positions.
         initial_deviation: standard deviation of matrices and token embedding; biases start at 0, gains at 1.
         position_deviation: of the position embedding; the same if None.
+        position_start: how the learned position embedding begins: ``normal``, or ``sinusoidal``: wavelengths from 3
+            items to twice the context, evenly spaced on a logarithmic scale, and a random vector for each place
+            within an item.
+        position_item: tokens of an item, for a sinusoidal start.
         scale_residual: whether what writes into the residual stream starts smaller, by sqrt(2 layers), as in GPT-2.
     """
 
@@ -46,6 +50,8 @@ class ModelConfig:
     relative_bias: bool = False
     initial_deviation: float = 0.02
     position_deviation: float | None = None
+    position_start: Literal["normal", "sinusoidal"] = "normal"
+    position_item: int = 1
     scale_residual: bool = True
 
 
@@ -175,6 +181,7 @@ class TrainingConfig:
             "model.num_heads": model.num_heads,
             "model.width": model.width,
             "model.hidden_width": model.hidden_width or 1,
+            "model.position_item": model.position_item,
             "optimiser.num_steps": optimiser.num_steps,
             "optimiser.batch_size": optimiser.batch_size,
             "evaluation.every": evaluation.every,

@@ -6,10 +6,14 @@ import math
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from serialformer.architecture import DTYPES, Architecture
 from serialformer.train.config import ModelConfig
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
+
+SHORTEST_WAVE = 3.0
+"""In items: the shortest wavelength of a sinusoidal start."""
 
 STREAMS = {"weights": 0, "batch": 1, "evaluation": 2, "final": 3}
 
@@ -36,6 +40,24 @@ def draw_weights(architecture: Architecture, config: ModelConfig, seed: int) -> 
                 deviation = config.position_deviation
             if config.scale_residual and name.endswith("out_weight"):
                 deviation /= math.sqrt(2 * architecture.num_layers)
-            weight = deviation * random.standard_normal(shape)
+            weight = random.standard_normal(shape)
+            if name == "position_embedding" and config.position_start == "sinusoidal":
+                weight = _sinusoids(weight, config.position_item)
+            weight *= deviation
         weights[name] = weight.astype(DTYPES[architecture.dtype])
     return weights_to_transformer(architecture, weights)
+
+
+def _sinusoids(
+    drawn: Float[np.ndarray, "positions width"], tokens_an_item: int
+) -> Float[np.ndarray, "positions width"]:
+    """A code of the item that a position is in, and where there are several tokens an item, of the place within it.
+
+    Of variance 1, as what was drawn; the first rows of that are the places' vectors.
+    """
+    num_positions, width = drawn.shape
+    item, place = np.divmod(np.arange(num_positions), tokens_an_item)
+    wavelengths = np.geomspace(SHORTEST_WAVE, max(2 * SHORTEST_WAVE, 2 * (item[-1] + 1)), -(-width // 2))
+    angles = 2 * np.pi * item[:, None] / wavelengths
+    waves = math.sqrt(2) * np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(num_positions, -1)[:, :width]
+    return waves if tokens_an_item == 1 else (waves + drawn[place]) / math.sqrt(2)

@@ -34,7 +34,9 @@ class Log:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 raise TrainingError(
-                    "TensorBoard is not installed", where="--tensorboard", hint="pip install 'serialformer[tensorboard]'"
+                    "TensorBoard is not installed",
+                    where="--tensorboard",
+                    hint="pip install 'serialformer[tensorboard]'",
                 ) from None
             self._writer = SummaryWriter(str(directory / "tensorboard"))
         with refuse_os_errors(str(self._path)):
