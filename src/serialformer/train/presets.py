@@ -102,15 +102,22 @@ def _permutations(task: Task, length: int, num_layers: int) -> dict[str, Any]:
             num_heads=16,
             activation="relu",
             initial_deviation=0.08,
-            position_deviation=0.12,
+            position_deviation=0.2,
             position_start="sinusoidal",
             position_item=width,
         ),
         "optimiser": OptimiserConfig(
-            num_steps=1200, batch_size=16, learning_rate=4e-3, warmup_steps=50, betas=(0.9, 0.95)
+            num_steps=1300,
+            batch_size=16,
+            learning_rate=4e-3,
+            warmup_steps=50,
+            decay_fraction=0.4,
+            betas=(0.9, 0.95),
         ),
         "sampling": _neutral(task, 0.8, 300),
-        "evaluation": EvaluationConfig(num_samples=256),
+        "evaluation": EvaluationConfig(
+            num_samples=256, num_generated=16, num_final_samples=2048, num_final_generated=128
+        ),
     }
 
 
