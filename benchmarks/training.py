@@ -3,6 +3,7 @@
     python benchmarks/training.py steps [--num-steps 40] [--widths 128 512] [--json FILE]
     python benchmarks/training.py learn RESULTS.jsonl [--cases NAME ...] [--seeds 0 1 2] [--settings cot base hint]
     python benchmarks/training.py pointers RESULTS.jsonl [--cases NAME ...] [--seeds 0 1 2]
+    python benchmarks/training.py show RESULTS.jsonl
 
 ``steps``: one step of ``serialformer.train``, of the same model in plain torch in the manner of nanoGPT, and of
 transformers' GPT2LMHeadModel, in turns on the same batches; drawing the batch is counted for all three. All start
@@ -28,7 +29,17 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import torch
 from torch import Tensor
 from torch.nn import functional
-from training_runs import CASES, POINTER_CASES, SETTINGS, learn, print_learnt, print_pointers, watch_pointers
+from training_runs import (
+    CASES,
+    POINTER_CASES,
+    SETTINGS,
+    latest,
+    learn,
+    print_learnt,
+    print_pointers,
+    read_rows,
+    watch_pointers,
+)
 
 from serialformer.tasks.layout import lay_out
 from serialformer.train.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
@@ -240,8 +251,14 @@ def main() -> None:
         command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
         if name == "learn":
             command.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
+    show = commands.add_parser("show", help="the tables of the runs in a file")
+    show.add_argument("results", type=Path, metavar="RESULTS.jsonl")
     arguments = parser.parse_args()
-    if arguments.command == "steps":
+    if arguments.command == "show":
+        rows = read_rows(arguments.results)
+        print_learnt(latest(rows, "learn"))
+        print_pointers(latest(rows, "pointers"))
+    elif arguments.command == "steps":
         rows = compare_steps(arguments.widths, arguments.settings, arguments.num_steps)
         if arguments.json:
             arguments.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,11 @@ from serialformer.construction import construct_model
 from serialformer.score import Score
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import ParameterValue
-from serialformer.train.config import EvaluationConfig, OptimiserConfig, TrainingConfig
+from serialformer.train.config import OptimiserConfig, TrainingConfig
 from serialformer.train.log import read_log
 from serialformer.train.loop import Execution, Report, train
 from serialformer.train.presets import make_config
-from serialformer.transformer.transformer import Transformer
+from serialformer.transformer.transformer import Transformer, weights_to_transformer
 
 SETTINGS = ("cot", "base", "hint")
 """In this order, because base and hint get as much time as cot took."""
@@ -74,8 +74,27 @@ POINTER_CASES = {
     "parity": Case(task="parity", length=16),
 }
 
-FINE_TUNING_RATES = (1e-5, 1e-4, 1e-3)
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """What is done to the weights of a construction before they are trained, and while.
+
+    Attributes:
+        noise: standard deviation of the normal noise that is added to all weights.
+        weight_decay: of matrices and embeddings, at a learning rate of 10^-3.
+    """
+
+    noise: float = 0.0
+    weight_decay: float = 0.0
+
+
+FINE_TUNINGS = {
+    "construction": FineTuning(),
+    "construction, weight decay 1": FineTuning(weight_decay=1.0),
+    "construction + noise 1/64": FineTuning(noise=1 / 64),
+}
 FINE_TUNING_STEPS = 300
+FINE_TUNING_RATE = 1e-3
 POINTERS_EVERY = 20
 """Steps between two looks at where a model looks."""
 
@@ -86,6 +105,17 @@ STEPS_FOR_TIME = 30
 def read_rows(path: Path) -> list[Row]:
     """What the file has."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def latest(rows: Sequence[Row], kind: str) -> list[Row]:
+    """The last run of each kind, task, setting, start and seed, in a fixed order, whatever its configuration."""
+    cases, starts = [*CASES, *POINTER_CASES], ["random", *FINE_TUNINGS]
+    found = {}
+    for row in rows:
+        if row["kind"] == kind:
+            place = (SETTINGS.index(row["config"]["setting"]), starts.index(row.get("start", "random")))
+            found[cases.index(row["case"]), *place, row["seed"]] = row
+    return [found[key] for key in sorted(found)]
 
 
 def append_row(path: Path, row: Row) -> None:
@@ -110,24 +140,35 @@ def run_once(
         "taught": result.taught.counts,
         "generated": result.generated.counts,
         "curve": evaluations,
+        "largest_change": None if initial is None else largest_change(initial, result.model.transformer),
         "versions": {name: version(name) for name in ("serialformer", "torch", "numpy")},
     }
 
 
+def largest_change(before: Transformer, after: Transformer) -> float:
+    """How far the weight that moved the farthest moved."""
+    pairs = zip(before.named_weights(), after.named_weights(), strict=True)
+    return max(float(np.abs(old.astype(float) - new.astype(float)).max()) for (_, old), (_, new) in pairs if old.size)
+
+
 def seconds_a_step(config: TrainingConfig) -> float:
-    """The median CPU time of a step, evaluations left out."""
-    short = replace(
-        config.shortened(STEPS_FOR_TIME),
-        evaluation=EvaluationConfig(every=STEPS_FOR_TIME + 1, num_final_samples=1, num_final_generated=0, target=None),
-    )
+    """The CPU time of a step, with its share of the evaluations that the configuration asks for."""
+    every = STEPS_FOR_TIME // 3
+    evaluation = replace(config.evaluation, every=every, num_final_samples=1, num_final_generated=0, target=None)
     times = []
 
     def note(report: Report) -> None:
         times.append(time.process_time())
 
     with tempfile.TemporaryDirectory() as folder:
+        short = replace(config.shortened(STEPS_FOR_TIME), evaluation=evaluation)
         train(short, Path(folder, "run"), execution=Execution(save_seconds=math.inf), progress=note)
-    return median(np.diff(times[3:]).tolist())
+    # Of step k + 2, the first step being step 1.
+    taken = np.diff(times)
+    evaluated = (np.arange(len(taken)) + 2) % every == 0
+    evaluated[-1] = False  # the final evaluation comes after it
+    step = float(np.median(taken[~evaluated]))
+    return step + max(0.0, float(np.median(taken[evaluated])) - step) / config.evaluation.every
 
 
 @cache
@@ -222,36 +263,49 @@ def watch_pointers(path: Path, cases: Sequence[str], seeds: Sequence[int]) -> li
         construction = construct_model(make_task(known.task, known.parameters), known.length).transformer
         for seed in seeds:
             config = known.config("cot", seed)
-            often = replace(config.evaluation, every=POINTERS_EVERY, pointers=True)
-            config = replace(config, evaluation=often)
-            starts = [("random", config)]
-            for rate in FINE_TUNING_RATES:
+            config = replace(config, evaluation=replace(config.evaluation, every=POINTERS_EVERY, pointers=True))
+            facts = {"kind": "pointers", "case": case, "seed": seed}
+            wanted.append(_find_or_watch(path, {**facts, "start": "random"}, config, construction))
+            for start, tuning in FINE_TUNINGS.items():
+                initial = add_noise(construction, tuning.noise, seed)
                 tuned = replace(
                     config,
                     optimiser=OptimiserConfig(
-                        num_steps=FINE_TUNING_STEPS, learning_rate=rate, warmup_steps=0, decay_fraction=0.0
+                        num_steps=FINE_TUNING_STEPS,
+                        learning_rate=FINE_TUNING_RATE,
+                        warmup_steps=0,
+                        decay_fraction=0.0,
+                        weight_decay=tuning.weight_decay,
                     ),
                     sampling=None,
-                    evaluation=replace(often, target=None),
-                    initial=digest(construction),
+                    evaluation=replace(config.evaluation, target=None),
+                    initial=digest(initial),
                 )
-                starts.append((f"construction, {rate:g}", tuned))
-            for start, config in starts:
-                facts = {"kind": "pointers", "case": case, "start": start, "seed": seed}
-                wanted.append(_find_or_watch(path, facts, config, construction))
+                wanted.append(_find_or_watch(path, {**facts, "start": start}, tuned, construction, initial))
     return wanted
 
 
-def _find_or_watch(path: Path, facts: Row, config: TrainingConfig, construction: Transformer) -> Row:
+def _find_or_watch(
+    path: Path, facts: Row, config: TrainingConfig, construction: Transformer, initial: Transformer | None = None
+) -> Row:
     for row in read_rows(path):
         same = all(row.get(name) == value for name, value in facts.items())
         if same and TrainingConfig.from_json(row["config"]) == config:
             return row
-    initial = None if config.initial is None else construction
     row = {**facts, **run_once(config, initial=initial, construction=construction)}
     append_row(path, row)
     _tell(row)
     return row
+
+
+def add_noise(transformer: Transformer, deviation: float, seed: int) -> Transformer:
+    """The transformer with normal noise on every weight."""
+    random = np.random.default_rng(seed)
+    weights = {}
+    for name, weight in transformer.named_weights():
+        noise = deviation * random.standard_normal(weight.shape)
+        weights[name] = (weight + noise).astype(weight.dtype)
+    return weights_to_transformer(transformer.architecture, weights)
 
 
 def digest(transformer: Transformer) -> str:
@@ -264,8 +318,11 @@ def digest(transformer: Transformer) -> str:
 
 def print_pointers(rows: Sequence[Row]) -> None:
     """A markdown table, a line for each task and start; means over seeds, but for what is said to be the worst."""
-    print("| task | start, learning rate | seeds | share at the first look | at 25 % | at 50 % | at the end ", end="")
-    print("| worst whole chains, any look | whole chains at the end, worst |\n|" + "---|" * 9)
+    print("| task | start | seeds | share at the first look | at 25 % | at 50 % | at the end ", end="")
+    print(
+        "| worst whole chains, any look | whole chains at the end, worst | largest change of a weight |\n|"
+        + "---|" * 10
+    )
     for group in _grouped(rows, "case", "start"):
         curves = [row["curve"] for row in group]
         shares = [
@@ -274,7 +331,9 @@ def print_pointers(rows: Sequence[Row]) -> None:
         ]
         worst = min(look["chain_accuracy"] for curve in curves for look in curve)
         end = min(Score(**row["taught"]).accuracies["chain_accuracy"] for row in group)
+        changes = [row["largest_change"] for row in group if row["largest_change"] is not None]
+        moved = f"{max(changes):.3g}" if changes else ""
         print(
             f"| {group[0]['case']} | {group[0]['start']} | {len(group)} "
-            f"| {' | '.join(f'{share:.3f}' for share in shares)} | {worst:.4f} | {end:.4f} |"
+            f"| {' | '.join(f'{share:.3f}' for share in shares)} | {worst:.4f} | {end:.4f} | {moved} |"
         )
