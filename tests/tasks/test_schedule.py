@@ -7,6 +7,7 @@ import pytest
 
 from serialformer.errors import TaskError
 from serialformer.tasks.automaton import Automaton
+from serialformer.tasks.circuit_value import CircuitValue
 from serialformer.tasks.modular_addition import ModularAddition
 from serialformer.tasks.registry import TASKS, make_task
 from serialformer.tasks.schedule import SamplingSchedule
@@ -98,6 +99,19 @@ def test_errors() -> None:
             call()
         assert str(error.value) == message
     SamplingSchedule(name="neutral", start=0.5, num_steps=3).check(Automaton(table="0,1;1,0"))
+
+
+@pytest.mark.parametrize("amount", [1.0, 0.75, 0.3, 0.0])
+def test_inputs_are_early_gates(amount: float) -> None:
+    length = 10
+    prompts = CircuitValue().sample(np.random.default_rng(3), length, 4000, easing=("early", amount)).prompts
+    reach = 2 + (1 - amount) * (length - 2)
+    wires = prompts[:, :-1].reshape(-1, length, 4)[:, :, 1:3]
+    for gate in range(2, length):
+        numbers = wires[:, gate][wires[:, gate] < length]
+        counts = np.bincount(numbers, minlength=length) / len(numbers)
+        expected = np.clip(min(reach, gate) - np.arange(length), 0, 1) / min(reach, gate)
+        np.testing.assert_allclose(counts, expected, atol=0.04)
 
 
 def test_every_easing_says_what_it_does() -> None:
