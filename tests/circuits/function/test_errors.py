@@ -108,6 +108,32 @@ REFUSED = {
     ),
     "def f(a: U8):\n    x, y = a[:3]\n    return x": ((2, "3 values for 2 targets", ""),),
     "def f(a: U8):\n    yield a": ((1, "f cannot be traced", "a circuit is made of a plain `def` that returns"),),
+    "def f(a: U[2]):\n    n = [0] * 4\n    n[a] += 1\n    return n": (
+        (3, "the integers in n have no width", "give them one, as in [U8(0)] * 4"),
+    ),
+    "def f(a: U8, b: U8):\n    return abs(a - b)": (
+        (
+            2,
+            "abs of U8, which is never negative",
+            "of a difference write max(a, b) - min(a, b), or abs((a - b).widen())",
+        ),
+    ),
+    "def f(a: Array[U8, 200_000]):\n    return a[0]": (
+        (1, "the parameters have 1,600,000 bits: expected at most 1,048,576", "every input bit is a token"),
+    ),
+    "def f(a: U8):\n    try:\n        return a\n    except ValueError:\n        return a": (
+        (2, "`try` cannot be traced", "nothing is raised on data: write an if"),
+    ),
+    "def f(a: U8):\n    raise ValueError": ((2, "`raise` cannot be traced", "return a word that says so"),),
+    "def f(a: U8):\n    def g(x):\n        return x\n    return g(a)": (
+        (2, "a function in a function cannot be traced", "define it at the module's level"),
+    ),
+    "def f(a: U8):\n    match a:\n        case 1:\n            return a": (
+        (2, "`match` cannot be traced", "write if, e"),
+    ),
+    "def f(a: U[2]):\n    table = {0: 5, 1: 6}\n    return table[a]": (
+        (2, "an expression of the kind Dict cannot be traced", ""),
+    ),
     "def f(*a: U8):\n    return a[0]": (
         (1, "the parameters of f must be words of fixed width: *a: U8 can be any num", ""),
     ),

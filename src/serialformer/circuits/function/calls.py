@@ -160,7 +160,14 @@ def _quantified(logic: Logic, items: Any, *, every: bool) -> Any:
 
 
 def _absolute(logic: Logic, value: Any) -> Any:
-    return vectors.absolute(logic, value) if isinstance(value, BitVector) else abs(value)
+    if not isinstance(value, BitVector):
+        return abs(value)
+    if not value.signed:
+        raise TraceError(
+            f"abs of {value.type!r}, which is never negative: a difference of unsigned words wraps around",
+            hint="of a difference write max(a, b) - min(a, b), or abs((a - b).widen())",
+        )
+    return vectors.absolute(logic, value)
 
 
 def _boolean(logic: Logic, value: Any = False) -> Any:

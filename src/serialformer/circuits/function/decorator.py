@@ -19,12 +19,15 @@ from serialformer.circuits.function.types import (
     WordType,
     flatten,
     named_words,
+    number_of_bits,
     parts_of,
     unflatten,
 )
 from serialformer.circuits.function.vectors import BitVector
 from serialformer.circuits.words import Word
 from serialformer.errors import InputError, TraceError
+
+MAX_INPUT_BITS = 1 << 20
 
 
 class CircuitFunction:
@@ -92,6 +95,13 @@ class CircuitFunction:
     def _trace(self, *, whole_adders: bool) -> tuple[Circuit, DataType]:
         tracer, types = Tracer(whole_adders=whole_adders), self.parameters
         logic = tracer.logic
+        num_bits = sum(number_of_bits(kind) for kind in types.values())
+        if num_bits > MAX_INPUT_BITS:
+            raise TraceError(
+                f"the parameters have {num_bits:,} bits: expected at most {MAX_INPUT_BITS:,}",
+                where=self.source.where,
+                hint="every input bit is a token of the prompt: make the arrays shorter",
+            )
         input_words = _words(
             [word for name, kind in types.items() for word in named_words(name, kind)], self.source.where
         )
@@ -211,9 +221,11 @@ def _words(named: Sequence[tuple[str, WordType]], where: str) -> tuple[Word, ...
     """Places for the words, one after another."""
     words: list[Word] = []
     place = 0
+    seen: set[str] = set()
     for name, kind in named:
-        if any(name == word.name for word in words):
+        if name in seen:
             raise TraceError(f"two words are named {name}", where=where, hint="elements of an array a are a0, a1, ...")
+        seen.add(name)
         words.append(Word(name=name, bits=tuple(range(place, place + kind.width))))
         place += kind.width
     return tuple(words)

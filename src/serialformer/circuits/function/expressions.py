@@ -194,7 +194,10 @@ def read_item(frame: Frame, container: Any, index: Any) -> Any:
         return BitVector(bits=picked)
     if isinstance(index, BitVector):
         if not isinstance(container, (list, tuple, bytes, range)):
-            raise TraceError(f"a {type(container).__name__} has no elements that data can choose")
+            raise TraceError(
+                f"a {type(container).__name__} has no elements that data can choose",
+                hint="make it a list, with an entry for each value of the index",
+            )
         return select(frame.logic, list(container), index, as_bytes=isinstance(container, bytes))
     return container[index]
 

@@ -22,6 +22,7 @@ from serialformer.circuits.function.frame import Frame
 from serialformer.circuits.function.logic import FALSE, TRUE
 from serialformer.circuits.function.types import parse_type
 from serialformer.circuits.function.values import coerce, items_of
+from serialformer.circuits.function.vectors import BitVector
 from serialformer.errors import TraceError
 
 MAX_ROUNDS = 1_000_000
@@ -59,10 +60,14 @@ def _joined(frame: Frame, first: Flow, then: Flow) -> Flow:
 def _execute(frame: Frame, statement: ast.stmt) -> Flow:
     execute = _STATEMENTS.get(type(statement))
     if execute is None:
-        kind = type(statement).__name__.lower()
-        raise frame.error(
-            statement, f"a statement of the kind {kind!r} cannot be traced", "use assignments, if, for, while, return"
+        kind, hint = _REFUSED.get(
+            type(statement),
+            (
+                f"a statement of the kind {type(statement).__name__.lower()!r}",
+                "use assignments, if, for, while, return",
+            ),
         )
+        raise frame.error(statement, f"{kind} cannot be traced", hint)
     try:
         return execute(frame, statement)
     except TraceError as error:
@@ -89,6 +94,14 @@ def _augmented(frame: Frame, statement: ast.AugAssign) -> Flow:
     symbol, target = BINARY_SYMBOLS[type(statement.op)], statement.target
     if isinstance(target, ast.Subscript):
         container, index = evaluate(frame, target.value), evaluate(frame, target.slice)
+        chosen = isinstance(index, BitVector) and index.constant is None
+        if chosen and type(container) is list and all(isinstance(item, int) for item in container):
+            # As wide as the integers themselves, a sum would soon wrap around: a counter of 0 and 1 after one step.
+            raise frame.error(
+                statement,
+                f"the integers in {ast.unparse(target.value)} have no width",
+                f"give them one, as in [U8({container[0]})] * {len(container)}" if container else None,
+            )
         value = binary(frame, symbol, read_item(frame, container, index), evaluate(frame, statement.value))
         write_item(frame, target, container, index, value)
         return ON
@@ -191,6 +204,15 @@ def _assert(frame: Frame, statement: ast.Assert) -> Flow:
         raise frame.error(statement, f"the assertion does not hold{said}")
     return ON
 
+
+_REFUSED: dict[type[ast.stmt], tuple[str, str]] = {
+    ast.FunctionDef: ("a function in a function", "define it at the module's level, with or without @circuit"),
+    ast.Match: ("`match`", "write if, elif and else"),
+    ast.Try: ("`try`", "nothing is raised on data: write an if (a division by 0 gives all ones)"),
+    ast.Raise: ("`raise`", "return a word that says so: a circuit always gives an answer"),
+    ast.Global: ("`global`", "return what the caller is to have"),
+}
+"""What people write nevertheless, and what to write instead."""
 
 _STATEMENTS: dict[type[ast.stmt], Callable[[Frame, Any], Flow]] = {
     ast.Assign: _assign,

@@ -128,6 +128,19 @@ def parts_of(kind: DataType) -> list[DataType] | None:
     return [kind.element] * kind.length if isinstance(kind, ArrayType) else list(kind.elements)
 
 
+def number_of_bits(kind: DataType) -> int:
+    """How many bits a value has.
+
+    >>> number_of_bits(Array[tuple[U8, I16], 100])
+    2400
+    """
+    if isinstance(kind, WordType):
+        return kind.width
+    if isinstance(kind, ArrayType):
+        return kind.length * number_of_bits(kind.element)
+    return sum(number_of_bits(part) for part in kind.elements)
+
+
 def named_words(name: str, kind: DataType) -> Iterator[tuple[str, WordType]]:
     """The words of a value and their names: elements are numbered, ``a0``, ``a1``, and those of elements ``a0_1``.
 
