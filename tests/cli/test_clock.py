@@ -236,12 +236,15 @@ def test_interrupted(counter: Path, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    for _ in range(600):  # until it writes
-        if any(path.stat().st_size > 0 for path in tmp_path.iterdir()):
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        for _ in range(600):  # until it writes
+            if any(path.stat().st_size > 0 for path in tmp_path.iterdir()):
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # if it has not ended
     assert process.returncode == 130
     first, done, *rest = err.split()[:2], int(err.split()[2]), *err.split()[3:]
     assert (first, rest) == (["interrupted", "after"], ["of", "100000000", "cycles"])

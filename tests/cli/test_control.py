@@ -75,7 +75,10 @@ def interrupt(process: subprocess.Popen[str], folder: Path) -> tuple[str, str]:
         time.sleep(0.01)
     assert process.poll() is None, "it is to be interrupted while it runs"
     process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=20)
+    try:
+        return process.communicate(timeout=20)
+    finally:
+        process.kill()  # if it has not ended
 
 
 @pytest.mark.parametrize("command", ["run", "run --trace", "run --json", "verify"])
