@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 TITLES = {
     "modular-addition": "16 residues modulo 7",
-    "s5-token": "16 permutations of five, one token each",
-    "s5-brackets": "16 permutations of five, in brackets",
+    "s5-token": "16 permutations, a token each",
+    "s5-brackets": "16 permutations, in brackets",
     "squaring-100": "8 squarings, primes below 100",
     "squaring-1000": "8 squarings, primes below 1000",
     "circuit-value-8": "circuits of 8 gates",
@@ -21,34 +21,43 @@ STYLES = {
     "hint": ("hint: answers", "#D55E00", "--"),
     "base": ("base: answers", "#0072B2", "-"),
 }
-FINE_TUNED = (("#009E73", "-"), ("#CC79A7", "--"), ("#E69F00", "-."))
+FINE_TUNED = (("#009E73", 4.0), ("#E69F00", 2.2), ("#CC79A7", 1.0))
+"""Colour and width of lines that lie on each other."""
 
 
 def plot(learnt: Sequence[dict[str, Any]], watched: Sequence[dict[str, Any]], path: Path) -> None:
-    """Left, what the three settings come to in the same time; right, the share of attention that goes where the
-    construction reads, and beside it the accuracy of the same run."""
+    """First what the three settings come to in the same time, a panel a task; then, a panel a task, the share of
+    attention that goes where the construction reads, with the accuracy of the same run."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    cases = [case for case in dict.fromkeys(row["case"] for row in learnt) if any(r["case"] == case for r in watched)]
-    figure, grid = plt.subplots(len(cases), 2, figsize=(7.2, 2.5 * len(cases)), layout="constrained", squeeze=False)
-    for (left, right), case in zip(grid, cases, strict=True):
-        _draw_accuracy(left, [row for row in learnt if row["case"] == case])
-        _draw_attention(right, [row for row in watched if row["case"] == case])
-        left.set_title(TITLES[case], fontsize=9, loc="left")
-        right.set_title("attention to what the construction reads", fontsize=9, loc="left")
-        for axes in (left, right):
-            axes.set_ylim(-0.03, 1.05)
-            axes.set_xlim(0, None)
-            axes.set_xlabel("CPU seconds", fontsize=8)
-            axes.tick_params(labelsize=7)
-            axes.spines[["top", "right"]].set_visible(False)
-        left.set_ylabel("share of samples right", fontsize=8)
-        right.set_ylabel("share", fontsize=8)
-    for axes in grid[0]:
-        axes.legend(fontsize=6.5, frameon=False, loc="center right")
+    panels: list[tuple[Callable[..., None], list[dict[str, Any]], str]] = []
+    for case in dict.fromkeys(row["case"] for row in learnt):
+        rows = [row for row in learnt if row["case"] == case]
+        if len({row["setting"] for row in rows}) > 1:
+            panels.append((_draw_accuracy, rows, TITLES[case]))
+    for case in dict.fromkeys(row["case"] for row in watched):
+        rows = [row for row in watched if row["case"] == case]
+        panels.append((_draw_attention, rows, f"{TITLES[case]}: where it looks"))
+    height = -(-len(panels) // 2)
+    figure, grid = plt.subplots(height, 2, figsize=(7.2, 2.6 * height), layout="constrained", squeeze=False)
+    for axes in grid.ravel()[len(panels) :]:
+        axes.axis("off")
+    described: dict[str, Any] = {}
+    for axes, (draw, rows, title) in zip(grid.ravel(), panels, strict=False):
+        draw(axes, rows)
+        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_ylim(-0.03, 1.05)
+        axes.set_xlim(0, None)
+        axes.set_xlabel("CPU seconds", fontsize=8)
+        axes.set_ylabel("share of samples right" if draw is _draw_accuracy else "share of attention", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+        handles, labels = axes.get_legend_handles_labels()
+        described |= dict(zip(labels, handles, strict=True))
+    figure.legend(described.values(), described.keys(), fontsize=7, frameon=False, ncols=2, loc="outside lower center")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -70,16 +79,14 @@ def _draw_attention(axes: Any, rows: Sequence[dict[str, Any]]) -> None:
     starts = list(dict.fromkeys(row["start"] for row in rows if row["start"] != "random"))
     shown = set()
     for row in rows:
+        seconds = [look["cpu_seconds"] for look in row["curve"]]
         if row["start"] == "random":
-            label, colour, dashes = "from random weights", "#000000", "-"
-            seconds = [look["cpu_seconds"] for look in row["curve"]]
+            label, colour, width = "attention of cot, from random weights", "#000000", 1.6
             whole = [look["chain_accuracy"] for look in row["curve"]]
-            axes.plot(seconds, whole, color="0.7", linewidth=0.8, label=None if shown else "its whole chains right")
+            axes.plot(seconds, whole, color="0.65", linewidth=0.8, label=None if shown else "whole chains of that run")
         else:
-            colour, dashes = FINE_TUNED[starts.index(row["start"])]
-            label = f"from the {row['start']}"
-        looks = [(look["cpu_seconds"], look["pointer_share"]) for look in row["curve"]]
-        axes.plot(
-            *zip(*looks, strict=True), dashes, color=colour, linewidth=1.1, label=None if label in shown else label
-        )
+            label = f"attention, from the {row['start']}"
+            colour, width = FINE_TUNED[starts.index(row["start"])]
+        shares = [look["pointer_share"] for look in row["curve"]]
+        axes.plot(seconds, shares, color=colour, linewidth=width, label=None if label in shown else label)
         shown.add(label)
