@@ -5,7 +5,6 @@ The file has a JSON object a line, appended when a run ends; a run whose configu
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
@@ -281,7 +280,7 @@ def watch_pointers(path: Path, cases: Sequence[str], seeds: Sequence[int]) -> li
                     ),
                     sampling=None,
                     evaluation=replace(config.evaluation, target=None),
-                    initial=digest(initial),
+                    initial=initial.digest(),
                 )
                 wanted.append(_find_or_watch(path, {**facts, "start": start}, tuned, construction, initial))
     return wanted
@@ -308,14 +307,6 @@ def add_noise(transformer: Transformer, deviation: float, seed: int) -> Transfor
         noise = deviation * random.standard_normal(weight.shape)
         weights[name] = (weight + noise).astype(weight.dtype)
     return weights_to_transformer(transformer.architecture, weights)
-
-
-def digest(transformer: Transformer) -> str:
-    """SHA-256 of the weights, as a configuration names them."""
-    state = hashlib.sha256()
-    for name, weight in transformer.named_weights():
-        state.update(name.encode() + weight.tobytes())
-    return state.hexdigest()
 
 
 def print_pointers(rows: Sequence[Row]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from dataclasses import replace
@@ -78,7 +77,7 @@ def train_command(
     start = None
     if initial is not None:
         start = _load_initial(initial, config)
-        config = replace(config, initial=_digest(start))
+        config = replace(config, initial=start.digest())
     if not resume:
         refuse_existing(output)
     execution = Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard)
@@ -131,13 +130,6 @@ def _load_initial(directory: Path, config: TrainingConfig) -> Transformer:
     if theirs != ours:
         raise InputError(f"is a model of {theirs}, not of {ours}", where=str(directory))
     return model.transformer
-
-
-def _digest(transformer: Transformer) -> str:
-    state = hashlib.sha256()
-    for name, weight in transformer.named_weights():
-        state.update(name.encode() + weight.tobytes())
-    return state.hexdigest()
 
 
 def _construct(config: TrainingConfig) -> Transformer | None:

@@ -65,7 +65,7 @@ class TrainingResult:
         seconds: the same on the clock.
         taught: the score of the final evaluation's taught samples.
         generated: the score of its generated samples, which are fewer.
-        reached_target: whether it ended because the target was reached.
+        reached_target: whether the final evaluation, early or not, reached the target.
         model: what was trained.
     """
 
@@ -300,9 +300,9 @@ class _Training:
         """The final evaluation, the checkpoint, and last of all the state that says that the run has ended."""
         step, scores = reached
         config = self._config.evaluation
-        confirmed = scores is not None
         if scores is None:
             scores = self._measure("final", step, config.num_final_samples, config.num_final_generated)
+        confirmed = config.target is not None and scores[0].accuracies["chain_accuracy"] >= config.target
         row = {"step": step, "final": True, "reached_target": confirmed}
         log.write({**row, **_facts(*scores), **self._pointers(step), **self._clock()})
         details = {

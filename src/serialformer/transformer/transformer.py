@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
@@ -88,6 +89,13 @@ class Transformer:
                         yield f"layers.{index}.{name}", weight
             elif field.name != "architecture":
                 yield field.name, getattr(self, field.name)
+
+    def digest(self) -> str:
+        """SHA-256 of the weights and their names, in hexadecimal."""
+        state = hashlib.sha256()
+        for name, weight in self.named_weights():
+            state.update(name.encode() + np.ascontiguousarray(weight).tobytes())
+        return state.hexdigest()
 
     @property
     def num_parameters(self) -> int:
