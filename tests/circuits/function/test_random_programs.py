@@ -104,7 +104,7 @@ def check(lines: list[str], folder: str) -> None:
         assert program(a, b, given_) == expected, "\n".join(lines)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lines=blocks())
 def test_as_python_runs_them(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     check(lines, str(tmp_path_factory.getbasetemp()))
