@@ -113,7 +113,7 @@ def test_sha256() -> None:
     gates, seconds, digests = in_a_process_of_its_own(program, [message.hex() for message in messages])
     assert digests == [hashlib.sha256(message).hexdigest() for message in messages]
     assert gates <= 106_500
-    assert seconds < 2
+    assert seconds < 10, "about one where nothing else runs"
 
 
 def test_sha256_has_the_constants_of_the_standard() -> None:
@@ -145,7 +145,7 @@ found = digest(bytes.fromhex(message), think).hex(), seconds, model.manifest.num
     found, seconds, tokens = in_a_process_of_its_own(program, (max_fan_in, b"abc".hex()))
     assert found == hashlib.sha256(b"abc").hexdigest()
     assert tokens <= most_gates
-    assert seconds < 2
+    assert seconds < 10, "a tenth of one where nothing else runs"
 
 
 def test_aes128() -> None:
