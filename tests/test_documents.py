@@ -16,13 +16,26 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+DESIGN = """
+module NAME(input clk, input go, output [3:0] out);
+  reg [3:0] count = 0;
+  always @(posedge clk) if (go) count <= count + 1;
+  assign out = count;
+endmodule
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the example compiled in it, as the README has it."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / "in.csv").write_text("a,b\n2,3\n")
+    (folder / "design.v").write_text(DESIGN)
+    (folder / "stimulus.csv").write_text("go\n1\n0\n1\n")
     serialformer.compile(ROOT / "examples" / "multiplier16.blif").save(folder / "multiplier")
+    serialformer.compile(serialformer.read(f"{ROOT}/examples/gcd.py:gcd")).save(folder / "gcd")
+    serialformer.compile(serialformer.read_sequential(folder / "design.v")).save(folder / "design")
     return folder
 
 
@@ -54,20 +67,20 @@ def test_commands(command: str, folder: Path) -> None:
     call, _, comment = command.partition("#")
     words = shlex.split(call)[1:]
     if words[0] == "compile":
-        words[-1] = "again"
+        words[-1] = f"{words[-1]} again"
     if words[0] == "verify":
         words[-1] = "3"
     run = subprocess.run(
         [sys.executable, "-m", "serialformer", *words], cwd=folder, capture_output=True, text=True, check=True
     )
     promised = comment.strip().removesuffix("...").strip()
-    if promised.startswith(("product=", "t0 ")):
+    if promised.startswith(("product=", "out=", "t0 ")):
         assert promised in run.stdout
     assert run.stderr == ""
 
 
 def test_there_are_commands() -> None:
-    assert len(commands()) == 8
+    assert len(commands()) == 12
 
 
 def test_the_example_is_what_its_program_makes() -> None:
