@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BufferedIOBase
 from typing import IO
 
 import numpy as np
@@ -33,7 +34,9 @@ class VcdWriter:
     ['#0', 'b10', '!', '#2', 'b11', '!']
     """
 
-    def __init__(self, file: IO[bytes], scopes: Mapping[str, Sequence[Word]], *, num_bits: int) -> None:
+    def __init__(
+        self, file: IO[bytes] | BufferedIOBase, scopes: Mapping[str, Sequence[Word]], *, num_bits: int
+    ) -> None:
         self._file = file
         self._last: UInt8[np.ndarray, " bits"] | None = None
         self._signals: list[tuple[str, list[int]]] = []
