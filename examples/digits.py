@@ -88,7 +88,7 @@ SCORES = [(row.tolist(), int(bias)) for row, bias in zip(NETWORK.weights.T, NETW
 SHIFT = NETWORK.shift
 
 
-def weighted(values, weights, bias):  # type: ignore[no-untyped-def]
+def weighted(values, weights, bias):
     """The sum of values times weights, and a bias; what is to be subtracted is added up by itself first."""
     terms = list(zip(values, weights, strict=True))
     plus = sum([U16(value) * weight for value, weight in terms if weight > 0], U16(max(bias, 0)))

@@ -168,32 +168,34 @@ def recover_area(
         old, old_size = best[variable].copy(), np.int64(best_size[variable])
         for cut in range(counts[variable]):
             size = np.int64(sizes[variable, cut])
-            added = _use(cuts[variable, cut], size, first, best, best_size, uses, stack)
-            freed = _release(old, old_size, first, best, best_size, uses, stack)
+            added = _change_uses(cuts[variable, cut], size, 1, first, best, best_size, uses, stack)
+            freed = _change_uses(old, old_size, -1, first, best, best_size, uses, stack)
             if freed - added > gain:
                 chosen, gain = cut, freed - added
-            _use(old, old_size, first, best, best_size, uses, stack)
-            _release(cuts[variable, cut], size, first, best, best_size, uses, stack)
+            _change_uses(old, old_size, 1, first, best, best_size, uses, stack)
+            _change_uses(cuts[variable, cut], size, -1, first, best, best_size, uses, stack)
         if chosen >= 0:
             size = np.int64(sizes[variable, chosen])
-            _use(cuts[variable, chosen], size, first, best, best_size, uses, stack)
-            _release(old, old_size, first, best, best_size, uses, stack)
+            _change_uses(cuts[variable, chosen], size, 1, first, best, best_size, uses, stack)
+            _change_uses(old, old_size, -1, first, best, best_size, uses, stack)
             best[variable], best_size[variable] = cuts[variable, chosen], size
             saved += gain
     return saved
 
 
 @njit(cache=True, nogil=True)
-def _use(
+def _change_uses(
     leaves: np.ndarray,
     size: int,
+    change: int,
     first: int,
     best: np.ndarray,
     best_size: np.ndarray,
     uses: np.ndarray,
     stack: np.ndarray,
 ) -> int:
-    """Counts one more use of each leaf; gives how many nodes come into use."""
+    """Counts one use more (``change`` 1) or less (-1) of each leaf; gives how many nodes come into or out of use."""
+    turning = 1 if change > 0 else 0  # the number of uses, once changed, that says so
     area, top = 0, 0
     for place in range(size):
         stack[top] = leaves[place]
@@ -201,35 +203,8 @@ def _use(
     while top:
         top -= 1
         leaf = stack[top]
-        uses[leaf] += 1
-        if uses[leaf] == 1 and leaf >= first:
-            area += 1
-            for place in range(best_size[leaf]):
-                stack[top] = best[leaf, place]
-                top += 1
-    return area
-
-
-@njit(cache=True, nogil=True)
-def _release(
-    leaves: np.ndarray,
-    size: int,
-    first: int,
-    best: np.ndarray,
-    best_size: np.ndarray,
-    uses: np.ndarray,
-    stack: np.ndarray,
-) -> int:
-    """Counts one use less of each leaf; gives how many nodes fall out of use."""
-    area, top = 0, 0
-    for place in range(size):
-        stack[top] = leaves[place]
-        top += 1
-    while top:
-        top -= 1
-        leaf = stack[top]
-        uses[leaf] -= 1
-        if uses[leaf] == 0 and leaf >= first:
+        uses[leaf] += change
+        if uses[leaf] == turning and leaf >= first:
             area += 1
             for place in range(best_size[leaf]):
                 stack[top] = best[leaf, place]

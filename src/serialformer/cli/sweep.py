@@ -12,7 +12,8 @@ import typer
 
 from serialformer.cli.commands import Json, refuse_existing
 from serialformer.cli.progress import Interrupted
-from serialformer.errors import InputError, TrainingError
+from serialformer.cli.train import require_torch
+from serialformer.errors import InputError
 
 if TYPE_CHECKING:
     from serialformer.sweep.executor import Executor
@@ -41,10 +42,7 @@ def sweep_command(
 
     Exit 1 if a run failed; it is tried again by the next call.
     """
-    try:
-        import torch  # noqa: F401  # only whether it is there
-    except ImportError:
-        raise TrainingError("training needs torch", hint="pip install 'serialformer[torch]'") from None
+    require_torch()
     from serialformer.cli.sweep_progress import SweepProgress
     from serialformer.sweep.collect import collect
     from serialformer.sweep.recipe import load_recipe

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +57,7 @@ def train_command(
     as_json: Json = False,
 ) -> None:
     """Train a model of a task on fresh samples; killed and begun again with --resume, it goes on where it was."""
-    _require_torch()
+    require_torch()
     from serialformer.train.loop import Execution, Report, train
     from serialformer.train.presets import make_config
 
@@ -103,9 +104,10 @@ def train_command(
     _print_result(output, result, as_json=as_json)
 
 
-def _require_torch() -> None:
+def require_torch() -> None:
+    """Says what to install where torch is missing, before anything is begun."""
     try:
-        import torch  # noqa: F401  # only whether it is there
+        import_module("torch")
     except ImportError:
         raise TrainingError("training needs torch", hint="pip install 'serialformer[torch]'") from None
 

@@ -247,11 +247,11 @@ class TrainingConfig:
         return cast(dict[str, Any], _plain(asdict(self)))
 
     @staticmethod
-    def from_json(content: Mapping[str, Any]) -> TrainingConfig:
+    def from_json(content: object) -> TrainingConfig:
         """The inverse of ``to_json``.
 
         Raises:
-            TrainingError: a key is unknown or missing, or a value of the wrong kind; says all that are.
+            TrainingError: no object, a key unknown or missing, or a value of the wrong kind; says all that are.
         """
         problems: list[str] = []
         config = _build(TrainingConfig, content, "", problems)

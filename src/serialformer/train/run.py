@@ -72,6 +72,6 @@ def load_config(path: Path) -> TrainingConfig:
     if content.get("format") != FORMAT:
         raise TrainingError(f"expected format {FORMAT}, found {content.get('format')!r}", where=str(file))
     try:
-        return TrainingConfig.from_json(content.get("config"))  # type: ignore[arg-type]  # which refuses what is wrong
+        return TrainingConfig.from_json(content.get("config"))
     except TrainingError as error:
         raise TrainingError(error.message, where=str(file)) from None

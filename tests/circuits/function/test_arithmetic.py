@@ -48,7 +48,7 @@ def test_both_ways_to_multiply(method: str, signs: tuple[bool, bool], a_width: i
     way = {"rows": multiply._by_rows, "recoding": multiply._by_recoding}[method]
     a, b = every_input([a_width, b_width])
     for width in {1, 3, a_width + b_width, a_width + b_width + 2}:
-        circuit = make([a_width, b_width], lambda logic, x, y: way(logic, x, signs[0], y, signs[1], width))  # noqa: B023
+        circuit = make([a_width, b_width], lambda logic, x, y, width=width: way(logic, x, signs[0], y, signs[1], width))
         products = [
             (signed(x, a_width) if signs[0] else x) * (signed(y, b_width) if signs[1] else y)
             for x, y in zip(a, b, strict=True)
@@ -61,7 +61,7 @@ def test_multiplying_by_constants(is_signed: bool) -> None:
     (a,) = every_input([4])
     for constant in range(-9, 40):
         bits = arithmetic.constant_bits(constant, 7)
-        circuit = make([4], lambda logic, x: multiply.multiply(logic, x, is_signed, bits, True, 9))  # noqa: B023
+        circuit = make([4], lambda logic, x, bits=bits: multiply.multiply(logic, x, is_signed, bits, True, 9))
         factor = signed(constant % 128, 7)
         values = [signed(x, 4) if is_signed else x for x in a]
         assert outputs(circuit) == [value * factor % 512 for value in values]

@@ -25,6 +25,8 @@ def call(frame: Frame, function: Any, arguments: Sequence[Any], named: dict[str,
     """
     if isinstance(function, WordType):
         return _conversion(frame.logic, function, arguments, named)
+    if function is concat:
+        return concatenate(arguments)
     special = getattr(function, "traced_call", None)
     if special is not None:
         return special(frame, arguments, named)
@@ -50,6 +52,11 @@ def _conversion(logic: Logic, kind: WordType, arguments: Sequence[Any], named: d
     if not isinstance(value, (BitVector, int)):
         raise TraceError(f"{kind!r}(x) takes a word, an integer or bits, not a {type(value).__name__}")
     return convert(value, kind)
+
+
+def concat(*words: Any) -> Any:
+    """Words side by side as one unsigned word, the first of them most significant; in traced functions only."""
+    raise TraceError("concat joins words in a traced function, and integers have no width")
 
 
 def concatenate(parts: Sequence[Any]) -> BitVector:

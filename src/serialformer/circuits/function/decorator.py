@@ -9,7 +9,6 @@ from types import FunctionType
 from typing import Any
 
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.function.calls import concatenate
 from serialformer.circuits.function.frame import Frame
 from serialformer.circuits.function.tracer import Source, Tracer, deep_recursion, read_source, signature
 from serialformer.circuits.function.types import (
@@ -179,14 +178,6 @@ def circuit(function: Callable[..., Any]) -> CircuitFunction:
     if not isinstance(function, FunctionType):
         raise TraceError(f"@circuit decorates functions, not a {type(function).__name__}")
     return CircuitFunction(function)
-
-
-def concat(*words: Any) -> Any:
-    """Words side by side as one unsigned word, the first of them most significant; in traced functions only."""
-    raise TraceError("concat joins words in a traced function, and integers have no width")
-
-
-concat.traced_call = lambda frame, arguments, named: concatenate(arguments)  # type: ignore[attr-defined]
 
 
 def _input_value(new_bit: Callable[[], int], kind: DataType) -> Any:

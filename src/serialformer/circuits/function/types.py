@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import GenericAlias
-from typing import Any, get_args, get_origin
+from typing import Any, SupportsIndex, get_args, get_origin
 
 from serialformer.errors import InputError, TraceError
 
@@ -56,7 +56,7 @@ class WordFamily:
 U = WordFamily(signed=False)
 """Unsigned words of any width: ``U[12]``."""
 
-I = WordFamily(signed=True)  # noqa: E741 (the family's name)
+I = WordFamily(signed=True)  # noqa: E741  # as U is the unsigned family, I is the signed one
 """Signed words of any width, in two's complement: ``I[12]``."""
 
 Bits = U
@@ -166,10 +166,9 @@ def flatten(value: object, kind: DataType, where: str) -> Iterator[int]:
     parts = parts_of(kind)
     if parts is None:
         assert isinstance(kind, WordType)
-        try:
-            number = value.__index__()  # type: ignore[attr-defined]
-        except AttributeError:
-            raise InputError(f"expected an integer for {kind!r}, found {type(value).__name__}", where=where) from None
+        if not isinstance(value, SupportsIndex):
+            raise InputError(f"expected an integer for {kind!r}, found {type(value).__name__}", where=where)
+        number = value.__index__()
         if not kind.holds(number):
             low = -(1 << (kind.width - 1)) if kind.signed else 0
             raise InputError(f"{number} is no {kind!r}: expected {low} to {low + (1 << kind.width) - 1}", where=where)
