@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -141,26 +142,10 @@ def _without_names(circuit: Circuit) -> bytes:
     """The circuit as an AND graph in binary AIGER without symbols."""
     from serialformer.circuits.aiger import format_aiger
 
-    return format_aiger(
-        Circuit(
-            num_inputs=circuit.num_inputs,
-            fan_in=circuit.fan_in,
-            arity=circuit.arity,
-            table=circuit.table,
-            outputs=circuit.outputs,
-        )
-    )
+    return format_aiger(replace(circuit, input_words=None, output_words=None, gate_names=()))
 
 
 def _with_words(made: Circuit, like: Circuit) -> Circuit:
     """The circuit with the words of another; ABC keeps inputs and outputs in their order."""
     assert (made.num_inputs, made.num_outputs) == (like.num_inputs, like.num_outputs)
-    return Circuit(
-        num_inputs=made.num_inputs,
-        fan_in=made.fan_in,
-        arity=made.arity,
-        table=made.table,
-        outputs=made.outputs,
-        input_words=like.input_words,
-        output_words=like.output_words,
-    )
+    return replace(made, input_words=like.input_words, output_words=like.output_words, gate_names=())

@@ -298,15 +298,7 @@ def _name_words(circuit: Circuit, module: Module) -> Circuit:
         words[port.direction].append(Word(name=port.name, bits=tuple(range(first, first + port.width))))
         counts[port.direction] = first + port.width
     assert (counts["input"], counts["output"]) == (circuit.num_inputs, circuit.num_outputs)
-    return Circuit(
-        num_inputs=circuit.num_inputs,
-        fan_in=circuit.fan_in,
-        arity=circuit.arity,
-        table=circuit.table,
-        outputs=circuit.outputs,
-        input_words=tuple(words["input"]),
-        output_words=tuple(words["output"]),
-    )
+    return replace(circuit, input_words=tuple(words["input"]), output_words=tuple(words["output"]), gate_names=())
 
 
 def _synthesise(design: _Design, directory: Path, source: str) -> Path:
