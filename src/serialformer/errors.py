@@ -70,3 +70,7 @@ class TrainingError(SerialformerError):
 
 class SweepError(SerialformerError):
     """A sweep that is not possible, a recipe that is none, or a store that cannot be read or written."""
+
+
+class FigureError(SerialformerError):
+    """A figure that cannot be drawn: nothing to show, a kind that is none, or matplotlib is not installed."""

@@ -15,6 +15,7 @@ from serialformer.cli.compile import compile_command
 from serialformer.cli.construct import construct_command
 from serialformer.cli.evaluate import evaluate_command
 from serialformer.cli.evaluator import evaluator_command
+from serialformer.cli.plot import plot_command
 from serialformer.cli.progress import Interrupted
 from serialformer.cli.sweep import merge_command, sweep_command
 from serialformer.cli.tasks import tasks_command
@@ -58,6 +59,7 @@ for _name, _command in (
     ("evaluate", evaluate_command),
     ("sweep", sweep_command),
     ("merge", merge_command),
+    ("plot", plot_command),
 ):
     app.command(_name)(_interruptible(_command))
 

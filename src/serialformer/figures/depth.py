@@ -1,0 +1,117 @@
+"""The paper's panel: accuracy against depth, one line a length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from serialformer.figures.measures import MEASURES, Measure
+from serialformer.figures.points import Point, pool, select_final
+from serialformer.figures.style import GREY, Axes, Style, draw_doubling_axis, draw_share_axis, line_style, shifted
+from serialformer.sweep.row import Row
+
+SHIFT = 2.2
+"""Points by which the lines of a panel are parted, so that marks and bars of equal values are seen."""
+
+
+def draw_depth(
+    axes: Axes, rows: Sequence[Row], *, measure: Measure = MEASURES["paper"], styles: Mapping[int, Style] | None = None
+) -> dict[int, Any]:
+    """Accuracy against depth for one task and setting.
+
+    A marker is the share of all seeds' samples, its bar Wilson's 95 % interval, a faint dot one seed.
+
+    Args:
+        axes: where.
+        rows: of one task and setting; those that ended a training are drawn.
+        measure: which share.
+        styles: of lengths, so that panels agree; in ascending order if None.
+
+    Returns:
+        What stands for each length in a legend.
+    """
+    points = pool(select_final(rows), measure)
+    lengths = sorted({point.length for point in points})
+    styles = styles or {length: line_style(place) for place, length in enumerate(lengths)}
+    handles = {}
+    for place, length in enumerate(lengths):
+        line = [point for point in points if point.length == length]
+        handles[length] = draw_shares(
+            axes,
+            [point.depth for point in line],
+            line,
+            styles[length],
+            intervals=measure.independent,
+            shift=SHIFT * (place - (len(lengths) - 1) / 2),
+            label=f"{length}",
+        )
+    draw_share_axis(axes)
+    if points:
+        draw_doubling_axis(axes, [point.depth for point in points])
+    return handles
+
+
+def draw_shares(
+    axes: Axes,
+    places: Sequence[int],
+    points: Sequence[Point],
+    style: Style,
+    *,
+    intervals: bool = True,
+    shift: float = 0.0,
+    label: str = "",
+    hollow: bool = False,
+) -> Any:
+    """A line through the shares of points, with intervals, and a faint dot for each of several seeds."""
+    shares = [point.share for point in points]
+    transform = shifted(axes, shift)
+    bars = None
+    if intervals:
+        low, high = zip(*(point.interval for point in points), strict=True)
+        bars = [
+            [max(0.0, share - end) for share, end in zip(shares, low, strict=True)],
+            [max(0.0, end - share) for share, end in zip(shares, high, strict=True)],
+        ]
+    drawn = axes.errorbar(
+        places,
+        shares,
+        yerr=bars,
+        color=style.colour,
+        marker=style.marker,
+        linestyle=style.dashes,
+        markerfacecolor="white" if hollow else style.colour,
+        markeredgecolor=style.colour if hollow else "white",
+        markeredgewidth=0.7 if hollow else 0.4,
+        elinewidth=0.7,
+        capsize=1.3,
+        capthick=0.6,
+        label=label,
+        transform=transform,
+        clip_on=False,
+        zorder=3,
+    )
+    seeds = [
+        (place, right / total)
+        for place, point in zip(places, points, strict=True)
+        for right, total in point.seeds
+        if len(point.seeds) > 1
+    ]
+    if seeds:
+        across, upright = zip(*seeds, strict=True)
+        axes.scatter(
+            across,
+            upright,
+            s=4,
+            color=style.colour,
+            alpha=0.45,
+            linewidths=0,
+            transform=transform,
+            clip_on=False,
+            zorder=2,
+        )
+    return drawn
+
+
+def draw_chance(axes: Axes, share: float) -> None:
+    """What saying the most common answer always would score."""
+    axes.axhline(share, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)

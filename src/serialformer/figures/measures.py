@@ -1,0 +1,56 @@
+"""What a figure shows of a row: which of its counts, over which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from serialformer.sweep.row import Row
+
+CHAIN_SETTINGS = ("cot", "aligned")
+"""Settings whose paper's measure is the whole chain; that of the others is the answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A share of a row, as two counts.
+
+    Attributes:
+        count: how many were right, and of how many; (0, 0) where nothing was measured.
+        name: what was right, by setting.
+        independent: whether what is counted is independent, so that an interval can be given.
+    """
+
+    count: Callable[[Row], tuple[int, int]]
+    name: Callable[[str], str]
+    independent: bool = True
+
+
+def count_paper(row: Row) -> tuple[int, int]:
+    """The paper's measure, taught: of cot whole chains, of base and hint answers."""
+    return (row.chains if row.setting in CHAIN_SETTINGS else row.answers), row.samples
+
+
+def count_generated(row: Row) -> tuple[int, int]:
+    """Whole answers of what the model generated, by whatever chain.
+
+    Whole chains are not shown: tokens being the likeliest, a chain is right as generated exactly if it is as taught.
+    """
+    return row.generated_answers, row.generated_samples
+
+
+def count_tokens(row: Row) -> tuple[int, int]:
+    """Tokens of answers, taught: of a permutation, its symbols one by one."""
+    return row.answer_tokens_right, row.answer_tokens
+
+
+def _paper_name(setting: str) -> str:
+    return "whole chains" if setting in CHAIN_SETTINGS else "answers"
+
+
+MEASURES = {
+    "paper": Measure(count=count_paper, name=_paper_name),
+    "generated": Measure(count=count_generated, name=lambda setting: "generated answers"),
+    "tokens": Measure(count=count_tokens, name=lambda setting: "answer tokens", independent=False),
+}
+"""By name, as on the command line."""
