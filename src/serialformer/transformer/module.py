@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from serialformer.architecture import DTYPES, Architecture
 from serialformer.errors import SerialformerError
+from serialformer.transformer.narrow_attention import NarrowAttention, is_narrow
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 
 RELATIVE_BIAS_SCALE = 30.0
@@ -172,13 +173,16 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         causal = positions is None and not self.architecture.relative_bias
         if positions is None:
             positions = torch.arange(num_keys, device=keys.device)
+        scale = 1 / math.sqrt(head_width) if self.architecture.scaled_scores else 1.0
+        if not self.architecture.relative_bias and is_narrow(queries, keys, heads, positions):
+            return NarrowAttention.apply(queries, keys, values, positions, heads, scale)
         mixed = functional.scaled_dot_product_attention(
             queries.view(shape).transpose(1, 2),
             keys.view(shape).transpose(1, 2),
             values.view(shape).transpose(1, 2),
             attn_mask=None if causal else self._score_bias(layer, positions, num_keys, queries.dtype),
             is_causal=causal,
-            scale=1 / math.sqrt(head_width) if self.architecture.scaled_scores else 1.0,
+            scale=scale,
         )
         return mixed.transpose(1, 2).reshape(rows, -1, heads * head_width)
 
