@@ -45,8 +45,8 @@ def is_narrow(
 class NarrowAttention(torch.autograd.Function):  # type: ignore[misc]  # torch has no types here
     """Causal attention, equal to ``scaled_dot_product_attention`` up to float32's rounding.
 
-    ``NarrowAttention.apply(queries, keys, values, positions, num_heads, scale)``: float32 of shapes B L D, B T D, B T D;
-    query i sees the keys 0..positions[i]; gives B L D.
+    ``NarrowAttention.apply(queries, keys, values, positions, num_heads, scale)``: float32 of shapes B L D, B T D and
+    B T D; query i sees the keys 0..positions[i]; gives B L D.
     """
 
     @staticmethod
