@@ -157,6 +157,22 @@ def test_ctrl_c_saves_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_batches_of_several_lengths(tmp_path: Path) -> None:
+    """Trained on 2 to 5 items, with room for 7: it learns all four lengths, and can be asked about longer ones."""
+    optimiser = OptimiserConfig(num_steps=300, batch_size=32, warmup_steps=5, learning_rate=5e-3)
+    result = train(make_config(shortest=2, room=7, optimiser=optimiser), tmp_path / "mixed")
+    for length in range(2, 6):
+        score = evaluate_model(result.model, length=length, num_samples=200).score
+        assert score.accuracies["token_accuracy"] > 0.6, length  # chance is a third
+    assert evaluate_model(result.model, length=7, num_samples=20).score.samples == 20
+    with pytest.raises(SerialformerError, match="takes 16 positions, the model has 14"):
+        evaluate_model(result.model, length=8)
+    same = train(make_config(shortest=5, optimiser=optimiser), tmp_path / "same")
+    plain = train(make_config(optimiser=optimiser), tmp_path / "plain")
+    assert same.taught == plain.taught
+    assert rows(tmp_path / "mixed")[0]["loss"] != rows(tmp_path / "plain")[0]["loss"]
+
+
 def test_what_a_seed_means(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(make_config(seed=seed), tmp_path / name)

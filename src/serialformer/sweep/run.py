@@ -71,7 +71,8 @@ class SweepRun:
         if not self.lengths:
             return
         task, setting = self.config.make_task(), self.config.setting
-        room, known = num_positions(task, setting, self.config.length), set(task.vocabulary(self.config.length))
+        most = self.config.room or self.config.length
+        room, known = num_positions(task, setting, most), set(task.vocabulary(most))
         for length in self.lengths:
             try:
                 task.check_size(length, 1)
@@ -80,9 +81,10 @@ class SweepRun:
             needed = num_positions(task, setting, length)
             if needed > room or not set(task.vocabulary(length)) <= known:
                 raise SweepError(
-                    f"trained at length {self.config.length}, it has {room} positions and its tokens; length {length}"
+                    f"with room for {most} items, it has {room} positions and their tokens; length {length}"
                     f" takes {needed}, or other tokens",
                     where=where,
+                    hint="a larger TrainingConfig.room",
                 )
 
     @property

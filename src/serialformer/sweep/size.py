@@ -78,11 +78,11 @@ def num_cores() -> int:
 
 def _num_tokens(run: SweepRun) -> int:
     config = run.config
-    return num_positions(config.make_task(), config.setting, config.length)
+    return num_positions(config.make_task(), config.setting, config.room or config.length)
 
 
 def _num_vocabulary(run: SweepRun) -> int:
-    return len(run.config.make_task().vocabulary(run.config.length))
+    return len(run.config.make_task().vocabulary(run.config.room or run.config.length))
 
 
 def _num_weights(run: SweepRun) -> int:

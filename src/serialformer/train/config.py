@@ -133,7 +133,11 @@ class TrainingConfig:
     Attributes:
         task: the task's name.
         parameters: its parameters; those left out have their defaults.
-        length: the number of items.
+        length: the number of items, at which it is evaluated as well.
+        shortest: each batch has a length of its own, drawn evenly from ``shortest`` to ``length``; None: all have
+            ``length``.
+        room: the number of items that the model has positions and tokens for, at least ``length``, so that it can be
+            asked about longer ones than it was trained on; ``length`` if None.
         setting: ``base``, ``cot``, ``hint``, ``aligned`` or ``filler``; see ``tasks.layout``.
         seed: decides initial weights, batches and evaluation samples.
         model: the decoder.
@@ -151,6 +155,8 @@ class TrainingConfig:
     task: str
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     length: int
+    shortest: int | None = None
+    room: int | None = None
     setting: str
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -162,7 +168,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         task = self.make_task()
         object.__setattr__(self, "parameters", dict(task.parameters))
-        task.check_size(self.length, max(1, self.optimiser.batch_size))
+        for length in {self.shortest or self.length, self.length, self.room or self.length}:
+            task.check_size(length, max(1, self.optimiser.batch_size))
         check_setting(self.setting)
         if self.setting == "aligned" and task.aligned_items(self.length) is None:
             raise TrainingError("the chain does not go along with the prompt", where=task.name, hint="--setting cot")
@@ -212,6 +219,10 @@ class TrainingConfig:
         clip = optimiser.clip_norm
         rules.append(("optimiser.clip_norm", clip, clip is None or clip > 0, "above 0, or none"))
         whole = model.num_heads >= 1 and model.width % model.num_heads == 0
+        shortest, room = self.shortest, self.room
+        fits = shortest is None or 1 <= shortest <= self.length
+        rules.append(("shortest", shortest, fits, f"from 1 to the length, {self.length}"))
+        rules.append(("room", room, room is None or room >= self.length, f"at least the length, {self.length}"))
         rules.append(("model.width", model.width, whole, f"a multiple of {model.num_heads} heads"))
         size = model.num_layers * model.width * (4 * model.width + 2 * (model.hidden_width or 4 * model.width))
         rules.append(("model", f"{size:,} weights", size <= MAX_PARAMETERS, f"at most {MAX_PARAMETERS:,} weights"))
@@ -223,11 +234,11 @@ class TrainingConfig:
 
     def architecture(self) -> Architecture:
         """The shape of a model that starts from random weights."""
-        task, model = self.make_task(), self.model
-        vocabulary = task.vocabulary(self.length)
+        task, model, room = self.make_task(), self.model, self.room or self.length
+        vocabulary = task.vocabulary(room)
         return Architecture(
             vocabulary=vocabulary,
-            num_positions=num_positions(task, self.setting, self.length),
+            num_positions=num_positions(task, self.setting, room),
             width=model.width,
             num_layers=model.num_layers,
             num_heads=model.num_heads,

@@ -15,11 +15,11 @@ from serialformer.transformer.transformer import Transformer, weight_shapes, wei
 SHORTEST_WAVE = 3.0
 """In items: the shortest wavelength of a sinusoidal start."""
 
-STREAMS = {"weights": 0, "batch": 1, "evaluation": 2, "final": 3}
+STREAMS = {"weights": 0, "batch": 1, "evaluation": 2, "final": 3, "length": 4}
 
 
 def make_generator(
-    seed: int, stream: Literal["weights", "batch", "evaluation", "final"], step: int = 0
+    seed: int, stream: Literal["weights", "batch", "evaluation", "final", "length"], step: int = 0
 ) -> np.random.Generator:
     """The generator of one draw: a function of seed, purpose and step, so that a run has no other random state."""
     return np.random.default_rng([seed, STREAMS[stream], step])

@@ -187,7 +187,10 @@ class _Training:
             fused=True,
         )
         self._loss = torch.compile(compute_loss) if execution.compiled else compute_loss
-        self._ids = run.model.token_ids(self._config.length)
+        self._ids = {
+            length: run.model.token_ids(length)
+            for length in range(self._config.shortest or self._config.length, self._config.length + 1)
+        }
         self._accuracy: float | None = None
 
     def go(self, report: Callable[[Report], None] | None) -> TrainingResult:
@@ -237,12 +240,13 @@ class _Training:
         """One step of the optimiser on the batch of this step."""
         config, optimiser = self._config, self._config.optimiser
         easing = None if config.sampling is None else config.sampling.easing(step)
+        length = config.length
+        if config.shortest is not None:
+            length = int(make_generator(config.seed, "length", step).integers(config.shortest, length + 1))
         examples = self._run.model.task.sample(
-            make_generator(config.seed, "batch", step), config.length, optimiser.batch_size, easing=easing
-        ).renumber(self._ids)
-        targets = make_targets(
-            lay_out(self._run.model.task, examples, config.setting, config.length), self._module.device
-        )
+            make_generator(config.seed, "batch", step), length, optimiser.batch_size, easing=easing
+        ).renumber(self._ids[length])
+        targets = make_targets(lay_out(self._run.model.task, examples, config.setting, length), self._module.device)
         rate = optimiser.rate(step)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
@@ -292,7 +296,7 @@ class _Training:
         layout = lay_out(task, examples, self._config.setting, length)
         theirs = TaskModel(transformer=self._construction, task=task, length=length, setting=self._config.setting)
         pointers = find_pointers(self._construction, theirs.token_ids(length)[layout.tokens], layout.has_loss)
-        attention = compute_attention(self._module.to_transformer(), self._ids[layout.tokens], dtype=np.float32)
+        attention = compute_attention(self._module.to_transformer(), self._ids[length][layout.tokens], dtype=np.float32)
         shares = pointer_shares(attention, pointers)
         return {"pointer_share": sum(shares) / len(shares), "pointer_shares": shares} if shares else {}
 
