@@ -62,7 +62,10 @@ def draw_shares(
     label: str = "",
     hollow: bool = False,
 ) -> Any:
-    """A line through the shares of points, with intervals, and a faint dot for each of several seeds."""
+    """A line through the shares of points, with intervals, and a faint dot for each of several seeds.
+
+    Hollow markers have neither line nor dots.
+    """
     shares = [point.share for point in points]
     transform = shifted(axes, shift)
     bars = None
@@ -78,7 +81,7 @@ def draw_shares(
         yerr=bars,
         color=style.colour,
         marker=style.marker,
-        linestyle=style.dashes,
+        linestyle="none" if hollow else style.dashes,
         markerfacecolor="white" if hollow else style.colour,
         markeredgecolor=style.colour if hollow else "white",
         markeredgewidth=0.7 if hollow else 0.4,
@@ -94,7 +97,7 @@ def draw_shares(
         (place, right / total)
         for place, point in zip(places, points, strict=True)
         for right, total in point.seeds
-        if len(point.seeds) > 1
+        if len(point.seeds) > 1 and not hollow
     ]
     if seeds:
         across, upright = zip(*seeds, strict=True)
@@ -112,6 +115,10 @@ def draw_shares(
     return drawn
 
 
-def draw_chance(axes: Axes, share: float) -> None:
-    """What saying the most common answer always would score."""
-    axes.axhline(share, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+def draw_chance(axes: Axes, shares: Sequence[float], places: Sequence[int] = ()) -> None:
+    """What always saying the most common answer would score: one share across the panel, or one at each place."""
+    line: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (1, 2)), "zorder": 1}
+    if places:
+        axes.plot(places, shares, **line)
+    else:
+        axes.axhline(shares[0], **line)

@@ -17,12 +17,16 @@ class Measure:
 
     Attributes:
         count: how many were right, and of how many; (0, 0) where nothing was measured.
-        name: what was right, by setting.
+        name: what was right, by setting, in a word or two.
+        is_of_answers: whether whole answers are counted, by setting: what chance is known of.
+        note: what there is to add about it.
         independent: whether what is counted is independent, so that an interval can be given.
     """
 
     count: Callable[[Row], tuple[int, int]]
     name: Callable[[str], str]
+    is_of_answers: Callable[[str], bool]
+    note: str = ""
     independent: bool = True
 
 
@@ -49,8 +53,19 @@ def _paper_name(setting: str) -> str:
 
 
 MEASURES = {
-    "paper": Measure(count=count_paper, name=_paper_name),
-    "generated": Measure(count=count_generated, name=lambda setting: "generated answers"),
-    "tokens": Measure(count=count_tokens, name=lambda setting: "answer tokens", independent=False),
+    "paper": Measure(count=count_paper, name=_paper_name, is_of_answers=lambda setting: setting not in CHAIN_SETTINGS),
+    "generated": Measure(
+        count=count_generated,
+        name=lambda setting: "generated",
+        is_of_answers=lambda setting: True,
+        note="Generated: whole answers, each token said after the model's own.",
+    ),
+    "tokens": Measure(
+        count=count_tokens,
+        name=lambda setting: "tokens",
+        is_of_answers=lambda setting: False,
+        note="Tokens: those of the answer one by one, taught.",
+        independent=False,
+    ),
 }
 """By name, as on the command line."""

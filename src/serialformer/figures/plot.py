@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from serialformer.errors import FigureError
-from serialformer.figures.chance import chance_level
-from serialformer.figures.depth import draw_chance, draw_depth
-from serialformer.figures.measures import MEASURES, Measure
-from serialformer.figures.points import describe_sampling, select_final, split_variants
-from serialformer.figures.sheet import Band, Figure, Panel, make_sheet
-from serialformer.figures.style import SETTING_ORDER, line_style
+from serialformer.figures.bands import KINDS
+from serialformer.figures.measures import MEASURES
+from serialformer.figures.points import describe_sampling, split_variants
+from serialformer.figures.sheet import Figure, make_sheet
 from serialformer.sweep.row import DONE, FAILED, Row
-
-MAX_HEADING = 62
-"""Characters; a heading that is longer is cut."""
 
 
 def plot_rows(
@@ -33,6 +27,8 @@ def plot_rows(
     Raises:
         FigureError: no such kind, measure or task, no finished runs, or nothing of this kind among them.
     """
+    if kind is not None and kind not in KINDS:
+        raise FigureError(f"no kind {kind!r}", where="--kind", hint=f"one of {', '.join(KINDS)}")
     if measure not in MEASURES:
         raise FigureError(f"no measure {measure!r}", where="--measure", hint=f"one of {', '.join(MEASURES)}")
     rows = _of_tasks(rows, tasks)
@@ -42,17 +38,29 @@ def plot_rows(
         failed = f", and {num_failed} that failed" if num_failed else ""
         raise FigureError(f"no finished runs{failed}", where="figure", hint="serialformer sweep fills a store")
     kind = kind or choose_kind(done)
-    if kind not in KINDS:
-        raise FigureError(f"no kind {kind!r}", where="--kind", hint=f"one of {', '.join(KINDS)}")
-    make_bands, explain = KINDS[kind]
-    bands = [band for heading, part in split_tasks(done) for band in make_bands(heading, part, MEASURES[measure])]
-    note = [*explain(done, MEASURES[measure]), *_training_notes(done), *_failure_notes(num_failed)]
+    bands, shown = [], list[Row]()
+    for heading, part in split_tasks(done):
+        made = KINDS[kind].bands(heading, part, MEASURES[measure])
+        bands += made
+        shown += part if made else []
+    if not bands:
+        raise FigureError(
+            f"no {KINDS[kind].needs}", where=f"--kind {kind}", hint="leave --kind out to see what there is"
+        )
+    note = [*KINDS[kind].explain(shown, MEASURES[measure]), *_training_notes(shown), *_failure_notes(num_failed)]
     return make_sheet(bands, note)
 
 
-def choose_kind(rows: Iterable[Row]) -> str:
-    """The kind that shows the most of finished rows."""
-    return "depth"
+def choose_kind(rows: Sequence[Row]) -> str:
+    """What finished rows are for: lengths, if no task has several depths and some model was evaluated at several
+    lengths; otherwise the paper's panels."""
+    depths: dict[tuple[str, str], set[int]] = {}
+    evaluated: dict[str, set[int]] = {}
+    for row in rows:
+        depths.setdefault((row.task, row.parameters), set()).add(row.depth)
+        evaluated.setdefault(row.run, set()).add(row.evaluated_length)
+    several_lengths = any(len(lengths) > 1 for lengths in evaluated.values())
+    return "lengths" if several_lengths and all(len(found) == 1 for found in depths.values()) else "depth"
 
 
 def split_tasks(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -64,7 +72,7 @@ def split_tasks(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     for (task, parameters), group in groups.items():
         heading = describe_task(task, parameters)
         found += [(", ".join(filter(None, (heading, variant))), part) for variant, part in split_variants(group)]
-    return [(_cut(heading), part) for heading, part in found]
+    return found
 
 
 def describe_task(task: str, parameters: str) -> str:
@@ -75,59 +83,6 @@ def describe_task(task: str, parameters: str) -> str:
     """
     values = json.loads(parameters)
     return ", ".join([task.replace("-", " "), *(f"{name.replace('_', ' ')} {value}" for name, value in values.items())])
-
-
-def depth_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
-    """The paper's panels of one task: a panel a setting, a line a length."""
-    rows = select_final(rows)
-    lengths = sorted({row.length for row in rows})
-    styles = {length: line_style(place) for place, length in enumerate(lengths)}
-
-    def make_panel(setting: str) -> Panel:
-        mine = [row for row in rows if row.setting == setting]
-
-        def draw(axes: Any) -> Mapping[str, Any]:
-            handles = draw_depth(axes, mine, measure=measure, styles=styles)
-            if measure.name(setting).endswith("answers"):
-                _draw_chances(axes, mine)
-            return {str(length): handle for length, handle in handles.items()}
-
-        return Panel(title=f"{setting}: {measure.name(setting)}", draw=draw)
-
-    panels = [make_panel(setting) for setting in settings_of(rows)]
-    if not panels:
-        return []
-    return [Band(heading=heading, panels=panels, across="depth (layers)", upright="share right", legend="length")]
-
-
-def explain_depth(rows: Sequence[Row], measure: Measure) -> list[str]:
-    """What the marks of the panels are."""
-    final = select_final(rows)
-    several = len({row.seed for row in final}) > 1
-    sentences = []
-    if measure.independent:
-        sentences.append(f"Bars: 95 % intervals (Wilson) of the samples{' of all seeds' if several else ''}.")
-    if several:
-        sentences.append("Faint dots: single seeds.")
-    if any(measure.name(setting).endswith("answers") for setting in settings_of(final)):
-        sentences.append("Dotted grey: always the most common answer.")
-    return sentences
-
-
-def settings_of(rows: Iterable[Row]) -> list[str]:
-    """The settings of rows, from left to right."""
-    found = {row.setting for row in rows}
-    return [setting for setting in SETTING_ORDER if setting in found] + sorted(found - set(SETTING_ORDER))
-
-
-def _draw_chances(axes: Any, rows: Sequence[Row]) -> None:
-    """A line for each chance level that differs from the others by more than can be seen."""
-    levels: list[float] = []
-    for task, parameters, length in sorted({(row.task, row.parameters, row.evaluated_length) for row in rows}):
-        level = chance_level(task, parameters, length)
-        if level is not None and all(abs(level - other) > 0.02 for other in levels):
-            levels.append(level)
-            draw_chance(axes, level)
 
 
 def _of_tasks(rows: Sequence[Row], tasks: Sequence[str]) -> list[Row]:
@@ -162,13 +117,3 @@ def _failure_notes(num_failed: int) -> list[str]:
     if not num_failed:
         return []
     return [f"{num_failed} run{'s' if num_failed > 1 else ''} failed and {'are' if num_failed > 1 else 'is'} left out."]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_HEADING else text[: MAX_HEADING - 1].rstrip() + "…"
-
-
-KINDS: dict[str, tuple[Callable[..., list[Band]], Callable[..., list[str]]]] = {
-    "depth": (depth_bands, explain_depth),
-}
-"""By name: the bands of a task, and what is said of them in the note."""

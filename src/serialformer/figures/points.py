@@ -187,8 +187,8 @@ def _differing(rows: Sequence[Row]) -> set[str]:
 @lru_cache(maxsize=1 << 16)
 def _configuration(text: str) -> tuple[tuple[str, str], ...]:
     content = _parse(text)
-    fields = {name: content[name] for name in ("semantics", "task_version") if name in content}
-    flat = {**fields, **_flatten(content.get("config", {}))}
+    flat = _flatten(content.get("config", {}))
+    flat |= {name: value for name, value in content.items() if name in ("semantics", "task_version")}
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in flat.items()}
     return tuple(sorted((name, text) for name, text in texts.items() if name != "seed"))
 

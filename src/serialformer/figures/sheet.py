@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serialformer.errors import FigureError
-from serialformer.figures.style import COLUMN_WIDTH, PARAMETERS, SMALLEST_SIZE, TEXT_SIZE
+from serialformer.figures.style import COLUMN_WIDTH, PARAMETERS, SMALL_SIZE, SMALLEST_SIZE, TEXT_SIZE
+from serialformer.figures.text import text_width, wrap_text
 from serialformer.files import new_file
 
 if TYPE_CHECKING:
@@ -21,8 +22,13 @@ else:
 SUFFIXES = (".png", ".svg", ".pdf")
 
 MAX_BANDS = 16
-PANEL_HEIGHT, LINE_HEIGHT = 1.3, 0.125
-"""Inches; of a panel with its ticks, and of a line of small text."""
+PANEL_HEIGHT = 1.05
+HEADING_LINE_HEIGHT, TITLE_HEIGHT, TICKS_HEIGHT, AXIS_NAME_HEIGHT = 0.145, 0.16, 0.17, 0.14
+LEGEND_GAP, LEGEND_LINE_HEIGHT, NOTE_LINE_HEIGHT, SPACE = 0.06, 0.14, 0.112, 0.07
+"""Inches of height."""
+
+LEFT, RIGHT, GAP, EDGE, TOP = 0.45, 0.07, 0.13, 0.05, 0.04
+"""Inches beside the panels, between two of them, and beside and above text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +53,18 @@ class Band:
         panels: from left to right.
         across: what the horizontal axis counts.
         upright: what the upright axis shows.
-        legend: what comes before the labels of the legend.
-        height: of its panels, in inches.
+        labels: of the legend, in order; no legend if there are none.
+        legend: what comes before them.
+        height: of its panels without ticks, in inches.
     """
 
     heading: str
     panels: Sequence[Panel]
     across: str
     upright: str
+    labels: Sequence[str] = ()
     legend: str = ""
     height: float = PANEL_HEIGHT
-    share_upright: bool = field(default=True)
 
 
 @contextmanager
@@ -80,8 +87,9 @@ def styled() -> Iterator[None]:
 def make_sheet(bands: Sequence[Band], note: Sequence[str] = ()) -> Figure:
     """A figure of bands, one below the other, and a note of several sentences at its foot.
 
-    It is one column of a page wide for up to three panels a band, and as much wider as more of them need. To be called
-    in ``styled()``, as is writing the figure.
+    It is one column of a page wide for up to three panels a band, and as much wider as more of them need. Places are
+    worked out here in inches, so that panels of all bands stand under each other. To be called in ``styled()``, as is
+    writing the figure.
 
     Raises:
         FigureError: there is nothing to draw, or more than a page holds.
@@ -93,69 +101,113 @@ def make_sheet(bands: Sequence[Band], note: Sequence[str] = ()) -> Figure:
             f"{len(bands)} rows of panels, over {MAX_BANDS}", where="figure", hint="--task NAME draws some of them"
         )
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     num_columns = max(len(band.panels) for band in bands)
-    width = COLUMN_WIDTH * max(1.0, num_columns / 3)
-    lines = wrap_text(" ".join(note), (width - 0.12) * 72, SMALLEST_SIZE)
-    foot = LINE_HEIGHT * 0.9 * len(lines) + 0.06
-    heights = [_height(band, last=place == len(bands) - 1) for place, band in enumerate(bands)]
-    engine = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
-    figure = Figure(figsize=(width, sum(heights) + foot), layout=engine)
-    parts = figure.subfigures(len(bands) + 1, 1, height_ratios=[*heights, foot], squeeze=False).ravel()
-    for place, (band, part) in enumerate(zip(bands, parts, strict=False)):
-        _draw_band(part, band, num_columns, last=place == len(bands) - 1)
-    parts[-1].text(0.02, 1.0, "\n".join(lines), fontsize=SMALLEST_SIZE, va="top", ha="left", linespacing=1.1)
+    three = (COLUMN_WIDTH - LEFT - RIGHT - 2 * GAP) / 3
+    width = COLUMN_WIDTH if num_columns <= 3 else LEFT + RIGHT + num_columns * (three + GAP) - GAP
+    lines = wrap_text(" ".join(note), 72 * (width - 2 * EDGE), SMALLEST_SIZE)
+    heights = [_height(band, width, last=place == len(bands) - 1) for place, band in enumerate(bands)]
+    height = TOP + sum(heights) + NOTE_LINE_HEIGHT * len(lines) + EDGE
+    figure = Figure(figsize=(width, height))
+    top = height - TOP
+    for place, band in enumerate(bands):
+        _draw_band(figure, band, num_columns, top, last=place == len(bands) - 1)
+        top -= heights[place]
+    figure.text(EDGE / width, top / height, "\n".join(lines), fontsize=SMALLEST_SIZE, va="top", linespacing=1.15)
     return figure
 
 
-def wrap_text(text: str, width: float, size: float) -> list[str]:
-    """A text in lines of at most so many points, as wide as its letters are; a longer word has a line of its own."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font, lines = FontProperties(size=size), list[str]()
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_to_path.get_text_width_height_descent(longer, font, ismath=False)[0] <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
+def _height(band: Band, width: float, *, last: bool) -> float:
+    """Inches that a band takes, from its heading to the space below its legend."""
+    return _height_above(band, width) + band.height + _height_below(last=last) + _legend_height(band, width) + SPACE
 
 
-def _height(band: Band, *, last: bool) -> float:
-    legend = 0.24 if band.legend else 0.0
-    return 0.24 + (0.16 if any(panel.title for panel in band.panels) else 0.0) + band.height + legend + 0.16 * last
+def _height_above(band: Band, width: float) -> float:
+    heading = HEADING_LINE_HEIGHT * len(_wrap_heading(band.heading, width))
+    return heading + (TITLE_HEIGHT if any(panel.title for panel in band.panels) else 0.0)
 
 
-def _draw_band(part: Any, band: Band, num_columns: int, *, last: bool) -> None:
-    part.suptitle(band.heading, x=0.02, ha="left", fontsize=TEXT_SIZE, fontweight="bold")
-    grid = part.subplots(1, num_columns, sharey=band.share_upright, squeeze=False).ravel()
-    handles: dict[str, Any] = {}
-    for axes, panel in zip(grid, band.panels, strict=False):
+def _height_below(*, last: bool) -> float:
+    """Of ticks, and the name of the axis below the last band."""
+    return TICKS_HEIGHT + (AXIS_NAME_HEIGHT if last else 0.0)
+
+
+def _legend_height(band: Band, width: float) -> float:
+    if not band.labels:
+        return 0.0
+    return LEGEND_GAP + LEGEND_LINE_HEIGHT * legend_lines(band.legend, band.labels, width)
+
+
+def _wrap_heading(heading: str, width: float) -> list[str]:
+    """At most two lines."""
+    lines = wrap_text(heading, 72 * (width - 2 * EDGE) / 1.12, TEXT_SIZE)  # bold is so much wider
+    return lines if len(lines) <= 2 else [lines[0], f"{lines[1][:-1].rstrip()}…"]
+
+
+def _draw_band(figure: Figure, band: Band, num_columns: int, top: float, *, last: bool) -> None:
+    """A band whose heading begins so many inches above the figure's foot."""
+    width, height = figure.get_size_inches()
+    heading = "\n".join(_wrap_heading(band.heading, width))
+    figure.text(EDGE / width, top / height, heading, fontsize=TEXT_SIZE, fontweight="bold", va="top", linespacing=1.15)
+    across = (width - LEFT - RIGHT + GAP) / num_columns - GAP
+    foot = top - _height_above(band, width) - band.height
+    first, handles = None, dict[str, Any]()
+    for column, panel in enumerate(band.panels):
+        left = LEFT + column * (across + GAP)
+        box = (left / width, foot / height, across / width, band.height / height)
+        axes = figure.add_axes(box, sharey=first)
         handles |= panel.draw(axes)
-        axes.set_title(panel.title)
+        axes.set_title(panel.title, pad=3)
         if last:
-            axes.set_xlabel(band.across)
-    for axes in grid[len(band.panels) :]:
-        axes.axis("off")
-    grid[0].set_ylabel(band.upright)
-    if band.legend and handles:
-        from matplotlib.lines import Line2D
+            axes.set_xlabel(band.across, labelpad=2)
+        if first is None:
+            first = axes
+            axes.set_ylabel(band.upright)
+            axes.yaxis.set_label_coords((0.15 - LEFT) / across, 0.5)
+        else:
+            axes.tick_params(labelleft=False)
+    shown = [label for label in band.labels if label in handles]
+    if shown:
+        place = (0.5, (foot - _height_below(last=last) - LEGEND_GAP) / height)
+        _add_legend(figure, band, [handles[label] for label in shown], shown, place)
 
+
+def _add_legend(figure: Figure, band: Band, handles: list[Any], labels: list[str], place: tuple[float, float]) -> None:
+    """A legend whose upper edge has its middle at a place of the figure."""
+    from matplotlib.lines import Line2D
+
+    num_lines = legend_lines(band.legend, band.labels, figure.get_figwidth())
+    columns = len(labels)
+    if num_lines > 1:
+        columns = -(-len(labels) // (num_lines - bool(band.legend)))
+    elif band.legend:
         # What the labels are stands before them, as one of them without a line.
-        part.legend(
-            [Line2D([], [], linestyle="none"), *handles.values()],
-            [f"{band.legend}:", *handles],
-            loc="outside lower center",
-            ncols=len(handles) + 1,
-            handlelength=2.2,
-            handletextpad=0.4,
-            columnspacing=1.0,
-            borderpad=0.1,
-            borderaxespad=0.3,
-        )
+        handles, labels = [Line2D([], [], linestyle="none"), *handles], [f"{band.legend}:", *labels]
+        columns += 1
+    figure.legend(
+        handles,
+        labels,
+        title=band.legend if num_lines > 1 else None,
+        loc="upper center",
+        bbox_to_anchor=place,
+        ncols=columns,
+        handlelength=2.2,
+        handletextpad=0.4,
+        columnspacing=1.0,
+        borderpad=0.1,
+        borderaxespad=0.0,
+        labelspacing=0.25,
+    )
+
+
+def legend_lines(title: str, labels: Sequence[str], width: float) -> int:
+    """Lines that a legend takes on so many inches: one with its title before the labels, or the title above them."""
+    room, mark = 72 * width - 8, 3.6 * SMALL_SIZE
+    sizes = [text_width(label, SMALL_SIZE) + mark for label in labels]
+    if sum(sizes) + (text_width(title, SMALL_SIZE) + mark if title else 0.0) <= room:
+        return 1
+    columns = max(1, int(room / max(sizes)))
+    return -(-len(labels) // columns) + bool(title)
 
 
 def check_suffix(path: str | Path) -> None:

@@ -1,0 +1,234 @@
+"""Bands: for each kind of figure, the panels of one task, and the sentences that explain their marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serialformer.figures.chance import chance_level
+from serialformer.figures.depth import draw_chance, draw_depth
+from serialformer.figures.generated import draw_generated
+from serialformer.figures.heat_map import draw_heat_map
+from serialformer.figures.lengths import draw_lengths
+from serialformer.figures.measures import Measure
+from serialformer.figures.points import select_final, select_lengths
+from serialformer.figures.samples import count_samples, draw_count_axis, draw_samples
+from serialformer.figures.sheet import Band, Panel
+from serialformer.figures.style import SETTING_ORDER, Style, line_style
+from serialformer.sweep.row import Row
+
+COLUMNS = 3
+"""Panels of a band, where there are more than fit."""
+
+MAX_CHANCES = 12
+"""Lengths of a panel for which chance is worked out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of figure.
+
+    Attributes:
+        bands: of the rows of one task under a heading, for a measure; none if they have nothing for it.
+        explain: what the marks are, in sentences.
+        needs: what a store without any of it lacks.
+    """
+
+    bands: Callable[[str, Sequence[Row], Measure], list[Band]]
+    explain: Callable[[Sequence[Row], Measure], list[str]]
+    needs: str
+
+
+def _depth_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
+    """The paper's panels: a panel a setting, a line a length."""
+
+    def draw(axes: Any, mine: Sequence[Row], styles: Mapping[int, Style]) -> Mapping[int, Any]:
+        handles = draw_depth(axes, mine, measure=measure, styles=styles)
+        if mine and measure.is_of_answers(mine[0].setting):
+            _draw_chances(axes, mine)
+        return handles
+
+    return _setting_bands(
+        heading, _counted(select_final(rows), measure), draw, lambda setting: f"{setting}: {measure.name(setting)}"
+    )
+
+
+def _generated_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
+    def draw(axes: Any, mine: Sequence[Row], styles: Mapping[int, Style]) -> Mapping[int, Any]:
+        return draw_generated(axes, mine, styles=styles)
+
+    final = [row for row in select_final(rows) if row.generated_samples]
+    return _setting_bands(heading, final, draw, lambda setting: setting)
+
+
+def _samples_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
+    efforts = count_samples(rows)
+
+    def draw(axes: Any, mine: Sequence[Row], styles: Mapping[int, Style]) -> Mapping[int, Any]:
+        handles = draw_samples(axes, mine, styles=styles)
+        draw_count_axis(axes, [effort.samples for effort in efforts])  # the panels share their upright axis
+        return handles
+
+    with_target = [row for row in select_final(rows) if count_samples([row])]
+    return _setting_bands(heading, with_target, draw, lambda setting: setting, upright="samples of training")
+
+
+def _setting_bands(
+    heading: str,
+    rows: Sequence[Row],
+    draw: Callable[[Any, Sequence[Row], Mapping[int, Style]], Mapping[int, Any]],
+    title: Callable[[str], str],
+    *,
+    upright: str = "share right",
+) -> list[Band]:
+    """A panel a setting, across the depths, with a line for each length."""
+    styles = {length: line_style(place) for place, length in enumerate(sorted({row.length for row in rows}))}
+
+    def make_panel(setting: str) -> Panel:
+        mine = [row for row in rows if row.setting == setting]
+        return Panel(
+            title=title(setting),
+            draw=lambda axes: {f"{length}": handle for length, handle in sorted(draw(axes, mine, styles).items())},
+        )
+
+    panels = [make_panel(setting) for setting in settings_of(rows)]
+    if not panels:
+        return []
+    labels = [f"{length}" for length in sorted(styles)]
+    across = "depth (layers)"
+    return [Band(heading=heading, panels=panels, across=across, upright=upright, labels=labels, legend="length")]
+
+
+def _heat_map_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
+    """Cells by depth and length, a panel a setting."""
+    rows = _counted(select_final(rows), measure)
+    depths, lengths = sorted({row.depth for row in rows}), sorted({row.length for row in rows})
+
+    def make_panel(setting: str) -> Panel:
+        mine = [row for row in rows if row.setting == setting]
+
+        def draw(axes: Any) -> Mapping[str, Any]:
+            draw_heat_map(axes, mine, measure=measure, depths=depths, lengths=lengths)
+            return {}
+
+        return Panel(title=f"{setting}: {measure.name(setting)}", draw=draw)
+
+    panels = [make_panel(setting) for setting in settings_of(rows)]
+    height = max(0.4, 0.2 * len(lengths))
+    if not panels:
+        return []
+    return [Band(heading=heading, panels=panels, across="depth (layers)", upright="length", height=height)]
+
+
+def _lengths_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
+    """A panel for each trained length and depth, a line a setting; three panels a band."""
+    rows = _counted(select_lengths(rows), measure)
+    places = sorted({(row.depth, row.length) for row in rows})
+    one_depth = len({depth for depth, _ in places}) == 1
+
+    def make_panel(depth: int, length: int) -> Panel:
+        mine = [row for row in rows if (row.depth, row.length) == (depth, length)]
+
+        def draw(axes: Any) -> Mapping[str, Any]:
+            handles = draw_lengths(axes, mine, measure=measure)
+            if any(measure.is_of_answers(row.setting) for row in mine):
+                _draw_chances_along(axes, mine)
+            return handles
+
+        return Panel(title=f"trained at {length}" + ("" if one_depth else f", depth {depth}"), draw=draw)
+
+    panels = [make_panel(depth, length) for depth, length in places]
+    return [
+        Band(
+            heading=heading if start == 0 else "",
+            panels=panels[start : start + COLUMNS],
+            across="evaluated length",
+            upright="share right",
+            labels=settings_of(rows),
+            legend="setting",
+        )
+        for start in range(0, len(panels), COLUMNS)
+    ]
+
+
+def _explain_shares(rows: Sequence[Row], measure: Measure) -> list[str]:
+    several = len({row.seed for row in rows}) > 1
+    sentences = [measure.note] if measure.note else []
+    if measure.independent:
+        sentences.append(f"Bars: 95 % intervals (Wilson) of the samples{' of all seeds' if several else ''}.")
+    if several:
+        sentences.append("Faint dots: single seeds.")
+    return sentences
+
+
+def _explain_depth(rows: Sequence[Row], measure: Measure) -> list[str]:
+    chance = any(measure.is_of_answers(setting) for setting in settings_of(rows))
+    return [*_explain_shares(rows, measure), *(["Dotted grey: always the most common answer."] if chance else [])]
+
+
+def _explain_lengths(rows: Sequence[Row], measure: Measure) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for setting in settings_of(select_lengths(rows)):
+        names.setdefault(measure.name(setting), []).append(setting)
+    shown = "; ".join(f"{name} ({', '.join(settings)})" for name, settings in names.items())
+    return [f"Shown: {shown}. Upright line: the trained length.", *_explain_depth(rows, measure)]
+
+
+def _explain_generated(rows: Sequence[Row], measure: Measure) -> list[str]:
+    return [
+        "Full: taught, each token said after the true ones (base, hint: answers; cot: whole chains). Hollow: generated,"
+        " each said after the model's own (whole answers).",
+        *_explain_shares(rows, measure),
+    ]
+
+
+def _explain_samples(rows: Sequence[Row], measure: Measure) -> list[str]:
+    return ["Full: a run that reached its target. Hollow: one that had not when it ended. Lines: medians."]
+
+
+def _explain_heat_map(rows: Sequence[Row], measure: Measure) -> list[str]:
+    pooled = ", all seeds together" if len({row.seed for row in rows}) > 1 else ""
+    sentence = f"Per cent right{pooled}; 100 only if all were, 0 only if none was."
+    return [sentence, *([measure.note] if measure.note else [])]
+
+
+KINDS: dict[str, Kind] = {
+    "depth": Kind(bands=_depth_bands, explain=_explain_depth, needs="evaluations that end a training"),
+    "heatmap": Kind(bands=_heat_map_bands, explain=_explain_heat_map, needs="evaluations that end a training"),
+    "lengths": Kind(bands=_lengths_bands, explain=_explain_lengths, needs="evaluations on lengths besides the trained"),
+    "generated": Kind(bands=_generated_bands, explain=_explain_generated, needs="generated samples"),
+    "samples": Kind(bands=_samples_bands, explain=_explain_samples, needs="runs with a target"),
+}
+"""Of figures of a store, by name."""
+
+
+def settings_of(rows: Iterable[Row]) -> list[str]:
+    """The settings of rows, from left to right."""
+    found = {row.setting for row in rows}
+    return [setting for setting in SETTING_ORDER if setting in found]
+
+
+def _counted(rows: Sequence[Row], measure: Measure) -> list[Row]:
+    """Rows in which something was counted."""
+    return [row for row in rows if measure.count(row)[1]]
+
+
+def _draw_chances(axes: Any, rows: Sequence[Row]) -> None:
+    """A level line for each chance that differs from the others by more than can be seen."""
+    levels: list[float] = []
+    for task, parameters, length in sorted({(row.task, row.parameters, row.length) for row in rows}):
+        level = chance_level(task, parameters, length)
+        if level is not None and all(abs(level - other) > 0.02 for other in levels):
+            levels.append(level)
+            draw_chance(axes, [level])
+
+
+def _draw_chances_along(axes: Any, rows: Sequence[Row]) -> None:
+    """A line through the chance at each of at most a dozen evaluated lengths, for rows of one task."""
+    lengths = sorted({row.evaluated_length for row in rows})
+    lengths = sorted(set(lengths[:: -(-len(lengths) // MAX_CHANCES)]) | {lengths[-1]})
+    levels = [chance_level(rows[0].task, rows[0].parameters, length) for length in lengths]
+    known = [(length, level) for length, level in zip(lengths, levels, strict=True) if level is not None]
+    if known:
+        draw_chance(axes, [level for _, level in known], [length for length, _ in known])
