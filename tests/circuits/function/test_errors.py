@@ -111,6 +111,9 @@ REFUSED = {
     "def f(a: U[2]):\n    n = [0] * 4\n    n[a] += 1\n    return n": (
         (3, "the integers in n have no width", "give them one, as in [U8(0)] * 4"),
     ),
+    "def f(a: U[2]):\n    n = [0] * 4\n    n[a] = n[a] + 1\n    return n": (
+        (3, "the integers in n have no width", "give them one, as in [U8(0)] * 4"),
+    ),
     "def f(a: U8, b: U8):\n    return abs(a - b)": (
         (
             2,

@@ -79,8 +79,31 @@ def _execute(frame: Frame, statement: ast.stmt) -> Flow:
 def _assign(frame: Frame, statement: ast.Assign) -> Flow:
     value = evaluate(frame, statement.value)
     for target in statement.targets:
+        if isinstance(target, ast.Subscript) and _reads(statement.value, target.value):
+            container, index = evaluate(frame, target.value), evaluate(frame, target.slice)
+            _check_widths(frame, statement, target, container, index)
         assign(frame, target, value)
     return ON
+
+
+def _reads(expression: ast.expr, container: ast.expr) -> bool:
+    """Whether an element of the container occurs in the expression."""
+    text = ast.unparse(container)
+    return any(isinstance(node, ast.Subscript) and ast.unparse(node.value) == text for node in ast.walk(expression))
+
+
+def _check_widths(frame: Frame, statement: ast.stmt, target: ast.Subscript, container: Any, index: Any) -> None:
+    """Refuses to make an element, which data choose among plain integers, from what stood there.
+
+    As wide as the integers themselves, a sum would soon wrap around: a counter of 0 and 1 after one step.
+    """
+    chosen = isinstance(index, BitVector) and index.constant is None
+    if chosen and type(container) is list and all(isinstance(item, int) for item in container):
+        raise frame.error(
+            statement,
+            f"the integers in {ast.unparse(target.value)} have no width",
+            f"give them one, as in [U8({container[0]})] * {len(container)}" if container else None,
+        )
 
 
 def _annotated(frame: Frame, statement: ast.AnnAssign) -> Flow:
@@ -94,14 +117,7 @@ def _augmented(frame: Frame, statement: ast.AugAssign) -> Flow:
     symbol, target = BINARY_SYMBOLS[type(statement.op)], statement.target
     if isinstance(target, ast.Subscript):
         container, index = evaluate(frame, target.value), evaluate(frame, target.slice)
-        chosen = isinstance(index, BitVector) and index.constant is None
-        if chosen and type(container) is list and all(isinstance(item, int) for item in container):
-            # As wide as the integers themselves, a sum would soon wrap around: a counter of 0 and 1 after one step.
-            raise frame.error(
-                statement,
-                f"the integers in {ast.unparse(target.value)} have no width",
-                f"give them one, as in [U8({container[0]})] * {len(container)}" if container else None,
-            )
+        _check_widths(frame, statement, target, container, index)
         value = binary(frame, symbol, read_item(frame, container, index), evaluate(frame, statement.value))
         write_item(frame, target, container, index, value)
         return ON
