@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from serialformer.architecture import Activation, Architecture, NormName
@@ -320,12 +321,16 @@ def _parse_text(text: str) -> Any:
     return text
 
 
+_type_hints = cache(get_type_hints)
+"""Reading annotations takes longer than all else here."""
+
+
 def _build(kind: type[T], content: Any, where: str, problems: list[str]) -> T | None:
     """A dataclass from an object, each value checked against the field's type; adds what is wrong to ``problems``."""
     if not isinstance(content, Mapping):
         problems.append(f"{where or 'the whole'} must be an object, found {content!r}")
         return None
-    hints = get_type_hints(kind)
+    hints = _type_hints(kind)
     values = {}
     for name in content:
         if name not in hints:
