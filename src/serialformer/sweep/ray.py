@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -127,7 +128,9 @@ def connect(address: str) -> Iterator[Any]:
     where = f"--ray {address}"
     hint = "ray start --head begins one on this machine; ray status says whether there is one"
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that it waited in vain; the error says so
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ToolError(f"cannot be reached: {reason}", where=where, hint=hint) from None

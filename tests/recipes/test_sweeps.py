@@ -1,0 +1,57 @@
+"""Recipes of sweeps: each can be read, and the smallest gives what its folder says it gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serialformer.sweep.recipe import load_recipe
+from serialformer.sweep.store import read_rows
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+NUM_RUNS = {"smoke": 7, "paper-small": 125, "paper-full": 144, "majority": 54, "length-generalisation": 24}
+
+
+@pytest.mark.parametrize(("name", "num_runs"), NUM_RUNS.items())
+def test_recipes_are_read(name: str, num_runs: int) -> None:
+    runs, num_repeated = load_recipe(str(RECIPES / name))
+    assert (len(runs), num_repeated) == (num_runs, 0)
+
+
+@pytest.mark.parametrize("name", ["paper-small", "paper-full"])
+def test_parts_are_the_whole(name: str) -> None:
+    whole, _ = load_recipe(str(RECIPES / name))
+    parts = [
+        run
+        for part in ("additions", "permutations", "squarings", "circuits")
+        for run in load_recipe(f"{RECIPES / name / 'recipe.py'}:{part}")[0]
+    ]
+    assert [run.id for run in parts] == [run.id for run in whole]
+
+
+@pytest.mark.parametrize("name", [name for name in NUM_RUNS if (RECIPES / name / "expected.csv").exists()])
+def test_expected_rows_are_of_the_recipe(name: str) -> None:
+    """Every run of a recipe that was carried out has its rows, and there are no others."""
+    runs, _ = load_recipe(str(RECIPES / name))
+    expected = {(run.id, *evaluation) for run in runs for evaluation in run.evaluations}
+    found = [row.key for row in read_rows(RECIPES / name / "expected.csv") if row.status == "done"]
+    assert len(found) == len(set(found)) and set(found) == expected
+
+
+def test_smoke(tmp_path: Path) -> None:
+    """Counts are to the sample only where a processor rounds alike; what is learnt, and how far it goes, is not."""
+    store = tmp_path / "results.csv"
+    command = [sys.executable, "-m", "serialformer", "sweep", str(RECIPES / "smoke"), "-o", str(store)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{store}: 7 runs; 0 were there, 7 done now, 0 failed\n"
+    expected = {row.key: row for row in read_rows(RECIPES / "smoke" / "expected.csv")}
+    found = {row.key: row for row in read_rows(store)}
+    assert found.keys() == expected.keys()
+    for key, row in found.items():
+        assert row.reached_target == expected[key].reached_target == (row.setting in ("cot", "aligned"))
+        assert row.samples == expected[key].samples
+        difference = row.taught.accuracies["answer_accuracy"] - expected[key].taught.accuracies["answer_accuracy"]
+        assert abs(difference) < 0.25
