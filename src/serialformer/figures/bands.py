@@ -12,7 +12,13 @@ from serialformer.figures.generated import draw_generated
 from serialformer.figures.heat_map import draw_heat_map
 from serialformer.figures.lengths import draw_lengths
 from serialformer.figures.measures import Measure
-from serialformer.figures.points import select_final, select_lengths
+from serialformer.figures.points import (
+    describe_variant,
+    select_final,
+    select_lengths,
+    split_variants,
+    trained_lengths,
+)
 from serialformer.figures.samples import count_samples, draw_count_axis, draw_samples
 from serialformer.figures.sheet import Band, Panel
 from serialformer.figures.style import SETTING_ORDER, Style, line_style
@@ -33,11 +39,14 @@ class Kind:
         bands: of the rows of one task under a heading, for a measure; none if they have nothing for it.
         explain: what the marks are, in sentences.
         needs: what a store without any of it lacks.
+        splits: whether variants of a task (runs that differ in a field that no axis shows) are bands of their own;
+            otherwise ``bands`` parts them.
     """
 
     bands: Callable[[str, Sequence[Row], Measure], list[Band]]
     explain: Callable[[Sequence[Row], Measure], list[str]]
     needs: str
+    splits: bool = True
 
 
 def _depth_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
@@ -122,13 +131,17 @@ def _heat_map_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list
 
 
 def _lengths_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
-    """A panel for each trained length and depth, a line a setting; three panels a band."""
+    """A panel for each depth, trained lengths and variant, a line a setting."""
     rows = _counted(select_lengths(rows), measure)
-    places = sorted({(row.depth, row.length) for row in rows})
-    one_depth = len({depth for depth, _ in places}) == 1
+    places: dict[tuple[int, tuple[int, int], str], list[Row]] = {}
+    for fields, part in split_variants(rows):
+        variant = describe_variant({name: value for name, value in fields.items() if name != "shortest"})
+        for row in part:
+            places.setdefault((row.depth, trained_lengths(row), variant), []).append(row)
+    one_depth = len({depth for depth, _, _ in places}) == 1
 
-    def make_panel(depth: int, length: int) -> Panel:
-        mine = [row for row in rows if (row.depth, row.length) == (depth, length)]
+    def make_panel(depth: int, trained: tuple[int, int], variant: str) -> Panel:
+        mine = places[depth, trained, variant]
 
         def draw(axes: Any) -> Mapping[str, Any]:
             handles = draw_lengths(axes, mine, measure=measure)
@@ -136,19 +149,27 @@ def _lengths_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[
                 _draw_chances_along(axes, mine)
             return handles
 
-        return Panel(title=f"trained at {length}" + ("" if one_depth else f", depth {depth}"), draw=draw)
+        first = f"trained at {trained[1]}" if trained[0] == trained[1] else f"trained at {trained[0]} to {trained[1]}"
+        return Panel(
+            title="\n".join([first + ("" if one_depth else f", depth {depth}"), *filter(None, [variant])]), draw=draw
+        )
 
-    panels = [make_panel(depth, length) for depth, length in places]
+    panels = [
+        make_panel(*place)
+        for place in sorted(places, key=lambda place: (place[0], place[1][1], -place[1][0], place[2]))
+    ]
+    columns = 2 if len(panels) == 4 else COLUMNS
+    starts = range(0, len(panels), columns)
     return [
         Band(
             heading=heading if start == 0 else "",
-            panels=panels[start : start + COLUMNS],
+            panels=panels[start : start + columns],
             across="evaluated length",
             upright="share right",
-            labels=settings_of(rows),
+            labels=settings_of(rows) if start == starts[-1] else (),
             legend="setting",
         )
-        for start in range(0, len(panels), COLUMNS)
+        for start in starts
     ]
 
 
@@ -172,7 +193,7 @@ def _explain_lengths(rows: Sequence[Row], measure: Measure) -> list[str]:
     for setting in settings_of(select_lengths(rows)):
         names.setdefault(measure.name(setting), []).append(setting)
     shown = "; ".join(f"{name} ({', '.join(settings)})" for name, settings in names.items())
-    return [f"Shown: {shown}. Upright line: the trained length.", *_explain_depth(rows, measure)]
+    return [f"Shown: {shown}. Grey, upright: the trained lengths.", *_explain_depth(rows, measure)]
 
 
 def _explain_generated(rows: Sequence[Row], measure: Measure) -> list[str]:
@@ -196,7 +217,12 @@ def _explain_heat_map(rows: Sequence[Row], measure: Measure) -> list[str]:
 KINDS: dict[str, Kind] = {
     "depth": Kind(bands=_depth_bands, explain=_explain_depth, needs="evaluations that end a training"),
     "heatmap": Kind(bands=_heat_map_bands, explain=_explain_heat_map, needs="evaluations that end a training"),
-    "lengths": Kind(bands=_lengths_bands, explain=_explain_lengths, needs="evaluations on lengths besides the trained"),
+    "lengths": Kind(
+        bands=_lengths_bands,
+        explain=_explain_lengths,
+        needs="evaluations on lengths besides the trained",
+        splits=False,
+    ),
     "generated": Kind(bands=_generated_bands, explain=_explain_generated, needs="generated samples"),
     "samples": Kind(bands=_samples_bands, explain=_explain_samples, needs="runs with a target"),
 }

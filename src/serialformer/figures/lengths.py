@@ -7,7 +7,7 @@ from typing import Any
 
 from serialformer.figures.depth import draw_shares
 from serialformer.figures.measures import MEASURES, Measure
-from serialformer.figures.points import pool, select_lengths
+from serialformer.figures.points import pool, select_lengths, trained_lengths
 from serialformer.figures.style import GREY, SETTING_LINES, SETTING_ORDER, Axes, draw_share_axis
 from serialformer.sweep.row import Row
 
@@ -15,14 +15,14 @@ SHIFT = 0.8
 
 
 def draw_lengths(axes: Axes, rows: Sequence[Row], *, measure: Measure = MEASURES["paper"]) -> dict[str, Any]:
-    """Accuracy against evaluated length, one line a setting, for one task, trained length and depth.
+    """Accuracy against evaluated length, one line a setting, for one task, depth and trained lengths.
 
-    A grey line stands at the trained length.
+    A grey line stands at the trained length, a grey band at several.
 
     Args:
         axes: where.
-        rows: of one task, trained length and depth; the evaluations of asked lengths are drawn, and the final one where
-            the trained length was not asked for.
+        rows: of one task, depth and trained lengths; the evaluations of asked lengths are drawn, and the final one
+            where the trained length was not asked for.
         measure: which share.
 
     Returns:
@@ -42,15 +42,23 @@ def draw_lengths(axes: Axes, rows: Sequence[Row], *, measure: Measure = MEASURES
             shift=SHIFT * (place - (len(settings) - 1) / 2),
             label=setting,
         )
-    for trained in sorted({point.length for point in points}):
-        axes.axvline(trained, color=GREY, linewidth=0.8, zorder=1)
+    for shortest, longest in sorted({trained_lengths(row) for row in rows}):
+        if shortest == longest:
+            axes.axvline(longest, color=GREY, linewidth=0.8, zorder=1)
+        else:
+            axes.axvspan(shortest, longest, color=GREY, alpha=0.25, linewidth=0, zorder=0)
     draw_share_axis(axes)
-    draw_whole_axis(axes)
+    if points:
+        draw_whole_axis(axes, [point.evaluated_length for point in points])
     return handles
 
 
-def draw_whole_axis(axes: Axes) -> None:
-    """Ticks at whole numbers only."""
+def draw_whole_axis(axes: Axes, values: Sequence[int]) -> None:
+    """A horizontal axis with a few whole numbers written."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+    low, high = min(values), max(values)
+    ticks = [round(tick) for tick in MaxNLocator(nbins=4, integer=True).tick_values(low, high)]
+    axes.set_xticks([tick for tick in dict.fromkeys(ticks) if low <= tick <= high])
+    margin = 0.04 * (high - low) + 0.1
+    axes.set_xlim(low - margin, high + margin)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from serialformer.errors import FigureError
 from serialformer.figures.bands import KINDS
 from serialformer.figures.measures import MEASURES
-from serialformer.figures.points import describe_sampling, split_variants
+from serialformer.figures.points import describe_sampling, describe_variant, split_variants, trained_lengths
 from serialformer.figures.sheet import Figure, make_sheet
 from serialformer.sweep.row import DONE, FAILED, Row
 
@@ -39,7 +39,7 @@ def plot_rows(
         raise FigureError(f"no finished runs{failed}", where="figure", hint="serialformer sweep fills a store")
     kind = kind or choose_kind(done)
     bands, shown = [], list[Row]()
-    for heading, part in split_tasks(done):
+    for heading, part in split_tasks(done, variants=KINDS[kind].splits):
         made = KINDS[kind].bands(heading, part, MEASURES[measure])
         bands += made
         shown += part if made else []
@@ -47,7 +47,12 @@ def plot_rows(
         raise FigureError(
             f"no {KINDS[kind].needs}", where=f"--kind {kind}", hint="leave --kind out to see what there is"
         )
-    note = [*KINDS[kind].explain(shown, MEASURES[measure]), *_training_notes(shown), *_failure_notes(num_failed)]
+    note = [
+        *KINDS[kind].explain(shown, MEASURES[measure]),
+        *_training_notes(shown),
+        *_length_notes(shown),
+        *_failure_notes(num_failed),
+    ]
     return make_sheet(bands, note)
 
 
@@ -63,15 +68,16 @@ def choose_kind(rows: Sequence[Row]) -> str:
     return "lengths" if several_lengths and all(len(found) == 1 for found in depths.values()) else "depth"
 
 
-def split_tasks(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Rows by task, parameters and whatever else sets configurations of one point apart, each with its heading."""
+def split_tasks(rows: Sequence[Row], *, variants: bool = True) -> list[tuple[str, list[Row]]]:
+    """Rows by task, parameters and, if asked, whatever else sets configurations of one point apart; with headings."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.task, row.parameters), []).append(row)
     found = []
     for (task, parameters), group in groups.items():
         heading = describe_task(task, parameters)
-        found += [(", ".join(filter(None, (heading, variant))), part) for variant, part in split_variants(group)]
+        parts = split_variants(group) if variants else [({}, group)]
+        found += [(", ".join(filter(None, (heading, describe_variant(fields)))), part) for fields, part in parts]
     return found
 
 
@@ -108,9 +114,15 @@ def _training_notes(rows: Sequence[Row]) -> list[str]:
             for task, found in tasks.items()
         ]
         parts.append(f"{', '.join(names)}: {schedule_text}")
-    if not parts:
-        return []
-    return [f"Trained with sampling eased ({'; '.join(parts)}); evaluated on the task's own distribution."]
+    eased = f"Trained with sampling eased ({'; '.join(parts)}); evaluated on the task's own distribution."
+    return [eased] if parts else []
+
+
+def _length_notes(rows: Sequence[Row]) -> list[str]:
+    """Declares models that were trained on shorter samples than those they are named by."""
+    ranges = sorted({trained_lengths(row) for row in rows if trained_lengths(row)[0] < row.length})
+    texts = [f"{shortest} to {longest}" for shortest, longest in ranges]
+    return [f"Some were trained on batches of several lengths ({', '.join(texts)})."] if texts else []
 
 
 def _failure_notes(num_failed: int) -> list[str]:

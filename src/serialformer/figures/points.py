@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -117,10 +117,10 @@ def pool(rows: Iterable[Row], measure: Measure) -> list[Point]:
     return points
 
 
-def split_variants(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Rows of one task in parts within which no point has two configurations, each with what sets it apart.
+def split_variants(rows: Sequence[Row]) -> list[tuple[dict[str, str], list[Row]]]:
+    """Rows of one task in parts within which no point has two configurations, each with the fields that set it apart.
 
-    Most stores have one part, called ``""``. Parts stand in the order of their first rows.
+    Most stores have one part, set apart by nothing. Parts stand in the order of their first rows.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -129,17 +129,30 @@ def split_variants(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     parts: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         values = dict(configuration(row))
-        parts.setdefault(tuple(values.get(field, "none") for field in fields), []).append(row)
-    return [
-        (
-            ", ".join(
-                f"{field.rpartition('.')[2].replace('_', ' ')} {value}"
-                for field, value in zip(fields, values, strict=True)
-            ),
-            part,
-        )
-        for values, part in parts.items()
-    ]
+        parts.setdefault(tuple(values.get(field, "null") for field in fields), []).append(row)
+    return [(dict(zip(fields, values, strict=True)), part) for values, part in parts.items()]
+
+
+def describe_variant(fields: Mapping[str, str]) -> str:
+    """What sets a variant apart, in words.
+
+    >>> describe_variant({"model.relative_bias": "false", "model.width": "64", "shortest": "null"})
+    'no relative bias, width 64, one length'
+    """
+    words = []
+    for field, value in fields.items():
+        name = field.rpartition(".")[2].replace("_", " ")
+        if field == "shortest":
+            words.append("one length" if value == "null" else f"lengths from {value}")
+            continue
+        words.append({"true": name, "false": f"no {name}", "null": f"no {name}"}.get(value, f"{name} {value}"))
+    return ", ".join(words)
+
+
+def trained_lengths(row: Row) -> tuple[int, int]:
+    """The shortest and the longest samples that a row's model was trained on."""
+    shortest = dict(configuration(row)).get("shortest", "null")
+    return (row.length if shortest == "null" else int(shortest)), row.length
 
 
 def configuration(row: Row) -> tuple[tuple[str, str], ...]:

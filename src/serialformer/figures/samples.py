@@ -46,9 +46,9 @@ def median_samples(efforts: Sequence[Effort]) -> float:
 
     >>> runs = [Effort(length=8, depth=1, samples=samples, solved=samples < 900) for samples in (100, 300, 900)]
     >>> median_samples(runs), median_samples(runs[1:])
-    (300, inf)
+    (300.0, inf)
     """
-    return median([effort.samples if effort.solved else inf for effort in efforts])
+    return float(median([effort.samples if effort.solved else inf for effort in efforts]))
 
 
 def draw_samples(axes: Axes, rows: Sequence[Row], *, styles: Mapping[int, Style] | None = None) -> dict[int, Any]:

@@ -23,12 +23,16 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 MAX_BANDS = 16
 PANEL_HEIGHT = 1.05
-HEADING_LINE_HEIGHT, TITLE_HEIGHT, TICKS_HEIGHT, AXIS_NAME_HEIGHT = 0.145, 0.16, 0.17, 0.14
+HEADING_LINE_HEIGHT, TITLE_HEIGHT, TITLE_LINE_HEIGHT = 0.145, 0.16, 0.115
+TICKS_HEIGHT, AXIS_NAME_HEIGHT = 0.17, 0.14
 LEGEND_GAP, LEGEND_LINE_HEIGHT, NOTE_LINE_HEIGHT, SPACE = 0.06, 0.14, 0.112, 0.07
 """Inches of height."""
 
-LEFT, RIGHT, GAP, EDGE, TOP = 0.45, 0.07, 0.13, 0.05, 0.04
+LEFT, RIGHT, GAP, EDGE, TOP = 0.47, 0.07, 0.13, 0.05, 0.04
 """Inches beside the panels, between two of them, and beside and above text."""
+
+POINTS = 0.97 * 72
+"""Of an inch that text may fill: at a low resolution letters are set on whole pixels, and take a little more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,7 @@ def make_sheet(bands: Sequence[Band], note: Sequence[str] = ()) -> Figure:
     num_columns = max(len(band.panels) for band in bands)
     three = (COLUMN_WIDTH - LEFT - RIGHT - 2 * GAP) / 3
     width = COLUMN_WIDTH if num_columns <= 3 else LEFT + RIGHT + num_columns * (three + GAP) - GAP
-    lines = wrap_text(" ".join(note), 72 * (width - 2 * EDGE), SMALLEST_SIZE)
+    lines = wrap_text(" ".join(note), POINTS * (width - 2 * EDGE), SMALLEST_SIZE)
     heights = [_height(band, width, last=place == len(bands) - 1) for place, band in enumerate(bands)]
     height = TOP + sum(heights) + NOTE_LINE_HEIGHT * len(lines) + EDGE
     figure = Figure(figsize=(width, height))
@@ -124,7 +128,8 @@ def _height(band: Band, width: float, *, last: bool) -> float:
 
 def _height_above(band: Band, width: float) -> float:
     heading = HEADING_LINE_HEIGHT * len(_wrap_heading(band.heading, width))
-    return heading + (TITLE_HEIGHT if any(panel.title for panel in band.panels) else 0.0)
+    num_lines = max(len(panel.title.splitlines()) for panel in band.panels)
+    return heading + (TITLE_HEIGHT + TITLE_LINE_HEIGHT * (num_lines - 1) if num_lines else 0.0)
 
 
 def _height_below(*, last: bool) -> float:
@@ -140,7 +145,7 @@ def _legend_height(band: Band, width: float) -> float:
 
 def _wrap_heading(heading: str, width: float) -> list[str]:
     """At most two lines."""
-    lines = wrap_text(heading, 72 * (width - 2 * EDGE) / 1.12, TEXT_SIZE)  # bold is so much wider
+    lines = wrap_text(heading, POINTS * (width - 2 * EDGE) / 1.12, TEXT_SIZE)  # bold is so much wider
     return lines if len(lines) <= 2 else [lines[0], f"{lines[1][:-1].rstrip()}…"]
 
 
@@ -163,7 +168,7 @@ def _draw_band(figure: Figure, band: Band, num_columns: int, top: float, *, last
         if first is None:
             first = axes
             axes.set_ylabel(band.upright)
-            axes.yaxis.set_label_coords((0.15 - LEFT) / across, 0.5)
+            axes.yaxis.set_label_coords((0.12 - LEFT) / across, 0.5)
         else:
             axes.tick_params(labelleft=False)
     shown = [label for label in band.labels if label in handles]
@@ -202,7 +207,7 @@ def _add_legend(figure: Figure, band: Band, handles: list[Any], labels: list[str
 
 def legend_lines(title: str, labels: Sequence[str], width: float) -> int:
     """Lines that a legend takes on so many inches: one with its title before the labels, or the title above them."""
-    room, mark = 72 * width - 8, 3.6 * SMALL_SIZE
+    room, mark = POINTS * (width - 2 * EDGE), 3.6 * SMALL_SIZE
     sizes = [text_width(label, SMALL_SIZE) + mark for label in labels]
     if sum(sizes) + (text_width(title, SMALL_SIZE) + mark if title else 0.0) <= room:
         return 1

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from functools import lru_cache
 
-def text_width(text: str, size: float) -> float:
+Points = int | float
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, size: Points) -> float:
     """Points that a line of text takes in matplotlib's own font."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
@@ -12,7 +18,7 @@ def text_width(text: str, size: float) -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
 
 
-def wrap_text(text: str, width: float, size: float) -> list[str]:
+def wrap_text(text: str, width: Points, size: Points) -> list[str]:
     """A text in lines of at most so many points; a word that is longer is cut.
 
     >>> wrap_text("share of samples", 40, 8)
@@ -28,10 +34,9 @@ def wrap_text(text: str, width: float, size: float) -> list[str]:
     return lines
 
 
-def cut_text(text: str, width: float, size: float) -> str:
+def cut_text(text: str, width: Points, size: Points) -> str:
     """A text of at most so many points, with an ellipsis where it was cut."""
     if text_width(text, size) <= width:
         return text
-    while text and text_width(f"{text}…", size) > width:
-        text = text[:-1]
-    return f"{text}…"
+    kept = bisect_right(range(len(text)), width, key=lambda count: text_width(f"{text[:count]}…", size)) - 1
+    return f"{text[: max(0, kept)]}…"

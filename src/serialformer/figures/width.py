@@ -7,7 +7,7 @@ from typing import Any
 
 from serialformer.figures.style import Axes, line_style
 
-Curve = Sequence[tuple[int, float]]
+Curve = Sequence[tuple[int, int | float]]
 """Pairs of a number of tokens and a width."""
 
 

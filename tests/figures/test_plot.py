@@ -1,0 +1,195 @@
+"""Whole figures: which panels, what is said below them, sizes of text, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from serialformer.errors import FigureError
+from serialformer.figures.chance import chance_level
+from serialformer.figures.plot import choose_kind, plot_rows
+from serialformer.figures.plot_logs import LoggedRun, plot_logs
+from serialformer.figures.sheet import MAX_BANDS, styled
+from serialformer.figures.style import COLUMN_WIDTH
+from serialformer.tasks.schedule import SamplingSchedule
+from tests.figures.rows import grid, make_row
+
+KIND_NAMES = ("depth", "heatmap", "lengths", "generated", "samples")
+
+
+@pytest.fixture(autouse=True)
+def in_style() -> Any:
+    with styled():
+        yield
+
+
+def texts_of(figure: Any) -> list[Any]:
+    """Every text of a figure that is seen, at the resolution of files, drawn once so that ticks have their labels."""
+    from matplotlib import rcParams
+    from matplotlib.text import Text
+
+    figure.set_dpi(rcParams["savefig.dpi"])
+    figure.draw_without_rendering()
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def note_of(figure: Any) -> str:
+    return " ".join(figure.texts[-1].get_text().split())
+
+
+def with_lengths() -> list[Any]:
+    rows = grid(lengths=(2, 4))
+    fresh = [replace(row, evaluation="fresh", evaluated_length=length) for row in rows for length in (2, 4)]
+    return [*rows, *fresh]
+
+
+def test_the_papers_panels() -> None:
+    figure = plot_rows(grid())
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["base: answers", "hint: answers", "cot: whole chains"] * 2
+    headings = [text.get_text() for text in figure.texts]
+    assert headings[:2] == ["parity", "modular addition, modulus 7"]
+    assert note_of(figure) == (
+        "Bars: 95 % intervals (Wilson) of the samples of all seeds. Faint dots: single seeds. "
+        "Dotted grey: always the most common answer."
+    )
+    levels = [line.get_ydata()[0] for axes in figure.axes for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    assert len(levels) == 4, "chance is known of answers, not of whole chains"
+    assert levels[:2] == pytest.approx([0.5, 0.5], abs=0.03)
+    assert levels[2:] == pytest.approx([1 / 7, 1 / 7], abs=0.02)
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_text_is_readable_and_inside(kind: str) -> None:
+    """At the width of a column: no text below 6 points, beyond the edge or on another."""
+    figure = plot_rows(with_lengths(), kind=kind)
+    assert figure.get_figwidth() == COLUMN_WIDTH
+    texts = texts_of(figure)
+    assert len(texts) > 20 and min(text.get_fontsize() for text in texts) >= 6
+    width, height = figure.get_size_inches() * figure.dpi
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    for text, box in boxes:
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
+    for (one, first), (other, second) in itertools.combinations(boxes, 2):
+        assert not first.padded(-1).overlaps(second.padded(-1)), (one, other)
+
+
+def test_failed_runs_are_counted() -> None:
+    failed = [
+        make_row(task="modular-addition", seed=seed, status="failed", evaluation="", samples=0) for seed in (5, 6)
+    ]
+    overcome = make_row(1, seed=0)
+    rows = [make_row(1, seed=0, status="failed", evaluation="", samples=0), overcome, make_row(1, depth=2)]
+    assert "failed" not in note_of(plot_rows(rows))
+    assert note_of(plot_rows([*rows, *failed])).endswith(" 2 runs failed and are left out.")
+    assert "failed" not in note_of(plot_rows([*rows, *failed], tasks=["parity"]))
+
+
+def test_eased_sampling_is_declared() -> None:
+    schedule = SamplingSchedule(name="neutral", start=0.8, num_steps=500)
+    eased = [make_row(setting="cot", sampling=schedule), make_row(setting="base")]
+    assert note_of(plot_rows(eased)).endswith(
+        "Trained with sampling eased (parity (cot): neutral 0.8 to 0 over 500 steps);"
+        " evaluated on the task's own distribution."
+    )
+    assert "(parity: neutral" in note_of(plot_rows(eased[:1]))
+    assert "eased" not in note_of(plot_rows(eased[1:]))
+    several = [make_row(setting="cot", config={"shortest": 2})]
+    assert note_of(plot_rows(several)).endswith("Some were trained on batches of several lengths (2 to 8).")
+
+
+def test_variants_have_panels_of_their_own() -> None:
+    rows = [make_row(width=width, seed=seed) for width in (64, 128) for seed in (0, 1)]
+    figure = plot_rows(rows)
+    assert [text.get_text() for text in figure.texts[:-1]] == ["parity, width 64", "parity, width 128"]
+    fresh = [
+        make_row(width=width, lengths=(4, 8), evaluation="fresh", evaluated_length=length)
+        for width in (64, 128) for length in (4, 8)
+    ]  # fmt: skip
+    assert [axes.get_title() for axes in plot_rows(fresh).axes] == [
+        "trained at 8\nwidth 128", "trained at 8\nwidth 64",
+    ]  # fmt: skip
+
+
+def test_the_kind_is_chosen() -> None:
+    assert choose_kind(grid()) == "depth" == choose_kind(with_lengths())
+    one_depth = [row for row in with_lengths() if row.depth == 1]
+    assert choose_kind(one_depth) == "lengths"
+    assert choose_kind([row for row in one_depth if row.evaluation == "final"]) == "depth"
+
+
+def test_many_lines_and_settings() -> None:
+    lengths = range(2, 16)
+    settings = ("base", "filler", "hint", "aligned", "cot")
+    rows = [make_row(length, setting=setting, length=length) for length in lengths for setting in settings]
+    figure = plot_rows(rows)
+    assert len(figure.axes) == 5 and figure.get_figwidth() > COLUMN_WIDTH
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [str(length) for length in lengths]
+    for text in texts_of(figure):
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.get_figwidth() * figure.dpi, text.get_text()
+
+
+def test_a_dollar_sign_is_no_formula() -> None:
+    row = replace(make_row(), parameters='{"name": "$a_1$ ' + "x" * 300 + '"}')
+    figure = plot_rows([row])
+    assert figure.texts[0].get_text().startswith("parity, name $a_1$") and "…" in figure.texts[0].get_text()
+    texts_of(figure)
+
+
+def test_refusals() -> None:
+    rows = [make_row()]
+    failed = make_row(status="failed", evaluation="")
+    for arguments, message in (
+        (([],), "figure: no finished runs\nhint: serialformer sweep fills a store"),
+        (([failed],), "figure: no finished runs, and 1 that failed\nhint: serialformer sweep fills a store"),
+    ):
+        with pytest.raises(FigureError) as caught:
+            plot_rows(*arguments)
+        assert str(caught.value) == message
+    for options, message in (
+        ({"kind": "pie"}, "--kind: no kind 'pie'\nhint: one of depth, heatmap, lengths, generated, samples"),
+        ({"measure": "luck"}, "--measure: no measure 'luck'\nhint: one of paper, generated, tokens"),
+        ({"tasks": ["majority"]}, "--task: no rows of 'majority'\nhint: it has parity"),
+        ({"kind": "lengths"}, "--kind lengths: no evaluations on lengths besides the trained"),
+    ):
+        with pytest.raises(FigureError) as caught:
+            plot_rows(rows, **options)
+        assert str(caught.value).startswith(message)
+    with pytest.raises(FigureError, match="no runs with a target"):
+        plot_rows([make_row(target=None)], kind="samples")
+    with pytest.raises(FigureError, match=f"{MAX_BANDS + 1} rows of panels, over {MAX_BANDS}"):
+        plot_rows([make_row(width=4 * width) for width in range(1, MAX_BANDS + 2)])
+
+
+def test_chance() -> None:
+    assert chance_level("parity", "{}", 8) == pytest.approx(0.5, abs=0.02)
+    assert chance_level("permutation-composition", '{"degree": 3, "format": "token"}', 6) == pytest.approx(
+        1 / 6, abs=0.02
+    )
+    assert chance_level("a-task-that-was", "{}", 8) is None
+
+
+def test_logs() -> None:
+    log = [{"step": 10 * step, "loss": 0.9**step} for step in range(1, 50)]
+    evaluated = [*log, {"step": 490, "chain_accuracy": 0.75}]
+    facts = {"task": "parity", "length": "8"}
+    runs = [
+        LoggedRun(name=f"run{place}", facts={**facts, "setting": setting}, log=evaluated)
+        for place, setting in enumerate(("base", "cot"))
+    ]
+    figure = plot_logs(runs)
+    loss, accuracy = figure.axes
+    assert len(loss.lines) == 4 and [line.get_ydata().tolist() for line in accuracy.lines] == [[0.75]] * 2
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["base", "cot"]
+    assert figure.texts[0].get_text() == "parity, length 8"
+    twice = plot_logs([runs[0], replace(runs[0], name="again")])
+    assert [text.get_text() for text in twice.legends[0].get_texts()] == ["run0", "again"]
+    assert len(plot_logs([replace(runs[0], log=log)]).axes) == 1, "not evaluated yet"
+    with pytest.raises(FigureError, match="no step is logged yet"):
+        plot_logs([replace(runs[0], log=[])])
