@@ -33,9 +33,7 @@ def grid(
     """Every combination, with the default preset."""
     return [
         SweepRun(
-            config=make_config(
-                task, parameters=parameters, length=length, setting=setting, num_layers=depth, seed=seed
-            )
+            config=make_config(task, parameters=parameters, length=length, setting=setting, num_layers=depth, seed=seed)
         )
         for length in lengths
         for setting in settings
