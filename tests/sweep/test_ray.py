@@ -186,7 +186,8 @@ def test_rows_of_a_compiled_model(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_no_such_cluster(tmp_path: Path, cluster: Any) -> None:
-    with pytest.raises(SerialformerError, match="--ray ray://127.0.0.1:1: cannot be reached.*\nhint: ray start --head"):
-        sweep(tmp_path / "store.csv", [make_run()], "ray://127.0.0.1:1")
     with pytest.raises(SerialformerError, match="no node of the cluster has one CPU and 1 GPUs for a run"):
         collect([make_run()], tmp_path / "store.csv", lambda: RayExecutor(cluster.address, device="cuda", num_gpus=1.0))
+    # Last of all: Ray's client leaves the process that could not connect unable to connect elsewhere.
+    with pytest.raises(SerialformerError, match="--ray ray://127.0.0.1:1: cannot be reached.*\nhint: ray start --head"):
+        sweep(tmp_path / "store.csv", [make_run()], "ray://127.0.0.1:1")
