@@ -4,8 +4,9 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 
 .PHONY: demo test check clean
 
-demo: .venv/core  ## compile the 16-bit multiplier in examples/ and multiply by chain of thought
-	$(BIN)/python examples/demo.py
+demo: .venv/core  ## compile a 16-bit multiplier, multiply by chain of thought, prove it, draw its page
+	rm -rf demo
+	$(BIN)/serialformer demo -o demo
 
 test: .venv/all  ## install the extras and run every test but the slow ones
 	$(BIN)/python -m pytest

@@ -48,13 +48,18 @@ MAY_IMPORT = {
         *("errors", "files", "tasks", "score", "train", "evaluation"),
         *("model", "decode"),
     },
+    # The page names directions and hidden units, so it knows how constructions lay them out.
+    "explore": {
+        *("errors", "files", "architecture", "circuits", "tasks", "transformer", "compile", "decode"),
+        *("model", "task_model"),
+    },
     # Rows in, axes out; the tasks know how often their most common answer is right.
     "figures": {"errors", "files", "score", "sweep", "tasks"},
     "__main__": {"cli"},
     "cli": {
         *("errors", "files", "architecture", "circuits", "decode", "manifest", "model", "trace", "verify"),
         *("certify", "proof"),
-        *("train", "transformer", "sweep", "figures"),
+        *("train", "transformer", "sweep", "explore", "figures"),
         *("tasks", "score", "task_model", "construction", "evaluation", "evaluator_model"),
     },
 }

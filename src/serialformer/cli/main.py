@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -13,8 +14,10 @@ from serialformer.cli import commands
 from serialformer.cli.certify import certify_command, decompile_command
 from serialformer.cli.compile import compile_command
 from serialformer.cli.construct import construct_command
+from serialformer.cli.demo import demo_command
 from serialformer.cli.evaluate import evaluate_command
 from serialformer.cli.evaluator import evaluator_command
+from serialformer.cli.explore import explore_command
 from serialformer.cli.plot import plot_command
 from serialformer.cli.progress import Interrupted
 from serialformer.cli.sweep import merge_command, sweep_command
@@ -22,14 +25,46 @@ from serialformer.cli.tasks import tasks_command
 from serialformer.cli.train import train_command
 from serialformer.errors import SerialformerError
 
+EXAMPLES = """
+\b
+Examples:
+  serialformer demo                        a tour in under a minute
+  serialformer compile add.blif -o adder   or .aig .bench .txt .v f.py:name
+  serialformer run adder -i a=12 -i b=0x1e
+  serialformer certify adder               right on every input: a proof
+  serialformer train parity --length 8 --setting cot -o parity
+
+serialformer COMMAND --help says more of a command.
+"""
+
 app = typer.Typer(
     name="serialformer",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Turns Boolean circuits into stock GPT-2 checkpoints that evaluate them, exactly, by chain of thought.",
+    epilog=EXAMPLES,
 )
+
+SHORT_HELP = {
+    "demo": "A tour: compile, run, certify, explore.",
+    "compile": "Make a checkpoint of a circuit.",
+    "run": "Ask a model for its outputs.",
+    "verify": "Compare every token with the circuit.",
+    "certify": "Prove a model right on every input.",
+    "decompile": "Read the circuit out of the weights.",
+    "info": "Sizes of a circuit or a checkpoint.",
+    "explore": "A page on which to watch a model think.",
+    "evaluator": "One model for every circuit of M gates.",
+    "tasks": "List the tasks, with an example each.",
+    "construct": "Make a model of a task without training.",
+    "train": "Train a model of a task.",
+    "evaluate": "Score a model of a task.",
+    "sweep": "Carry out the runs of a recipe.",
+    "merge": "Put the stores of sweeps together.",
+    "plot": "Draw the figures of a sweep.",
+}
+"""What the list of commands says of each, in the columns that it has."""
 
 
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
@@ -46,6 +81,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _name, _command in (
+    ("demo", demo_command),
     ("compile", compile_command),
     ("run", commands.run_command),
     ("verify", commands.verify_command),
@@ -59,9 +95,31 @@ for _name, _command in (
     ("evaluate", evaluate_command),
     ("sweep", sweep_command),
     ("merge", merge_command),
+    ("explore", explore_command),
     ("plot", plot_command),
 ):
-    app.command(_name)(_interruptible(_command))
+    app.command(_name, short_help=SHORT_HELP.get(_name))(_interruptible(_command))
+
+
+def wants_colour(*, is_terminal: bool) -> bool:
+    """Whether a person reads a stream, and one who has not said that they want none (https://no-color.org)."""
+    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def format_error(text: str, *, colour: bool) -> str:
+    """An error as it is shown, its first word red and its hint blue where colours are wanted.
+
+    >>> format_error("x.blif: no such file", colour=False)
+    'error: x.blif: no such file'
+    >>> format_error("no such file\\nhint: check the path", colour=True)
+    '\\x1b[1;31merror:\\x1b[0m no such file\\n\\x1b[36mhint:\\x1b[0m check the path'
+    """
+    text = f"error: {text}"
+    if not colour:
+        return text
+    first, hint, rest = text.partition("\nhint:")
+    first = first.replace("error:", "\033[1;31merror:\033[0m", 1)
+    return f"{first}\n\033[36mhint:\033[0m{rest}" if hint else first
 
 
 def main() -> None:
@@ -70,7 +128,7 @@ def main() -> None:
     try:
         app(prog_name="serialformer")
     except SerialformerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(format_error(str(error), colour=wants_colour(is_terminal=sys.stderr.isatty())), file=sys.stderr)
         sys.exit(2)
     except (Interrupted, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
@@ -80,5 +138,6 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        text = f"{error.filename or 'the system'}: {error.strerror or error}"
+        print(format_error(text, colour=wants_colour(is_terminal=sys.stderr.isatty())), file=sys.stderr)
         sys.exit(2)
