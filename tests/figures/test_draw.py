@@ -135,6 +135,8 @@ def test_loss(axes: Any) -> None:
     log.append({"step": 500, "chain_accuracy": 0.25})
     mean = draw_loss(axes, log, line_style(0), label="a run")
     raw = axes.lines[0]
+    axes.figure.draw_without_rendering()
+    assert {"0.01", "0.1", "1"} <= {label.get_text() for label in axes.get_yticklabels()}
     assert raw.get_xydata().tolist() == [[row["step"], row["loss"]] for row in log[:200]]
     assert mean.get_ydata().tolist()[0] == 1
     assert mean.get_ydata()[100] == pytest.approx(np.mean([1 / step for step in (99, 100, 101, 102, 103)]))
@@ -157,6 +159,8 @@ def test_width(axes: Any) -> None:
     assert handles["compiled"].get_xydata().tolist() == [[10, 32], [100, 38]]
     assert handles["compiled"].get_linestyle() == "None" and handles["6 log2(T) + 14"].get_marker() == "None"
     assert axes.get_xscale() == "log" and axes.get_ylim()[0] == 0
+    axes.figure.draw_without_rendering()
+    assert {"10", "100", "1k"} <= {label.get_text() for label in axes.get_xticklabels()}
 
 
 # Machado, Oliveira and Fernandes, 2009, severity 1; on linear light.

@@ -77,6 +77,20 @@ def test_text_is_readable_and_inside(kind: str) -> None:
         assert not first.padded(-1).overlaps(second.padded(-1)), (one, other)
 
 
+def test_settings_stand_under_each_other() -> None:
+    rows = [
+        make_row(setting="cot"),
+        *(make_row(setting=setting, task="majority") for setting in ("base", "aligned", "cot")),
+    ]
+    figure = plot_rows(rows)
+    places = {axes.get_title(): set() for axes in figure.axes}
+    for axes in figure.axes:
+        places[axes.get_title()].add(round(axes.get_position().x0, 6))
+    assert [len(found) for found in places.values()] == [1, 1, 1]
+    assert set(places) == {"base: answers", "aligned:\nwhole chains", "cot: whole chains"}
+    assert figure.axes[0].get_ylabel() == "share right", "named at a band's first panel, wherever it stands"
+
+
 def test_failed_runs_are_counted() -> None:
     failed = [
         make_row(task="modular-addition", seed=seed, status="failed", evaluation="", samples=0) for seed in (5, 6)

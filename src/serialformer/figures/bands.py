@@ -27,6 +27,9 @@ from serialformer.sweep.row import Row
 COLUMNS = 3
 """Panels of a band, where there are more than fit."""
 
+LONGEST_TITLE = 18
+"""Characters on a line above a third of a column's width."""
+
 MAX_CHANCES = 12
 """Lengths of a panel for which chance is worked out."""
 
@@ -59,7 +62,7 @@ def _depth_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Ba
         return handles
 
     return _setting_bands(
-        heading, _counted(select_final(rows), measure), draw, lambda setting: f"{setting}: {measure.name(setting)}"
+        heading, _counted(select_final(rows), measure), draw, lambda setting: _title(setting, measure)
     )
 
 
@@ -97,6 +100,7 @@ def _setting_bands(
     def make_panel(setting: str) -> Panel:
         mine = [row for row in rows if row.setting == setting]
         return Panel(
+            column=SETTING_ORDER.index(setting),
             title=title(setting),
             draw=lambda axes: {f"{length}": handle for length, handle in sorted(draw(axes, mine, styles).items())},
         )
@@ -121,7 +125,8 @@ def _heat_map_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list
             draw_heat_map(axes, mine, measure=measure, depths=depths, lengths=lengths)
             return {}
 
-        return Panel(title=f"{setting}: {measure.name(setting)}", draw=draw)
+        title = _title(setting, measure)
+        return Panel(column=SETTING_ORDER.index(setting), title=title, draw=draw)
 
     panels = [make_panel(setting) for setting in settings_of(rows)]
     height = max(0.4, 0.2 * len(lengths))
@@ -233,6 +238,12 @@ def settings_of(rows: Iterable[Row]) -> list[str]:
     """The settings of rows, from left to right."""
     found = {row.setting for row in rows}
     return [setting for setting in SETTING_ORDER if setting in found]
+
+
+def _title(setting: str, measure: Measure) -> str:
+    """What a panel shows, on two lines where one would not fit above it."""
+    title = f"{setting}: {measure.name(setting)}"
+    return title if len(title) <= LONGEST_TITLE else title.replace(": ", ":\n")
 
 
 def _counted(rows: Sequence[Row], measure: Measure) -> list[Row]:

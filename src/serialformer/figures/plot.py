@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from serialformer.errors import FigureError
 from serialformer.figures.bands import KINDS
 from serialformer.figures.measures import MEASURES
 from serialformer.figures.points import describe_sampling, describe_variant, split_variants, trained_lengths
-from serialformer.figures.sheet import Figure, make_sheet
+from serialformer.figures.sheet import Band, Figure, make_sheet
 from serialformer.sweep.row import DONE, FAILED, Row
 
 
@@ -47,6 +48,7 @@ def plot_rows(
         raise FigureError(
             f"no {KINDS[kind].needs}", where=f"--kind {kind}", hint="leave --kind out to see what there is"
         )
+    bands = align_columns(bands)
     note = [
         *KINDS[kind].explain(shown, MEASURES[measure]),
         *_training_notes(shown),
@@ -66,6 +68,21 @@ def choose_kind(rows: Sequence[Row]) -> str:
         evaluated.setdefault(row.run, set()).add(row.evaluated_length)
     several_lengths = any(len(lengths) > 1 for lengths in evaluated.values())
     return "lengths" if several_lengths and all(len(found) == 1 for found in depths.values()) else "depth"
+
+
+def align_columns(bands: Sequence[Band]) -> list[Band]:
+    """The bands with their columns numbered anew, without those that none of them has a panel in."""
+    used = sorted({panel.column for band in bands for panel in band.panels if panel.column is not None})
+    return [
+        replace(
+            band,
+            panels=[
+                panel if panel.column is None else replace(panel, column=used.index(panel.column))
+                for panel in band.panels
+            ],
+        )
+        for band in bands
+    ]
 
 
 def split_tasks(rows: Sequence[Row], *, variants: bool = True) -> list[tuple[str, list[Row]]]:

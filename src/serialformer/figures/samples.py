@@ -10,7 +10,7 @@ from typing import Any
 
 from serialformer.figures.depth import SHIFT
 from serialformer.figures.points import configuration, select_final
-from serialformer.figures.style import Axes, Style, draw_doubling_axis, line_style, shifted
+from serialformer.figures.style import Axes, Style, draw_doubling_axis, line_style, shifted, short_count
 from serialformer.sweep.row import Row
 
 
@@ -114,15 +114,3 @@ def draw_count_axis(axes: Axes, values: Sequence[int]) -> None:
             break
     axes.set_yticks(ticks, [short_count(tick) for tick in ticks])
     axes.set_ylim(low, high)
-
-
-def short_count(count: int) -> str:
-    """A round number in few letters.
-
-    >>> [short_count(count) for count in (500, 2000, 1_000_000)]
-    ['500', '2k', '1M']
-    """
-    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")):
-        if count >= size:
-            return f"{count / size:g}{letter}"
-    return str(count)

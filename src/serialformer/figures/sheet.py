@@ -42,10 +42,12 @@ class Panel:
     Attributes:
         title: above it.
         draw: draws into the axes, and returns what is to stand in the band's legend, by label.
+        column: where it stands, from 0; behind the panel before it if None.
     """
 
     title: str
     draw: Callable[[Any], Mapping[str, Any]]
+    column: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,7 @@ def make_sheet(bands: Sequence[Band], note: Sequence[str] = ()) -> Figure:
         )
     from matplotlib.figure import Figure
 
-    num_columns = max(len(band.panels) for band in bands)
+    num_columns = max(1 + max(_columns(band)) for band in bands)
     three = (COLUMN_WIDTH - LEFT - RIGHT - 2 * GAP) / 3
     width = COLUMN_WIDTH if num_columns <= 3 else LEFT + RIGHT + num_columns * (three + GAP) - GAP
     lines = wrap_text(" ".join(note), POINTS * (width - 2 * EDGE), SMALLEST_SIZE)
@@ -119,6 +121,10 @@ def make_sheet(bands: Sequence[Band], note: Sequence[str] = ()) -> Figure:
         top -= heights[place]
     figure.text(EDGE / width, top / height, "\n".join(lines), fontsize=SMALLEST_SIZE, va="top", linespacing=1.15)
     return figure
+
+
+def _columns(band: Band) -> list[int]:
+    return [place if panel.column is None else panel.column for place, panel in enumerate(band.panels)]
 
 
 def _height(band: Band, width: float, *, last: bool) -> float:
@@ -157,7 +163,7 @@ def _draw_band(figure: Figure, band: Band, num_columns: int, top: float, *, last
     across = (width - LEFT - RIGHT + GAP) / num_columns - GAP
     foot = top - _height_above(band, width) - band.height
     first, handles = None, dict[str, Any]()
-    for column, panel in enumerate(band.panels):
+    for column, panel in zip(_columns(band), band.panels, strict=True):
         left = LEFT + column * (across + GAP)
         box = (left / width, foot / height, across / width, band.height / height)
         axes = figure.add_axes(box, sharey=first)

@@ -126,3 +126,15 @@ def shifted(axes: Axes, points: float) -> Any:
     from matplotlib.transforms import ScaledTranslation
 
     return axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+
+
+def short_count(count: int) -> str:
+    """A round number in few letters.
+
+    >>> [short_count(count) for count in (500, 2000, 1_000_000)]
+    ['500', '2k', '1M']
+    """
+    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")):
+        if count >= size:
+            return f"{count / size:g}{letter}"
+    return str(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serialformer.figures.style import Axes, line_style
+from serialformer.figures.style import Axes, line_style, short_count
 
 Curve = Sequence[tuple[int, int | float]]
 """Pairs of a number of tokens and a width."""
@@ -35,5 +35,6 @@ def draw_width(
         (handles[name],) = axes.plot(tokens, widths, color=style.colour, label=name, **marks)
     axes.set_xscale("log")
     axes.minorticks_off()
+    axes.xaxis.set_major_formatter(lambda tokens, place: short_count(round(tokens)))
     axes.set_ylim(0, None)
     return handles
