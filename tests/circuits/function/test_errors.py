@@ -91,6 +91,7 @@ REFUSED = {
     "def f(a: U8):\n    return concat(a, 1)": (
         (2, "concat takes words, and the integer 1 has no width", "give it one"),
     ),
+    "def f(a: U8):\n    return concat(a, width=9)": ((2, "concat takes no named arguments, found width", ""),),
     "def f(a: U8):\n    return U[0](a)": ((2, "expected a width from 1 to 65536, found 0", ""),),
     "def f(a: U8):\n    return U8([a, a])": (
         (2, "U8 of a list takes 8 words of one bit, least significant first", ""),

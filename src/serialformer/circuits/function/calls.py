@@ -26,6 +26,8 @@ def call(frame: Frame, function: Any, arguments: Sequence[Any], named: dict[str,
     if isinstance(function, WordType):
         return _conversion(frame.logic, function, arguments, named)
     if function is concat:
+        if named:
+            raise TraceError(f"concat takes no named arguments, found {', '.join(named)}")
         return concatenate(arguments)
     special = getattr(function, "traced_call", None)
     if special is not None:
