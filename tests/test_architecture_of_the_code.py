@@ -16,17 +16,22 @@ PACKAGE = Path(serialformer.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    # How a value looks in a notebook.
+    "notebook": set(),
     "architecture": {"errors"},
-    "circuits": {"errors", "files"},
+    "circuits": {"errors", "files", "notebook"},
     "tasks": {"errors"},
     "transformer": {"errors", "files", "architecture"},
     # Reads circuits out of weights; only where a grid lies is asked of decode, and nothing is taken on trust from it.
     "certify": {"errors", "architecture", "circuits", "transformer", "decode"},
     "compile": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "certify"},
     # The sliced engine evaluates its straight-line program with the loop that evaluates circuits.
-    "decode": {"errors", "files", "architecture", "circuits", "transformer"},
+    "decode": {"errors", "files", "architecture", "circuits", "transformer", "notebook"},
     "manifest": {"errors", "files", "circuits", "certify", "compile", "transformer"},
-    "model": {"errors", "files", "architecture", "circuits", "certify", "compile", "transformer", "decode", "manifest"},
+    "model": {
+        *("errors", "files", "architecture", "circuits", "certify", "compile", "transformer", "decode", "manifest"),
+        "notebook",
+    },
     "proof": {"errors", "architecture", "certify", "circuits", "compile", "model", "transformer"},
     "evaluator_model": {
         *("errors", "files", "architecture", "circuits", "compile", "transformer", "decode", "manifest")

@@ -37,6 +37,7 @@ from serialformer.manifest import (
     save_circuit,
     save_manifest,
 )
+from serialformer.notebook import fact_table, first_few
 from serialformer.transformer.checkpoint import load_transformer, save_transformer
 from serialformer.transformer.transformer import Transformer
 
@@ -336,6 +337,22 @@ class Model:
             if self.certificate is not None:
                 save_certificate(self.certificate, self.circuit, target)
         return replace(self, directory=Path(directory))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the shape, the words, and where the model lies."""
+        shape, details = self.transformer.architecture, self.manifest.details
+        return fact_table(
+            "Model",
+            {
+                "kind": f"{self.manifest.kind}, {shape.dtype}",
+                "shape": f"{shape.num_layers} layer, {shape.num_heads} heads, width {shape.width},"
+                f" {self.transformer.num_parameters:,} parameters",
+                "chain": f"{self.manifest.num_chain_tokens:,} tokens for {details['gates']:,} gates",
+                "inputs": first_few([f"{word.name} ({word.width})" for word in self.inputs]),
+                "outputs": first_few([f"{word.name} ({word.width})" for word in self.outputs]),
+                "directory": "not saved" if self.directory is None else str(self.directory),
+            },
+        )
 
 
 def compile_model(

@@ -16,6 +16,10 @@ def test_the_tour_multiplies_and_proves(tmp_path: Path, cli: Any) -> None:
     assert lines[0] == "circuit     1,185 gates, depth 181; it multiplies two words of 16 bits"
     assert "answer      51234 x 47111 = 2413684974  (correct)" in lines
     assert any(line.startswith("certified   all 2^32 inputs, from the weights: attention gap 5") for line in lines)
+    page = directory / "page.html"
+    assert f"page        {page}, {page.stat().st_size / 1e6:.2f} MB: open it" in result.out
+    assert page.read_text().startswith("<!doctype html>")
+    assert '"num_inputs":32' in page.read_text()
     model = serialformer.load(directory)
     assert model.run(a=65535, b=65535)["product"] == 65535 * 65535
 

@@ -13,6 +13,7 @@ from jaxtyping import Int32, Int64, UInt8, UInt64
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.words import Word, bits_to_values, names_to_words, values_to_bits
 from serialformer.errors import CircuitError
+from serialformer.notebook import fact_table, first_few
 
 MAX_FAN_IN = 6
 """A gate's truth table is one machine word: at most 2^6 = 64 entries."""
@@ -179,3 +180,15 @@ class Circuit:
 
     def __repr__(self) -> str:
         return f"Circuit({self.num_inputs} inputs, {self.num_gates} gates, {self.num_outputs} outputs)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: sizes and words."""
+        assert self.input_words is not None and self.output_words is not None
+        return fact_table(
+            "Circuit",
+            {
+                "gates": f"{self.num_gates:,} of up to {self.max_arity} inputs, depth {self.depth:,}",
+                "inputs": first_few([f"{word.name} ({word.width})" for word in self.input_words]),
+                "outputs": first_few([f"{word.name} ({word.width})" for word in self.output_words]),
+            },
+        )

@@ -19,6 +19,9 @@ from serialformer.proof import certify
 
 FACTORS = (51234, 47111)
 
+PAGE = "page.html"
+"""In the checkpoint directory, where programs that load the checkpoint do not see it."""
+
 
 def multiplier(width: int) -> Circuit:
     """The product of words a and b, all of its bits.
@@ -43,6 +46,9 @@ def demo_command(
     ] = Path("serialformer-demo"),
 ) -> None:
     """Compile a 16-bit multiplier, run it, certify it and draw its page: a tour in under a minute."""
+    from serialformer.explore.content import circuit_content
+    from serialformer.explore.page import write_page
+
     refuse_existing(output)
     started = time.perf_counter()
     source = multiplier(16)
@@ -72,6 +78,10 @@ def demo_command(
         f"certified   {'all' if certificate.holds else 'NOT all'} 2^{certificate.num_inputs} inputs, from the weights:"
         f" attention gap {certificate.attention.rounded:.1f}, logit margin {certificate.logits.rounded:.1f}"
     )
+    page = output / PAGE
+    with progress_bar("drawing", None):
+        num_bytes = write_page(page, circuit_content(model, embedded=True))
+    print(f"page        {page}, {num_bytes / 1e6:.2f} MB: open it in a browser and watch the model think")
     print(
         f"""
 Go on with:

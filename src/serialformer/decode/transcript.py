@@ -9,6 +9,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from serialformer.architecture import token_separator
+from serialformer.notebook import fact_table, first_few
+
+MAX_TOKENS_SHOWN = 64
+"""In a notebook: as many of the chain's first, and of its last."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,3 +53,21 @@ class Transcript(Mapping[str, int]):
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value}" for name, value in self.outputs.items())
         return f"Transcript({values}; {len(self.chain)} chain tokens, engine {self.engine}, {self.seconds:.3g} s)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the outputs, and both ends of the chain."""
+        ends = (
+            [self.chain]
+            if len(self.chain) <= 2 * MAX_TOKENS_SHOWN
+            else [self.chain[:MAX_TOKENS_SHOWN], self.chain[-MAX_TOKENS_SHOWN:]]
+        )
+        separator = token_separator(self.vocabulary)
+        shown = " ... ".join(separator.join(self.vocabulary[token] for token in end) for end in ends)
+        return fact_table(
+            "Transcript",
+            {
+                "outputs": first_few([f"{name}={value}" for name, value in self.outputs.items()]),
+                "chain": f"{len(self.chain):,} tokens by {self.engine} in {self.seconds:.3g} s",
+                "tokens": shown,
+            },
+        )

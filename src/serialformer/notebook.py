@@ -1,0 +1,30 @@
+"""What a notebook shows of a value: a small table of facts, in which names are text and never markup."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+MAX_ITEMS_SHOWN = 8
+MAX_LETTERS_SHOWN = 60
+
+
+def fact_table(title: str, facts: Mapping[str, str]) -> str:
+    """An HTML table with a row a fact.
+
+    >>> fact_table("Circuit", {"inputs": "<a>"})
+    '<table><caption>Circuit</caption><tr><th>inputs</th><td>&lt;a&gt;</td></tr></table>'
+    """
+    rows = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in facts.items())
+    return f"<table><caption>{html.escape(title)}</caption>{''.join(rows)}</table>"
+
+
+def first_few(items: Sequence[str]) -> str:
+    """The first items, each cut where it is long, and how many there are besides.
+
+    >>> first_few([f"x{number}" for number in range(11)])
+    'x0, x1, x2, x3, x4, x5, x6, x7, and 3 more'
+    """
+    shown = [item if len(item) <= MAX_LETTERS_SHOWN else f"{item[:MAX_LETTERS_SHOWN]}..." for item in items]
+    more = [f"and {len(items) - MAX_ITEMS_SHOWN} more"] if len(items) > MAX_ITEMS_SHOWN else []
+    return ", ".join([*shown[:MAX_ITEMS_SHOWN], *more]) or "none"
