@@ -1,0 +1,316 @@
+// The forward pass of a GPT-2 in the page: one position at a time, with a cache of keys and values, in doubles.
+// It is written after the definition of the model, as serialformer/transformer/forward.py is; nothing here knows what
+// the weights mean, and no shortcut is taken.
+
+import { unpackNumbers, type Architecture, type ModelContent } from "./content";
+
+export interface Look {
+  position: number;
+  weight: number;
+}
+
+export interface Unit {
+  unit: number;
+  value: number;
+}
+
+/** What happened at one position. */
+export interface View {
+  position: number;
+  /** For each layer and head the positions that got the largest shares of attention, largest first. */
+  attention: Look[][][];
+  /** For each layer and head what all positions but the first of those got together. */
+  others: number[][];
+  /** The residual stream: the embedding, then after the attention and the feed-forward part of each layer. */
+  stages: { label: string; values: number[] }[];
+  /** For each layer the hidden units with the largest activations. */
+  units: Unit[][];
+  logits: number[];
+}
+
+export const SHOWN_LOOKS = 24;
+const SHOWN_UNITS = 12;
+
+interface Layer {
+  attentionNormGain?: Float64Array;
+  attentionNormBias?: Float64Array;
+  attentionInWeight: Sparse;
+  attentionInBias: Float64Array;
+  attentionOutWeight: Sparse;
+  attentionOutBias: Float64Array;
+  relativeBias?: Float64Array;
+  mlpNormGain?: Float64Array;
+  mlpNormBias?: Float64Array;
+  mlpInWeight: Sparse;
+  mlpInBias: Float64Array;
+  mlpOutWeight: Sparse;
+  mlpOutBias: Float64Array;
+}
+
+/** A matrix, row by row; rows without a weight other than 0 are left out, which changes no sum. */
+interface Sparse {
+  values: Float64Array;
+  columns: number;
+  rows: Int32Array;
+}
+
+export interface Weights {
+  architecture: Architecture;
+  tokenEmbedding: Float64Array;
+  positionEmbedding: Float64Array;
+  layers: Layer[];
+  finalNormGain?: Float64Array;
+  finalNormBias?: Float64Array;
+}
+
+export async function readWeights(model: ModelContent): Promise<Weights> {
+  const packed = model.weights!;
+  const arrays: Record<string, Float64Array> = {};
+  await Promise.all(
+    Object.entries(packed).map(async ([name, one]) => {
+      arrays[name] = await unpackNumbers(one);
+    }),
+  );
+  const { width, hidden, layers } = model.architecture;
+  return {
+    architecture: model.architecture,
+    tokenEmbedding: arrays["token_embedding"],
+    positionEmbedding: arrays["position_embedding"],
+    finalNormGain: arrays["final_norm_gain"],
+    finalNormBias: arrays["final_norm_bias"],
+    layers: Array.from({ length: layers }, (_, index) => {
+      const part = (name: string) => arrays[`layers.${index}.${name}`];
+      return {
+        attentionNormGain: part("attention_norm_gain"),
+        attentionNormBias: part("attention_norm_bias"),
+        attentionInWeight: sparse(part("attention_in_weight"), width, 3 * width),
+        attentionInBias: part("attention_in_bias"),
+        attentionOutWeight: sparse(part("attention_out_weight"), width, width),
+        attentionOutBias: part("attention_out_bias"),
+        relativeBias: part("attention_relative_bias"),
+        mlpNormGain: part("mlp_norm_gain"),
+        mlpNormBias: part("mlp_norm_bias"),
+        mlpInWeight: sparse(part("mlp_in_weight"), width, hidden),
+        mlpInBias: part("mlp_in_bias"),
+        mlpOutWeight: sparse(part("mlp_out_weight"), hidden, width),
+        mlpOutBias: part("mlp_out_bias"),
+      };
+    }),
+  };
+}
+
+function sparse(values: Float64Array, rows: number, columns: number): Sparse {
+  const used: number[] = [];
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      if (values[row * columns + column] !== 0) {
+        used.push(row);
+        break;
+      }
+    }
+  }
+  return { values, columns, rows: Int32Array.from(used) };
+}
+
+/** y = x weight + bias. */
+function multiply(x: Float64Array, weight: Sparse, bias: Float64Array): Float64Array {
+  const { values, columns, rows } = weight;
+  const y = Float64Array.from(bias);
+  for (let index = 0; index < rows.length; index++) {
+    const row = rows[index];
+    const factor = x[row];
+    if (factor === 0) continue;
+    const start = row * columns;
+    for (let column = 0; column < columns; column++) y[column] += factor * values[start + column];
+  }
+  return y;
+}
+
+function layerNorm(x: Float64Array, gain: Float64Array | undefined, bias: Float64Array | undefined, epsilon: number) {
+  if (!gain || !bias) return x;
+  let mean = 0;
+  for (const value of x) mean += value;
+  mean /= x.length;
+  let variance = 0;
+  for (const value of x) variance += (value - mean) * (value - mean);
+  const scale = 1 / Math.sqrt(variance / x.length + epsilon);
+  return x.map((value, index) => (value - mean) * scale * gain[index] + bias[index]);
+}
+
+function activate(x: Float64Array, activation: string): Float64Array {
+  if (activation === "relu") return x.map((value) => Math.max(0, value));
+  const factor = Math.sqrt(2 / Math.PI);
+  return x.map((value) => 0.5 * value * (1 + Math.tanh(factor * (value + 0.044715 * value * value * value))));
+}
+
+/** One sequence, read position by position. */
+export class Run {
+  readonly weights: Weights;
+  readonly tokens: Int32Array;
+  /** How many positions have been read. */
+  length = 0;
+  /** For each position, layer and head the position that got more than half of the attention, or -1. */
+  readonly tops: Int32Array;
+  private readonly keys: Float64Array[];
+  private readonly values: Float64Array[];
+
+  constructor(weights: Weights, capacity: number) {
+    this.weights = weights;
+    this.tokens = new Int32Array(capacity);
+    this.tops = new Int32Array(capacity * weights.layers.length * weights.architecture.heads).fill(-1);
+    const size = capacity * weights.architecture.width;
+    this.keys = weights.layers.map(() => new Float64Array(size));
+    this.values = weights.layers.map(() => new Float64Array(size));
+  }
+
+  /** Reads the next token and returns the logits. */
+  read(token: number): Float64Array {
+    this.tokens[this.length] = token;
+    this.length += 1;
+    return this.pass(this.length - 1);
+  }
+
+  /** What happened at a position that has been read. */
+  view(position: number): View {
+    const view: View = { position, attention: [], others: [], stages: [], units: [], logits: [] };
+    const logits = this.pass(position, {
+      stage: (label, values) => view.stages.push({ label, values: Array.from(values) }),
+      attention: (shares) => {
+        const looks = shares.map((of) => largestLooks(of, SHOWN_LOOKS));
+        view.attention.push(looks);
+        view.others.push(shares.map((of, head) => sumWithout(of, looks[head][0].position)));
+      },
+      units: (values) => view.units.push(largestUnits(values)),
+    });
+    view.logits = Array.from(logits);
+    return view;
+  }
+
+  /** All attention weights of a position: for each layer and head a share for each position up to it. */
+  shares(position: number): Float64Array[][] {
+    const layers: Float64Array[][] = [];
+    this.pass(position, { attention: (shares) => layers.push(shares) });
+    return layers;
+  }
+
+  private pass(
+    position: number,
+    watch?: {
+      stage?: (label: string, values: Float64Array) => void;
+      attention?: (shares: Float64Array[]) => void;
+      units?: (values: Float64Array) => void;
+    },
+  ): Float64Array {
+    const { architecture, tokenEmbedding, positionEmbedding, layers } = this.weights;
+    const { width, heads, epsilon } = architecture;
+    const headWidth = width / heads;
+    const token = this.tokens[position];
+    let x = new Float64Array(width);
+    for (let index = 0; index < width; index++) {
+      x[index] = tokenEmbedding[token * width + index] + positionEmbedding[position * width + index];
+    }
+    watch?.stage?.("embedding", x);
+    const divisor = architecture.scaled ? Math.sqrt(headWidth) : 1;
+    layers.forEach((layer, number) => {
+      const normed = layerNorm(x, layer.attentionNormGain, layer.attentionNormBias, epsilon);
+      const projected = multiply(normed, layer.attentionInWeight, layer.attentionInBias);
+      const keys = this.keys[number];
+      const values = this.values[number];
+      keys.set(projected.subarray(width, 2 * width), position * width);
+      values.set(projected.subarray(2 * width), position * width);
+      const mixed = new Float64Array(width);
+      const allShares: Float64Array[] = [];
+      for (let head = 0; head < heads; head++) {
+        const first = head * headWidth;
+        const shares = new Float64Array(position + 1);
+        let most = -Infinity;
+        let top = 0;
+        for (let other = 0; other <= position; other++) {
+          const start = other * width + first;
+          let score = 0;
+          for (let index = 0; index < headWidth; index++) score += projected[first + index] * keys[start + index];
+          score /= divisor;
+          if (layer.relativeBias) score += layer.relativeBias[head * architecture.positions + position - other];
+          shares[other] = score;
+          if (score > most) {
+            most = score;
+            top = other;
+          }
+        }
+        let total = 0;
+        for (let other = 0; other <= position; other++) {
+          shares[other] = Math.exp(shares[other] - most);
+          total += shares[other];
+        }
+        for (let other = 0; other <= position; other++) {
+          const share = (shares[other] /= total);
+          if (share === 0) continue;
+          const start = other * width + first;
+          for (let index = 0; index < headWidth; index++) mixed[first + index] += share * values[start + index];
+        }
+        this.tops[(position * layers.length + number) * heads + head] = shares[top] > 0.5 ? top : -1;
+        allShares.push(shares);
+      }
+      watch?.attention?.(allShares);
+      const attended = multiply(mixed, layer.attentionOutWeight, layer.attentionOutBias);
+      x = x.map((value, index) => value + attended[index]);
+      watch?.stage?.(layers.length > 1 ? `after attention ${number}` : "after attention", x);
+      const again = layerNorm(x, layer.mlpNormGain, layer.mlpNormBias, epsilon);
+      const hidden = activate(multiply(again, layer.mlpInWeight, layer.mlpInBias), architecture.activation);
+      watch?.units?.(hidden);
+      const said = multiply(hidden, layer.mlpOutWeight, layer.mlpOutBias);
+      x = x.map((value, index) => value + said[index]);
+      watch?.stage?.(layers.length > 1 ? `after feed-forward ${number}` : "after feed-forward", x);
+    });
+    const last = layerNorm(x, this.weights.finalNormGain, this.weights.finalNormBias, epsilon);
+    const logits = new Float64Array(architecture.vocabulary.length);
+    for (let word = 0; word < logits.length; word++) {
+      let sum = 0;
+      for (let index = 0; index < width; index++) sum += last[index] * tokenEmbedding[word * width + index];
+      logits[word] = sum;
+    }
+    return logits;
+  }
+}
+
+/** The first of the largest. */
+export function largest(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let index = 1; index < values.length; index++) if (values[index] > values[best]) best = index;
+  return best;
+}
+
+export function largestLooks(shares: ArrayLike<number>, count: number): Look[] {
+  const looks: Look[] = [];
+  for (let position = 0; position < shares.length; position++) {
+    const weight = shares[position];
+    if (looks.length === count && weight <= looks[count - 1].weight) continue;
+    let place = looks.length;
+    while (place > 0 && looks[place - 1].weight < weight) place--;
+    looks.splice(place, 0, { position, weight });
+    if (looks.length > count) looks.pop();
+  }
+  return looks;
+}
+
+function largestUnits(values: Float64Array): Unit[] {
+  const units: Unit[] = [];
+  values.forEach((value, unit) => {
+    if (Math.abs(value) > 1e-3) units.push({ unit, value });
+  });
+  units.sort((one, other) => Math.abs(other.value) - Math.abs(one.value) || one.unit - other.unit);
+  return units.slice(0, SHOWN_UNITS);
+}
+
+function sumWithout(shares: Float64Array, left: number): number {
+  let sum = 0;
+  for (let position = 0; position < shares.length; position++) if (position !== left) sum += shares[position];
+  return sum;
+}
+
+export function softmax(logits: number[]): number[] {
+  const most = Math.max(...logits);
+  const exponentials = logits.map((logit) => Math.exp(logit - most));
+  const total = exponentials.reduce((sum, one) => sum + one, 0);
+  return exponentials.map((one) => one / total);
+}

@@ -1,0 +1,255 @@
+// How the netlist is drawn on a canvas: wires by their values, gates by theirs, and what the heads look at on top.
+
+import { fanInOf, functionOf, nameOfWire, readersOf, shorten, type Circuit } from "./circuit";
+import type { Layout } from "./layout";
+import { headColour, HEAD_DASHES, palette } from "./theme";
+
+/** Where a layout's unit lies on the canvas. */
+export interface Camera {
+  x: number;
+  y: number;
+  scale: number;
+}
+
+export const LAYER_WIDTH = 92;
+export const ROW_HEIGHT = 26;
+
+/** For each shown wire its pieces, each from one layer to the next, and the reader a piece ends at or -1. */
+export interface Piece {
+  x: number;
+  from: number;
+  to: number;
+  reader: number;
+}
+
+export type Pieces = Map<number, Piece[]>;
+
+export function cutPieces(circuit: Circuit, layout: Layout): Pieces {
+  const pieces: Pieces = new Map();
+  for (const [wire, { x, y }] of layout.place) {
+    const heights = [y, ...layout.rails.get(wire)!];
+    const own: Piece[] = [];
+    for (let index = 1; index < heights.length; index++) {
+      own.push({ x: x + index - 1, from: heights[index - 1], to: heights[index], reader: -1 });
+    }
+    for (const gate of readersOf(circuit, wire)) {
+      const reader = layout.place.get(circuit.numInputs + gate);
+      if (!reader) continue;
+      own.push({ x: reader.x - 1, from: heights[reader.x - 1 - x] ?? y, to: reader.y, reader: circuit.numInputs + gate });
+    }
+    pieces.set(wire, own);
+  }
+  return pieces;
+}
+
+export interface Scene {
+  circuit: Circuit;
+  layout: Layout;
+  pieces: Pieces;
+  camera: Camera;
+  width: number;
+  height: number;
+  /** A wire's bit in the chain so far, or -1. */
+  bitOf: (wire: number) => number;
+  /** The wire that is being written, or -1. */
+  written: number;
+  /** What the heads look at: wires and shares. */
+  looks: { head: number; wire: number; weight: number }[];
+  selected: number;
+}
+
+export function toScreen(camera: Camera, x: number, y: number): [number, number] {
+  return [(x * LAYER_WIDTH - camera.x) * camera.scale, (y * ROW_HEIGHT - camera.y) * camera.scale];
+}
+
+/** A camera that shows the whole layout. */
+export function fitCamera(layout: Layout, width: number, height: number): Camera {
+  const wide = (layout.layers - 1) * LAYER_WIDTH + 104;
+  const high = (layout.bottom - layout.top) * ROW_HEIGHT + 56;
+  const scale = Math.min(1.5, width / wide, height / high);
+  return {
+    scale,
+    x: -52 - (width / scale - wide) / 2,
+    y: layout.top * ROW_HEIGHT - 28 - (height / scale - high) / 2,
+  };
+}
+
+function tracePiece(context: CanvasRenderingContext2D, camera: Camera, piece: Piece) {
+  const [x0, y0] = toScreen(camera, piece.x, piece.from);
+  const [x1, y1] = toScreen(camera, piece.x + 1, piece.to);
+  const middle = (x0 + x1) / 2;
+  context.moveTo(x0, y0);
+  context.bezierCurveTo(middle, y0, middle, y1, x1, y1);
+}
+
+export function drawScene(context: CanvasRenderingContext2D, scene: Scene) {
+  const { layout, pieces, camera, width, height, bitOf, written, looks, selected } = scene;
+  const colours = palette();
+  const { scale } = camera;
+  const margin = LAYER_WIDTH * scale;
+  const isSeen = (piece: Piece) => {
+    const [x0, y0] = toScreen(camera, piece.x, Math.min(piece.from, piece.to));
+    const y1 = (Math.max(piece.from, piece.to) * ROW_HEIGHT - camera.y) * scale;
+    return x0 > -margin && x0 < width && y1 > -4 && y0 < height + 4;
+  };
+  const styles = [
+    { bit: -1, colour: colours.faint, wide: Math.max(0.5, 1 * scale), alpha: 1 },
+    { bit: 0, colour: colours.wire, wide: Math.max(0.5, 1.1 * scale), alpha: 0.75 },
+    { bit: 1, colour: colours.ink, wide: Math.max(0.8, 1.9 * scale), alpha: scale < 0.35 ? 0.6 : 0.85 },
+  ];
+  for (const style of styles) {
+    context.strokeStyle = style.colour;
+    context.lineWidth = style.wide;
+    context.globalAlpha = style.alpha;
+    context.beginPath();
+    for (const [wire, own] of pieces) {
+      const bit = bitOf(wire);
+      if (bit !== style.bit) continue;
+      for (const piece of own) if (isSeen(piece)) tracePiece(context, camera, piece);
+    }
+    context.stroke();
+  }
+  context.globalAlpha = 1;
+  const trace = (wire: number, toReader: number, colour: string, wide: number, dashes: number[]) => {
+    const own = pieces.get(wire) ?? [];
+    const last = own.find((piece) => piece.reader === toReader);
+    context.strokeStyle = colour;
+    context.lineWidth = wide;
+    context.setLineDash(dashes);
+    context.beginPath();
+    if (toReader < 0) own.forEach((piece) => tracePiece(context, camera, piece));
+    else if (last) {
+      own.filter((piece) => piece.reader < 0 && piece.x < last.x).forEach((piece) => tracePiece(context, camera, piece));
+      tracePiece(context, camera, last);
+    } else {
+      // The head looks where no wire leads: straight there.
+      const from = layout.place.get(wire);
+      const to = layout.place.get(toReader);
+      if (from && to) {
+        context.moveTo(...toScreen(camera, from.x, from.y));
+        context.lineTo(...toScreen(camera, to.x, to.y));
+      }
+    }
+    context.stroke();
+    context.setLineDash([]);
+  };
+  if (selected >= 0) trace(selected, -1, colours.chosen, Math.max(1.5, 3 * scale), []);
+  for (const { head, wire, weight } of looks) {
+    context.globalAlpha = 0.2 + 0.8 * weight;
+    const dashes = HEAD_DASHES[head % HEAD_DASHES.length].map((one) => one * Math.max(0.8, scale));
+    trace(wire, written, headColour(head), Math.max(2, 3.4 * scale), dashes);
+  }
+  context.globalAlpha = 1;
+  drawGates(context, scene);
+}
+
+function drawGates(context: CanvasRenderingContext2D, scene: Scene) {
+  const { circuit, layout, camera, width, height, bitOf, written, looks, selected } = scene;
+  const colours = palette();
+  const { scale } = camera;
+  const high = 20 * scale;
+  const wide = 50 * scale;
+  const detailed = scale > 0.42;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.font = `600 ${11 * scale}px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace`;
+  const special = new Map<number, { colour: string; wide: number; fill?: string }>();
+  for (const { head, wire } of looks) special.set(wire, { colour: headColour(head), wide: Math.max(1.6, 2.6 * scale) });
+  if (selected >= 0) special.set(selected, { colour: colours.chosen, wide: Math.max(1.8, 3 * scale) });
+  if (written >= 0) special.set(written, { colour: colours.ink, wide: Math.max(1.6, 2.4 * scale), fill: colours.focus });
+  const draw = (wire: number, at: { x: number; y: number }) => {
+    const [x, y] = toScreen(camera, at.x, at.y);
+    if (x < -wide || x > width + wide || y < -high || y > height + high) return;
+    const bit = bitOf(wire);
+    const mark = special.get(wire);
+    const isInput = wire < circuit.numInputs;
+    context.fillStyle = mark?.fill ?? (bit === 1 ? colours.ink : colours.paper);
+    context.strokeStyle = mark?.colour ?? (bit === 0 ? colours.muted : bit === 1 ? colours.ink : colours.wire);
+    context.lineWidth = mark?.wide ?? Math.max(0.6, 1.1 * scale);
+    context.globalAlpha = bit < 0 && !mark ? 0.55 : 1;
+    if (!detailed) {
+      const size = Math.max(mark ? 3.2 : 1.5, 7 * scale) * (mark?.fill ? 1.5 : 1);
+      context.beginPath();
+      context.roundRect(x - size, y - size * 0.8, 2 * size, 1.6 * size, isInput ? size : size / 2);
+      context.fill();
+      context.stroke();
+      context.globalAlpha = 1;
+      return;
+    }
+    context.beginPath();
+    context.roundRect(x - wide / 2, y - high / 2, wide, high, isInput ? high / 2 : 4 * scale);
+    context.fill();
+    context.stroke();
+    context.fillStyle = mark?.fill ? "#18212f" : bit === 1 ? colours.paper : bit === 0 ? colours.ink : colours.muted;
+    const text = isInput ? nameOfWire(circuit, wire) : functionOf(circuit, wire - circuit.numInputs);
+    context.fillText(shorten(text, 7), x, y + 0.5 * scale, wide - 4 * scale);
+    context.globalAlpha = 1;
+  };
+  for (const [wire, at] of layout.place) if (!special.has(wire)) draw(wire, at);
+  for (const wire of special.keys()) {
+    const at = layout.place.get(wire);
+    if (!at) continue;
+    if (wire === written) {
+      // A glow around the gate that is being computed.
+      const [x, y] = toScreen(camera, at.x, at.y);
+      const reach = Math.max(16, 44 * scale);
+      const glow = context.createRadialGradient(x, y, 2, x, y, reach);
+      glow.addColorStop(0, "rgba(255, 210, 63, 0.9)");
+      glow.addColorStop(1, "rgba(255, 210, 63, 0)");
+      context.fillStyle = glow;
+      context.fillRect(x - reach, y - reach, 2 * reach, 2 * reach);
+    }
+    draw(wire, at);
+  }
+}
+
+/** The wire whose gate, or else whose line, is at a place on the canvas; -1 if none is near. */
+export function wireAt(scene: Pick<Scene, "layout" | "pieces" | "camera">, x: number, y: number): number {
+  const { layout, pieces, camera } = scene;
+  const { scale } = camera;
+  let best = -1;
+  let least = Infinity;
+  for (const [wire, at] of layout.place) {
+    const [px, py] = toScreen(camera, at.x, at.y);
+    const dx = Math.abs(px - x) / Math.max(6, 26 * scale);
+    const dy = Math.abs(py - y) / Math.max(6, 11 * scale);
+    const distance = Math.max(dx, dy);
+    if (distance <= 1 && distance < least) {
+      least = distance;
+      best = wire;
+    }
+  }
+  if (best >= 0) return best;
+  least = 5;
+  for (const [wire, own] of pieces) {
+    for (const piece of own) {
+      const [x0, y0] = toScreen(camera, piece.x, piece.from);
+      const [x1, y1] = toScreen(camera, piece.x + 1, piece.to);
+      if (x < x0 || x > x1) continue;
+      // The height of the curve there: its x and y are cubic in one parameter, found by halving.
+      let low = 0;
+      let up = 1;
+      for (let round = 0; round < 12; round++) {
+        const t = (low + up) / 2;
+        const along = 1.5 * t * (1 - t) * (1 - t) + 1.5 * t * t * (1 - t) + t * t * t;
+        if (along < (x - x0) / (x1 - x0)) low = t;
+        else up = t;
+      }
+      const t = (low + up) / 2;
+      const distance = Math.abs(y0 + (y1 - y0) * (3 * t * t - 2 * t * t * t) - y);
+      if (distance < least) {
+        least = distance;
+        best = wire;
+      }
+    }
+  }
+  return best;
+}
+
+/** The names of a gate's operands, for those who cannot see the picture. */
+export function describeFanIn(circuit: Circuit, wire: number): string {
+  if (wire < circuit.numInputs) return "";
+  return fanInOf(circuit, wire - circuit.numInputs)
+    .map((one) => shorten(nameOfWire(circuit, one)))
+    .join(" and ");
+}
