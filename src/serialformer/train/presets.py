@@ -101,9 +101,11 @@ def _permutations(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
     """With a token a permutation, one table of 120 by 120; with symbols, five look-ups at every place."""
     width = getattr(task, "item_width", 1)
     if width == 1:
+        # At the rate of one layer or two, four never leave the plateau.
+        deep = OptimiserConfig(num_steps=1400, warmup_steps=50, learning_rate=1e-3)
         return {
             "model": ModelConfig(num_layers=num_layers, initial_deviation=0.08),
-            "optimiser": OptimiserConfig(num_steps=1000, warmup_steps=50),
+            "optimiser": OptimiserConfig(num_steps=1000, warmup_steps=50) if num_layers < 3 else deep,
             "sampling": _neutral(task, 0.8, 500),
             "evaluation": EvaluationConfig(every=50),
         }
