@@ -239,7 +239,8 @@ export class Run {
         }
         let total = 0;
         for (let other = 0; other <= position; other++) {
-          shares[other] = Math.exp(shares[other] - most);
+          const below = shares[other] - most;
+          shares[other] = below < -746 ? 0 : Math.exp(below); // smaller than any double
           total += shares[other];
         }
         for (let other = 0; other <= position; other++) {

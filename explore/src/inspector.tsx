@@ -58,7 +58,7 @@ function Now({ session, model, view }: { session: Session; model: ModelState; vi
                     <button type="button" class="link" onClick={() => (session.selected.value = top.position)}>
                       {nameAt(session, model, top.position)}
                     </button>{" "}
-                    <small>position {top.position}, {architecture.vocabulary[thought.tokens[top.position]]}</small>
+                    <small>position {top.position}{circuit ? `, token ${architecture.vocabulary[thought.tokens[top.position]]}` : ""}</small>
                   </td>
                   <td class="number">
                     {percent(top.weight)}
@@ -150,8 +150,8 @@ function Residual({ session, model, view }: { session: Session; model: ModelStat
               ? groupTables(groups).map((group) => (
                   <tr key={group.label}>
                     <th scope="row">{group.label}</th>
-                    {view.stages.map((stage) => (
-                      <td key={stage.label}>
+                    {(isConstant(group, view) ? view.stages.slice(0, 1) : view.stages).map((stage, _, shown) => (
+                      <td key={stage.label} colSpan={shown.length === 1 ? view.stages.length : 1}>
                         <Signal session={session} group={group} values={stage.values} most={9} />
                       </td>
                     ))}
@@ -198,6 +198,12 @@ function groupTables(groups: Direction[]): Direction[] {
     } else shown.push({ ...group, kind: /^(name|read\[\d+\])$/.test(group.label) ? "name" : group.kind });
   }
   return shown;
+}
+
+/** Whether no layer adds more than rounding to a name, so that it need be shown once only. */
+function isConstant(group: Direction, view: View): boolean {
+  const [first, ...rest] = view.stages;
+  return group.kind === "name" && rest.every((stage) => group.dimensions.every((index) => Math.abs(stage.values[index] - first.values[index]) < 5e-3));
 }
 
 function Signal({ session, group, values, most }: { session: Session; group: Direction; values: number[]; most: number }) {

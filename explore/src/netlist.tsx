@@ -1,6 +1,6 @@
 // The netlist: a canvas with the circuit in levels, which can be moved, enlarged, clicked and searched.
 
-import { signal } from "@preact/signals";
+import { signal, useComputed } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { meaningOf, nameOfWire, positionOfWire, shorten, type Circuit } from "./circuit";
 import { layOut, neighbourhood } from "./layout";
@@ -26,6 +26,7 @@ export function Netlist({ session }: { session: Session }) {
   const chosen: Mode = mode.value ?? (canShowAll ? "whole" : "around");
   const model = session.models[0];
   const thought = model.thought.value;
+  const shown = useComputed(() => Math.min(model.thought.value.ready.value, session.position.value + 2)).value;
   const position = session.position.value;
   const meaning = meaningOf(circuit, position + 1);
   const written = meaning.wire;
@@ -47,7 +48,7 @@ export function Netlist({ session }: { session: Session }) {
     const fitted = fitCamera(picture.layout, Math.max(width, 1), height);
     if (chosen !== "follow") return fitted;
     const at = picture.layout.place.get(centre) ?? { x: 0, y: 0 };
-    return { scale: 0.9, x: at.x * LAYER_WIDTH - width / 1.8 * 1.12, y: at.y * ROW_HEIGHT - height / 1.8 };
+    return { scale: 0.9, stretch: 1, x: at.x * LAYER_WIDTH - (0.62 * width) / 0.9, y: at.y * ROW_HEIGHT - (0.5 * height) / 0.9 };
   }, [picture, width, height, chosen, moved.value, chosen === "follow" ? centre : -1]);
   const view = model.view.value;
   const dark = isDark();
@@ -63,8 +64,8 @@ export function Netlist({ session }: { session: Session }) {
       height,
       bitOf: (wire) => {
         const place = positionOfWire(circuit, wire);
-        if (place > position + (wire < numInputs ? numInputs : 0)) return place === position + 1 ? thought.said[position] : -1;
-        return place < thought.ready.value ? thought.tokens[place] : -1;
+        if (place > position) return place === position + 1 && shown > position ? thought.said[position] : -1;
+        return place < shown ? thought.tokens[place] : -1;
       },
       written,
       looks:
@@ -76,13 +77,13 @@ export function Netlist({ session }: { session: Session }) {
       selected,
     };
     drawScene(prepareCanvas(canvas.current!, width, height), scene.current);
-  }, [circuit, picture, camera, width, height, position, thought.ready.value, thought, written, view, selected, dark]);
+  }, [circuit, picture, camera, width, height, position, shown, thought, written, view, selected, dark]);
   const drag = useRef<{ x: number; y: number; camera: Camera; moved: boolean } | null>(null);
   const zoom = (factor: number, x = width / 2, y = height / 2) => {
     const from = camera;
     const scale = Math.max(0.04, Math.min(3, from.scale * factor));
     if (chosen === "around") return;
-    moved.value = { scale, x: from.x + x / from.scale - x / scale, y: from.y + y / from.scale - y / scale };
+    moved.value = { ...from, scale, x: from.x + x / from.scale - x / scale, y: from.y + y / from.scale - y / scale };
   };
   const setMode = (next: Mode) => {
     moved.value = null;

@@ -9,6 +9,8 @@ export interface Camera {
   x: number;
   y: number;
   scale: number;
+  /** How much further apart rows are than they need be. */
+  stretch: number;
 }
 
 export const LAYER_WIDTH = 92;
@@ -59,18 +61,21 @@ export interface Scene {
 }
 
 export function toScreen(camera: Camera, x: number, y: number): [number, number] {
-  return [(x * LAYER_WIDTH - camera.x) * camera.scale, (y * ROW_HEIGHT - camera.y) * camera.scale];
+  return [(x * LAYER_WIDTH - camera.x) * camera.scale, (y * ROW_HEIGHT * camera.stretch - camera.y) * camera.scale];
 }
 
 /** A camera that shows the whole layout. */
 export function fitCamera(layout: Layout, width: number, height: number): Camera {
   const wide = (layout.layers - 1) * LAYER_WIDTH + 104;
-  const high = (layout.bottom - layout.top) * ROW_HEIGHT + 56;
-  const scale = Math.min(1.5, width / wide, height / high);
+  const rows = (layout.bottom - layout.top) * ROW_HEIGHT;
+  const scale = Math.min(1.5, width / wide, height / (rows + 56));
+  const stretch = rows ? Math.max(1, Math.min(4, (height / scale - 56) / rows)) : 1;
+  const high = rows * stretch + 56;
   return {
     scale,
+    stretch,
     x: -52 - (width / scale - wide) / 2,
-    y: layout.top * ROW_HEIGHT - 28 - (height / scale - high) / 2,
+    y: layout.top * ROW_HEIGHT * stretch - 28 - (height / scale - high) / 2,
   };
 }
 
@@ -89,7 +94,7 @@ export function drawScene(context: CanvasRenderingContext2D, scene: Scene) {
   const margin = LAYER_WIDTH * scale;
   const isSeen = (piece: Piece) => {
     const [x0, y0] = toScreen(camera, piece.x, Math.min(piece.from, piece.to));
-    const y1 = (Math.max(piece.from, piece.to) * ROW_HEIGHT - camera.y) * scale;
+    const [, y1] = toScreen(camera, 0, Math.max(piece.from, piece.to));
     return x0 > -margin && x0 < width && y1 > -4 && y0 < height + 4;
   };
   const styles = [

@@ -1,6 +1,7 @@
 // The chain of thought as a strip: all of it in small with arcs to where the heads look, and the tokens around the
 // present one to read and to click.
 
+import { useComputed } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { meaningOf, nameOfWire, shorten, type Circuit } from "./circuit";
 import { goTo, step, type ModelState, type Session } from "./session";
@@ -43,7 +44,7 @@ export function prepareCanvas(canvas: HTMLCanvasElement, width: number, height: 
 export function Strip({ session, model }: { session: Session; model: ModelState }) {
   const [reference, width] = useWidth();
   const thought = model.thought.value;
-  const ready = thought.ready.value;
+  const ready = useComputed(() => Math.min(model.thought.value.ready.value, session.position.value + 64)).value;
   const position = Math.min(session.position.value, thought.tokens.length - 1);
   return (
     <section class="strip" aria-label={`Chain of thought of ${shorten(model.content.name)}`}>
@@ -78,7 +79,7 @@ function Arcs({ session, model, width, position, ready }: Part) {
     const arc = (from: number, to: number) => {
       const start = middle(from);
       const end = middle(to);
-      const high = Math.min(ARC_HEIGHT - 6, 10 + (ARC_HEIGHT - 16) * Math.sqrt(Math.abs(start - end) / width));
+      const high = Math.min(ARC_HEIGHT - 4, 8 + 1.25 * ARC_HEIGHT * Math.sqrt(Math.abs(start - end) / width));
       context.moveTo(start, ARC_HEIGHT);
       if (from === to) context.ellipse(start, ARC_HEIGHT - 5, 3, 5, 0, Math.PI / 2, 2.5 * Math.PI);
       else context.bezierCurveTo(start, ARC_HEIGHT - 1.33 * high, end, ARC_HEIGHT - 1.33 * high, end, ARC_HEIGHT);

@@ -34,6 +34,7 @@ export interface Thinker {
 }
 
 const SLICE_MILLISECONDS = 12;
+const TELLING_MILLISECONDS = 120;
 
 /** Lets the page draw and answer in between. */
 function yieldToPage(): Promise<void> {
@@ -86,9 +87,16 @@ export async function localThinker(model: ModelContent): Promise<Thinker> {
           const token = made[position] ? thought.said[position - 1] : given[position];
           thought.said[position] = largest(run.read(token));
         }
-        thought.milliseconds.value += performance.now() - started;
-        thought.ready.value = run.length;
+        milliseconds += performance.now() - started;
+        // The page is drawn anew at each of these, so there are few.
+        if (run.length === given.length || started > told + TELLING_MILLISECONDS) {
+          told = started;
+          thought.milliseconds.value = milliseconds;
+          thought.ready.value = run.length;
+        }
       };
+      let milliseconds = 0;
+      let told = -Infinity;
       readSlice();
       void (async () => {
         while (run.length < given.length) {
