@@ -55,7 +55,6 @@ export function Netlist({ session }: { session: Session }) {
   const scene = useRef<Scene | null>(null);
   useEffect(() => {
     if (!width) return;
-    const { numInputs } = circuit;
     scene.current = {
       circuit,
       ...picture,

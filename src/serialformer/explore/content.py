@@ -92,9 +92,7 @@ def task_content(
         facts = {"task": _task_words(model), "setting": model.setting}
         origin = "constructed" if {"construction", "moduli"} & set(model.details) else "trained"
         title = _title(model.directory)
-        content = _model_content(
-            model.transformer, title, origin, facts, name_task_model(model), embedded=embedded
-        )
+        content = _model_content(model.transformer, title, origin, facts, name_task_model(model), embedded=embedded)
         renumbered = samples.renumber(model.token_ids(model.length))
         rows = []
         for row in range(num_samples):
@@ -144,9 +142,7 @@ def _model_content(
 ) -> dict[str, Any]:
     refuse_rounded_arithmetic(transformer)
     architecture = transformer.architecture
-    if embedded and (
-        transformer.num_bytes > MAX_EMBEDDED_BYTES or architecture.num_positions > MAX_EMBEDDED_POSITIONS
-    ):
+    if embedded and (transformer.num_bytes > MAX_EMBEDDED_BYTES or architecture.num_positions > MAX_EMBEDDED_POSITIONS):
         raise CheckpointError(
             f"{transformer.num_bytes / 2**20:,.1f} MiB of weights and {architecture.num_positions:,} positions are too"
             f" many for a page; at most {MAX_EMBEDDED_BYTES >> 20} MiB and {MAX_EMBEDDED_POSITIONS:,} positions",
@@ -215,4 +211,3 @@ def _circuit_arrays(
         "levels": pack_array(circuit.levels.astype(np.int32)),
         "gate_names": list(circuit.gate_names) if circuit.gate_names else [],
     }
-
