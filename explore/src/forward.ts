@@ -223,12 +223,15 @@ export class Run {
       for (let head = 0; head < heads; head++) {
         const first = head * headWidth;
         const shares = new Float64Array(position + 1);
+        // Dimensions in which the query is 0 add nothing to any score.
+        const used: number[] = [];
+        for (let index = first; index < first + headWidth; index++) if (projected[index] !== 0) used.push(index);
         let most = -Infinity;
         let top = 0;
         for (let other = 0; other <= position; other++) {
-          const start = other * width + first;
+          const start = other * width;
           let score = 0;
-          for (let index = 0; index < headWidth; index++) score += projected[first + index] * keys[start + index];
+          for (let index = 0; index < used.length; index++) score += projected[used[index]] * keys[start + used[index]];
           score /= divisor;
           if (layer.relativeBias) score += layer.relativeBias[head * architecture.positions + position - other];
           shares[other] = score;
