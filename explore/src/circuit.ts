@@ -150,7 +150,8 @@ export function outputsOfWire(circuit: Circuit, wire: number): string[] {
 /** The words for a gate's function without its operands: `and`, `mux`, `table[0xc]`. */
 export function functionOf(circuit: Circuit, gate: number): string {
   const { words } = circuit.kinds[circuit.kindOfGate[gate]];
-  return words.includes("not ") && !words.startsWith("not(") ? words.replace(/\u00a7\d/g, "\u00b7") : words.split("(")[0];
+  const name = words.split("(")[0];
+  return words.includes("not ") ? `${name}\u00ac` : name;
 }
 
 /** The words for a gate with its operands in them. */

@@ -102,7 +102,9 @@ function Arcs({ session, model, width, position, ready }: Part) {
     // Tokens: full for 1, low for 0 of a circuit; for a task all alike, but what is still to come is hollow.
     const shown = Math.min(ready, position + 2);
     const gap = cell > 4 ? 1 : 0;
-    for (let place = 0; place < count; place++) {
+    // Of very many tokens as many as there is room for.
+    const stride = Math.max(1, Math.floor(count / (2 * width)));
+    for (let place = 0; place < count; place += stride) {
       const known = place < shown || place <= position || (place === position + 1 && ready > position);
       const token = place < thought.tokens.length ? thought.tokens[place] : thought.said[place - 1];
       const low = session.circuit ? token !== 1 : false;
@@ -192,7 +194,7 @@ function Tokens({ session, model, width, position, ready }: Part) {
   const cells = [];
   for (let place = start; place < end; place++) {
     const token = place < ready ? thought.tokens[place] : place === ready && place > 0 ? thought.said[place - 1] : -1;
-    const isHidden = place > position + 1 && (circuit !== null || (session.generates.value && sample!.made[place] === 1));
+    const isHidden = place > position + 1 && (circuit !== null || (session.generates.value && (sample!.made[place] ?? 1) === 1));
     const said = place > 0 && place - 1 < ready ? thought.said[place - 1] : -1;
     const label = sample && place > 0 ? sample.labels[place - 1] : -1;
     const wrong = label >= 0 && said >= 0 && said !== label && !(place > position + 1);
@@ -237,7 +239,7 @@ function Tokens({ session, model, width, position, ready }: Part) {
         </span>
         <span class="token-text">{shorten(text, 8)}</span>
         {circuit ? (
-          <span class="token-name">{shorten(name, 5)}</span>
+          <span class="token-name">{tokenName(name)}</span>
         ) : (
           <span class="token-name">{wrong ? `\u2717 ${shorten(vocabulary[said], 6)}, not ${shorten(vocabulary[label], 6)}` : place < session.first.value + 1 && label < 0 ? "" : label >= 0 && place <= position + 1 ? "\u2713" : ""}</span>
         )}
@@ -256,6 +258,12 @@ function Tokens({ session, model, width, position, ready }: Part) {
       {cells}
     </div>
   );
+}
+
+/** What fits below a token: `p[12]` for `product[12]`. */
+function tokenName(name: string): string {
+  const bit = /^(.).*(\[\d+\])$/su.exec(name);
+  return shorten(name.length > 5 && bit ? bit[1] + bit[2] : name, 5);
 }
 
 /** What the token at a position stands for, in few words. */

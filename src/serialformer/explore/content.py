@@ -20,7 +20,6 @@ from serialformer.explore.packing import pack_array
 from serialformer.model import Model
 from serialformer.task_model import TaskModel
 from serialformer.tasks.layout import lay_out
-from serialformer.transformer.forward import refuse_rounded_arithmetic
 from serialformer.transformer.transformer import Transformer
 
 FORMAT = 1
@@ -140,7 +139,12 @@ def _task_words(model: TaskModel) -> str:
 def _model_content(
     transformer: Transformer, name: str, origin: str, facts: dict[str, str], naming: Naming, *, embedded: bool
 ) -> dict[str, Any]:
-    refuse_rounded_arithmetic(transformer)
+    if transformer.architecture.arithmetic is not None:
+        raise CheckpointError(
+            "the model's arithmetic rounds after every operation; the page computes in floats",
+            where=name,
+            hint="compile it for the target gpt2",
+        )
     architecture = transformer.architecture
     if embedded and (transformer.num_bytes > MAX_EMBEDDED_BYTES or architecture.num_positions > MAX_EMBEDDED_POSITIONS):
         raise CheckpointError(

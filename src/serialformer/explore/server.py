@@ -1,275 +1,191 @@
-"""Server: the page, and answers to what it asks, for models whose weights are too many for a page.
+"""Server: the page on loopback, with answers to what it asks of models that are too large to be in it.
 
-It listens on 127.0.0.1 only, answers a request only if its Host header names this machine (so that no other site's page
-can reach it under a name of its own), knows four paths, and reads nothing from the disk.
+It listens on 127.0.0.1 only. A web site that a name server makes point here (DNS rebinding) is refused by the Host
+header, one that posts here by the Origin header. There are four routes and no files.
 """
 
 from __future__ import annotations
 
 import json
-import time
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-from jaxtyping import Int64
 
-from serialformer.decode.dense import DenseEngine
-from serialformer.decode.engine import Engine, make_engine
 from serialformer.errors import InputError, SerialformerError
 from serialformer.explore.content import MAX_HEAT_MAP
 from serialformer.explore.page import render_page
-from serialformer.explore.position import Reading
-from serialformer.transformer.forward import compute_attention, compute_logits
+from serialformer.explore.reading import Reading
 from serialformer.transformer.transformer import Transformer
 
-MAX_REQUEST_BYTES = 64 << 20
-MAX_RUNS = 4
-"""Sequences that are kept; the page asks about the last of each model."""
-
-
-class Thinking:
-    """Runs models for a page, one request at a time."""
-
-    def __init__(self, transformers: Sequence[Transformer]) -> None:
-        self._transformers = transformers
-        self._engines: dict[int, Engine] = {}
-        self._runs: OrderedDict[int, Reading] = OrderedDict()
-        self._made = 0
-        self._lock = Lock()
-
-    def run(self, model: int, given: Sequence[int], rest: Sequence[int]) -> dict[str, Any]:
-        """Reads a sequence.
-
-        Args:
-            model: which.
-            given: the tokens that it begins with.
-            rest: the tokens behind them, -1 where the model's own token is to stand.
-
-        Returns:
-            A number to ask about the run by, the tokens, and for each position what the model says there.
-
-        Raises:
-            InputError: there is no such model, or no such sequence for it.
-        """
-        with self._lock:
-            transformer = self._transformer(model)
-            architecture = transformer.architecture
-            tokens = np.array([*given, *rest], dtype=np.int64)
-            if not len(given) or len(tokens) > architecture.num_positions:
-                raise InputError(f"expected 1 to {architecture.num_positions} tokens, found {len(tokens)}")
-            if not ((tokens >= -1) & (tokens < len(architecture.vocabulary))).all() or min(given) < 0:
-                raise InputError(f"expected token ids below {len(architecture.vocabulary)}")
-            started = time.perf_counter()
-            said = self._say(model, transformer, tokens, len(given))
-            reading = Reading(transformer, tokens)
-            milliseconds = 1000 * (time.perf_counter() - started)
-            self._made += 1
-            self._runs[self._made] = reading
-            while len(self._runs) > MAX_RUNS:
-                self._runs.popitem(last=False)
-            return {"run": self._made, "tokens": tokens.tolist(), "said": said.tolist(), "milliseconds": milliseconds}
-
-    def view(self, run: int, position: int) -> dict[str, Any]:
-        """What happens at a position of a run."""
-        with self._lock:
-            reading = self._reading(run)
-            if not 0 <= position < len(reading.tokens):
-                raise InputError(f"expected a position below {len(reading.tokens)}, found {position}")
-            return reading.view(position)
-
-    def attention(self, run: int) -> dict[str, Any]:
-        """All attention weights of a run: for each layer and head the rows of all positions, one behind the other."""
-        with self._lock:
-            reading = self._reading(run)
-            architecture, size = reading.transformer.architecture, len(reading.tokens)
-            if architecture.num_layers * architecture.num_heads * size**2 > MAX_HEAT_MAP:
-                raise InputError(f"{size} positions are too many for heat maps")
-            layers = compute_attention(reading.transformer, reading.tokens[None])
-            return {"rows": [[head.ravel().round(7).tolist() for head in layer[0]] for layer in layers]}
-
-    def _say(
-        self, model: int, transformer: Transformer, tokens: Int64[np.ndarray, " T"], num_given: int
-    ) -> Int64[np.ndarray, " T"]:
-        """Fills in the model's own tokens, and returns what it says at each position."""
-        if (tokens[num_given:] == -1).all() and len(tokens) > num_given:
-            # A chain behind a prompt, which is what engines make; what is said there, and there only, is looked at.
-            prompt = tokens[None, :num_given]
-            made = self._engine(model).generate(prompt, len(tokens) - num_given + 1)[0]
-            end = transformer.architecture.end_token
-            made = np.pad(made, (0, len(tokens) - num_given + 1 - len(made)), constant_values=end)
-            tokens[num_given:] = made[:-1]
-            return np.concatenate([tokens[1:num_given], made])
-        # Given and made tokens in turns: as long as the sequences of tasks, so every token may read all before it.
-        dense = DenseEngine(transformer)
-        for place in np.flatnonzero(tokens == -1):
-            tokens[place] = dense.generate(tokens[None, :place], 1)[0, 0]
-        return np.asarray(compute_logits(transformer, tokens[None])[0].argmax(axis=-1), dtype=np.int64)
-
-    def _transformer(self, model: int) -> Transformer:
-        if not 0 <= model < len(self._transformers):
-            raise InputError(f"no model {model}")
-        return self._transformers[model]
-
-    def _engine(self, model: int) -> Engine:
-        if model not in self._engines:
-            self._engines[model] = make_engine("auto", self._transformers[model])
-        return self._engines[model]
-
-    def _reading(self, run: int) -> Reading:
-        if run not in self._runs:
-            raise InputError(f"no run {run}", hint="reload the page")
-        return self._runs[run]
+ADDRESS = "127.0.0.1"
+MAX_BODY_BYTES = 64 << 20
+NUM_READINGS = 4
+"""Sequences whose keys and values are kept; a page that asks for an older one is told so."""
 
 
 class PageServer(ThreadingHTTPServer):
-    """A server of one page on 127.0.0.1.
-
-    Args:
-        content: of the page, without weights.
-        transformers: its models.
-        port: where; 0 takes a free one.
-
-    Raises:
-        OSError: the port is taken.
-    """
+    """Serves one page and what it asks; ``serve_forever`` runs it, ``address`` says where."""
 
     daemon_threads = True
 
-    def __init__(self, content: dict[str, Any], transformers: Sequence[Transformer], port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, content: dict[str, Any], transformers: Sequence[Transformer], *, port: int = 0) -> None:
+        super().__init__((ADDRESS, port), _Handler)
         self.page = render_page(content)
-        self.thinking = Thinking(transformers)
+        self.hosts = {f"{ADDRESS}:{self.server_port}", f"localhost:{self.server_port}"}
+        self._transformers = list(transformers)
+        self._readings: OrderedDict[int, Reading] = OrderedDict()
+        self._last = 0
+        self._lock = threading.Lock()
 
     @property
     def address(self) -> str:
-        """What to type into a browser."""
-        return f"http://127.0.0.1:{self.server_port}/"
+        return f"http://{ADDRESS}:{self.server_port}/"
 
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """The names under which it may be asked."""
-        return f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"
+    def begin(self, body: Any) -> dict[str, Any]:
+        """Reads a sequence: ``{"model": index, "tokens": [id or -1, ...]}``."""
+        try:
+            transformer = self._transformers[_whole(body["model"], len(self._transformers))]
+            tokens = np.array([_whole(token, 1 << 31, least=-1) for token in body["tokens"]], dtype=np.int64)
+        except (KeyError, TypeError):
+            raise InputError("expected a model and its tokens") from None
+        with self._lock:
+            reading = Reading(transformer, tokens)
+            self._last += 1
+            self._readings[self._last] = reading
+            while len(self._readings) > NUM_READINGS:
+                self._readings.popitem(last=False)
+            return {"run": self._last, **reading.summary()}
+
+    def view(self, run: int, position: int) -> dict[str, Any]:
+        """What happens at a position of a sequence that was read."""
+        return self._reading(run).view(position)
+
+    def attention(self, run: int) -> dict[str, Any]:
+        """All attention weights of a sequence that was read."""
+        return {"rows": self._reading(run).attention_rows(MAX_HEAT_MAP)}
+
+    def _reading(self, run: int) -> Reading:
+        with self._lock:
+            if run not in self._readings:
+                raise InputError(f"sequence {run} is no longer kept", hint="reload the page")
+            self._readings.move_to_end(run)
+            return self._readings[run]
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Four paths, and an error that says what is wrong for anything else."""
-
     server: PageServer
     protocol_version = "HTTP/1.1"
     timeout = 60
 
     def do_GET(self) -> None:
-        """The page, a view of a position, or the attention of a run."""
-        parts = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        thinking = self.server.thinking
-        if not self._is_welcome():
-            return
-        if parts.path == "/":
-            self._send(200, "text/html; charset=utf-8", self.server.page)
-        elif parts.path == "/api/view":
-            self._answer(lambda: thinking.view(_number(query.get("run")), _number(query.get("position"))))
-        elif parts.path == "/api/attention":
-            self._answer(lambda: thinking.attention(_number(query.get("run"))))
+        url = urlsplit(self.path)
+        if url.path == "/":
+            if self._is_ours():
+                self._send(HTTPStatus.OK, "text/html; charset=utf-8", self.server.page)
+        elif url.path == "/api/view":
+            self._answer(lambda: self.server.view(self._number(url.query, "run"), self._number(url.query, "position")))
+        elif url.path == "/api/attention":
+            self._answer(lambda: self.server.attention(self._number(url.query, "run")))
         else:
-            self._refuse(404, "no such page")
+            self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
 
     def do_POST(self) -> None:
-        """A run: a JSON object with the fields model, given and rest."""
-        if not self._is_welcome():
-            return
         if urlsplit(self.path).path != "/api/run":
-            self._refuse(404, "no such page")
+            self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
             return
         length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
-            self._refuse(413, f"expected at most {MAX_REQUEST_BYTES} bytes")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "expected a body of a known and moderate length")
             return
         if self.headers.get_content_type() != "application/json":
-            self._refuse(415, "expected JSON")
+            self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected JSON")
             return
         body = self.rfile.read(int(length))
 
-        def answer() -> dict[str, Any]:
+        def begin() -> dict[str, Any]:
             try:
-                asked = json.loads(body)
-                model, given, rest = asked["model"], asked["given"], asked["rest"]
-            except (ValueError, KeyError, TypeError, RecursionError):
-                raise InputError("expected an object with model, given and rest") from None
-            numbers = [model, *given, *rest] if isinstance(given, list) and isinstance(rest, list) else [None]
-            if not all(type(number) is int and abs(number) < 1 << 31 for number in numbers):
-                raise InputError("expected whole numbers")
-            return self.server.thinking.run(model, given, rest)
+                return self.server.begin(json.loads(body))
+            except (ValueError, RecursionError):
+                raise InputError("expected JSON") from None
 
-        self._answer(answer)
+        self._answer(begin)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Requests are not worth a line each."""
-
-    def _is_welcome(self) -> bool:
-        """Whether it is asked under this machine's own name, and by its own page if by any."""
+    def _is_ours(self) -> bool:
+        """Whether the request is to this address by its own name, from no other site; says no if it is not."""
         origin = self.headers.get("Origin")
-        own = [f"http://{host}" for host in self.server.hosts]
-        if self.headers.get("Host") in self.server.hosts and (origin is None or origin in own):
+        if self.headers.get("Host") in self.server.hosts and (
+            origin is None or origin in {f"http://{host}" for host in self.server.hosts}
+        ):
             return True
-        self._refuse(403, "this server answers this machine's own page only")
+        self._refuse(HTTPStatus.FORBIDDEN, "this page is served to this machine only")
         return False
 
-    def _answer(self, answer: Callable[[], dict[str, Any]]) -> None:
-        try:
-            content = answer()
-        except SerialformerError as error:
-            self._refuse(400, str(error))
+    def _answer(self, ask: Callable[[], dict[str, Any]]) -> None:
+        if not self._is_ours():
             return
-        self._send(200, "application/json", json.dumps(content).encode())
+        try:
+            text = json.dumps(ask(), allow_nan=False)
+        except SerialformerError as error:
+            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+        else:
+            self._send(HTTPStatus.OK, "application/json", text.encode())
 
-    def _refuse(self, status: int, message: str) -> None:
-        self.close_connection = True  # what was sent along has perhaps not been read
-        self._send(status, "application/json", json.dumps({"error": message}).encode())
+    def _refuse(self, status: HTTPStatus, reason: str) -> None:
+        self.close_connection = True
+        self._send(status, "application/json", json.dumps({"error": reason}).encode())
 
-    def _send(self, status: int, content_type: str, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
         self.send_response(status)
-        for name, value in (
-            ("Content-Type", content_type),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("X-Frame-Options", "DENY"),
-            ("Referrer-Policy", "no-referrer"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
-        ):
-            self.send_header(name, value)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("X-Frame-Options", "DENY")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
+    def _number(self, query: str, name: str) -> int:
+        values = parse_qs(query).get(name, [])
+        if len(values) != 1 or not values[0].isdecimal() or len(values[0]) > 12:
+            raise InputError(f"expected a number as {name}")
+        return int(values[0])
 
-def _number(text: str | None) -> int:
-    if text is None or len(text) > 12 or not text.isascii() or not text.isdecimal():
-        raise InputError(f"expected a number, found {text!r}")
-    return int(text)
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: stderr is for what matters."""
 
 
 def serve_page(
     content: dict[str, Any], transformers: Sequence[Transformer], *, port: int, announce: Callable[[str], None]
 ) -> None:
-    """Serves the page until Ctrl-C.
+    """Serves the page until it is interrupted.
 
     Args:
-        content: of the page, without weights.
-        transformers: its models.
-        port: where; 0 takes a free one.
-        announce: told the address once it answers.
+        content: what the page holds, made with ``embedded=False``.
+        transformers: the models, in the order of the content's.
+        port: where to listen; 0 takes a free one.
+        announce: called with the page's address once it can be opened.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken or may not be used.
     """
-    with PageServer(content, transformers, port) as server:
+    with PageServer(content, transformers, port=port) as server:
         announce(server.address)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def _whole(value: Any, limit: int, *, least: int = 0) -> int:
+    """A whole number from ``least`` to below ``limit``."""
+    if type(value) is not int or not least <= value < limit:
+        raise InputError(f"expected a whole number from {least} to {limit - 1}")
+    return value

@@ -1,0 +1,200 @@
+"""Reading: one sequence as a model reads it, and what happens at each of its positions; what a served page asks for."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from serialformer.decode.engine import make_engine
+from serialformer.errors import InputError
+from serialformer.transformer.forward import (
+    QUERIES_A_BLOCK,
+    activate,
+    apply_mlp,
+    attention_shares,
+    cast_layer,
+    compute_attention,
+    embed,
+    layer_norm,
+    merge_heads,
+    project_heads,
+    score_bias,
+    unembed,
+)
+from serialformer.transformer.transformer import Transformer
+
+MADE = -1
+"""Stands for a token that the model makes itself."""
+
+MAX_CACHE_BYTES = 1 << 30
+"""Of keys and values, in float64, for one sequence."""
+
+MAX_DENSE_POSITIONS = 4096
+"""Beyond so many no position attends before it is looked at: that would take time with the square of them."""
+
+NUM_LOOKS, NUM_UNITS = 24, 12
+"""How many positions a head looks at, and how many hidden units, are told of."""
+
+
+class Reading:
+    """A sequence that a model has read, in float64, with its keys and values.
+
+    Args:
+        transformer: the model.
+        tokens: token ids, ``MADE`` where the model's own is to be read.
+
+    Raises:
+        InputError: there are too many tokens, or one is not in the vocabulary.
+    """
+
+    def __init__(self, transformer: Transformer, tokens: Int64[np.ndarray, " tokens"]) -> None:
+        architecture = transformer.architecture
+        count = len(tokens)
+        num_bytes = 16 * count * architecture.width * architecture.num_layers
+        deep = architecture.num_layers > 1 and count > MAX_DENSE_POSITIONS
+        if not 0 < count <= architecture.num_positions or num_bytes > MAX_CACHE_BYTES or deep:
+            raise InputError(
+                f"{count:,} tokens are too many to look into", where=f"{architecture.num_positions:,} positions"
+            )
+        if tokens[0] == MADE or tokens.min() < MADE or tokens.max() >= len(architecture.vocabulary):
+            raise InputError("expected token ids of the model's vocabulary, the first of them given")
+        started = time.perf_counter()
+        self.transformer = transformer
+        self._layers = [cast_layer(layer, np.float64) for layer in transformer.layers]
+        self.tokens = _fill_in(transformer, tokens)
+        self.said = np.append(self.tokens[1:], 0)
+        self.tops = np.full((count, architecture.num_layers, architecture.num_heads), -1, dtype=np.int64)
+        self._keys: list[Float[np.ndarray, "H S W"]] = []
+        self._values: list[Float[np.ndarray, "H S W"]] = []
+        self._read()
+        self.milliseconds = 1000 * (time.perf_counter() - started)
+
+    def summary(self) -> dict[str, Any]:
+        """What the page needs at once: tokens, what is said at each, and where heads look with more than half."""
+        return {
+            "tokens": self.tokens.tolist(),
+            "said": self.said.tolist(),
+            "tops": self.tops.reshape(-1).tolist(),
+            "milliseconds": self.milliseconds,
+        }
+
+    def view(self, position: int) -> dict[str, Any]:
+        """All that happens at a position: attention, residual stream, hidden units, logits.
+
+        Raises:
+            InputError: there is no such position.
+        """
+        if not 0 <= position < len(self.tokens):
+            raise InputError(f"no position {position}", where=f"{len(self.tokens):,} tokens")
+        architecture = self.transformer.architecture
+        at = np.array([position], dtype=np.int64)
+        x_BTD = embed(self.transformer, self.tokens[None, at], at, np.float64)
+        stages = [{"label": "embedding", "values": x_BTD[0, 0].tolist()}]
+        attention, others, units = [], [], []
+        for number, layer in enumerate(self._layers):
+            suffix = f" {number}" if len(self._layers) > 1 else ""
+            queries, _, _ = project_heads(x_BTD, layer, architecture.num_heads, architecture.norm_epsilon)
+            shares = attention_shares(
+                queries,
+                self._keys[number][None, :, : position + 1],
+                scaled=architecture.scaled_scores,
+                bias=score_bias(layer, at, position + 1),
+            )
+            mixed = merge_heads(shares @ self._values[number][None, :, : position + 1])
+            looks = [_largest(row, NUM_LOOKS) for row in shares[0, :, 0]]
+            attention.append(
+                [
+                    [{"position": int(key), "weight": float(row[key])} for key in top]
+                    for row, top in zip(shares[0, :, 0], looks, strict=True)
+                ]
+            )
+            others.append(
+                [float(np.delete(row, top[0]).sum()) for row, top in zip(shares[0, :, 0], looks, strict=True)]
+            )
+            x_BTD = x_BTD + mixed @ layer.attention_out_weight + layer.attention_out_bias
+            stages.append({"label": f"after attention{suffix}", "values": x_BTD[0, 0].tolist()})
+            normed = layer_norm(x_BTD, layer.mlp_norm_gain, layer.mlp_norm_bias, architecture.norm_epsilon)
+            hidden = activate(normed @ layer.mlp_in_weight + layer.mlp_in_bias, architecture.activation)[0, 0]
+            fired = [int(unit) for unit in _largest(np.abs(hidden), NUM_UNITS) if abs(hidden[unit]) > 1e-3]
+            units.append([{"unit": unit, "value": float(hidden[unit])} for unit in fired])
+            x_BTD = apply_mlp(x_BTD, layer, architecture.activation, architecture.norm_epsilon)
+            stages.append({"label": f"after feed-forward{suffix}", "values": x_BTD[0, 0].tolist()})
+        return {
+            "position": position,
+            "attention": attention,
+            "others": others,
+            "stages": stages,
+            "units": units,
+            "logits": unembed(x_BTD, self.transformer)[0, 0].tolist(),
+        }
+
+    def attention_rows(self, limit: int) -> list[list[list[float]]]:
+        """For each layer and head all attention weights, row by row.
+
+        Raises:
+            InputError: there are more than ``limit`` of them.
+        """
+        architecture = self.transformer.architecture
+        total = architecture.num_layers * architecture.num_heads * len(self.tokens) ** 2
+        if total > limit:
+            raise InputError(f"{total:,} attention weights, at most {limit:,} are shown")
+        layers = compute_attention(self.transformer, self.tokens[None])
+        return [[head.reshape(-1).tolist() for head in layer[0]] for layer in layers]
+
+    def _read(self) -> None:
+        """Keys and values of every layer; what is said and looked at, unless there are too many positions."""
+        architecture, count = self.transformer.architecture, len(self.tokens)
+        x_BTD = embed(self.transformer, self.tokens[None], np.arange(count), np.float64)
+        is_dense = count <= MAX_DENSE_POSITIONS
+        for number, layer in enumerate(self._layers):
+            queries, keys, values = project_heads(x_BTD, layer, architecture.num_heads, architecture.norm_epsilon)
+            self._keys.append(keys[0])
+            self._values.append(values[0])
+            if not is_dense:
+                continue
+            mixed = np.empty_like(queries)
+            for start in range(0, count, QUERIES_A_BLOCK):
+                at = np.arange(start, min(start + QUERIES_A_BLOCK, count))
+                stop = int(at[-1]) + 1
+                shares = attention_shares(
+                    queries[:, :, at],
+                    keys[:, :, :stop],
+                    np.arange(stop) <= at[:, None],
+                    scaled=architecture.scaled_scores,
+                    bias=score_bias(layer, at, stop),
+                )
+                mixed[:, :, at] = shares @ values[:, :, :stop]
+                top = shares[0].argmax(axis=-1)
+                share = np.take_along_axis(shares[0], top[..., None], axis=-1)[..., 0]
+                self.tops[at, number] = np.where(share > 0.5, top, -1).T
+            x_BTD = x_BTD + merge_heads(mixed) @ layer.attention_out_weight + layer.attention_out_bias
+            x_BTD = apply_mlp(x_BTD, layer, architecture.activation, architecture.norm_epsilon)
+        if is_dense:
+            self.said = unembed(x_BTD, self.transformer)[0].argmax(axis=-1)
+        else:
+            self.said[-1] = int(np.argmax(self.view(count - 1)["logits"]))
+
+
+def _fill_in(transformer: Transformer, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.ndarray, " tokens"]:
+    """The tokens with those that the model makes, by the fastest engine there is."""
+    filled = tokens.copy()
+    is_made = tokens == MADE
+    if not is_made.any():
+        return filled
+    engine = make_engine("auto", transformer)
+    starts = np.flatnonzero(is_made & ~np.append(False, is_made[:-1]))
+    for start in starts.tolist():
+        given = np.flatnonzero(~is_made[start:])
+        stop = start + int(given[0]) if len(given) else len(tokens)
+        made = engine.generate(filled[None, :start], stop - start)[0]
+        filled[start:stop] = transformer.architecture.end_token
+        filled[start : start + len(made)] = made
+    return filled
+
+
+def _largest(values: Float[np.ndarray, " values"], count: int) -> Int64[np.ndarray, " largest"]:
+    """Where the largest are, largest first, the first of equals first."""
+    return np.argsort(-values, kind="stable")[:count].astype(np.int64)
