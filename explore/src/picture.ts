@@ -151,7 +151,8 @@ export function drawScene(context: CanvasRenderingContext2D, scene: Scene) {
 function drawGates(context: CanvasRenderingContext2D, scene: Scene) {
   const { circuit, layout, camera, width, height, bitOf, written, looks, selected } = scene;
   const colours = palette();
-  const { scale } = camera;
+  // Where rows have room, gates of a small picture are drawn larger.
+  const scale = camera.scale * (camera.stretch > 1.2 && camera.scale < 1 ? 1.32 : 1);
   const high = 20 * scale;
   const wide = 50 * scale;
   const detailed = scale > 0.42;
