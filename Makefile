@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: .venv/core  ## compile a 16-bit multiplier, multiply by chain of thought, prove it, draw its page
 	rm -rf demo
@@ -16,6 +16,9 @@ check: .venv/all  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/all  ## the documents as a site in site/; a broken link is an error, and nothing is fetched
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -24,8 +27,8 @@ check: .venv/all  ## style and types
 	touch $@
 
 .venv/all: .venv/core
-	$(PIP) --editable '.[torch,hdl,dev]'
+	$(PIP) --editable '.[torch,hdl,docs,dev]'
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site

@@ -1,0 +1,66 @@
+"""The reference is what its generator writes, and the site has every page."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = ("python", "modules", "command-line")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the reference as it is to be, written by a process without the tests' run-time type checks."""
+    folder = tmp_path_factory.mktemp("reference")
+    subprocess.run([sys.executable, str(REFERENCE / "generate.py"), str(folder)], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_reference_is_up_to_date(page: str, written: Path) -> None:
+    committed, fresh = ((folder / f"{page}.md").read_text().splitlines() for folder in (REFERENCE, written))
+    different = [line for line in fresh if line not in set(committed)] + [x for x in committed if x not in set(fresh)]
+    assert committed == fresh, f"run python docs/reference/generate.py; new or gone: {different[:10]}"
+
+
+def test_the_reference_has_every_public_name_and_command() -> None:
+    import serialformer
+    from serialformer.cli.main import app
+
+    headings = re.findall(r"^## (\S+)$", (REFERENCE / "python.md").read_text(), re.M)
+    assert set(headings) == set(serialformer.__all__)
+    headings = re.findall(r"^## (\S+)$", (REFERENCE / "command-line.md").read_text(), re.M)
+    assert set(headings) == {"serialformer"} | {command.name for command in app.registered_commands}
+
+
+def test_no_fence_is_left_open() -> None:
+    for page in PAGES:
+        fences = re.findall(r"^```\w*$", (REFERENCE / f"{page}.md").read_text(), re.M)
+        assert fences[1::2] == ["```"] * (len(fences) // 2)
+        assert all(fence != "```" for fence in fences[::2])
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    named = set(re.findall(r"(\S+\.md)$", navigation, re.M))
+    assert named == {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+
+
+def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("material", reason="the extra docs is not installed")
+    run = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env={"PATH": "", "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert (tmp_path / "site" / "start" / "index.html").exists()
+    assert not list((tmp_path / "site").rglob("*.py"))
