@@ -54,8 +54,8 @@ def permutations() -> list[SweepRun]:
     """Products in S_5, a token a permutation; one layer with three seeds."""
     token = {"format": "token"}
     return [
-        *grid("permutation-composition", token, (4, 8, 16), depths=(1,), seeds=(0, 1, 2)),
-        *grid("permutation-composition", token, (4, 8, 16), depths=(2, 4)),
+        *grid("permutation-composition", token, (8, 16), depths=(1,), seeds=(0, 1, 2)),
+        *grid("permutation-composition", token, (8, 16), depths=(2, 4)),
     ]
 
 
