@@ -132,6 +132,7 @@ def cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
+@pytest.mark.slow  # eleven seconds; a processor and a multiplier go the same way above
 def test_sha256_unrolled(tmp_path: Path) -> None:
     read_text(PORTS, tmp_path)  # what numba compiles is compiled now
     path = tmp_path / "sha256.v"

@@ -122,7 +122,7 @@ def test_sha256_has_the_constants_of_the_standard() -> None:
     assert (len(sha256.START), len(sha256.ROUND)) == (8, 64)
 
 
-@pytest.mark.parametrize(("max_fan_in", "most_gates"), [(2, 106_500), (3, 48_500)])
+@pytest.mark.parametrize(("max_fan_in", "most_gates"), [pytest.param(2, 106_500, marks=pytest.mark.slow), (3, 48_500)])
 def test_sha256_by_chain_of_thought(max_fan_in: int, most_gates: int) -> None:
     program = """
 import serialformer, time
