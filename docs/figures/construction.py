@@ -44,7 +44,7 @@ def draw(model: serialformer.Model, value: int) -> Figure:
     labels = [f"in[{place}]" for place in range(first)] + ["end of prompt"]
     labels += [f"t{token}" for token in range(len(transcript.chain))]
 
-    figure = Figure(figsize=(11, 5.6), dpi=150)
+    figure = Figure(figsize=(8.6, 4.9), dpi=190)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-1.55, len(tokens) - 0.35), ylim=(-3.55, 3.05))
     axes.axis("off")
