@@ -1,86 +1,167 @@
-"""The README's programs do what it says."""
+"""What the front page and the guides say is so: their files are written, their commands run, their output compared."""
 
 from __future__ import annotations
 
+import io
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 import serialformer
+from serialformer.cli.main import app, main
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+PAGES = [README, *sorted(path for path in (ROOT / "docs").rglob("*.md") if "reference" not in path.parts)]
+
+NEEDS = {"train": "torch", "from transformers": "transformers", "matplotlib": "matplotlib", ".v ": "pyosys"}
+"""What a page with such a line needs besides the light core."""
 
 
-DESIGN = """
-module NAME(input clk, input go, output [3:0] out);
-  reg [3:0] count = 0;
-  always @(posedge clk) if (go) count <= count + 1;
-  assign out = count;
-endmodule
-"""
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    line: int
+    language: str
+    title: str
+    body: str
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example compiled in it, as the README has it."""
-    folder = tmp_path_factory.mktemp("readme")
-    (folder / "examples").symlink_to(ROOT / "examples")
-    (folder / "in.csv").write_text("a,b\n2,3\n")
-    (folder / "design.v").write_text(DESIGN)
-    (folder / "stimulus.csv").write_text("go\n1\n0\n1\n")
-    serialformer.compile(ROOT / "examples" / "multiplier16.blif").save(folder / "multiplier")
-    serialformer.compile(serialformer.read(f"{ROOT}/examples/gcd.py:gcd")).save(folder / "gcd")
-    serialformer.compile(serialformer.read_sequential(folder / "design.v")).save(folder / "design")
-    return folder
+class Command(NamedTuple):
+    """A line of a console, and what it prints."""
+
+    line: int
+    text: str
+    expected: str
 
 
-def test_program_for_transformers(folder: Path) -> None:
-    pytest.importorskip("transformers")
-    (program,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.S) if ">>>" not in block]
-    expected = re.findall(r"print\(.*#\s*(\S+)$", program, re.M)
-    # The whole chain takes transformers some 20 s; a smaller multiplier shows as much.
-    small = program.replace('"multiplier"', '"small"').replace("016b", "04b").replace("[-32:]", "[-8:]")
-    small = small.replace("51234", "13").replace("47111", "11")
-    sys.path.insert(0, str(ROOT / "examples"))
-    try:
-        from make_multiplier import multiplier
-    finally:
-        sys.path.pop(0)
-    serialformer.compile(multiplier(4)).save(folder / "small")
-    run = subprocess.run([sys.executable, "-c", small], cwd=folder, capture_output=True, text=True, check=True)
-    assert run.stdout == f"{13 * 11}\n"
-    assert expected == [str(51234 * 47111)]
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text()
+    found = re.finditer(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', text, re.M | re.S)
+    return [Block(text.count("\n", 0, match.start()) + 1, match[1], match[2] or "", match[3]) for match in found]
 
 
-def commands() -> list[str]:
-    block = README.partition("## On the command line\n")[2].partition("\n## ")[0]
-    return [line.strip() for line in block.splitlines() if line.startswith("    serialformer ")]
+def commands(block: Block) -> Iterator[Command]:
+    """The commands of a console block; a backslash at a line's end goes on in the next."""
+    parts = re.split(r"^\$ ((?:.*\\\n)*.*)\n", block.body, flags=re.M)
+    assert parts[0] == "", f"line {block.line}: a console begins with a command"
+    line = block.line + 1
+    for text, expected in zip(parts[1::2], parts[2::2], strict=True):
+        yield Command(line, text.replace("\\\n", " "), expected)
+        line += text.count("\n") + 1 + expected.count("\n")
 
 
-@pytest.mark.parametrize("command", commands())
-def test_commands(command: str, folder: Path) -> None:
-    call, _, comment = command.partition("#")
-    words = shlex.split(call)[1:]
-    if words[0] == "compile":
-        words[-1] = f"{words[-1]} again"
-    if words[0] == "verify":
-        words[-1] = "3"
-    run = subprocess.run(
-        [sys.executable, "-m", "serialformer", *words], cwd=folder, capture_output=True, text=True, check=True
+def pattern(expected: str) -> str:
+    """A regular expression: a line ``...`` stands for any lines, ``...`` within a line for anything in it.
+
+    >>> bool(re.fullmatch(pattern("a 1\\n...\\nb: ... s\\n"), "a 1\\nx\\ny\\nb: 0.3 s\\n"))
+    True
+    """
+    return "".join(
+        "(?:.*\n)*?" if line == "...\n" else re.escape(line).replace(r"\.\.\.", ".*")
+        for line in expected.splitlines(keepends=True)
     )
-    promised = comment.strip().removesuffix("...").strip()
-    if promised.startswith(("product=", "out=", "t0 ")):
-        assert promised in run.stdout
-    assert run.stderr == ""
 
 
-def test_there_are_commands() -> None:
-    assert len(commands()) == 12
+def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a command prints, run in this process: both streams of ours, the first of a program's.
+
+    Libraries write their progress to a program's second one.
+    """
+    if words[0] == "cat":
+        return Path(words[1]).read_text()
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "argv", words)
+    with redirect_stdout(printed), redirect_stderr(io.StringIO() if words[0] == "python" else printed):
+        try:
+            if words[0] == "python":
+                monkeypatch.setattr(sys, "argv", words[1:])
+                runpy.run_path(words[1], run_name="__main__")
+            else:
+                main()
+        except SystemExit:
+            pass
+    return printed.getvalue()
+
+
+def pages_with_consoles() -> list[Path]:
+    return [page for page in PAGES if any(block.language == "console" for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", pages_with_consoles(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_consoles(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page.read_text()
+    for line, package in NEEDS.items():
+        if line in text:
+            pytest.importorskip(package)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for block in blocks(page):
+        if block.title:
+            Path(block.title).write_text(block.body)
+        if block.language != "console":
+            continue
+        for command in commands(block):
+            words = shlex.split(command.text, comments=True)
+            assert words[0] in ("serialformer", "python", "cat"), f"line {command.line}: {command.text}"
+            printed = run(words, monkeypatch)
+            assert re.fullmatch(pattern(command.expected), printed), (
+                f"{page.name}:{command.line}: {command.text}\nexpected\n{command.expected}\nprinted\n{printed}"
+            )
+
+
+def test_the_pages_that_have_consoles() -> None:
+    named = {str(page.relative_to(ROOT)) for page in pages_with_consoles()}
+    assert {"README.md", "docs/start.md", "docs/guides/netlists.md", "docs/guides/testing-engines.md"} <= named
+
+
+def mentioned() -> list[tuple[Path, str]]:
+    """The lines of all pages that are commands of ours, run by a test or not."""
+    lines = (
+        (page, line.strip().removeprefix("$ "))
+        for page in PAGES
+        for line in page.read_text().replace("\\\n", " ").splitlines()
+        if re.match(r"(    |\$ )(\$ )?serialformer [a-z]", line)
+    )
+    return [(page, line) for page, line in lines if not re.search(r"\.\.\.|\[|^serialformer \w+ +[A-Z]|error:", line)]
+
+
+def test_commands_exist_and_take_these_options() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    lines = mentioned()
+    for page, line in lines:
+        name, *words = shlex.split(line, comments=True)[1:]
+        where = f"{page.relative_to(ROOT)}: {line}"
+        assert name in group.commands, where
+        options = {option for parameter in group.commands[name].params for option in parameter.opts}
+        for word in words:
+            if re.match(r"-[-A-Za-z]", word):
+                assert word.partition("=")[0] in options or word[:2] in options, f"{where}: {word}"
+    assert len(lines) > 50
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", prose)):
+        if not target.startswith(("https://", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name} links to {target}"
+
+
+def test_the_front_page_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
 
 
 def test_the_example_is_what_its_program_makes() -> None:
@@ -96,3 +177,9 @@ def test_the_example_is_what_its_program_makes() -> None:
         check=True,
     )
     assert made.stdout == (ROOT / "examples" / "multiplier16.blif").read_bytes()
+
+
+def test_how_to_cite() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"version: {serialformer.__version__}\n" in citation
+    assert "arXiv:2402.12875" in citation
