@@ -111,9 +111,10 @@ class _Handler(BaseHTTPRequestHandler):
 
         def begin() -> dict[str, Any]:
             try:
-                return self.server.begin(json.loads(body))
+                asked = json.loads(body)
             except (ValueError, RecursionError):
                 raise InputError("expected JSON") from None
+            return self.server.begin(asked)
 
         self._answer(begin)
 
