@@ -6,7 +6,7 @@ import { brief, groupDirections, nameToPosition, percent, type Direction } from 
 import { largest, softmax, type View } from "./forward";
 import type { ModelState, Session } from "./session";
 import { describePosition, prepareCanvas, useWidth } from "./strip";
-import { headColour, shade, isDark } from "./theme";
+import { headColour, inkOn, isDark, shade } from "./theme";
 
 const MOST_LOGITS = 6;
 
@@ -216,7 +216,7 @@ function Signal({ session, group, values, most }: { session: Session; group: Dir
       {shown.map((value, index) => {
         const near = Math.abs(value - Math.round(value)) < 5e-3 ? Math.round(value) : value;
         return (
-          <i key={index} class={Math.abs(value) > 0.55 * most ? "cell is-deep" : "cell"} style={{ background: shade(value, most) }} title={String(value)}>
+          <i key={index} class="cell" style={{ background: shade(value, most), color: inkOn(value, most) }} title={String(value)}>
             {brief(near)}
           </i>
         );

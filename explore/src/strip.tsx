@@ -216,7 +216,6 @@ function Tokens({ session, model, width, position, ready }: Part) {
         type="button"
         class={classes.join(" ")}
         data-position={place}
-        aria-label={`Token ${shorten(text)} at position ${place}, ${shorten(name)}${wrong ? `, mistake: ${vocabulary[label]} is true` : ""}`}
         aria-current={place === position + 1 ? "true" : undefined}
         title={shorten(name, 60)}
         style={circuit ? undefined : { minWidth: `${cell - 6}px` }}
@@ -243,6 +242,7 @@ function Tokens({ session, model, width, position, ready }: Part) {
         ) : (
           <span class="token-name">{wrong ? `\u2717 ${shorten(vocabulary[said], 6)}, not ${shorten(vocabulary[label], 6)}` : place < session.first.value + 1 && label < 0 ? "" : label >= 0 && place <= position + 1 ? "\u2713" : ""}</span>
         )}
+        <span class="for-readers">{` position ${place}, ${shorten(name)}${wrong ? ", a mistake" : ""}`}</span>
       </button>,
     );
   }

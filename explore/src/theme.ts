@@ -76,10 +76,24 @@ export function palette(): Palette {
 
 /** A colour for a number: the more of it, the further from the ground. */
 export function shade(value: number, most: number): string {
+  return `rgb(${mix(value, most).join(" ")})`;
+}
+
+/** Black or white, whichever stands out more from the shade of a number; one of them does by 4.58 to 1. */
+export function inkOn(value: number, most: number): string {
+  const [red, green, blue] = mix(value, most).map((part) => {
+    const share = part / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  const luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  return (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) ? "#000000" : "#ffffff";
+}
+
+function mix(value: number, most: number): number[] {
   const { positive, negative, ground } = palette();
   const share = most > 0 ? Math.min(1, Math.abs(value) / most) : 0;
   const end = value < 0 ? negative : positive;
-  return `rgb(${ground.map((from, index) => Math.round(from + (end[index] - from) * share)).join(" ")})`;
+  return ground.map((from, index) => Math.round(from + (end[index] - from) * share));
 }
 
 effect(() => {
