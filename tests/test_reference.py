@@ -64,3 +64,10 @@ def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path: Path)
     assert (run.returncode, run.stderr) == (0, "")
     assert (tmp_path / "site" / "start" / "index.html").exists()
     assert not list((tmp_path / "site").rglob("*.py"))
+
+
+def test_no_example_stands_outside_a_fence() -> None:
+    """Where it would be shown as a quotation."""
+    for path in (ROOT / "docs").rglob("*.md"):
+        prose = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+        assert not re.findall(r"^>>>.*$", prose, re.M), path.name
