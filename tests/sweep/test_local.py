@@ -144,7 +144,7 @@ def test_killed_twenty_times_and_called_again(tmp_path: Path) -> None:
                 kills += process.poll() is None
                 process.kill()
         with start_sweep(path, runs) as process:
-            pass
+            process.communicate()
         # A run that failed before the kill has failed again after it: one row each time.
         assert sorted(set(measured(path)), key=repr) == whole
     assert kills >= 15

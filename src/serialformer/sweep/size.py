@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from serialformer.sweep.run import SweepRun
-from serialformer.tasks.layout import num_positions
+from serialformer.tasks.layout import num_new_tokens, num_positions
 
 PROCESS_BYTES = 450 << 20
 """A process with torch, numba and ours, before it does anything."""
@@ -20,18 +20,20 @@ def estimate_bytes(run: SweepRun) -> int:
 
     Weights count twelve times (gradients, two moments, and copies while they are saved); activations of a training step
     twice, since gradients of the largest are there with them; an evaluation holds one layer's activations, of more
-    samples.
+    samples. Attention's scores are never held all at once. The last layer is computed only where there is a label.
     """
     weights, tokens, vocabulary = _num_weights(run), _num_tokens(run), _num_vocabulary(run)
     model, optimiser, evaluation = run.config.model, run.config.optimiser, run.config.evaluation
     hidden = model.hidden_width or 4 * model.width
-    layer = 10 * model.width + 3 * hidden + 2 * model.num_heads * tokens
-    step = optimiser.batch_size * tokens * (model.num_layers * layer + 3 * vocabulary)
+    whole, share = 10 * model.width + 3 * hidden, _num_labels(run) / tokens
+    last = 6 * model.width + share * (4 * model.width + 3 * hidden)
+    layer = whole if model.num_layers > 1 else last
+    step = optimiser.batch_size * tokens * ((model.num_layers - 1) * whole + last + 3 * vocabulary)
     most = max(evaluation.num_samples, evaluation.num_final_samples)
     rows = max(1, min(LOGITS_A_PASS // (tokens * vocabulary), most))
     one = rows * tokens * (layer + vocabulary)
     cache = min(rows, evaluation.num_final_generated) * tokens * 2 * model.width * model.num_layers
-    return PROCESS_BYTES + 4 * (12 * weights + max(2 * step, one + cache))
+    return PROCESS_BYTES + 4 * int(12 * weights + max(2 * step, one + cache))
 
 
 def estimate_work(run: SweepRun) -> float:
@@ -79,6 +81,14 @@ def num_cores() -> int:
 def _num_tokens(run: SweepRun) -> int:
     config = run.config
     return num_positions(config.make_task(), config.setting, config.room or config.length)
+
+
+def _num_labels(run: SweepRun) -> int:
+    """Positions of a sample that have a label, about."""
+    config, task = run.config, run.config.make_task()
+    if config.setting == "hint":
+        return _num_tokens(run)
+    return num_new_tokens(task, config.setting, config.room or config.length)
 
 
 def _num_vocabulary(run: SweepRun) -> int:
