@@ -157,7 +157,7 @@ function Residual({ session, model, view }: { session: Session; model: ModelStat
                     ))}
                   </tr>
                 ))
-              : groups.map((group) => (
+              : groupTables(groups).map((group) => (
                   <tr key={group.label}>
                     <th scope="row">{shorten(group.label, 20)}</th>
                     {view.stages.map((stage) => (
@@ -187,14 +187,15 @@ function Residual({ session, model, view }: { session: Session; model: ModelStat
   );
 }
 
-/** The entries of the truth table in one row: table[0], table[1], ... are one block. */
+/** Pairs of one family in one row: table[0], table[1], ... are one block; what heads fetch stays apart. */
 function groupTables(groups: Direction[]): Direction[] {
   const shown: Direction[] = [];
   for (const group of groups) {
     const last = shown[shown.length - 1];
-    if (group.label.startsWith("table[")) {
-      if (last?.label === "table") last.dimensions.push(group.dimensions[0]);
-      else shown.push({ label: "table", dimensions: [group.dimensions[0]], kind: "block" });
+    const family = /^(.+)\[.*\]$/.exec(group.label)?.[1];
+    if (group.kind === "bit" && family && family !== "fetched") {
+      if (last?.label === family) last.dimensions.push(group.dimensions[0]);
+      else shown.push({ label: family, dimensions: [group.dimensions[0]], kind: "block" });
     } else shown.push({ ...group, kind: /^(name|read\[\d+\])$/.test(group.label) ? "name" : group.kind });
   }
   return shown;

@@ -105,15 +105,10 @@ export async function openSession(content: Content): Promise<Session> {
   return session;
 }
 
-/** Something to look at: some bits of every word set, by no particular rule. */
+/** Something to look at: bits that look random, the same each time. */
 function startingBits(circuit: Circuit | null): Uint8Array {
   const bits = new Uint8Array(circuit?.numInputs ?? 0);
-  circuit?.inputs.forEach((word, number) => {
-    word.bits.forEach((place, index) => {
-      if (place >= 0) bits[place] = (index * index + 3 * number + index) % 5 < 3 ? 1 : 0;
-    });
-  });
-  return bits;
+  return bits.map((_, place) => (Math.imul(place + 1, 0x9e3779b1) >>> 15) & 1);
 }
 
 /** The input bits and `=` are given, the chain is the model's own. */
