@@ -17,7 +17,7 @@ from pathlib import Path
 
 from serialformer.figures.chance import chance_level
 from serialformer.figures.measures import MEASURES
-from serialformer.figures.points import Point, pool, select_final
+from serialformer.figures.points import Point, describe_variant, pool, select_final, split_variants
 from serialformer.sweep.row import DONE, Row
 from serialformer.sweep.store import read_rows
 
@@ -33,22 +33,24 @@ def make_tables(rows: Sequence[Row]) -> str:
         own = [row for row in rows if (row.task, row.parameters) == (task, parameters)]
         named = ", ".join(f"{name} {value}" for name, value in json.loads(parameters).items())
         title = f"**{task}**" + (f" ({named})" if named else "")
-        tables.append("\n".join((title, "", *_table(own))))
+        for fields, part in split_variants(select_final(own)):
+            apart = f", {describe_variant(fields)}" if fields else ""
+            tables.append("\n".join((title + apart, "", *_table(part))))
     return "\n\n".join(tables) + "\n"
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     points: dict[tuple[int, int], dict[str, Point]] = defaultdict(dict)
     for setting in SETTINGS:
-        chosen = [row for row in select_final(rows) if row.setting == setting]
+        chosen = [row for row in rows if row.setting == setting]
         for point in pool(chosen, MEASURES["paper"]):
             points[point.length, point.depth][setting] = point
     generated: dict[tuple[int, int], Point] = {}
-    for point in pool([row for row in select_final(rows) if row.setting == "cot"], MEASURES["generated"]):
+    for point in pool([row for row in rows if row.setting == "cot"], MEASURES["generated"]):
         generated[point.length, point.depth] = point
     seconds: dict[tuple[int, int, str], list[float]] = defaultdict(list)
     steps: dict[tuple[int, int, str], list[int]] = defaultdict(list)
-    for row in select_final(rows):
+    for row in rows:
         seconds[row.length, row.depth, row.setting].append(row.cpu_seconds)
         steps[row.length, row.depth, row.setting].append(row.steps)
     yield "| length | chance | depth | base | hint | cot | cot, generated | steps: base, hint, cot | CPU s |"

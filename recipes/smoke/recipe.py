@@ -1,6 +1,6 @@
 """Every setting once on the smallest tasks: whether sweeps work here at all. Under two minutes on two cores.
 
-    serialformer sweep recipes/smoke -o DIR/results.csv
+serialformer sweep recipes/smoke -o DIR/results.csv
 """
 
 from __future__ import annotations

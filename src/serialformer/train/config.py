@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -321,8 +321,10 @@ def _parse_text(text: str) -> Any:
     return text
 
 
-_type_hints = cache(get_type_hints)
-"""Reading annotations takes longer than all else here."""
+@cache
+def _type_hints(kind: Hashable) -> dict[str, Any]:
+    """Annotations, read once: that takes longer than all else here."""
+    return get_type_hints(kind)
 
 
 def _build(kind: type[T], content: Any, where: str, problems: list[str]) -> T | None:
@@ -330,7 +332,7 @@ def _build(kind: type[T], content: Any, where: str, problems: list[str]) -> T | 
     if not isinstance(content, Mapping):
         problems.append(f"{where or 'the whole'} must be an object, found {content!r}")
         return None
-    hints = _type_hints(kind)
+    hints = _type_hints(cast(Hashable, kind))
     values = {}
     for name in content:
         if name not in hints:

@@ -48,7 +48,7 @@ def make_config(
         length=length,
         setting=setting,
         seed=seed,
-        **(_paper(num_layers) if preset == "paper" else _default(made, setting, num_layers)),
+        **(_paper(num_layers) if preset == "paper" else _default(made, length, setting, num_layers)),
     )
 
 
@@ -70,13 +70,13 @@ def _paper(num_layers: int) -> dict[str, Any]:
     }
 
 
-def _default(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
+def _default(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
     """What was found to work; see recipes/training for the seconds, and for what did not."""
     kind = next((kind for names, kind in TUNED if task.name in names), _small)
-    return kind(task, setting, num_layers)
+    return kind(task, length, setting, num_layers)
 
 
-def _small(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
+def _small(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
     """Running sums and products of small alphabets: a token of the prompt and the token before decide the next.
 
     Without a chain, a sum of many is only found on the way from sums of few, and that way must be slow.
@@ -97,15 +97,17 @@ def _small(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
     }
 
 
-def _permutations(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
+def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
     """With a token a permutation, one table of 120 by 120; with symbols, five look-ups at every place."""
     width = getattr(task, "item_width", 1)
     if width == 1:
-        # At the rate of one layer or two, four never leave the plateau.
+        # At the rate of one layer or two, four never leave the plateau. Shorter chains want more of them a step.
+        batch_size = max(64, 1024 // length) if setting == "cot" else 64
         deep = OptimiserConfig(num_steps=1400, warmup_steps=50, learning_rate=1e-3)
+        shallow = OptimiserConfig(num_steps=1000, warmup_steps=50, batch_size=batch_size)
         return {
             "model": ModelConfig(num_layers=num_layers, initial_deviation=0.08),
-            "optimiser": OptimiserConfig(num_steps=1000, warmup_steps=50) if num_layers < 3 else deep,
+            "optimiser": shallow if num_layers < 3 else deep,
             "sampling": _neutral(task, 0.8, 500),
             "evaluation": EvaluationConfig(every=50),
         }
@@ -134,7 +136,7 @@ def _permutations(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
     }
 
 
-def _squaring(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
+def _squaring(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
     """A table of all pairs of a prime and a residue, which the feed-forward layer must hold."""
     if getattr(task, "bound", 0) <= 200:
         return {
@@ -150,7 +152,7 @@ def _squaring(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
     }
 
 
-def _circuit_value(task: Task, setting: str, num_layers: int) -> dict[str, Any]:
+def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
     """A head for every gate that may be read: one layer cannot look a value up by a number that it has just read."""
     return {
         "model": ModelConfig(num_layers=num_layers, num_heads=16, activation="relu", initial_deviation=0.08),
@@ -163,7 +165,7 @@ def _neutral(task: Task, start: float, num_steps: int) -> SamplingSchedule | Non
     return SamplingSchedule(name="neutral", start=start, num_steps=num_steps) if has else None
 
 
-TUNED: tuple[tuple[tuple[str, ...], Callable[[Task, str, int], dict[str, Any]]], ...] = (
+TUNED: tuple[tuple[tuple[str, ...], Callable[[Task, int, str, int], dict[str, Any]]], ...] = (
     (("permutation-composition",), _permutations),
     (("iterated-squaring",), _squaring),
     (("circuit-value",), _circuit_value),
