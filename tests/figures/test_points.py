@@ -50,6 +50,11 @@ def test_other_configurations_are_never_pooled() -> None:
     ]
     # A width that goes with the depth is no variant.
     assert [fields for fields, _ in split_variants([make_row(width=64), make_row(width=128, depth=2)])] == [{}]
+    # Only what stands in another's place is set apart; a point of its own goes with the larger part.
+    mixed = [make_row(width=64), make_row(width=64, seed=1), make_row(width=32), make_row(width=128, depth=2)]
+    (first, with_second), (narrow, alone) = split_variants(mixed)
+    assert (first, with_second) == ({}, [mixed[0], mixed[1], mixed[3]])
+    assert (narrow, alone) == ({"model.width": "32"}, [mixed[2]])
 
 
 def test_a_final_evaluation_counts_once() -> None:

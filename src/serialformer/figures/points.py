@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -120,17 +121,32 @@ def pool(rows: Iterable[Row], measure: Measure) -> list[Point]:
 def split_variants(rows: Sequence[Row]) -> list[tuple[dict[str, str], list[Row]]]:
     """Rows of one task in parts within which no point has two configurations, each with the fields that set it apart.
 
-    Most stores have one part, set apart by nothing. Parts stand in the order of their first rows.
+    Most stores have one part, set apart by nothing. A point that has one configuration only goes with the largest part,
+    whatever that configuration is. Parts stand in the order of their first rows; a field whose value differs within a
+    part is not among those that set it apart.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(_place(row), []).append(row)
     fields = sorted(set().union(*(_differing(group) for group in groups.values())))
+
+    def values(row: Row) -> tuple[str, ...]:
+        found = dict(configuration(row))
+        return tuple(found.get(field, "null") for field in fields)
+
+    contested = {place for place, group in groups.items() if len(set(map(values, group))) > 1}
+    keys = Counter(values(row) for row in rows if not contested or _place(row) in contested)
+    alike = Counter(values(row) for row in rows)
+    largest = max(keys, key=lambda key: alike[key], default=())
     parts: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        values = dict(configuration(row))
-        parts.setdefault(tuple(values.get(field, "null") for field in fields), []).append(row)
-    return [(dict(zip(fields, values, strict=True)), part) for values, part in parts.items()]
+        parts.setdefault(values(row) if _place(row) in contested else largest, []).append(row)
+    named = []
+    for key, part in parts.items():
+        shared = {values(row) for row in part}
+        same = [place for place in range(len(fields)) if len({found[place] for found in shared}) == 1]
+        named.append(({fields[place]: key[place] for place in same}, part))
+    return named
 
 
 def describe_variant(fields: Mapping[str, str]) -> str:
