@@ -122,11 +122,11 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
             position_item=width,
         ),
         "optimiser": OptimiserConfig(
-            num_steps=1500,
+            num_steps=1300,
             batch_size=16,
             learning_rate=4e-3,
             warmup_steps=50,
-            decay_fraction=0.85,
+            decay_fraction=0.4,
             betas=(0.9, 0.95),
         ),
         "sampling": _neutral(task, 0.8, 300),
