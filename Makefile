@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs front-end clean
 
 demo: .venv/core  ## compile a 16-bit multiplier, multiply by chain of thought, prove it, draw its page
 	rm -rf demo
@@ -18,6 +18,9 @@ check: .venv/all  ## style and types
 
 docs: .venv/all  ## the documents as a site in site/; a broken link is an error, and nothing is fetched
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+front-end:  ## what builds the page of `explore` and judges it (needs npm; users need neither)
+	cd explore && npm ci --silent
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

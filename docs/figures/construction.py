@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -85,9 +86,9 @@ def draw(model: serialformer.Model, value: int) -> Figure:
     return figure
 
 
-def _write_name(axes: object, x: float, y: float, name: np.ndarray, colour: str) -> None:
+def _write_name(axes: Axes, x: float, y: float, name: np.ndarray, colour: str) -> None:
     digits = " ".join(f"{digit:+d}" for digit in name.tolist())
-    axes.text(x, y, digits, ha="center", va="center", fontsize=6.6, family="monospace", color=colour)  # type: ignore[attr-defined]
+    axes.text(x, y, digits, ha="center", va="center", fontsize=6.6, family="monospace", color=colour)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 // What happens at the present token: where each head looks, the residual stream, the hidden units, the logits.
 
 import { useEffect, useRef } from "preact/hooks";
+import { prepareCanvas, useWidth } from "./canvas";
 import { describeGate, meaningOf, nameOfWire, shorten, type Circuit } from "./circuit";
 import { brief, groupDirections, nameToPosition, percent, type Direction } from "./directions";
 import { largest, softmax, type View } from "./forward";
 import type { ModelState, Session } from "./session";
-import { describePosition, prepareCanvas, useWidth } from "./strip";
+import { describePosition } from "./strip";
 import { headColour, inkOn, isDark, shade } from "./theme";
 
 const MOST_LOGITS = 6;
@@ -34,7 +35,7 @@ function Now({ session, model, view }: { session: Session; model: ModelState; vi
   const said = largest(view.logits);
   const layers = view.attention.length;
   return (
-    <section class="card now" aria-label="At this token">
+    <section class="card now" data-position={view.position} aria-label="At this token">
       <h2>At this token</h2>
       <p class="sentence" aria-live={session.playing.value ? "off" : "polite"}>
         {circuit ? <CircuitSentence session={session} circuit={circuit} view={view} said={said} /> : (
@@ -175,7 +176,7 @@ function Residual({ session, model, view }: { session: Session; model: ModelStat
         <ul class="units">
           {fired.map(({ unit, value, layer }) => (
             <li key={`${layer}.${unit}`} data-unit={unit}>
-              <code>{view.units.length > 1 ? `layer ${layer} unit ${unit}` : `unit ${unit}`}</code> {brief(value)}
+              <code>{view.units.length > 1 ? `layer ${layer} unit ${unit}` : `unit ${unit}`}</code> = {brief(value)}
               {layer === view.units.length - 1 && units[unit] ? <small> {shorten(units[unit], 80)}</small> : null}
             </li>
           ))}

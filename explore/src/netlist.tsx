@@ -2,11 +2,11 @@
 
 import { signal, useComputed } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
+import { Layer, prepareCanvas, useWidth } from "./canvas";
 import { meaningOf, nameOfWire, positionOfWire, shorten, type Circuit } from "./circuit";
 import { layOut, neighbourhood } from "./layout";
-import { cutPieces, describeFanIn, drawScene, fitCamera, LAYER_WIDTH, ROW_HEIGHT, wireAt, type Camera, type Scene } from "./picture";
+import { cutPieces, describeFanIn, drawScene, fitCamera, LAYER_WIDTH, ROW_HEIGHT, wireAt, type Camera, type Scene, type Stage } from "./picture";
 import { goTo, selectWire, type Session } from "./session";
-import { prepareCanvas, useWidth } from "./strip";
 import { isDark } from "./theme";
 
 /** Beyond so many gates there is no picture of the whole. */
@@ -53,6 +53,7 @@ export function Netlist({ session }: { session: Session }) {
   const view = model.view.value;
   const dark = isDark();
   const scene = useRef<Scene | null>(null);
+  const stage = useRef<Stage>({ wires: new Layer(), gates: new Layer() });
   useEffect(() => {
     if (!width) return;
     scene.current = {
@@ -75,7 +76,7 @@ export function Netlist({ session }: { session: Session }) {
           : [],
       selected,
     };
-    drawScene(prepareCanvas(canvas.current!, width, height), scene.current);
+    drawScene(prepareCanvas(canvas.current!, width, height), scene.current, stage.current);
   }, [circuit, picture, camera, width, height, position, shown, thought, written, view, selected, dark]);
   const drag = useRef<{ x: number; y: number; camera: Camera; moved: boolean } | null>(null);
   const zoom = (factor: number, x = width / 2, y = height / 2) => {

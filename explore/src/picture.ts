@@ -1,6 +1,7 @@
 // How the netlist is drawn on a canvas: wires by their values, gates by theirs, and what the heads look at on top.
 
 import { fanInOf, functionOf, nameOfWire, readersOf, shorten, type Circuit } from "./circuit";
+import { Layer } from "./canvas";
 import type { Layout } from "./layout";
 import { headColour, HEAD_DASHES, palette } from "./theme";
 
@@ -87,34 +88,21 @@ function tracePiece(context: CanvasRenderingContext2D, camera: Camera, piece: Pi
   context.bezierCurveTo(middle, y0, middle, y1, x1, y1);
 }
 
-export function drawScene(context: CanvasRenderingContext2D, scene: Scene) {
-  const { layout, pieces, camera, width, height, bitOf, written, looks, selected } = scene;
+/** What of a scene stays from step to step: its wires and its gates, as drawn with the bits known so far. */
+export interface Stage {
+  wires: Layer;
+  gates: Layer;
+}
+
+/** More new bits than this at once, and the whole is drawn anew. */
+const MOST_ADDED = 64;
+
+export function drawScene(context: CanvasRenderingContext2D, scene: Scene, stage: Stage) {
+  const { layout, pieces, camera, width, height, written, looks, selected } = scene;
   const colours = palette();
   const { scale } = camera;
-  const margin = LAYER_WIDTH * scale;
-  const isSeen = (piece: Piece) => {
-    const [x0, y0] = toScreen(camera, piece.x, Math.min(piece.from, piece.to));
-    const [, y1] = toScreen(camera, 0, Math.max(piece.from, piece.to));
-    return x0 > -margin && x0 < width && y1 > -4 && y0 < height + 4;
-  };
-  const styles = [
-    { bit: -1, colour: colours.faint, wide: Math.max(0.5, 1 * scale), alpha: 1 },
-    { bit: 0, colour: colours.wire, wide: Math.max(0.5, 1.1 * scale), alpha: 0.75 },
-    { bit: 1, colour: colours.ink, wide: Math.max(0.8, 1.9 * scale), alpha: scale < 0.35 ? 0.6 : 0.85 },
-  ];
-  for (const style of styles) {
-    context.strokeStyle = style.colour;
-    context.lineWidth = style.wide;
-    context.globalAlpha = style.alpha;
-    context.beginPath();
-    for (const [wire, own] of pieces) {
-      const bit = bitOf(wire);
-      if (bit !== style.bit) continue;
-      for (const piece of own) if (isSeen(piece)) tracePiece(context, camera, piece);
-    }
-    context.stroke();
-  }
-  context.globalAlpha = 1;
+  drawStage(scene, stage);
+  stage.wires.show(context, width, height);
   const trace = (wire: number, toReader: number, colour: string, wide: number, dashes: number[]) => {
     const own = pieces.get(wire) ?? [];
     const last = own.find((piece) => piece.reader === toReader);
@@ -145,39 +133,102 @@ export function drawScene(context: CanvasRenderingContext2D, scene: Scene) {
     trace(wire, written, headColour(head), Math.max(2, 3.4 * scale), dashes);
   }
   context.globalAlpha = 1;
-  drawGates(context, scene);
+  stage.gates.show(context, width, height);
+  drawMarked(context, scene);
 }
 
-function drawGates(context: CanvasRenderingContext2D, scene: Scene) {
-  const { circuit, layout, camera, width, height, bitOf, written, looks, selected } = scene;
+/** Brings what stays up to the bits that are known now: only what is new is drawn, over what was unknown there. */
+function drawStage(scene: Scene, stage: Stage) {
+  const { layout, camera, width, height, bitOf } = scene;
   const colours = palette();
-  // Where rows have room, gates of a small picture are drawn larger.
-  const scale = camera.scale * (camera.stretch > 1.2 && camera.scale < 1 ? 1.32 : 1);
+  const { context: onWires, isKept } = stage.wires.prepare(width, height, layout, camera, colours);
+  const { context: onGates } = stage.gates.prepare(width, height, layout, camera, colours);
+  const shown = [...layout.place.keys()];
+  const bits = Int32Array.from(shown, bitOf);
+  let changed = shown;
+  if (isKept) {
+    const before = stage.wires.drawn;
+    changed = shown.filter((_, index) => bits[index] !== before[index]);
+    if (changed.length > MOST_ADDED || shown.some((_, index) => before[index] >= 0 && bits[index] !== before[index])) {
+      stage.wires.wipe(width, height);
+      stage.gates.wipe(width, height);
+      changed = shown;
+    }
+  }
+  stage.wires.drawn = bits;
+  drawWires(onWires, scene, changed);
+  const drawGate = gatePainter(onGates, scene);
+  for (const wire of changed) drawGate(wire, undefined);
+}
+
+function drawWires(context: CanvasRenderingContext2D, scene: Scene, wires: number[]) {
+  const { pieces, camera, width, height, bitOf } = scene;
+  const colours = palette();
+  const { scale } = camera;
+  const margin = LAYER_WIDTH * scale;
+  const isSeen = (piece: Piece) => {
+    const [x0, y0] = toScreen(camera, piece.x, Math.min(piece.from, piece.to));
+    const [, y1] = toScreen(camera, 0, Math.max(piece.from, piece.to));
+    return x0 > -margin && x0 < width && y1 > -4 && y0 < height + 4;
+  };
+  const styles = [
+    { bit: -1, colour: colours.faint, wide: Math.max(0.5, 1 * scale), alpha: 1 },
+    { bit: 0, colour: colours.wire, wide: Math.max(0.5, 1.1 * scale), alpha: 0.75 },
+    { bit: 1, colour: colours.ink, wide: Math.max(0.8, 1.9 * scale), alpha: scale < 0.35 ? 0.6 : 0.85 },
+  ];
+  for (const style of styles) {
+    context.strokeStyle = style.colour;
+    context.lineWidth = style.wide;
+    context.globalAlpha = style.alpha;
+    context.beginPath();
+    for (const wire of wires) {
+      if (bitOf(wire) !== style.bit) continue;
+      for (const piece of pieces.get(wire)!) if (isSeen(piece)) tracePiece(context, camera, piece);
+    }
+    context.stroke();
+  }
+  context.globalAlpha = 1;
+}
+
+interface Mark {
+  colour: string;
+  wide: number;
+  fill?: string;
+}
+
+/** Where rows have room, gates of a small picture are drawn larger. */
+function gateScale(camera: Camera): number {
+  return camera.scale * (camera.stretch > 1.2 && camera.scale < 1 ? 1.32 : 1);
+}
+
+/** What draws a wire's gate, or its input, marked or not. */
+function gatePainter(context: CanvasRenderingContext2D, scene: Scene): (wire: number, mark: Mark | undefined) => void {
+  const { circuit, layout, camera, width, height, bitOf } = scene;
+  const colours = palette();
+  const scale = gateScale(camera);
   const high = 20 * scale;
   const wide = 50 * scale;
   const detailed = scale > 0.42;
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.font = `600 ${11 * scale}px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace`;
-  const special = new Map<number, { colour: string; wide: number; fill?: string }>();
-  for (const { head, wire } of looks) special.set(wire, { colour: headColour(head), wide: Math.max(1.6, 2.6 * scale) });
-  if (selected >= 0) special.set(selected, { colour: colours.chosen, wide: Math.max(1.8, 3 * scale) });
-  if (written >= 0) special.set(written, { colour: colours.ink, wide: Math.max(1.6, 2.4 * scale), fill: colours.focus });
-  const draw = (wire: number, at: { x: number; y: number }) => {
+  return (wire, mark) => {
+    const at = layout.place.get(wire)!;
     const [x, y] = toScreen(camera, at.x, at.y);
     if (x < -wide || x > width + wide || y < -high || y > height + high) return;
     const bit = bitOf(wire);
-    const mark = special.get(wire);
     const isInput = wire < circuit.numInputs;
     context.fillStyle = mark?.fill ?? (bit === 1 ? colours.ink : colours.paper);
     context.strokeStyle = mark?.colour ?? (bit === 0 ? colours.muted : bit === 1 ? colours.ink : colours.wire);
     context.lineWidth = mark?.wide ?? Math.max(0.6, 1.1 * scale);
-    context.globalAlpha = bit < 0 && !mark ? 0.55 : 1;
+    // What is not known yet is faint, but no wire shows through it.
+    const alpha = bit < 0 && !mark ? 0.55 : 1;
     if (!detailed) {
       const size = Math.max(mark ? 3.2 : 1.5, 7 * scale) * (mark?.fill ? 1.5 : 1);
       context.beginPath();
       context.roundRect(x - size, y - size * 0.8, 2 * size, 1.6 * size, isInput ? size : size / 2);
       context.fill();
+      context.globalAlpha = alpha;
       context.stroke();
       context.globalAlpha = 1;
       return;
@@ -185,18 +236,29 @@ function drawGates(context: CanvasRenderingContext2D, scene: Scene) {
     context.beginPath();
     context.roundRect(x - wide / 2, y - high / 2, wide, high, isInput ? high / 2 : 4 * scale);
     context.fill();
+    context.globalAlpha = alpha;
     context.stroke();
     context.fillStyle = mark?.fill ? "#18212f" : bit === 1 ? colours.paper : bit === 0 ? colours.ink : colours.muted;
     const text = isInput ? nameOfWire(circuit, wire) : functionOf(circuit, wire - circuit.numInputs);
     context.fillText(shorten(text, 7), x, y + 0.5 * scale, wide - 4 * scale);
     context.globalAlpha = 1;
   };
-  for (const [wire, at] of layout.place) if (!special.has(wire)) draw(wire, at);
-  for (const wire of special.keys()) {
+}
+
+/** The gates that the heads look at, the one that is selected, and the one that is being computed, in a glow. */
+function drawMarked(context: CanvasRenderingContext2D, scene: Scene) {
+  const { layout, camera, written, looks, selected } = scene;
+  const colours = palette();
+  const scale = gateScale(camera);
+  const marks = new Map<number, Mark>();
+  for (const { head, wire } of looks) marks.set(wire, { colour: headColour(head), wide: Math.max(1.6, 2.6 * scale) });
+  if (selected >= 0) marks.set(selected, { colour: colours.chosen, wide: Math.max(1.8, 3 * scale) });
+  if (written >= 0) marks.set(written, { colour: colours.ink, wide: Math.max(1.6, 2.4 * scale), fill: colours.focus });
+  const drawGate = gatePainter(context, scene);
+  for (const [wire, mark] of marks) {
     const at = layout.place.get(wire);
     if (!at) continue;
-    if (wire === written) {
-      // A glow around the gate that is being computed.
+    if (mark.fill) {
       const [x, y] = toScreen(camera, at.x, at.y);
       const reach = Math.max(16, 44 * scale);
       const glow = context.createRadialGradient(x, y, 2, x, y, reach);
@@ -205,7 +267,7 @@ function drawGates(context: CanvasRenderingContext2D, scene: Scene) {
       context.fillStyle = glow;
       context.fillRect(x - reach, y - reach, 2 * reach, 2 * reach);
     }
-    draw(wire, at);
+    drawGate(wire, mark);
   }
 }
 

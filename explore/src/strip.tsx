@@ -2,44 +2,18 @@
 // present one to read and to click.
 
 import { useComputed } from "@preact/signals";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { Layer, prepareCanvas, useWidth } from "./canvas";
 import { meaningOf, nameOfWire, shorten, type Circuit } from "./circuit";
 import { goTo, step, type ModelState, type Session } from "./session";
 import { headColour, HEAD_DASHES, palette } from "./theme";
 
 const ARC_HEIGHT = 96;
 const CELL_HEIGHT = 14;
-/** Fainter arcs for what was thought before, at most so many. */
+/** Fainter arcs for what was thought before, at most so many and a block. */
 const MOST_PAST_ARCS = 6000;
+const BLOCK = 1024;
 const MOST_BUTTONS = 400;
-
-export function useWidth(): [preact.RefObject<HTMLDivElement | null>, number] {
-  const reference = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
-  useEffect(() => {
-    const observer = new ResizeObserver((entries) => setWidth(Math.floor(entries[0].contentRect.width)));
-    observer.observe(reference.current!);
-    return () => observer.disconnect();
-  }, []);
-  return [reference, width];
-}
-
-/** A canvas of a size in CSS pixels, sharp on any screen, with its origin at the top left. */
-export function prepareCanvas(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D {
-  const ratio = window.devicePixelRatio || 1;
-  const wide = Math.max(1, Math.round(width * ratio));
-  const high = Math.max(1, Math.round(height * ratio));
-  if (canvas.width !== wide || canvas.height !== high) {
-    canvas.width = wide;
-    canvas.height = high;
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-  }
-  const context = canvas.getContext("2d")!;
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, height);
-  return context;
-}
 
 export function Strip({ session, model }: { session: Session; model: ModelState }) {
   const [reference, width] = useWidth();
@@ -66,6 +40,7 @@ interface Part {
 
 function Arcs({ session, model, width, position, ready }: Part) {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const past = useRef<Layer[]>([]);
   const thought = model.thought.value;
   const view = model.view.value;
   const count = thought.tokens.length + 1;
@@ -76,27 +51,38 @@ function Arcs({ session, model, width, position, ready }: Part) {
   useEffect(() => {
     const context = prepareCanvas(canvas.current!, width, ARC_HEIGHT + CELL_HEIGHT);
     const middle = (place: number) => (place + 0.5) * cell;
-    const arc = (from: number, to: number) => {
+    const arc = (on: CanvasRenderingContext2D, from: number, to: number) => {
       const start = middle(from);
       const end = middle(to);
       const high = Math.min(ARC_HEIGHT - 4, 8 + 1.25 * ARC_HEIGHT * Math.sqrt(Math.abs(start - end) / width));
-      context.moveTo(start, ARC_HEIGHT);
-      if (from === to) context.ellipse(start, ARC_HEIGHT - 5, 3, 5, 0, Math.PI / 2, 2.5 * Math.PI);
-      else context.bezierCurveTo(start, ARC_HEIGHT - 1.33 * high, end, ARC_HEIGHT - 1.33 * high, end, ARC_HEIGHT);
+      on.moveTo(start, ARC_HEIGHT);
+      if (from === to) on.ellipse(start, ARC_HEIGHT - 5, 3, 5, 0, Math.PI / 2, 2.5 * Math.PI);
+      else on.bezierCurveTo(start, ARC_HEIGHT - 1.33 * high, end, ARC_HEIGHT - 1.33 * high, end, ARC_HEIGHT);
     };
-    const past = Math.max(0, position - Math.floor(MOST_PAST_ARCS / (layers * heads)));
+    // Arcs of the past lie on a layer for each head, to which a step adds its own; they are faint only when shown.
+    const oldest = position - Math.floor(MOST_PAST_ARCS / (layers * heads));
+    const start = Math.max(session.first.value, BLOCK * Math.floor(oldest / BLOCK));
+    const end = Math.max(start, Math.min(position, ready));
+    context.globalAlpha = Math.max(0.03, Math.min(0.22, 24 / (position - session.first.value + 1)));
     for (let head = 0; head < heads; head++) {
-      context.strokeStyle = headColour(head);
-      context.globalAlpha = Math.max(0.03, Math.min(0.22, 24 / (position - session.first.value + 1)));
-      context.lineWidth = 1;
-      context.beginPath();
-      for (let one = Math.max(past, session.first.value); one < position; one++) {
-        for (let layer = 0; layer < layers; layer++) {
-          const top = thought.tops[(one * layers + layer) * heads + head];
-          if (top >= 0) arc(one, top);
+      const layer = (past.current[head] ??= new Layer());
+      let { context: on, isKept } = layer.prepare(width, ARC_HEIGHT, cell, thought, colours, start);
+      if (isKept && layer.drawn[0] > end) {
+        layer.wipe(width, ARC_HEIGHT);
+        isKept = false;
+      }
+      on.strokeStyle = headColour(head);
+      on.lineWidth = 1;
+      on.beginPath();
+      for (let one = isKept ? layer.drawn[0] : start; one < end; one++) {
+        for (let depth = 0; depth < layers; depth++) {
+          const top = thought.tops[(one * layers + depth) * heads + head];
+          if (top >= 0) arc(on, one, top);
         }
       }
-      context.stroke();
+      on.stroke();
+      layer.drawn = Int32Array.of(end);
+      layer.show(context, width, ARC_HEIGHT);
     }
     context.globalAlpha = 1;
     // Tokens: full for 1, low for 0 of a circuit; for a task all alike, but what is still to come is hollow.
@@ -133,7 +119,7 @@ function Arcs({ session, model, width, position, ready }: Part) {
             context.globalAlpha = 0.15 + 0.85 * look.weight;
             context.lineWidth = 0.75 + 1.75 * look.weight;
             context.beginPath();
-            arc(position, look.position);
+            arc(context, position, look.position);
             context.stroke();
             context.beginPath();
             context.arc(middle(look.position), ARC_HEIGHT, 1.5 + 2 * look.weight, 0, 2 * Math.PI);
@@ -209,6 +195,13 @@ function Tokens({ session, model, width, position, ready }: Part) {
     // Of a task the token that stands is the one that is read; where the model says another, both are shown.
     const text = token < 0 || isHidden ? "\u00b7" : vocabulary[token];
     const name = circuit ? describePosition(circuit, place) : label >= 0 ? "said" : "given";
+    const below = circuit
+      ? tokenName(name)
+      : wrong
+        ? `\u2717 ${shorten(vocabulary[said], 6)}, not ${shorten(vocabulary[label], 6)}`
+        : label >= 0 && place <= position + 1
+          ? "\u2713"
+          : "";
     const at = looks.get(place) ?? [];
     cells.push(
       <button
@@ -217,6 +210,7 @@ function Tokens({ session, model, width, position, ready }: Part) {
         class={classes.join(" ")}
         data-position={place}
         aria-current={place === position + 1 ? "true" : undefined}
+        aria-label={`${shorten(text, 8)} ${below}, position ${place}, ${shorten(name)}${wrong ? ", a mistake" : ""}`}
         title={shorten(name, 60)}
         style={circuit ? undefined : { minWidth: `${cell - 6}px` }}
         onClick={() => {
@@ -231,18 +225,15 @@ function Tokens({ session, model, width, position, ready }: Part) {
           goTo(session, place - 1);
         }}
       >
-        <span class="token-heads" aria-hidden="true">
-          {at.map(({ head, weight }, index) => (
-            <i key={index} style={{ background: headColour(head), opacity: 0.3 + 0.7 * weight }} />
-          ))}
-        </span>
-        <span class="token-text">{shorten(text, 8)}</span>
-        {circuit ? (
-          <span class="token-name">{tokenName(name)}</span>
-        ) : (
-          <span class="token-name">{wrong ? `\u2717 ${shorten(vocabulary[said], 6)}, not ${shorten(vocabulary[label], 6)}` : place < session.first.value + 1 && label < 0 ? "" : label >= 0 && place <= position + 1 ? "\u2713" : ""}</span>
+        {at.length > 0 && (
+          <span class="token-heads">
+            {at.map(({ head, weight }, index) => (
+              <i key={index} style={{ background: headColour(head), opacity: 0.3 + 0.7 * weight }} />
+            ))}
+          </span>
         )}
-        <span class="for-readers">{` position ${place}, ${shorten(name)}${wrong ? ", a mistake" : ""}`}</span>
+        <span class="token-text">{shorten(text, 8)}</span>{" "}
+        <span class="token-name">{below}</span>
       </button>,
     );
   }

@@ -3,12 +3,13 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { prepareCanvas, useWidth } from "./canvas";
 import { shorten } from "./circuit";
 import { Facts, Transport } from "./controls";
 import { percent } from "./directions";
 import { Inspector } from "./inspector";
 import { goTo, type ModelState, type Session } from "./session";
-import { prepareCanvas, Strip, useWidth } from "./strip";
+import { Strip } from "./strip";
 import { headColour, isDark, palette } from "./theme";
 
 export function Task({ session }: { session: Session }) {

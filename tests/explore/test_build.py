@@ -15,6 +15,7 @@ FRONT_END = ROOT / "explore"
 def test_the_committed_files_are_what_the_sources_build_to() -> None:
     npm = shutil.which("npm")
     if npm is None or not (FRONT_END / "node_modules" / "esbuild").is_dir():
+        # Users and most contributors need no Node; .ci/run fetches what is needed where there is npm.
         pytest.skip("needs npm, and `npm ci` run in explore/")
     result = subprocess.run(
         [npm, "run", "--silent", "check"], cwd=FRONT_END, capture_output=True, text=True, timeout=300, check=False

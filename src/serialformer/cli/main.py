@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -122,14 +122,18 @@ def format_error(text: str, *, colour: bool) -> str:
     return f"{first}\n\033[36mhint:\033[0m{rest}" if hint else first
 
 
+def _refuse(text: str) -> NoReturn:
+    print(format_error(text, colour=wants_colour(is_terminal=sys.stderr.isatty())), file=sys.stderr)
+    sys.exit(2)
+
+
 def main() -> None:
     """Entry point. Exit 0: success; 1: the answer is no; 2: bad input; 130: interrupted."""
     sys.set_int_max_str_digits(0)  # words may be wider than 14,000 bits, and are printed in decimal
     try:
         app(prog_name="serialformer")
     except SerialformerError as error:
-        print(format_error(str(error), colour=wants_colour(is_terminal=sys.stderr.isatty())), file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
     except (Interrupted, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
         sys.exit(130)
@@ -138,6 +142,4 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        text = f"{error.filename or 'the system'}: {error.strerror or error}"
-        print(format_error(text, colour=wants_colour(is_terminal=sys.stderr.isatty())), file=sys.stderr)
-        sys.exit(2)
+        _refuse(f"{error.filename or 'the system'}: {error.strerror or error}")

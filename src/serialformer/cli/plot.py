@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serialformer.cli.commands import Json
+from serialformer.cli.progress import say
 from serialformer.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def plot_command(
 
             if kind == LOSS:
                 raise InputError("a store has no losses", where="--kind loss", hint="give the directories of runs")
-            rows = merge_rows((str(source), read_rows(source, _say)) for source in sources).rows
+            rows = merge_rows((str(source), read_rows(source, say)) for source in sources).rows
             kind = kind or choose_kind(
                 [row for row in rows if row.status == DONE and row.task in (tasks or [row.task])]
             )
@@ -105,7 +105,3 @@ def _read_run(directory: Path) -> LoggedRun:
     schedule = config.to_json()["sampling"]
     sampling = describe_sampling(json.dumps(schedule)) if schedule else ""
     return LoggedRun(name=directory.resolve().name, facts=facts, log=log, sampling=sampling)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A progress bar on stderr, only for people: shown on a terminal, and only once it has taken two seconds."""
+"""What is said on stderr, for people: lines, and a bar, on a terminal only, once something has taken two seconds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from typing import Protocol
 
 SECONDS_BEFORE_SHOWN = 2.0
 SECONDS_BETWEEN_FRAMES = 0.2
+
+
+def say(text: str) -> None:
+    """A line for people, who may have asked for data on standard output."""
+    print(text, file=sys.stderr)
 
 
 class Interrupted(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serialformer.cli.commands import Json, refuse_existing
-from serialformer.cli.progress import Interrupted
+from serialformer.cli.progress import Interrupted, say
 from serialformer.cli.train import require_torch
 from serialformer.errors import InputError
 
@@ -50,7 +49,7 @@ def sweep_command(
     _check_options(workers, ray, gpus, device, keep=keep)
     runs, num_repeated = load_recipe(recipe)
     if num_repeated:
-        _say(f"{recipe}: {num_repeated} of its runs are listed more than once; each is done once")
+        say(f"{recipe}: {num_repeated} of its runs are listed more than once; each is done once")
 
     def make_executor() -> Executor:
         if ray is not None:
@@ -63,7 +62,7 @@ def sweep_command(
 
     with SweepProgress(len(runs)) as progress:
         try:
-            result = collect(runs, output, make_executor, report=progress.report, begin=progress.begin, say=_say)
+            result = collect(runs, output, make_executor, report=progress.report, begin=progress.begin, say=say)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: {progress.num_stored} of {len(runs)} runs are in {output}; the same command goes on"
@@ -88,7 +87,7 @@ def merge_command(
     from serialformer.sweep.merge import merge_stores
 
     refuse_existing(output)
-    merged = merge_stores(stores, output, _say)
+    merged = merge_stores(stores, output, say)
     facts = {
         "rows": len(merged.rows),
         "repeated": merged.num_repeated,
@@ -111,7 +110,3 @@ def _check_options(workers: int | None, ray: str | None, gpus: float, device: st
         raise InputError("--gpus goes with --ray", hint="--device cuda")
     if ray is not None and device != "cpu" and not gpus:
         raise InputError("--ray gives a run a GPU by --gpus", hint="--gpus 1, or --gpus 0.25 for four at once")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -6,6 +6,7 @@ checkpoint whose embeddings are not laid out so, a trained one above all, gets p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,10 @@ class Naming:
 def name_circuit_model(model: Model) -> Naming:
     """The directions of a compiled circuit, as ``compile.residual`` lays them out."""
     layout = model.manifest.details.get("layout")
+    if not isinstance(layout, Mapping):
+        return Naming()
     try:
-        num_heads, length = int(layout["num_heads"]), int(layout["name_length"])  # type: ignore[index]
+        num_heads, length = int(layout["num_heads"]), int(layout["name_length"])
     except (KeyError, TypeError, ValueError):
         return Naming()
     transformer = model.transformer

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from serialformer.figures.measures import MEASURES, Measure
 from serialformer.figures.points import Point, pool, select_final
 from serialformer.figures.style import GREY, Axes, Style, draw_doubling_axis, draw_share_axis, line_style, shifted
 from serialformer.sweep.row import Row
+
+Key = TypeVar("Key", int, str)
 
 SHIFT = 2.2
 """Points by which the lines of a panel are parted, so that marks and bars of equal values are seen."""
@@ -33,21 +35,35 @@ def draw_depth(
     points = pool(select_final(rows), measure)
     lengths = sorted({point.length for point in points})
     styles = styles or {length: line_style(place) for place, length in enumerate(lengths)}
-    handles = {}
-    for place, length in enumerate(lengths):
-        line = [point for point in points if point.length == length]
-        handles[length] = draw_shares(
-            axes,
-            [point.depth for point in line],
-            line,
-            styles[length],
-            intervals=measure.independent,
-            shift=SHIFT * (place - (len(lengths) - 1) / 2),
-            label=f"{length}",
-        )
-    draw_share_axis(axes)
+    lines = {length: [point for point in points if point.length == length] for length in lengths}
+    handles = draw_lines(axes, lines, lambda point: point.depth, styles, intervals=measure.independent)
     if points:
         draw_doubling_axis(axes, [point.depth for point in points])
+    return handles
+
+
+def draw_lines(
+    axes: Axes,
+    lines: Mapping[Key, Sequence[Point]],
+    place_of: Callable[[Point], int],
+    styles: Mapping[Key, Style],
+    *,
+    intervals: bool,
+    shift: float = SHIFT,
+) -> dict[Key, Any]:
+    """Several lines of shares, moved apart by so many points; returns what stands for each in a legend."""
+    handles = {}
+    for number, (key, points) in enumerate(lines.items()):
+        handles[key] = draw_shares(
+            axes,
+            [place_of(point) for point in points],
+            points,
+            styles[key],
+            intervals=intervals,
+            shift=shift * (number - (len(lines) - 1) / 2),
+            label=f"{key}",
+        )
+    draw_share_axis(axes)
     return handles
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from serialformer.figures.depth import draw_shares
+from serialformer.figures.depth import draw_lines
 from serialformer.figures.measures import MEASURES, Measure
 from serialformer.figures.points import pool, select_lengths, trained_lengths
-from serialformer.figures.style import GREY, SETTING_LINES, SETTING_ORDER, Axes, draw_share_axis
+from serialformer.figures.style import GREY, SETTING_LINES, SETTING_ORDER, Axes
 from serialformer.sweep.row import Row
 
 SHIFT = 0.8
@@ -30,24 +30,20 @@ def draw_lengths(axes: Axes, rows: Sequence[Row], *, measure: Measure = MEASURES
     """
     points = pool(select_lengths(rows), measure)
     settings = sorted({point.setting for point in points}, key=SETTING_ORDER.index)
-    handles = {}
-    for place, setting in enumerate(settings):
-        line = [point for point in points if point.setting == setting]
-        handles[setting] = draw_shares(
-            axes,
-            [point.evaluated_length for point in line],
-            line,
-            SETTING_LINES[setting],
-            intervals=measure.independent,
-            shift=SHIFT * (place - (len(settings) - 1) / 2),
-            label=setting,
-        )
+    lines = {setting: [point for point in points if point.setting == setting] for setting in settings}
+    handles = draw_lines(
+        axes,
+        lines,
+        lambda point: point.evaluated_length,
+        SETTING_LINES,
+        intervals=measure.independent,
+        shift=SHIFT,
+    )
     for shortest, longest in sorted({trained_lengths(row) for row in rows}):
         if shortest == longest:
             axes.axvline(longest, color=GREY, linewidth=0.8, zorder=1)
         else:
             axes.axvspan(shortest, longest, color=GREY, alpha=0.25, linewidth=0, zorder=0)
-    draw_share_axis(axes)
     if points:
         draw_whole_axis(axes, [point.evaluated_length for point in points])
     return handles

@@ -135,9 +135,9 @@ def split_variants(rows: Sequence[Row]) -> list[tuple[dict[str, str], list[Row]]
         return tuple(found.get(field, "null") for field in fields)
 
     contested = {place for place, group in groups.items() if len(set(map(values, group))) > 1}
-    keys = Counter(values(row) for row in rows if not contested or _place(row) in contested)
     alike = Counter(values(row) for row in rows)
-    largest = max(keys, key=lambda key: alike[key], default=())
+    several = dict.fromkeys(values(row) for row in rows if _place(row) in contested)
+    largest = max(several, key=alike.__getitem__, default=())
     parts: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         parts.setdefault(values(row) if _place(row) in contested else largest, []).append(row)

@@ -62,7 +62,7 @@ class NarrowAttention(torch.autograd.Function):  # type: ignore[misc]  # torch h
         return torch.from_numpy(mixed)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch's
+    @once_differentiable  # type: ignore[untyped-decorator]  # torch has no types here
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, *_ = context.held
         results = np.empty_like(queries), np.empty_like(keys), np.empty_like(keys)

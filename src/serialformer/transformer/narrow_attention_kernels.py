@@ -101,28 +101,9 @@ def attend_backward(
                     for key in range(count):
                         by_score[lane, key] = scores[lane, key] * (by_score[lane, key] - mean) * scale
                     _products(by_score[lane], keys_wP, count, np.float32(1), by_query[row, query, start:stop])
-                last = num_queries - 1
                 for place in range(head_width):
-                    column = start + place
-                    second, third, fourth = min(first + 1, last), min(first + 2, last), min(first + 3, last)
-                    _add_four(
-                        queries[row, first, column],
-                        queries[row, second, column],
-                        queries[row, third, column],
-                        queries[row, fourth, column],
-                        by_score,
-                        count,
-                        by_key_wP[place],
-                    )
-                    _add_four(
-                        gradient[row, first, column],
-                        gradient[row, second, column],
-                        gradient[row, third, column],
-                        gradient[row, fourth, column],
-                        scores,
-                        count,
-                        by_value_wP[place],
-                    )
+                    _add_four(queries[row], first, start + place, by_score, count, by_key_wP[place])
+                    _add_four(gradient[row], first, start + place, scores, count, by_value_wP[place])
             for key in range(num_keys):
                 for place in range(head_width):
                     by_key[row, key, start + place] = by_key_wP[place, key]
@@ -169,11 +150,14 @@ def _products(weights, vectors, count, scale, result):
 
 
 @njit(inline="always")
-def _add_four(a, b, c, d, vectors, count, result):
-    """Adds four vectors to the result, each with its weight."""
-    first, second, third, fourth = vectors[0], vectors[1], vectors[2], vectors[3]
+def _add_four(rows, first, column, vectors, count, result):
+    """Adds four vectors to the result, weighted by a column of four rows; where those end, the vectors are 0."""
+    last = rows.shape[0] - 1
+    a, b = rows[first, column], rows[min(first + 1, last), column]
+    c, d = rows[min(first + 2, last), column], rows[min(first + 3, last), column]
+    one, two, three, four = vectors[0], vectors[1], vectors[2], vectors[3]
     for key in range(count):
-        result[key] += a * first[key] + b * second[key] + c * third[key] + d * fourth[key]
+        result[key] += a * one[key] + b * two[key] + c * three[key] + d * four[key]
 
 
 @njit(cache=True, fastmath={"reassoc", "nnan", "nsz"}, error_model="numpy")
