@@ -22,13 +22,14 @@ from typing import Any
 
 import serialformer
 from serialformer.circuits.circuit import Circuit
-from serialformer.cli.demo import multiplier
 from serialformer.explore.content import circuit_content
 from serialformer.explore.page import write_page
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.compile import random_circuit
+
+MULTIPLIER = Path(__file__).parents[1] / "examples" / "multiplier16.blif"
 
 STEP = """(count) => new Promise((resolve) => {
     const times = [];
@@ -108,7 +109,7 @@ def main() -> None:
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     if executable is None:
         sys.exit("Chromium is not on the path")
-    circuits = {"multiplier16": multiplier(16)}
+    circuits = {"multiplier16": serialformer.read(str(MULTIPLIER))}
     circuits |= {f"random {size}": random_circuit(size) for size in arguments.gates}
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])

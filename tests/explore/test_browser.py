@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tests.conftest import ROOT
 from tests.explore.models import HOSTILE, adder, compiled_adder, hostile_model
 from tests.task_models import exact_parity, random_model
 
+from serialformer.errors import CheckpointError
 from serialformer.explore.content import circuit_content, task_content
 from serialformer.explore.page import write_page
 from serialformer.explore.server import PageServer
@@ -258,6 +261,19 @@ def test_every_control_can_be_clicked(open_page: Open) -> None:
     assert first < int(scrub.input_value()) < last
 
 
+@contextmanager
+def serving(model: Model) -> Iterator[str]:
+    """The address at which a model's page is served."""
+    with PageServer(circuit_content(model, embedded=False), [model.transformer]) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.address
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 FOCUS, FIRST_HEAD = (0xFF, 0xD2, 0x3F), (0x00, 0x67, 0xA8)
 """Colours of the page in the light: the gate that is computed, and what the first head looks at."""
 
@@ -360,21 +376,39 @@ def test_two_models_of_a_task_side_by_side(open_page: Open) -> None:
 
 def test_a_served_page_shows_the_same(open_page: Open) -> None:
     model = compiled_adder()
-    with PageServer(circuit_content(model, embedded=False), [model.transformer]) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            page = open_page(server.address)
-            page.fill("#word-0", "2")
-            page.press("#word-0", "Enter")
-            page.fill("#word-1", "3")
-            page.press("#word-1", "Enter")
-            page.wait_for_function("() => document.querySelector('[data-output]').textContent.endsWith('5')")
-            go_to(page, 6)
-            check_position(page, model.transformer, sequence(model, a=2, b=3), 6)
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(model) as address:
+        page = open_page(address)
+        page.fill("#word-0", "2")
+        page.press("#word-0", "Enter")
+        page.fill("#word-1", "3")
+        page.press("#word-1", "Enter")
+        expect(page.locator("[data-output='0']")).to_have_text("sum = 5")
+        go_to(page, 6)
+        check_position(page, model.transformer, sequence(model, a=2, b=3), 6)
+
+
+def test_a_model_too_large_for_a_page_is_served(open_page: Open) -> None:
+    width = 2000
+    model = compile_model(adder(width))
+    with pytest.raises(CheckpointError, match="--serve"):
+        circuit_content(model)
+    first, second = (int.from_bytes(random.Random(seed).randbytes(width // 8), "big") for seed in (1, 2))
+    inputs, schedule = 2 * width, model.schedule
+    with serving(model) as address:
+        page = open_page(address)
+        for place, value in enumerate((first, second)):
+            page.fill(f"#word-{place}", hex(value))
+            page.press(f"#word-{place}", "Enter")
+        expect(page.locator("[data-output='0']")).to_have_text(f"sum = {first + second}", timeout=60_000)
+        expect(page.locator(".verdict")).to_contain_text("9,997 tokens right")
+        for token in (0, 5000, 9996):
+            go_to(page, inputs + token)
+            wires = model.circuit.fan_in[schedule.gate[token], :2].tolist()
+            assert [int(row["look"]) for row in heads_on_screen(page)] == [
+                wire if wire < inputs else inputs + 1 + schedule.token_of_gate[wire - inputs] for wire in wires
+            ]
+        page.get_by_role("button", name="Step back").click()
+        expect_position(page, inputs + 9995)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
