@@ -60,10 +60,10 @@ def test_smoke(tmp_path: Path) -> None:
         assert abs(difference) < 0.25
 
 
-def test_the_tables_are_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["paper-small", "majority"])
+def test_the_tables_are_of_the_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What README.md shows is what tables.py makes of expected.csv."""
-    folder = RECIPES / "paper-small"
-    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.syspath_prepend(str(RECIPES / "paper-small"))
     tables = importlib.import_module("tables")
-    text = (folder / "README.md").read_text()
-    assert tables.make_tables(read_rows(folder / "expected.csv")) in text
+    text = (RECIPES / name / "README.md").read_text()
+    assert tables.make_tables(read_rows(RECIPES / name / "expected.csv")) in text

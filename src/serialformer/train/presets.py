@@ -101,13 +101,13 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
     """With a token a permutation, one table of 120 by 120; with symbols, five look-ups at every place."""
     width = getattr(task, "item_width", 1)
     if width == 1:
-        # At the rate of one layer or two, four never leave the plateau. Shorter chains want more of them a step.
+        # At the rate of one layer, more of them may never leave the plateau. Shorter chains want more of them a step.
         batch_size = max(64, 1024 // length) if setting == "cot" else 64
-        deep = OptimiserConfig(num_steps=1400, warmup_steps=50, learning_rate=1e-3)
-        shallow = OptimiserConfig(num_steps=1000, warmup_steps=50, batch_size=batch_size)
+        one = OptimiserConfig(num_steps=1000, batch_size=batch_size, warmup_steps=50)
+        more = OptimiserConfig(num_steps=1400, batch_size=batch_size, warmup_steps=50, learning_rate=1e-3)
         return {
             "model": ModelConfig(num_layers=num_layers, initial_deviation=0.08),
-            "optimiser": shallow if num_layers < 3 else deep,
+            "optimiser": one if num_layers == 1 else more,
             "sampling": _neutral(task, 0.8, 500),
             "evaluation": EvaluationConfig(every=50),
         }
