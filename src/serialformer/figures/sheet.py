@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +112,8 @@ def make_sheet(bands: Sequence[Band], note: Sequence[str] = ()) -> Figure:
     three = (COLUMN_WIDTH - LEFT - RIGHT - 2 * GAP) / 3
     width = COLUMN_WIDTH if num_columns <= 3 else LEFT + RIGHT + num_columns * (three + GAP) - GAP
     lines = wrap_text(" ".join(note), POINTS * (width - 2 * EDGE), SMALLEST_SIZE)
+    across = _panel_width(width, num_columns)
+    bands = [replace(band, panels=[_wrap_title(panel, across) for panel in band.panels]) for band in bands]
     heights = [_height(band, width, last=place == len(bands) - 1) for place, band in enumerate(bands)]
     height = TOP + sum(heights) + NOTE_LINE_HEIGHT * len(lines) + EDGE
     figure = Figure(figsize=(width, height))
@@ -121,6 +123,16 @@ def make_sheet(bands: Sequence[Band], note: Sequence[str] = ()) -> Figure:
         top -= heights[place]
     figure.text(EDGE / width, top / height, "\n".join(lines), fontsize=SMALLEST_SIZE, va="top", linespacing=1.15)
     return figure
+
+
+def _panel_width(width: float, num_columns: int) -> float:
+    return (width - LEFT - RIGHT + GAP) / num_columns - GAP
+
+
+def _wrap_title(panel: Panel, width: float) -> Panel:
+    """A title may be a little wider than its panel, not so wide that it meets the next."""
+    lines = [line for part in panel.title.splitlines() for line in wrap_text(part, POINTS * (width + GAP), SMALL_SIZE)]
+    return replace(panel, title="\n".join(lines))
 
 
 def _columns(band: Band) -> list[int]:
@@ -160,7 +172,7 @@ def _draw_band(figure: Figure, band: Band, num_columns: int, top: float, *, last
     width, height = figure.get_size_inches()
     heading = "\n".join(_wrap_heading(band.heading, width))
     figure.text(EDGE / width, top / height, heading, fontsize=TEXT_SIZE, fontweight="bold", va="top", linespacing=1.15)
-    across = (width - LEFT - RIGHT + GAP) / num_columns - GAP
+    across = _panel_width(width, num_columns)
     foot = top - _height_above(band, width) - band.height
     first, handles = None, dict[str, Any]()
     for column, panel in zip(_columns(band), band.panels, strict=True):

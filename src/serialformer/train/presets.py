@@ -102,7 +102,7 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
     width = getattr(task, "item_width", 1)
     if width == 1:
         # At the rate of one layer, more of them may never leave the plateau. Shorter chains want more of them a step.
-        batch_size = max(64, 1024 // length) if setting == "cot" else 64
+        batch_size = max(64, 1024 // length) if setting in ("cot", "aligned") else 64
         one = OptimiserConfig(num_steps=1000, batch_size=batch_size, warmup_steps=50)
         more = OptimiserConfig(num_steps=1400, batch_size=batch_size, warmup_steps=50, learning_rate=1e-3)
         return {
