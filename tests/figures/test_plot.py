@@ -15,6 +15,7 @@ from serialformer.figures.plot_logs import LoggedRun, plot_logs
 from serialformer.figures.sheet import MAX_BANDS, styled
 from serialformer.figures.style import COLUMN_WIDTH
 from serialformer.tasks.schedule import SamplingSchedule
+from serialformer.train.config import OptimiserConfig
 from tests.figures.rows import grid, make_row
 
 KIND_NAMES = ("depth", "heatmap", "lengths", "generated", "samples")
@@ -62,10 +63,8 @@ def test_the_papers_panels() -> None:
     assert levels[2:] == pytest.approx([1 / 7, 1 / 7], abs=0.02)
 
 
-@pytest.mark.parametrize("kind", KIND_NAMES)
-def test_text_is_readable_and_inside(kind: str) -> None:
+def check_texts(figure: Any) -> None:
     """At the width of a column: no text below 6 points, beyond the edge or on another."""
-    figure = plot_rows(with_lengths(), kind=kind)
     assert figure.get_figwidth() == COLUMN_WIDTH
     texts = texts_of(figure)
     assert len(texts) > 20 and min(text.get_fontsize() for text in texts) >= 6
@@ -75,6 +74,24 @@ def test_text_is_readable_and_inside(kind: str) -> None:
         assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
     for (one, first), (other, second) in itertools.combinations(boxes, 2):
         assert not first.padded(-1).overlaps(second.padded(-1)), (one, other)
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_text_is_readable_and_inside(kind: str) -> None:
+    check_texts(plot_rows(with_lengths(), kind=kind))
+
+
+def test_long_titles_are_wrapped() -> None:
+    """Configurations that differ in much have titles that say so, and keep off each other."""
+    rows = []
+    for num_steps, rate in ((600, 5e-3), (3000, 2e-3), (6000, 1e-3)):
+        optimiser = OptimiserConfig(num_steps=num_steps, learning_rate=rate, batch_size=num_steps // 10)
+        row = make_row(config={"optimiser": optimiser}, lengths=(4, 8))
+        rows += [replace(row, evaluation="fresh", evaluated_length=length) for length in (4, 8)]
+    figure = plot_rows(rows, kind="lengths")
+    check_texts(figure)
+    titles = [" ".join(axes.get_title().split()) for axes in figure.axes]
+    assert "trained at 8 batch size 60, learning rate 0.005, num steps 600" in titles
 
 
 def test_settings_stand_under_each_other() -> None:
