@@ -30,6 +30,18 @@ def test_json_and_back() -> None:
     assert TrainingConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
+def test_a_later_field_is_written_only_if_it_is_used() -> None:
+    """So the configurations of runs that were made without it stay what they were, and so do their ids."""
+    config = some_config()
+    assert "position_rate" not in config.to_json()["optimiser"]
+    assert TrainingConfig.from_json(config.to_json()).optimiser.position_rate == 1.0
+    slow = config.with_values({"optimiser.position_rate": "0.1"})
+    assert slow.to_json()["optimiser"]["position_rate"] == 0.1
+    assert TrainingConfig.from_json(slow.to_json()) == slow
+    with pytest.raises(TrainingError, match="position_rate"):
+        config.with_values({"optimiser.position_rate": "-1"})
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("setting", ["base", "cot", "hint"])
 @pytest.mark.parametrize("task", TASKS)

@@ -24,6 +24,7 @@ from serialformer.task_model import load_task_model
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.schedule import SamplingSchedule
 from serialformer.train.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
+from serialformer.train.initial import draw_weights
 from serialformer.train.log import read_log
 from serialformer.train.loop import Execution, Report, TrainingResult, train
 
@@ -68,6 +69,19 @@ def stop_at(step: int) -> Any:
             raise Stopped
 
     return stop
+
+
+def test_positions_may_be_trained_slower_or_not_at_all(tmp_path: Path) -> None:
+    moved = {}
+    for share in (0.0, 0.1, 1.0):
+        optimiser = OptimiserConfig(num_steps=4, batch_size=16, warmup_steps=0, position_rate=share)
+        train(make_config(optimiser=optimiser), tmp_path / f"{share}")
+        trained = load_task_model(tmp_path / f"{share}").transformer
+        start = draw_weights(make_config().architecture(), make_config().model, seed=0)
+        moved[share] = float(np.abs(trained.position_embedding - start.position_embedding).max())
+        assert np.abs(trained.token_embedding - start.token_embedding).max() > 1e-3
+    # The first steps of Adam are of the rate's own size.
+    assert moved[0.0] == 0.0 and moved[1.0] == pytest.approx(10 * moved[0.1], rel=0.3)
 
 
 def test_it_learns_and_any_runtime_takes_what_it_made(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Hashable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -16,6 +16,9 @@ from serialformer.tasks.schedule import SamplingSchedule
 from serialformer.tasks.task import EQUALS, ParameterValue, Task
 
 T = TypeVar("T")
+
+LATER = {"later": True}
+"""Of a field that older configurations do not have: at its default it is left out of the JSON, and their ids stay."""
 
 MAX_PARAMETERS = 1 << 31
 """Of a model: a configuration that asks for more is taken for a slip."""
@@ -72,6 +75,7 @@ class OptimiserConfig:
         weight_decay: of matrices and embeddings.
         epsilon: of AdamW.
         clip_norm: gradients longer than this are shortened to it; None for no clipping.
+        position_rate: the share of the learning rate that position embeddings get; 0 leaves them as they start.
         precision: what products are computed in; weights and optimiser stay in float32.
     """
 
@@ -86,6 +90,7 @@ class OptimiserConfig:
     weight_decay: float = 0.0
     epsilon: float = 1e-8
     clip_norm: float | None = 1.0
+    position_rate: float = field(default=1.0, metadata=LATER)
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def rate(self, step: int) -> float:
@@ -205,6 +210,7 @@ class TrainingConfig:
             "optimiser.final_rate": optimiser.final_rate,
             "optimiser.warmup_steps": optimiser.warmup_steps,
             "optimiser.weight_decay": optimiser.weight_decay,
+            "optimiser.position_rate": optimiser.position_rate,
             "evaluation.num_generated": evaluation.num_generated,
             "evaluation.num_final_generated": evaluation.num_final_generated,
         }
@@ -256,7 +262,7 @@ class TrainingConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, texts, lists and objects."""
-        return cast(dict[str, Any], _plain(asdict(self)))
+        return cast(dict[str, Any], _plain(self))
 
     @staticmethod
     def from_json(content: object) -> TrainingConfig:
@@ -301,6 +307,13 @@ _FIELD_EXAMPLE = "model.width, optimiser.learning_rate, evaluation.every"
 
 
 def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        values = {part: getattr(value, part.name) for part in fields(value)}
+        return {
+            part.name: _plain(found)
+            for part, found in values.items()
+            if not (part.metadata.get("later") and found == part.default)
+        }
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value

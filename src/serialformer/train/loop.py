@@ -177,10 +177,16 @@ class _Training:
         self._module = TransformerModule(run.model.transformer.architecture, device=execution.device)
         self._module.load(run.model.transformer)
         optimiser = self._config.optimiser
-        matrices = [parameter for _, parameter in self._module.named_weights() if parameter.dim() >= 2]
-        vectors = [parameter for _, parameter in self._module.named_weights() if parameter.dim() < 2]
+        weights = dict(self._module.named_weights())
+        positions = weights.pop("position_embedding")
+        matrices = [parameter for parameter in weights.values() if parameter.dim() >= 2]
+        vectors = [parameter for parameter in weights.values() if parameter.dim() < 2]
         self._optimiser = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": optimiser.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+            [
+                {"params": matrices, "weight_decay": optimiser.weight_decay, "share": 1.0},
+                {"params": vectors, "weight_decay": 0.0, "share": 1.0},
+                {"params": [positions], "weight_decay": optimiser.weight_decay, "share": optimiser.position_rate},
+            ],
             lr=optimiser.learning_rate,
             betas=optimiser.betas,
             eps=optimiser.epsilon,
@@ -249,7 +255,7 @@ class _Training:
         targets = make_targets(lay_out(self._run.model.task, examples, config.setting, length), self._module.device)
         rate = optimiser.rate(step)
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         with self._autocast():
             loss = self._loss(self._module, targets)
         self._optimiser.zero_grad(set_to_none=True)
