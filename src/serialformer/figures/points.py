@@ -122,8 +122,8 @@ def split_variants(rows: Sequence[Row]) -> list[tuple[dict[str, str], list[Row]]
     """Rows of one task in parts within which no point has two configurations, each with the fields that set it apart.
 
     Most stores have one part, set apart by nothing. A point that has one configuration only goes with the largest part,
-    whatever that configuration is. Parts stand in the order of their first rows; a field whose value differs within a
-    part is not among those that set it apart.
+    whatever that configuration is; of several, the one that is most like the largest part's. Parts stand in the order
+    of their first rows; a field whose value differs within a part is not among those that set it apart.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -134,13 +134,21 @@ def split_variants(rows: Sequence[Row]) -> list[tuple[dict[str, str], list[Row]]
         found = dict(configuration(row))
         return tuple(found.get(field, "null") for field in fields)
 
-    contested = {place for place, group in groups.items() if len(set(map(values, group))) > 1}
+    choices = {place: set(map(values, group)) for place, group in groups.items()}
     alike = Counter(values(row) for row in rows)
-    several = dict.fromkeys(values(row) for row in rows if _place(row) in contested)
-    largest = max(several, key=alike.__getitem__, default=())
+    order = {found: number for number, found in enumerate(alike)}
+    several = set().union(*(found for found in choices.values() if len(found) > 1))
+    largest = max(several, key=lambda found: (alike[found], -order[found]), default=())
+
+    def likeness(found: tuple[str, ...]) -> tuple[int, int, int]:
+        same = sum(one == other for one, other in zip(found, largest, strict=True))
+        return same, alike[found], -order[found]
+
+    main = {place: max(found, key=likeness) for place, found in choices.items()}
     parts: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        parts.setdefault(values(row) if _place(row) in contested else largest, []).append(row)
+        found = values(row)
+        parts.setdefault(largest if found == main[_place(row)] else found, []).append(row)
     named = []
     for key, part in parts.items():
         shared = {values(row) for row in part}
