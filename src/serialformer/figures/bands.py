@@ -138,11 +138,15 @@ def _heat_map_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list
 def _lengths_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
     """A panel for each depth, trained lengths and variant, a line a setting."""
     rows = _counted(select_lengths(rows), measure)
-    places: dict[tuple[int, tuple[int, int], str], list[Row]] = {}
-    for fields, part in split_variants(rows):
-        variant = describe_variant({name: value for name, value in fields.items() if name != "shortest"})
-        for row in part:
-            places.setdefault((row.depth, trained_lengths(row), variant), []).append(row)
+    groups: dict[tuple[int, tuple[int, int]], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.depth, trained_lengths(row)), []).append(row)
+    # What goes with the trained lengths, such as a longer training, is no variant: it is the same in all of a group.
+    places = {
+        (*group, describe_variant(fields)): part
+        for group, mine in groups.items()
+        for fields, part in split_variants(mine)
+    }
     one_depth = len({depth for depth, _, _ in places}) == 1
 
     def make_panel(depth: int, trained: tuple[int, int], variant: str) -> Panel:
