@@ -122,12 +122,13 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
             position_item=width,
         ),
         "optimiser": OptimiserConfig(
-            num_steps=1300,
+            num_steps=1100,
             batch_size=16,
             learning_rate=4e-3,
             warmup_steps=50,
             decay_fraction=0.4,
             betas=(0.9, 0.95),
+            position_rate=0.0,  # each trained for itself, they lose what the waves have in common, and some seeds fail
         ),
         "sampling": _neutral(task, 0.8, 300),
         "evaluation": EvaluationConfig(
