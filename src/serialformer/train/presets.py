@@ -132,7 +132,7 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
         ),
         "sampling": _neutral(task, 0.8, 300),
         "evaluation": EvaluationConfig(
-            num_samples=256, num_generated=16, num_final_samples=2048, num_final_generated=128
+            every=100, num_samples=256, num_generated=16, num_final_samples=2048, num_final_generated=128
         ),
     }
 
