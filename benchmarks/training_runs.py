@@ -64,7 +64,7 @@ CASES = {
     "squaring-100": Case(task="iterated-squaring", parameters={"bound": 100}, length=8),
     "squaring-1000": Case(task="iterated-squaring", parameters={"bound": 1000}, length=8),
     "circuit-value-8": Case(task="circuit-value", length=8),
-    "circuit-value-16": Case(task="circuit-value", length=16),
+    "circuit-value-16": Case(task="circuit-value", length=16, depth=2),
 }
 
 POINTER_CASES = {

@@ -13,6 +13,14 @@ from serialformer.train.config import EvaluationConfig, ModelConfig, OptimiserCo
 
 PRESETS = ("default", "paper")
 
+MOST_GATES_BY_HEADS = 8
+"""Circuits of so many gates are learnt with a head for each gate; larger ones were not."""
+
+FEWER_SAMPLES = EvaluationConfig(
+    every=100, num_samples=256, num_generated=16, num_final_samples=2048, num_final_generated=128
+)
+"""Where samples are long, and judging them would take a fifth of the time."""
+
 
 def make_config(
     task: str,
@@ -131,9 +139,7 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
             position_rate=0.0,  # each trained for itself, they lose what the waves have in common, and some seeds fail
         ),
         "sampling": _neutral(task, 0.8, 300),
-        "evaluation": EvaluationConfig(
-            every=100, num_samples=256, num_generated=16, num_final_samples=2048, num_final_generated=128
-        ),
+        "evaluation": FEWER_SAMPLES,
     }
 
 
@@ -154,7 +160,31 @@ def _squaring(task: Task, length: int, setting: str, num_layers: int) -> dict[st
 
 
 def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
-    """A head for every gate that may be read: one layer cannot look a value up by a number that it has just read."""
+    """A head for every gate that may be read: one layer cannot look a value up by a number that it has just read.
+
+    Two layers can, once what gates have in common can be seen from their positions: the gate, and the place within it.
+    """
+    if length > MOST_GATES_BY_HEADS and num_layers > 1:
+        return {
+            "model": ModelConfig(
+                num_layers=num_layers,
+                num_heads=8,
+                activation="relu",
+                initial_deviation=0.08,
+                position_deviation=0.2,
+                position_start="sinusoidal",
+                position_item=4,
+            ),
+            "optimiser": OptimiserConfig(
+                num_steps=900,
+                batch_size=32,
+                learning_rate=2e-3,
+                warmup_steps=50,
+                decay_fraction=0.6,
+                position_rate=0.1,
+            ),
+            "evaluation": FEWER_SAMPLES,
+        }
     return {
         "model": ModelConfig(num_layers=num_layers, num_heads=16, activation="relu", initial_deviation=0.08),
         "optimiser": OptimiserConfig(num_steps=1000, learning_rate=4e-3, warmup_steps=50, decay_fraction=0.5),
