@@ -176,7 +176,7 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
                 position_item=4,
             ),
             "optimiser": OptimiserConfig(
-                num_steps=900,
+                num_steps=1100,
                 batch_size=32,
                 learning_rate=2e-3,
                 warmup_steps=50,
