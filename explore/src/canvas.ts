@@ -1,11 +1,13 @@
 // Canvases: as wide as they may be, sharp on any screen, and pictures off the screen that are kept from frame to frame.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
+/** How wide an element is, from before it is first painted; 0 until then, when what depends on it must not be shown. */
 export function useWidth(): [preact.RefObject<HTMLDivElement | null>, number] {
   const reference = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
-  useEffect(() => {
+  useLayoutEffect(() => {
+    setWidth(Math.floor(reference.current!.clientWidth));
     const observer = new ResizeObserver((entries) => setWidth(Math.floor(entries[0].contentRect.width)));
     observer.observe(reference.current!);
     return () => observer.disconnect();

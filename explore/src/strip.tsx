@@ -25,7 +25,7 @@ export function Strip({ session, model }: { session: Session; model: ModelState 
       <div class="strip-arcs" ref={reference}>
         {width > 0 && <Arcs session={session} model={model} width={width} position={position} ready={ready} />}
       </div>
-      <Tokens session={session} model={model} width={width} position={position} ready={ready} />
+      {width > 0 && <Tokens session={session} model={model} width={width} position={position} ready={ready} />}
     </section>
   );
 }
