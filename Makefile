@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# What pip would compile one file after the other is compiled on all cores afterwards.
+PIP := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .PHONY: demo test check docs front-end clean
 
@@ -27,10 +29,12 @@ front-end:  ## what builds the page of `explore` and judges it (needs npm; users
 
 .venv/core: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable .
+	$(COMPILE)
 	touch $@
 
 .venv/all: .venv/core
 	$(PIP) --editable '.[torch,hdl,docs,dev]'
+	$(COMPILE)
 	touch $@
 
 clean:
