@@ -53,11 +53,12 @@ def additions() -> list[SweepRun]:
 
 
 def permutations() -> list[SweepRun]:
-    """Products in S_5, a token a permutation; one layer with three seeds."""
+    """Products in S_5, a token a permutation; one layer with three seeds, base also with 8 and 16 layers."""
     token = {"format": "token"}
     return [
         *grid("permutation-composition", token, (8, 16), depths=(1,), seeds=(0, 1, 2)),
         *grid("permutation-composition", token, (8, 16), depths=(2, 4)),
+        *grid("permutation-composition", token, (8,), settings=("base",), depths=(8, 16)),
     ]
 
 
@@ -73,12 +74,13 @@ def slow_permutations() -> list[SweepRun]:
 
 
 def squarings() -> list[SweepRun]:
-    """Powers modulo primes below 100; one layer with three seeds."""
+    """Powers modulo primes below 100; one layer with three seeds, base also with 8 and 16 layers."""
     bound = {"bound": 100}
     return [
         *grid("iterated-squaring", bound, (8,), depths=(1,), seeds=(0, 1, 2)),
         *grid("iterated-squaring", bound, (4,), depths=(1,)),
         *grid("iterated-squaring", bound, (4, 8), depths=(2, 4)),
+        *grid("iterated-squaring", bound, (8,), settings=("base",), depths=(8, 16)),
     ]
 
 

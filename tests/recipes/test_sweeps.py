@@ -13,7 +13,7 @@ from serialformer.sweep.recipe import load_recipe
 from serialformer.sweep.store import read_rows
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-NUM_RUNS = {"smoke": 7, "paper-small": 113, "paper-full": 144, "majority": 54, "length-generalisation": 34}
+NUM_RUNS = {"smoke": 7, "paper-small": 117, "paper-full": 144, "majority": 54, "length-generalisation": 34}
 
 
 @pytest.mark.parametrize(("name", "num_runs"), NUM_RUNS.items())
