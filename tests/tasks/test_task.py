@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serialformer.errors import TaskError
-from serialformer.tasks.examples import NO_LABEL, join
+from serialformer.tasks.examples import NO_LABEL, Examples, join
 from serialformer.tasks.layout import SETTINGS, lay_out, num_new_tokens, num_positions
 from serialformer.tasks.modular_addition import ModularAddition
 from serialformer.tasks.registry import TASKS, make_task
@@ -112,8 +112,12 @@ def test_text_and_back(task: Task, length: int) -> None:
 @every_task
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_layouts(task: Task, length: int, setting: str) -> None:
-    """Against the same built row by row with lists."""
-    examples = task.sample(np.random.default_rng(5), length, 20)
+    """Against the same built row by row with lists; batches of one row may all be shorter than the task allows."""
+    for seed, num_rows in ((5, 20), (0, 1), (1, 1), (2, 1), (3, 1)):
+        check_layout(task, length, setting, task.sample(np.random.default_rng(seed), length, num_rows))
+
+
+def check_layout(task: Task, length: int, setting: str, examples: Examples) -> None:
     if setting == "aligned" and task.aligned_items(length) is None:
         with pytest.raises(TaskError, match="does not go along with the prompt\nhint: use cot"):
             lay_out(task, examples, setting, length)
@@ -122,7 +126,7 @@ def test_layouts(task: Task, length: int, setting: str) -> None:
     end = task.end_token(length)
     assert layout.tokens.shape == layout.labels.shape == layout.has_loss.shape
     assert layout.tokens.shape[1] <= num_positions(task, setting, length)
-    for row in range(20):
+    for row in range(len(examples)):
         prompt = examples.prompts[row, : examples.prompt_lengths[row]].tolist()
         chain = examples.chains[row, : examples.chain_lengths[row]].tolist()
         answer = examples.answers[row].tolist()

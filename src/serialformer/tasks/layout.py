@@ -85,11 +85,10 @@ def lay_out(task: Task, examples: Examples, setting: str, length: int) -> Layout
         )
     layout = _continue(examples, answers, counts, nothing)
     if setting == "hint":
-        hinted = np.pad(
-            examples.hints,
-            ((0, 0), (0, layout.labels.shape[1] - examples.hints.shape[1])),
-            constant_values=NO_LABEL,
-        )
+        # A batch may have no prompt of the greatest length; behind the prompts there are no hints.
+        hinted = np.full_like(layout.labels, NO_LABEL)
+        width = min(layout.labels.shape[1], examples.hints.shape[1])
+        hinted[:, :width] = examples.hints[:, :width]
         return Layout(
             tokens=layout.tokens,
             labels=np.where(layout.labels == NO_LABEL, hinted, layout.labels),
