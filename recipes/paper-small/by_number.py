@@ -4,10 +4,10 @@
     python recipes/paper-small/by_number.py DIR/squarings.runs/* -o recipes/paper-small/by_number.csv
     python recipes/paper-small/by_number.py --show recipes/paper-small/by_number.csv     # the tables in README.md
 
-Takes directories of models of that task, as ``train`` and ``sweep --keep`` make them. For each it draws prompts from the
-task's own distribution until every number of squarings has ``--samples`` of them, and counts right answers, given the
-true tokens before them. *Always 1* is exact, over all primes and residues: the share of prompts whose answer is 1, the
-most common one, whatever the prime.
+Takes directories of models of that task, as ``train`` and ``sweep --keep`` make them. For each it draws prompts from
+the task's own distribution until every number of squarings has ``--samples`` of them, and counts right answers, given
+true tokens before them. *Always 1* is exact, over all primes and residues: the share of prompts whose answer is 1,
+the most common one, whatever the prime.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def make_tables(rows: Sequence[Row]) -> str:
     for bound, length in dict.fromkeys((row["bound"], row["length"]) for row in rows):
         own = [row for row in rows if (row["bound"], row["length"]) == (bound, length)]
         numbers = range(1, int(length) + 1)
-        counts: dict[tuple[str, int], np.ndarray] = defaultdict(lambda: np.zeros((len(numbers), 2), dtype=np.int64))
+        places = {(row["setting"], int(row["depth"])) for row in own}
+        counts = {place: np.zeros((len(numbers), 2), dtype=np.int64) for place in places}
         seeds = defaultdict(set)
         for row in own:
             place = row["setting"], int(row["depth"])
