@@ -6,7 +6,7 @@
 
 Takes directories of models of that task, as ``train`` and ``sweep --keep`` make them. For each it draws prompts from
 the task's own distribution until every number of squarings has ``--samples`` of them, and counts right answers, given
-true tokens before them. *Always 1* is exact, over all primes and residues: the share of prompts whose answer is 1,
+the true tokens before them. *Always 1* is exact, over all primes and residues: the share of prompts whose answer is 1,
 the most common one, whatever the prime.
 """
 
