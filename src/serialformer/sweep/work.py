@@ -145,10 +145,16 @@ def _json(content: Any) -> str:
 def find_commit() -> str:
     """The commit of the source that runs, with ``+`` if it was changed; empty outside a git checkout."""
     folder = Path(__file__).resolve().parents[1]
+    # No lock: a process that is killed while it asks would leave it in the user's repository.
     try:
         texts = [
             subprocess.run(
-                ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+                ["git", "--no-optional-locks", *arguments],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
             ).stdout
             for arguments in (
                 ["ls-files", "--error-unmatch", "__init__.py"],  # an environment inside another project is not ours
