@@ -22,6 +22,7 @@ else:
 SUFFIXES = (".png", ".svg", ".pdf")
 
 MAX_BANDS = 16
+MAX_HEADING_LINES = 3
 PANEL_HEIGHT = 1.05
 HEADING_LINE_HEIGHT, TITLE_HEIGHT, TITLE_LINE_HEIGHT = 0.145, 0.16, 0.115
 TICKS_HEIGHT, AXIS_NAME_HEIGHT = 0.17, 0.14
@@ -162,9 +163,10 @@ def _legend_height(band: Band, width: float) -> float:
 
 
 def _wrap_heading(heading: str, width: float) -> list[str]:
-    """At most two lines."""
+    """At most MAX_HEADING_LINES."""
     lines = wrap_text(heading, POINTS * (width - 2 * EDGE) / 1.12, TEXT_SIZE)  # bold is so much wider
-    return lines if len(lines) <= 2 else [lines[0], f"{lines[1][:-1].rstrip()}…"]
+    kept = lines[:MAX_HEADING_LINES]
+    return lines if kept == lines else [*kept[:-1], f"{kept[-1][:-1].rstrip()}…"]
 
 
 def _draw_band(figure: Figure, band: Band, num_columns: int, top: float, *, last: bool) -> None:
