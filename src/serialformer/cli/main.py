@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from serialformer.cli import commands
+from serialformer.cli.bench import bench_command
 from serialformer.cli.certify import certify_command, decompile_command
 from serialformer.cli.compile import compile_command
 from serialformer.cli.construct import construct_command
@@ -63,6 +64,7 @@ SHORT_HELP = {
     "sweep": "Carry out the runs of a recipe.",
     "merge": "Put the stores of sweeps together.",
     "plot": "Draw the figures of a sweep.",
+    "bench": "Measure, in a checkout of the sources.",
 }
 """What the list of commands says of each, in the columns that it has."""
 
@@ -97,6 +99,7 @@ for _name, _command in (
     ("merge", merge_command),
     ("explore", explore_command),
     ("plot", plot_command),
+    ("bench", bench_command),
 ):
     app.command(_name, short_help=SHORT_HELP.get(_name))(_interruptible(_command))
 
