@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from serialformer.construction import construct_model
 from serialformer.sweep.recipe import load_recipe
 from serialformer.sweep.store import read_rows
+from serialformer.tasks.iterated_squaring import IteratedSquaring
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 NUM_RUNS = {"smoke": 7, "paper-small": 117, "paper-full": 144, "majority": 54, "length-generalisation": 34}
@@ -67,3 +69,16 @@ def test_the_tables_are_of_the_rows(name: str, monkeypatch: pytest.MonkeyPatch) 
     tables = importlib.import_module("tables")
     text = (RECIPES / name / "README.md").read_text()
     assert tables.make_tables(read_rows(RECIPES / name / "expected.csv")) in text
+
+
+def test_squarings_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """README.md shows the rows; a construction is right about every number, and 1 is as common as counting says."""
+    monkeypatch.syspath_prepend(str(RECIPES / "paper-small"))
+    by_number = importlib.import_module("by_number")
+    rows = by_number.read_rows(RECIPES / "paper-small" / "by_number.csv")
+    assert by_number.make_tables(rows) in (RECIPES / "paper-small" / "README.md").read_text()
+    model = construct_model(IteratedSquaring(bound=12), 3)
+    assert by_number.count(model, 50) == [(50, 50)] * 3
+    ones = [pow(residue, 4, prime) == 1 for prime in (2, 3, 5, 7, 11) for residue in range(1, prime)]
+    weights = [1 / (5 * (prime - 1)) for prime in (2, 3, 5, 7, 11) for residue in range(1, prime)]
+    assert by_number.always_one(12, 2) == pytest.approx(sum(w for w, one in zip(weights, ones, strict=True) if one))
