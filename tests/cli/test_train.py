@@ -87,6 +87,20 @@ def test_another_tasks_model_is_no_start(tmp_path: Path, cli: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(("has", "says"), [(False, True), (True, False), (None, False)])
+def test_bfloat16_that_the_processor_lacks_is_mentioned(
+    tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch, has: bool | None, says: bool
+) -> None:
+    torch = pytest.importorskip("torch")
+    told = {} if has is None else {"avx2": True, "avx512_bf16": has, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    changes = ("optimiser.precision=bfloat16", "model.width=16", "evaluation.num_final_samples=8")
+    options = [part for change in changes for part in ("--set", change)]
+    result = cli("train", "parity", "--setting", "base", "--length", 2, "--steps", 1, *options, "-o", tmp_path / "run")
+    assert result.status == 0
+    assert ("no instructions for bfloat16" in result.err) == says
+
+
 def test_without_torch(tmp_path: Path) -> None:
     """The core is installed without it: training says what to install."""
     (tmp_path / "torch.py").write_text("raise ImportError('no torch', name='torch')\n")

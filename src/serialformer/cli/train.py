@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serialformer.cli.commands import Json, refuse_existing
-from serialformer.cli.progress import progress_bar
+from serialformer.cli.progress import progress_bar, say
 from serialformer.cli.tasks import Parameters
 from serialformer.errors import CompileError, InputError, TrainingError
 from serialformer.tasks.registry import parse_task
@@ -82,6 +82,8 @@ def train_command(
     if not resume:
         refuse_existing(output)
     execution = Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard)
+    if config.optimiser.precision == "bfloat16" and device == "cpu" and not _has_bfloat16():
+        say("this processor has no instructions for bfloat16: float32 is many times faster here")
     construction = _construct(config) if config.evaluation.pointers else None
     num_samples, last = config.optimiser.num_steps * config.optimiser.batch_size, [0]
     with progress_bar("training", num_samples, unit="samples") as advance:
@@ -110,6 +112,15 @@ def require_torch() -> None:
         import_module("torch")
     except ImportError:
         raise TrainingError("training needs torch", hint="pip install 'serialformer[torch]'") from None
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; True where torch does not say."""
+    import torch
+
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    known = [bool(has) for name, has in capabilities.items() if "bf16" in name]
+    return any(known) or not known
 
 
 def _parse_changes(texts: list[str]) -> dict[str, str]:
