@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What pip would compile one file after the other is compiled on all cores afterwards.
 PIP := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
-COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' .venv/lib || true
 
 .PHONY: demo test check docs front-end clean
 
