@@ -1,7 +1,8 @@
 """Iterated squaring by the number of squarings that a prompt asks for: which models are right about the longest ones?
 
     serialformer sweep recipes/paper-small/recipe.py:squarings -o DIR/squarings.csv --keep
-    python recipes/paper-small/by_number.py DIR/squarings.runs/* -o recipes/paper-small/by_number.csv
+    serialformer train iterated-squaring -p bound=1000 --length 8 --setting base -o DIR/base  # and hint
+    python recipes/paper-small/by_number.py DIR/squarings.runs/* DIR/base DIR/hint -o recipes/paper-small/by_number.csv
     python recipes/paper-small/by_number.py --show recipes/paper-small/by_number.csv     # the tables in README.md
 
 Takes directories of models of that task, as ``train`` and ``sweep --keep`` make them. For each it draws prompts from
