@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from serialformer.compile.squaring import primes_below
 from serialformer.score import score_taught, wilson_interval
 from serialformer.task_model import TaskModel, load_task_model
 from serialformer.tasks.iterated_squaring import IteratedSquaring
@@ -68,10 +69,8 @@ def measure(directory: Path, num_samples: int) -> Iterator[Row]:
 
 def always_one(bound: int, number: int) -> float:
     """The share of prompts with so many squarings whose answer is 1."""
-    numbers = np.arange(2, bound)
-    primes = [prime for prime in numbers if not (prime % numbers[numbers * numbers <= prime] == 0).any()]
     shares = []
-    for prime in primes:
+    for prime in primes_below(bound):
         residues = np.arange(1, prime)
         for _ in range(number):
             residues = residues * residues % prime
@@ -116,6 +115,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2048, help="of each number of squarings")
     parser.add_argument("--show", type=Path, metavar="FILE.csv", help="measure nothing: the tables of a file")
     options = parser.parse_args()
+    if not options.show and not options.directories:
+        parser.error("expected directories of models, or --show FILE.csv")
     if options.show:
         rows = read_rows(options.show)
     else:

@@ -39,9 +39,10 @@ def bench_command(
         for known, path in found.items():
             print(f"{known:{width}}  {describe(path)}")
         return
-    if name.replace("_", "-") not in found:
+    program = found.get(name.replace("_", "-"))
+    if program is None:
         raise InputError(f"no benchmark {name!r}", hint=f"one of {', '.join(found)}")
-    sys.exit(subprocess.call([sys.executable, str(found[name.replace("_", "-")]), *(arguments or [])]))
+    sys.exit(subprocess.call([sys.executable, str(program), *(arguments or [])]))
 
 
 def find_benchmarks(folder: Path) -> dict[str, Path]:

@@ -58,7 +58,7 @@ def train_command(
 ) -> None:
     """Train a model of a task on fresh samples; killed and begun again with --resume, it goes on where it was."""
     require_torch()
-    from serialformer.train.loop import Execution, Report, train
+    from serialformer.train.loop import Execution, Report, has_bfloat16, train
     from serialformer.train.presets import make_config
 
     task = parse_task(name, parameters or [])
@@ -82,7 +82,7 @@ def train_command(
     if not resume:
         refuse_existing(output)
     execution = Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard)
-    if config.optimiser.precision == "bfloat16" and device == "cpu" and not _has_bfloat16():
+    if config.optimiser.precision == "bfloat16" and device == "cpu" and not has_bfloat16():
         say("this processor has no instructions for bfloat16: float32 is many times faster here")
     construction = _construct(config) if config.evaluation.pointers else None
     num_samples, last = config.optimiser.num_steps * config.optimiser.batch_size, [0]
@@ -112,15 +112,6 @@ def require_torch() -> None:
         import_module("torch")
     except ImportError:
         raise TrainingError("training needs torch", hint="pip install 'serialformer[torch]'") from None
-
-
-def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; True where torch does not say."""
-    import torch
-
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    known = [bool(has) for name, has in capabilities.items() if "bf16" in name]
-    return any(known) or not known
 
 
 def _parse_changes(texts: list[str]) -> dict[str, str]:

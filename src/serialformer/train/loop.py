@@ -168,6 +168,13 @@ def _check_device(name: str) -> None:
         raise TrainingError(f"no device {name!r}: {reason}", hint="cpu, cuda or cuda:N") from None
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; True where torch does not say."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    known = [bool(has) for name, has in capabilities.items() if "bf16" in name]
+    return any(known) or not known
+
+
 class _Training:
     """A run in progress."""
 
