@@ -111,7 +111,7 @@ def test_again_does_nothing_but_what_failed(swept: tuple[Path, Sweep, list[Event
     assert path.read_bytes() == content
 
 
-LONG = [make_run(seed, num_steps=300 + 50 * seed, lengths=(2,)) for seed in range(2)]
+LONG = [make_run(seed, num_steps=500 + 100 * seed, lengths=(2,)) for seed in range(2)]
 
 
 def test_killed_and_called_again(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def running_workers(process_id: int) -> list[int]:
 @pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_is_noticed(tmp_path: Path, times: int) -> None:
     """Its run is gone on with once; killed twice, it has failed, and the others go on."""
-    path, victim, other = tmp_path / "store.csv", make_run(0, num_steps=400), make_run(1)
+    path, victim, other = tmp_path / "store.csv", make_run(0, num_steps=600), make_run(1)
     kills, states = 0, list[str]()
 
     def kill(event: Event) -> None:

@@ -16,6 +16,7 @@ from serialformer.sweep import work
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A git checkout with a package in it, from which the module seems to come."""
     if shutil.which("git") is None:
+        # It is no Python package, so the extra `dev` cannot bring it; what is said without it is tested all the same.
         pytest.skip("needs git")
     package = tmp_path / "src" / "serialformer"
     (package / "sweep").mkdir(parents=True)
@@ -38,6 +39,11 @@ def test_the_commit_and_whether_it_was_changed(repository: Path) -> None:
     assert work.find_commit.__wrapped__() == head + "+"
     git(repository, "rm", "--cached", "--quiet", "src/serialformer/__init__.py")
     assert work.find_commit.__wrapped__() == "", "a package that the repository does not have"
+
+
+def test_without_git_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert work.find_commit.__wrapped__() == ""
 
 
 def test_asking_writes_nothing_into_the_repository(repository: Path) -> None:
