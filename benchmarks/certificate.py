@@ -59,7 +59,7 @@ def measure(num_gates: int) -> dict[str, object]:
 def try_mutations(number: int) -> Counter[str]:
     """How many altered checkpoints were right or wrong, certified or not."""
     from tests.cases import small_circuits
-    from tests.certify.mutations import is_right, mutate
+    from tests.proofs.mutations import is_right, mutate
 
     cases, random, counts = small_circuits(), np.random.default_rng(1), Counter[str]()
     names = ["random, 2 inputs a gate", "random, 3 inputs a gate", "two-input table 0110", "inverters only"]

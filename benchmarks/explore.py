@@ -22,8 +22,8 @@ from typing import Any
 
 import serialformer
 from serialformer.circuits.circuit import Circuit
-from serialformer.explore.content import circuit_content
-from serialformer.explore.page import write_page
+from serialformer.explorer.content import circuit_content
+from serialformer.explorer.page import write_page
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

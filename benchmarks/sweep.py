@@ -25,13 +25,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from serialformer.sweep.collect import collect
-from serialformer.sweep.executor import Event, Executor
-from serialformer.sweep.local import LocalExecutor, runs_directory
-from serialformer.sweep.run import SweepRun
-from serialformer.sweep.work import carry_out
-from serialformer.train.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
-from serialformer.train.presets import make_config
+from serialformer.sweeps.collect import collect
+from serialformer.sweeps.executor import Event, Executor
+from serialformer.sweeps.local import LocalExecutor, runs_directory
+from serialformer.sweeps.run import SweepRun
+from serialformer.sweeps.work import carry_out
+from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
+from serialformer.training.presets import make_config
 
 
 def tiny(seed: int) -> SweepRun:
@@ -62,8 +62,8 @@ def medium(seed: int) -> SweepRun:
 PLAIN = """
 import sys
 from pathlib import Path
-from serialformer.train.loop import train
-from serialformer.train.config import TrainingConfig
+from serialformer.training.loop import train
+from serialformer.training.config import TrainingConfig
 import json
 for number, content in enumerate(json.loads(sys.argv[1])):
     train(TrainingConfig.from_json(content), Path(sys.argv[2]) / str(number))
@@ -155,7 +155,7 @@ def measure_driver(num_runs: int = 10_000) -> list[dict[str, Any]]:
 
 def measure_ray(num_runs: int = 40) -> list[dict[str, Any]]:
     """The same tiny runs by a local pool and by a local Ray cluster of two cores."""
-    from serialformer.sweep.ray import RayExecutor, import_ray
+    from serialformer.sweeps.ray import RayExecutor, import_ray
 
     import_ray()
     from ray.cluster_utils import Cluster

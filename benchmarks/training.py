@@ -42,9 +42,9 @@ from training_runs import (
 )
 
 from serialformer.tasks.layout import lay_out
-from serialformer.train.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
-from serialformer.train.initial import draw_weights, make_generator
-from serialformer.train.loop import Execution, Report, train
+from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
+from serialformer.training.initial import draw_weights, make_generator
+from serialformer.training.loop import Execution, Report, train
 from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
 

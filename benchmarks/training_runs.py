@@ -24,10 +24,10 @@ from serialformer.construction import construct_model
 from serialformer.score import Score
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import ParameterValue
-from serialformer.train.config import OptimiserConfig, TrainingConfig
-from serialformer.train.log import read_log
-from serialformer.train.loop import Execution, Report, train
-from serialformer.train.presets import make_config
+from serialformer.training.config import OptimiserConfig, TrainingConfig
+from serialformer.training.log import read_log
+from serialformer.training.loop import Execution, Report, train
+from serialformer.training.presets import make_config
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 
 SETTINGS = ("cot", "base", "hint")

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const target = join(here, "..", "src", "serialformer", "explore");
+const target = join(here, "..", "src", "serialformer", "explorer");
 
 const result = await build({
   absWorkingDir: here,

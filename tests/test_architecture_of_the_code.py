@@ -23,16 +23,16 @@ MAY_IMPORT = {
     "tasks": {"errors"},
     "transformer": {"errors", "files", "architecture"},
     # Reads circuits out of weights; only where a grid lies is asked of decode, and nothing is taken on trust from it.
-    "certify": {"errors", "architecture", "circuits", "transformer", "decode"},
-    "compile": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "certify"},
+    "proofs": {"errors", "architecture", "circuits", "transformer", "decode"},
+    "compile": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "proofs"},
     # The sliced engine evaluates its straight-line program with the loop that evaluates circuits.
     "decode": {"errors", "files", "architecture", "circuits", "transformer", "notebook"},
-    "manifest": {"errors", "files", "circuits", "certify", "compile", "transformer"},
+    "manifest": {"errors", "files", "circuits", "proofs", "compile", "transformer"},
     "model": {
-        *("errors", "files", "architecture", "circuits", "certify", "compile", "transformer", "decode", "manifest"),
+        *("errors", "files", "architecture", "circuits", "proofs", "compile", "transformer", "decode", "manifest"),
         "notebook",
     },
-    "proof": {"errors", "architecture", "certify", "circuits", "compile", "model", "transformer"},
+    "proof": {"errors", "architecture", "proofs", "circuits", "compile", "model", "transformer"},
     "evaluator_model": {
         *("errors", "files", "architecture", "circuits", "compile", "transformer", "decode", "manifest")
     },
@@ -43,28 +43,28 @@ MAY_IMPORT = {
     "trace": {"errors", "circuits", "decode", "model"},
     "verify": {"errors", "circuits", "decode", "model"},
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
-    "train": {
+    "training": {
         *("errors", "files", "architecture", "tasks", "transformer", "decode", "manifest"),
         *("score", "task_model", "evaluation"),
     },
     # Rows know no models. Runs are values, so they know configurations; ``work`` alone trains and evaluates, and
     # ``ray_batch`` alone runs compiled models.
-    "sweep": {
-        *("errors", "files", "tasks", "score", "train", "evaluation"),
+    "sweeps": {
+        *("errors", "files", "tasks", "score", "training", "evaluation"),
         *("model", "decode"),
     },
     # The page names directions and hidden units, so it knows how constructions lay them out.
-    "explore": {
+    "explorer": {
         *("errors", "files", "architecture", "circuits", "tasks", "transformer", "compile", "decode"),
         *("model", "task_model"),
     },
     # Rows in, axes out; the tasks know how often their most common answer is right.
-    "figures": {"errors", "files", "score", "sweep", "tasks"},
+    "figures": {"errors", "files", "score", "sweeps", "tasks"},
     "__main__": {"cli"},
     "cli": {
         *("errors", "files", "architecture", "circuits", "decode", "manifest", "model", "trace", "verify"),
-        *("certify", "proof"),
-        *("train", "transformer", "sweep", "explore", "figures"),
+        *("proofs", "proof"),
+        *("training", "transformer", "sweeps", "explorer", "figures"),
         *("tasks", "score", "task_model", "construction", "evaluation", "evaluator_model"),
     },
 }

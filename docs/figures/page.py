@@ -16,8 +16,8 @@ from playwright.sync_api import expect, sync_playwright
 
 import serialformer
 from serialformer.cli.demo import multiplier
-from serialformer.explore.content import circuit_content
-from serialformer.explore.page import write_page
+from serialformer.explorer.content import circuit_content
+from serialformer.explorer.page import write_page
 
 FACTORS = (13, 11)
 TOKEN = 38

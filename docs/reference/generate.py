@@ -24,7 +24,8 @@ MODULES = (
     *("circuits.evaluate", "circuits.value_problem", "circuits.strategies", "compile.compile", "compile.schedule"),
     *("transformer.transformer", "transformer.checkpoint", "transformer.forward", "transformer.precision"),
     *("decode.engine", "tasks.registry", "tasks.task", "tasks.examples", "tasks.layout", "tasks.schedule"),
-    *("tasks.text", "construction", "task_model", "evaluation", "train.config", "train.presets", "sweep.run", "errors"),
+    *("tasks.text", "construction", "task_model", "evaluation", "training.config", "training.presets"),
+    *("sweeps.run", "errors"),
 )
 """Beyond the public names: what the guides use, and what a program that extends us needs."""
 

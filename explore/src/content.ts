@@ -1,4 +1,4 @@
-// What the page holds, as Python wrote it (serialformer/explore/content.py), and how arrays are unpacked.
+// What the page holds, as Python wrote it (serialformer/explorer/content.py), and how arrays are unpacked.
 
 export interface Packed {
   dtype: string;

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serialformer.sweep.run import SweepRun
+from serialformer.sweeps.run import SweepRun
 from serialformer.tasks.task import ParameterValue
-from serialformer.train.presets import make_config
+from serialformer.training.presets import make_config
 
 LENGTH = 8
 SETTINGS = ("base", "cot", "hint", "aligned")

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serialformer.sweep.run import SweepRun
-from serialformer.train.config import ModelConfig, OptimiserConfig, TrainingConfig
+from serialformer.sweeps.run import SweepRun
+from serialformer.training.config import ModelConfig, OptimiserConfig, TrainingConfig
 
 
 def runs() -> list[SweepRun]:

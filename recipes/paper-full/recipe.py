@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from serialformer.sweep.run import SweepRun
+from serialformer.sweeps.run import SweepRun
 from serialformer.tasks.task import ParameterValue
-from serialformer.train.presets import make_config
+from serialformer.training.presets import make_config
 
 SETTINGS = ("base", "cot", "hint")
 

@@ -27,7 +27,7 @@ from serialformer.score import score_taught, wilson_interval
 from serialformer.task_model import TaskModel, load_task_model
 from serialformer.tasks.iterated_squaring import IteratedSquaring
 from serialformer.tasks.layout import lay_out
-from serialformer.train.run import load_config
+from serialformer.training.run import load_config
 from serialformer.transformer.forward import compute_logits
 
 COLUMNS = ("bound", "length", "setting", "depth", "seed", "squarings", "samples", "answers")

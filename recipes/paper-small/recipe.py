@@ -5,8 +5,8 @@
                                                                             # slow_permutations, squarings, circuits
     serialformer plot DIR/results.csv -o DIR/depth.png
 
-Every run has the default preset of its task and setting (``serialformer.train.presets``), whatever its depth; README.md
-says where that differs from the paper's recipe.
+Every run has the default preset of its task and setting (``serialformer.training.presets``), whatever its depth;
+README.md says where that differs from the paper's recipe.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from serialformer.sweep.run import SweepRun
+from serialformer.sweeps.run import SweepRun
 from serialformer.tasks.schedule import SamplingSchedule
 from serialformer.tasks.task import ParameterValue
-from serialformer.train.presets import make_config
+from serialformer.training.presets import make_config
 
 SETTINGS = ("base", "cot", "hint")
 DEPTHS = (1, 2, 4)

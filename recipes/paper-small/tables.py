@@ -18,8 +18,8 @@ from pathlib import Path
 from serialformer.figures.chance import chance_level
 from serialformer.figures.measures import MEASURES
 from serialformer.figures.points import Point, describe_variant, pool, select_final, split_variants
-from serialformer.sweep.row import DONE, Row
-from serialformer.sweep.store import read_rows
+from serialformer.sweeps.row import DONE, Row
+from serialformer.sweeps.store import read_rows
 
 SETTINGS = ("base", "hint", "cot")
 

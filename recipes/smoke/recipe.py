@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from serialformer.sweep.run import SweepRun
-from serialformer.train.config import TrainingConfig
-from serialformer.train.presets import make_config
+from serialformer.sweeps.run import SweepRun
+from serialformer.training.config import TrainingConfig
+from serialformer.training.presets import make_config
 
 
 def small(config: TrainingConfig) -> TrainingConfig:

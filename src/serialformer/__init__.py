@@ -1,6 +1,5 @@
 """serialformer: Boolean circuits as stock GPT-2 checkpoints that evaluate them, exactly, by chain of thought."""
 
-from serialformer.certify.certificate import Certificate
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read, read_sequential, write
@@ -16,6 +15,7 @@ from serialformer.evaluator_model import EvaluatorModel, load_evaluator, make_ev
 from serialformer.model import Model, load
 from serialformer.model import compile_model as compile
 from serialformer.proof import certify, decompile
+from serialformer.proofs.certificate import Certificate
 from serialformer.trace import trace_lines
 from serialformer.verify import Verification, verify
 

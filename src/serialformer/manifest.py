@@ -13,7 +13,6 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.registers import Register, check_registers
@@ -21,6 +20,7 @@ from serialformer.circuits.words import Word
 from serialformer.compile.schedule import Schedule
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.files import allow_reading, write_file
+from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.checkpoint import WEIGHTS_FILE, read_json
 
 MANIFEST_FILE = "serialformer.json"

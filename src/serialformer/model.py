@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from serialformer.architecture import Activation, DtypeName
-from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats import read_sequential
 from serialformer.circuits.registers import Fill, Register
@@ -38,6 +37,7 @@ from serialformer.manifest import (
     save_manifest,
 )
 from serialformer.notebook import fact_table, first_few
+from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.checkpoint import load_transformer, save_transformer
 from serialformer.transformer.transformer import Transformer
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from serialformer.architecture import DtypeName
-from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
 from serialformer.compile.program import schedule_to_program
 from serialformer.errors import SerialformerError
 from serialformer.model import Model
+from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.transformer import cast_transformer
 
 
@@ -26,7 +26,7 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
     >>> certificate.holds, certificate.arithmetic["storage"]
     (True, 'bfloat16')
     """
-    from serialformer.certify.prove import certify_chain
+    from serialformer.proofs.prove import certify_chain
 
     transformer = model.transformer
     if dtype is not None and dtype != transformer.architecture.dtype:
@@ -47,7 +47,7 @@ def decompile(model: Model) -> Circuit:
     Raises:
         CheckpointError: the weights cannot be read; says where and why.
     """
-    from serialformer.certify.decompile import decompile_chain
+    from serialformer.proofs.decompile import decompile_chain
 
     names = model.circuit.gate_names
     gates = model.schedule.gate.tolist()

@@ -11,7 +11,7 @@ import pytest
 
 import serialformer
 from serialformer.transformer.checkpoint import save_transformer
-from tests.certify.test_certificate import altered
+from tests.proofs.test_certificate import altered
 
 
 @pytest.fixture(params=["gpt2", "paper"])

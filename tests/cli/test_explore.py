@@ -15,7 +15,7 @@ import pytest
 
 from serialformer.construction import construct_model
 from serialformer.tasks.registry import make_task
-from tests.explore.models import compiled_adder
+from tests.explorer.models import compiled_adder
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import pytest
 from serialformer.cli.plot import KIND_NAMES, LOSS, MEASURE_NAMES
 from serialformer.figures.bands import KINDS
 from serialformer.figures.measures import MEASURES
-from serialformer.sweep.store import Store
-from serialformer.train.config import TrainingConfig
+from serialformer.sweeps.store import Store
+from serialformer.training.config import TrainingConfig
 from tests.figures.rows import make_row
 
 

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from serialformer.cli.sweep_progress import SweepProgress, describe
-from serialformer.sweep.executor import Event
-from serialformer.sweep.recipe import load_recipe
-from serialformer.sweep.store import Store, read_rows
-from tests.sweep.runs import failed_row, made_row, make_run
+from serialformer.sweeps.executor import Event
+from serialformer.sweeps.recipe import load_recipe
+from serialformer.sweeps.store import Store, read_rows
+from tests.sweeps.runs import failed_row, made_row, make_run
 
-RECIPE = """from serialformer.sweep.run import SweepRun
-from serialformer.train.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
+RECIPE = """from serialformer.sweeps.run import SweepRun
+from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
 
 
 def parity(seed, num_steps=20, rate=1e-3):

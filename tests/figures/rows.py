@@ -7,11 +7,11 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
-from serialformer.sweep.row import Row
-from serialformer.sweep.run import SweepRun
+from serialformer.sweeps.row import Row
+from serialformer.sweeps.run import SweepRun
 from serialformer.tasks.schedule import SamplingSchedule
-from serialformer.train.config import EvaluationConfig, ModelConfig, TrainingConfig
-from tests.sweep.runs import made_row
+from serialformer.training.config import EvaluationConfig, ModelConfig, TrainingConfig
+from tests.sweeps.runs import made_row
 
 
 def make_row(

@@ -15,7 +15,7 @@ from serialformer.figures.plot_logs import LoggedRun, plot_logs
 from serialformer.figures.sheet import MAX_BANDS, styled
 from serialformer.figures.style import COLUMN_WIDTH
 from serialformer.tasks.schedule import SamplingSchedule
-from serialformer.train.config import OptimiserConfig
+from serialformer.training.config import OptimiserConfig
 from tests.figures.rows import grid, make_row
 
 KIND_NAMES = ("depth", "heatmap", "lengths", "generated", "samples")

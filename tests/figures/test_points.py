@@ -18,7 +18,7 @@ from serialformer.figures.points import (
 )
 from serialformer.score import wilson_interval
 from serialformer.tasks.schedule import SamplingSchedule
-from serialformer.train.config import OptimiserConfig
+from serialformer.training.config import OptimiserConfig
 from tests.figures.rows import make_row
 
 PAPER = MEASURES["paper"]

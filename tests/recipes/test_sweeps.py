@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from serialformer.construction import construct_model
-from serialformer.sweep.recipe import load_recipe
-from serialformer.sweep.store import read_rows
+from serialformer.sweeps.recipe import load_recipe
+from serialformer.sweeps.store import read_rows
 from serialformer.tasks.iterated_squaring import IteratedSquaring
 
 RECIPES = Path(__file__).parents[2] / "recipes"

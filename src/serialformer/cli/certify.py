@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from serialformer.certify.certificate import Certificate
 from serialformer.circuits.formats import check_suffix, write
 from serialformer.cli.commands import Directory, DtypeOption, Json
 from serialformer.cli.progress import progress_bar
 from serialformer.manifest import CERTIFICATE_FILE, save_certificate
 from serialformer.model import load
 from serialformer.proof import certify, decompile
+from serialformer.proofs.certificate import Certificate
 
 
 def certify_command(

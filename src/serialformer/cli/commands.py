@@ -253,7 +253,7 @@ def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str
 
 
 def _run_batch_on_ray(model: Model, source: Path, target: Path, engine_name: str, address: str) -> None:
-    from serialformer.sweep.ray_batch import open_batch
+    from serialformer.sweeps.ray_batch import open_batch
 
     num_rows = count_rows(source)
     with open_batch(model, engine_name, address) as cluster:

@@ -46,8 +46,8 @@ def demo_command(
     ] = Path("serialformer-demo"),
 ) -> None:
     """Compile a 16-bit multiplier, run it, certify it and draw its page: a tour in under a minute."""
-    from serialformer.explore.content import circuit_content
-    from serialformer.explore.page import write_page
+    from serialformer.explorer.content import circuit_content
+    from serialformer.explorer.page import write_page
 
     refuse_existing(output)
     started = time.perf_counter()

@@ -36,8 +36,8 @@ def explore_command(
     as_json: Json = False,
 ) -> None:
     """Write one web page on which the model is run from its weights, token by token; or serve it."""
-    from serialformer.explore.content import circuit_content, task_content
-    from serialformer.explore.page import write_page
+    from serialformer.explorer.content import circuit_content, task_content
+    from serialformer.explorer.page import write_page
 
     if serve == (output is not None):
         raise InputError("expected either -o PAGE.html or --serve")
@@ -55,7 +55,7 @@ def explore_command(
                 raise InputError("only models of tasks stand side by side", where=str(other))
             content = task_content(tasks, num_samples=samples, seed=seed, embedded=not serve)
     if output is None:
-        from serialformer.explore.server import serve_page
+        from serialformer.explorer.server import serve_page
 
         def announce(address: str) -> None:
             print(json.dumps({"address": address}) if as_json else address, flush=True)

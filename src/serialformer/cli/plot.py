@@ -62,9 +62,9 @@ def plot_command(
             figure = plot_logs([_read_run(source) for source in sources])
         else:
             from serialformer.figures.plot import choose_kind, plot_rows
-            from serialformer.sweep.merge import merge_rows
-            from serialformer.sweep.row import DONE
-            from serialformer.sweep.store import read_rows
+            from serialformer.sweeps.merge import merge_rows
+            from serialformer.sweeps.row import DONE
+            from serialformer.sweeps.store import read_rows
 
             if kind == LOSS:
                 raise InputError("a store has no losses", where="--kind loss", hint="give the directories of runs")
@@ -89,8 +89,8 @@ def _read_run(directory: Path) -> LoggedRun:
     """The log of a run, and what people tell it by."""
     from serialformer.figures.plot_logs import LoggedRun
     from serialformer.figures.points import describe_sampling
-    from serialformer.train.log import read_log
-    from serialformer.train.run import load_config
+    from serialformer.training.log import read_log
+    from serialformer.training.run import load_config
 
     log, config = list(read_log(directory)), load_config(directory)
     task = " ".join([config.task.replace("-", " "), *(f"{value}" for value in config.parameters.values())])

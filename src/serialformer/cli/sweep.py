@@ -15,7 +15,7 @@ from serialformer.cli.train import require_torch
 from serialformer.errors import InputError
 
 if TYPE_CHECKING:
-    from serialformer.sweep.executor import Executor
+    from serialformer.sweeps.executor import Executor
 
 
 def sweep_command(
@@ -43,8 +43,8 @@ def sweep_command(
     """
     require_torch()
     from serialformer.cli.sweep_progress import SweepProgress
-    from serialformer.sweep.collect import collect
-    from serialformer.sweep.recipe import load_recipe
+    from serialformer.sweeps.collect import collect
+    from serialformer.sweeps.recipe import load_recipe
 
     _check_options(workers, ray, gpus, device, keep=keep)
     runs, num_repeated = load_recipe(recipe)
@@ -53,10 +53,10 @@ def sweep_command(
 
     def make_executor() -> Executor:
         if ray is not None:
-            from serialformer.sweep.ray import RayExecutor
+            from serialformer.sweeps.ray import RayExecutor
 
             return RayExecutor(ray, device="cuda" if gpus else device, num_gpus=gpus)
-        from serialformer.sweep.local import LocalExecutor, runs_directory
+        from serialformer.sweeps.local import LocalExecutor, runs_directory
 
         return LocalExecutor(runs_directory(output), num_workers=workers, device=device, keep=keep)
 
@@ -84,7 +84,7 @@ def merge_command(
     as_json: Json = False,
 ) -> None:
     """Put stores together, each evaluation once; refuses two that say different things of one."""
-    from serialformer.sweep.merge import merge_stores
+    from serialformer.sweeps.merge import merge_stores
 
     refuse_existing(output)
     merged = merge_stores(stores, output, say)

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from serialformer.cli.progress import format_seconds
-from serialformer.sweep.executor import Event
-from serialformer.sweep.run import SweepRun
-from serialformer.sweep.size import estimate_work
+from serialformer.sweeps.executor import Event
+from serialformer.sweeps.run import SweepRun
+from serialformer.sweeps.size import estimate_work
 
 if TYPE_CHECKING:
     from rich.table import Table

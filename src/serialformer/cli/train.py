@@ -19,8 +19,8 @@ from serialformer.tasks.registry import parse_task
 
 if TYPE_CHECKING:
     from serialformer.task_model import TaskModel
-    from serialformer.train.config import TrainingConfig
-    from serialformer.train.loop import TrainingResult
+    from serialformer.training.config import TrainingConfig
+    from serialformer.training.loop import TrainingResult
     from serialformer.transformer.transformer import Transformer
 
 
@@ -58,8 +58,8 @@ def train_command(
 ) -> None:
     """Train a model of a task on fresh samples; killed and begun again with --resume, it goes on where it was."""
     require_torch()
-    from serialformer.train.loop import Execution, Report, has_bfloat16, train
-    from serialformer.train.presets import make_config
+    from serialformer.training.loop import Execution, Report, has_bfloat16, train
+    from serialformer.training.presets import make_config
 
     task = parse_task(name, parameters or [])
     config = make_config(

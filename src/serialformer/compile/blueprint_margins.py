@@ -13,11 +13,11 @@ from math import exp, log, sqrt
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from serialformer.certify.rounding import covered_rounding
 from serialformer.compile.blueprint import Blueprint, Look
 from serialformer.compile.fields import DEVIATION
 from serialformer.compile.mlp import SHARPNESS
 from serialformer.errors import CompileError
+from serialformer.proofs.rounding import covered_rounding
 from serialformer.transformer.transformer import Transformer
 
 LARGEST_LEAK = 2.0**-20

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serialformer.architecture import Activation, DtypeName
-from serialformer.certify.certificate import Certificate
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.passes import split_gates
 from serialformer.compile.lowering import default_attention_gap, program_to_gpt2
@@ -15,6 +14,7 @@ from serialformer.compile.program import Program, schedule_to_program
 from serialformer.compile.residual import Residual
 from serialformer.compile.schedule import Schedule, schedule_chain
 from serialformer.errors import CompileError
+from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.transformer import Transformer
 
 Target = Literal["gpt2", "paper"]
@@ -89,7 +89,7 @@ def certify_program(transformer: Transformer, program: Program) -> Certificate:
     Raises:
         CompileError: it would not, in the number format of its weights; says where it breaks first.
     """
-    from serialformer.certify.prove import certify_chain
+    from serialformer.proofs.prove import certify_chain
 
     certificate = certify_chain(
         transformer, num_inputs=program.num_inputs, reads=program.reads, arity=program.arity, table=program.table

@@ -22,7 +22,7 @@ from serialformer.figures.points import (
 from serialformer.figures.samples import count_samples, draw_count_axis, draw_samples
 from serialformer.figures.sheet import Band, Panel
 from serialformer.figures.style import SETTING_ORDER, Style, line_style
-from serialformer.sweep.row import Row
+from serialformer.sweeps.row import Row
 
 COLUMNS = 3
 """Panels of a band, where there are more than fit."""

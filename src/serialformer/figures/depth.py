@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from serialformer.figures.measures import MEASURES, Measure
 from serialformer.figures.points import Point, pool, select_final
 from serialformer.figures.style import GREY, Axes, Style, draw_doubling_axis, draw_share_axis, line_style, shifted
-from serialformer.sweep.row import Row
+from serialformer.sweeps.row import Row
 
 Key = TypeVar("Key", int, str)
 

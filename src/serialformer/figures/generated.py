@@ -9,7 +9,7 @@ from serialformer.figures.depth import SHIFT, draw_shares
 from serialformer.figures.measures import MEASURES
 from serialformer.figures.points import pool, select_final
 from serialformer.figures.style import Axes, Style, draw_doubling_axis, draw_share_axis, line_style
-from serialformer.sweep.row import Row
+from serialformer.sweeps.row import Row
 
 
 def draw_generated(axes: Axes, rows: Sequence[Row], *, styles: Mapping[int, Style] | None = None) -> dict[int, Any]:

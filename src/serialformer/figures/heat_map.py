@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from serialformer.figures.measures import MEASURES, Measure
 from serialformer.figures.points import Point, pool, select_final
 from serialformer.figures.style import SMALLEST_SIZE, Axes
-from serialformer.sweep.row import Row
+from serialformer.sweeps.row import Row
 
 COLOURS = "cividis"
 """Its lightness rises evenly, and it looks much the same to the colour-blind."""

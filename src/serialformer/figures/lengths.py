@@ -9,7 +9,7 @@ from serialformer.figures.depth import draw_lines
 from serialformer.figures.measures import MEASURES, Measure
 from serialformer.figures.points import pool, select_lengths, trained_lengths
 from serialformer.figures.style import GREY, SETTING_LINES, SETTING_ORDER, Axes
-from serialformer.sweep.row import Row
+from serialformer.sweeps.row import Row
 
 SHIFT = 0.8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serialformer.sweep.row import Row
+from serialformer.sweeps.row import Row
 
 CHAIN_SETTINGS = ("cot", "aligned")
 """Settings whose paper's measure is the whole chain; that of the others is the answer."""

@@ -11,7 +11,7 @@ from serialformer.figures.bands import KINDS
 from serialformer.figures.measures import MEASURES
 from serialformer.figures.points import describe_sampling, describe_variant, split_variants, trained_lengths
 from serialformer.figures.sheet import Band, Figure, make_sheet
-from serialformer.sweep.row import DONE, FAILED, Row
+from serialformer.sweeps.row import DONE, FAILED, Row
 
 
 def plot_rows(

@@ -12,8 +12,8 @@ from typing import Any
 from serialformer.errors import FigureError
 from serialformer.figures.measures import Measure
 from serialformer.score import wilson_interval
-from serialformer.sweep.row import DONE, Row
-from serialformer.sweep.run import FINAL, FRESH
+from serialformer.sweeps.row import DONE, Row
+from serialformer.sweeps.run import FINAL, FRESH
 
 
 @dataclass(frozen=True, kw_only=True)

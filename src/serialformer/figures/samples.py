@@ -11,7 +11,7 @@ from typing import Any
 from serialformer.figures.depth import SHIFT
 from serialformer.figures.points import configuration, select_final
 from serialformer.figures.style import Axes, Style, draw_doubling_axis, line_style, shifted, short_count
-from serialformer.sweep.row import Row
+from serialformer.sweeps.row import Row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,217 @@
+"""Content: all that the page knows of a model, as one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serialformer.architecture import token_separator
+from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.gate_words import describe_gate
+from serialformer.circuits.words import Word
+from serialformer.compile.schedule import Schedule
+from serialformer.errors import CheckpointError, InputError
+from serialformer.explorer.naming import Naming, name_circuit_model, name_task_model
+from serialformer.explorer.packing import pack_array
+from serialformer.model import Model
+from serialformer.task_model import TaskModel
+from serialformer.tasks.layout import lay_out
+from serialformer.transformer.transformer import Transformer
+
+FORMAT = 1
+"""Of the JSON object; the page refuses another."""
+
+MAX_EMBEDDED_BYTES = 32 << 20
+"""Of weights, as stored, that are put into a page."""
+
+MAX_EMBEDDED_POSITIONS = 8192
+"""Every token attends to all before it: 8,192 of them take a browser some seconds."""
+
+MAX_HEAT_MAP = 1 << 24
+"""Attention weights, over all layers and heads, that are shown as heat maps."""
+
+OPERAND = "\N{SECTION SIGN}"
+"""Stands before the number of an operand in the words for a gate."""
+
+
+def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
+    """What the page shows of a compiled circuit.
+
+    Args:
+        model: the compiled circuit.
+        embedded: whether the weights are in the page; if not, it asks a server.
+
+    Raises:
+        SerialformerError: the model's arithmetic is not that of floats, or its weights are too many for a page.
+    """
+    details = model.manifest.details
+    facts = {
+        "gates": f"{model.circuit.num_gates:,}",
+        "depth": f"{model.circuit.depth:,}",
+        **({"source": str(details["source"])} if details.get("source") else {}),
+    }
+    title = _title(model.directory)
+    return {
+        **_frame("circuit", title, embedded),
+        "models": [
+            _model_content(model.transformer, title, "compiled", facts, name_circuit_model(model), embedded=embedded)
+        ],
+        "circuit": _circuit_arrays(model.circuit, model.schedule, model.inputs, model.outputs),
+    }
+
+
+def task_content(
+    models: Sequence[TaskModel], *, num_samples: int = 8, seed: int = 0, embedded: bool = True
+) -> dict[str, Any]:
+    """What the page shows of one model of a task, or of two side by side.
+
+    Args:
+        models: of one task at one length.
+        num_samples: prompts, drawn from the task's own distribution.
+        seed: with the length, decides which.
+        embedded: whether the weights are in the page; if not, it asks a server.
+
+    Raises:
+        SerialformerError: the models are not of one task and length, or one is too large for a page.
+    """
+    first = models[0]
+    for other in models[1:]:
+        if _task_words(other) != _task_words(first):
+            raise InputError(
+                f"expected two models of one task, found {_task_words(first)} and {_task_words(other)}",
+                hint="side by side they are asked the same prompts",
+            )
+    samples = first.task.sample(np.random.default_rng([seed, first.length]), first.length, num_samples)
+    contents = []
+    for model in models:
+        facts = {"task": _task_words(model), "setting": model.setting}
+        origin = "constructed" if {"construction", "moduli"} & set(model.details) else "trained"
+        title = _title(model.directory)
+        content = _model_content(model.transformer, title, origin, facts, name_task_model(model), embedded=embedded)
+        renumbered = samples.renumber(model.token_ids(model.length))
+        rows = []
+        for row in range(num_samples):
+            example = renumbered.select(np.array([row], dtype=np.int64))
+            layout = lay_out(model.task, example, model.setting, model.length)
+            prompt = int(example.prompt_lengths[0])
+            given = prompt + (example.chains.shape[1] if model.setting == "filler" else 0)
+            positions = np.arange(layout.tokens.shape[1])
+            made = positions >= given
+            if model.setting == "aligned":
+                made = np.append(False, layout.has_loss[0, :-1])
+            rows.append(
+                {
+                    "tokens": layout.tokens[0].tolist(),
+                    "labels": layout.labels[0].tolist(),
+                    "made": made.astype(int).tolist(),
+                    "prompt": prompt,
+                    "answer": layout.answer_positions[0].tolist(),
+                }
+            )
+        contents.append({**content, "samples": rows})
+    title = " and ".join(str(content["name"]) for content in contents)
+    return {**_frame("task", title, embedded), "models": contents, "max_heat_map": MAX_HEAT_MAP}
+
+
+def _frame(kind: str, title: str, embedded: bool) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": version("serialformer"),
+        "kind": kind,
+        "title": title,
+        "live": not embedded,
+    }
+
+
+def _title(directory: Path | None) -> str:
+    return "model" if directory is None else Path(directory).resolve().name
+
+
+def _task_words(model: TaskModel) -> str:
+    parameters = "".join(f" {name}={value}" for name, value in model.task.parameters.items())
+    return f"{model.task.name}{parameters}, length {model.length}"
+
+
+def _model_content(
+    transformer: Transformer, name: str, origin: str, facts: dict[str, str], naming: Naming, *, embedded: bool
+) -> dict[str, Any]:
+    if transformer.architecture.arithmetic is not None:
+        raise CheckpointError(
+            "the model's arithmetic rounds after every operation; the page computes in floats",
+            where=name,
+            hint="compile it for the target gpt2",
+        )
+    architecture = transformer.architecture
+    if embedded and (transformer.num_bytes > MAX_EMBEDDED_BYTES or architecture.num_positions > MAX_EMBEDDED_POSITIONS):
+        raise CheckpointError(
+            f"{transformer.num_bytes / 2**20:,.1f} MiB of weights and {architecture.num_positions:,} positions are too"
+            f" many for a page; at most {MAX_EMBEDDED_BYTES >> 20} MiB and {MAX_EMBEDDED_POSITIONS:,} positions",
+            where=name,
+            hint="serialformer explore DIR --serve shows it from this machine",
+        )
+    return {
+        "name": name,
+        "origin": origin,
+        "facts": {
+            **facts,
+            "layers": f"{architecture.num_layers}",
+            "heads": f"{architecture.num_heads}",
+            "width": f"{architecture.width}",
+            "parameters": f"{transformer.num_parameters:,}",
+            "format": architecture.dtype,
+        },
+        "architecture": {
+            "vocabulary": list(architecture.vocabulary),
+            "separator": token_separator(architecture.vocabulary),
+            "positions": architecture.num_positions,
+            "width": architecture.width,
+            "layers": architecture.num_layers,
+            "heads": architecture.num_heads,
+            "hidden": architecture.hidden_width,
+            "activation": architecture.activation,
+            "epsilon": architecture.norm_epsilon,
+            "normed": architecture.norm == "layer_norm",
+            "scaled": architecture.scaled_scores,
+            "end": architecture.end_token,
+        },
+        "weights": {name: pack_array(weight) for name, weight in transformer.named_weights() if weight.size}
+        if embedded
+        else None,
+        "directions": list(naming.directions),
+        "units": list(naming.units),
+        "compiled": naming.is_compiled,
+    }
+
+
+def _circuit_arrays(
+    circuit: Circuit, schedule: Schedule, inputs: tuple[Word, ...], outputs: tuple[Word, ...]
+) -> dict[str, Any]:
+    """The circuit as arrays; the words for its gates are a list of the different ones and a number a gate."""
+    kinds, kind_of_gate = np.unique(
+        np.stack([circuit.arity.astype(np.uint64), circuit.table], axis=1), axis=0, return_inverse=True
+    )
+    described = [
+        {
+            "words": describe_gate(int(table), [f"{OPERAND}{place}" for place in range(int(arity))]),
+            "arity": int(arity),
+            "table": f"{int(table):0{max(1, (1 << int(arity)) // 4)}x}",
+        }
+        for arity, table in kinds.tolist()
+    ]
+    return {
+        "inputs": [{"name": word.name, "bits": list(word.bits)} for word in inputs],
+        "outputs": [{"name": word.name, "bits": list(word.bits)} for word in outputs],
+        "num_inputs": circuit.num_inputs,
+        "kinds": described,
+        "kind_of_gate": pack_array(kind_of_gate.reshape(-1).astype(np.int32)),
+        "fan_in": pack_array(circuit.fan_in),
+        "output_wires": pack_array(circuit.outputs),
+        "chain_wire": pack_array(schedule.wire),
+        "chain_gate": pack_array(schedule.gate),
+        "levels": pack_array(circuit.levels.astype(np.int32)),
+        "gate_names": list(circuit.gate_names) if circuit.gate_names else [],
+    }

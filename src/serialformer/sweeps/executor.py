@@ -1,0 +1,58 @@
+"""Executor: what carries runs out, one interface for this machine and for a cluster."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Literal
+
+from serialformer.sweeps.row import Row
+from serialformer.sweeps.run import SweepRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What is heard of a run.
+
+    Attributes:
+        run: which.
+        state: ``started``; ``advanced`` to a step; ``again``, because what carried it out died; ``done``; ``failed``.
+        step: training steps done.
+        loss: of that step.
+        accuracy: of the last evaluation, the share of samples with every labelled token right.
+        rows: of a run that is done.
+        reason: why it failed, or is tried again.
+        seconds: how long it had gone on.
+    """
+
+    run: SweepRun
+    state: Literal["started", "advanced", "again", "done", "failed"]
+    step: int = 0
+    loss: float | None = None
+    accuracy: float | None = None
+    rows: tuple[Row, ...] = ()
+    reason: str = ""
+    seconds: float = 0.0
+
+
+class Executor(ABC):
+    """Carries runs out."""
+
+    device: str
+    """Where: ``cpu``, ``cuda`` or ``cuda:N``."""
+
+    @abstractmethod
+    def carry_out(self, runs: Sequence[SweepRun], afresh: AbstractSet[str]) -> Iterator[Event]:
+        """Carries all of them out, in an order of its own; an iterator that may be closed at any time.
+
+        When it is asked for the next event, the rows of the last one are on the disk.
+
+        Args:
+            runs: what is to be done.
+            afresh: ids of those that failed before: what is left of them is not gone on with.
+
+        Raises:
+            SweepError: nothing more can be done here, whichever the run.
+        """

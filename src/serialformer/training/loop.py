@@ -1,0 +1,374 @@
+"""The loop: steps, evaluations, log, state; killed at any moment and resumed, it goes on as if it never stopped."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from serialformer.errors import TrainingError
+from serialformer.score import Score
+from serialformer.task_model import TaskModel
+from serialformer.tasks.layout import lay_out
+from serialformer.training.config import TrainingConfig
+from serialformer.training.initial import draw_weights, make_generator
+from serialformer.training.interrupt import noted_interrupts
+from serialformer.training.log import Log
+from serialformer.training.measure import measure
+from serialformer.training.objective import compute_loss, make_targets
+from serialformer.training.pointers import find_pointers, pointer_shares
+from serialformer.training.run import RunDirectory, create_run, load_config
+from serialformer.training.state import Progress, load_progress, load_state, save_state
+from serialformer.transformer.checkpoint import load_transformer
+from serialformer.transformer.forward import compute_attention
+from serialformer.transformer.module import TransformerModule
+from serialformer.transformer.transformer import Transformer
+
+SAMPLES_FOR_POINTERS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a run is carried out, which changes its numbers by rounding at most.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        compiled: whether the module goes through ``torch.compile``; pays from a width of 512.
+        num_threads: of torch, on the CPU; None leaves it as it is. Small models train fastest with one.
+        save_seconds: how often the state is saved.
+        log_every: steps between rows of the log.
+        tensorboard: whether TensorBoard's files are written beside the log.
+    """
+
+    device: str = "cpu"
+    compiled: bool = False
+    num_threads: int | None = 1
+    save_seconds: float = 30.0
+    log_every: int = 10
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingResult:
+    """What a run came to.
+
+    Attributes:
+        steps: steps done.
+        cpu_seconds: of all processes that worked on it, sampling and evaluations included.
+        seconds: the same on the clock.
+        taught: the score of the final evaluation's taught samples.
+        generated: the score of its generated samples, which are fewer.
+        reached_target: whether the final evaluation, early or not, reached the target.
+        model: what was trained.
+    """
+
+    steps: int
+    cpu_seconds: float
+    seconds: float
+    taught: Score
+    generated: Score
+    reached_target: bool
+    model: TaskModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What is told while a run goes on: the step just done, its loss, and the last evaluation's accuracy."""
+
+    step: int
+    loss: float
+    chain_accuracy: float | None
+
+
+def train(
+    config: TrainingConfig,
+    directory: str | Path,
+    *,
+    initial: Transformer | None = None,
+    construction: Transformer | None = None,
+    execution: Execution | None = None,
+    resume: bool = False,
+    progress: Callable[[Report], None] | None = None,
+) -> TrainingResult:
+    """Trains a model, or goes on with a run, or reads the result of one that has ended.
+
+    Args:
+        config: what to train. To resume, it must be the configuration of the run that lies there.
+        directory: of the run: configuration, log, state, and a checkpoint that the other commands take.
+        initial: the weights to start from; random ones if None. Not looked at when a run goes on.
+        construction: a model of the same task that was constructed; with ``evaluation.pointers``, how much attention
+            the trained one gives to what this one reads is written to the log.
+        execution: where and how.
+        resume: whether to go on with the run in the directory, if there is one.
+        progress: called after every step.
+
+    Raises:
+        TrainingError: the directory is that of another run, or the device is not there.
+        CheckpointError: the directory exists, and ``resume`` is not asked for.
+        KeyboardInterrupt: on Ctrl-C, once the state is saved.
+    """
+    execution = execution or Execution()
+    path = Path(directory)
+    _check_device(execution.device)
+    if resume and path.exists():
+        run = _open(path, config)
+    else:
+        if (initial is None) != (config.initial is None):
+            raise TrainingError("weights to start from go with their digest in the configuration", where="initial")
+        run = create_run(path, config, initial or draw_weights(config.architecture(), config.model, config.seed))
+    threads = torch.get_num_threads()
+    try:
+        if execution.num_threads is not None:
+            torch.set_num_threads(execution.num_threads)
+        return _Training(run, execution, construction).go(progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _open(path: Path, config: TrainingConfig) -> RunDirectory:
+    """The run that lies in a directory, if it is of this configuration."""
+    found = load_config(path)
+    if found != config:
+        theirs, ours = _flatten(found.to_json()), _flatten(config.to_json())
+        differing = [name for name in ours if theirs.get(name) != ours[name]]
+        shown = ", ".join(f"{name} {theirs.get(name)!r} and not {ours[name]!r}" for name in differing[:5])
+        raise TrainingError(f"is another run: {shown}", where=str(path), hint="choose another directory")
+    model = TaskModel(
+        transformer=load_transformer(path),
+        task=config.make_task(),
+        length=config.length,
+        setting=config.setting,
+        directory=path,
+    )
+    return RunDirectory(path=path, config=config, model=model)
+
+
+def _flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(f"no device {name!r}: {reason}", hint="cpu, cuda or cuda:N") from None
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; True where torch does not say."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    known = [bool(has) for name, has in capabilities.items() if "bf16" in name]
+    return any(known) or not known
+
+
+class _Training:
+    """A run in progress."""
+
+    def __init__(self, run: RunDirectory, execution: Execution, construction: Transformer | None) -> None:
+        self._run, self._config, self._execution = run, run.config, execution
+        self._construction = construction
+        self._module = TransformerModule(run.model.transformer.architecture, device=execution.device)
+        self._module.load(run.model.transformer)
+        optimiser = self._config.optimiser
+        weights = dict(self._module.named_weights())
+        positions = weights.pop("position_embedding")
+        matrices = [parameter for parameter in weights.values() if parameter.dim() >= 2]
+        vectors = [parameter for parameter in weights.values() if parameter.dim() < 2]
+        self._optimiser = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": optimiser.weight_decay, "share": 1.0},
+                {"params": vectors, "weight_decay": 0.0, "share": 1.0},
+                {"params": [positions], "weight_decay": optimiser.weight_decay, "share": optimiser.position_rate},
+            ],
+            lr=optimiser.learning_rate,
+            betas=optimiser.betas,
+            eps=optimiser.epsilon,
+            fused=True,
+        )
+        self._loss = torch.compile(compute_loss) if execution.compiled else compute_loss
+        self._ids = {
+            length: run.model.token_ids(length)
+            for length in range(self._config.shortest or self._config.length, self._config.length + 1)
+        }
+        self._accuracy: float | None = None
+
+    def go(self, report: Callable[[Report], None] | None) -> TrainingResult:
+        """All steps that are left, and the final evaluation."""
+        path = self._run.path
+        found = load_progress(path) if (path / "state.safetensors").exists() else Progress()
+        if found.step:
+            found = load_state(path, self._module, self._optimiser)
+        if found.finished:
+            return self._result(found)
+        self._started = (time.process_time() - found.cpu_seconds, time.perf_counter() - found.seconds)
+        with Log(path, found.log_bytes, tensorboard=self._execution.tensorboard) as log, noted_interrupts() as stopped:
+            reached = self._steps(found.step, log, stopped, report)
+            return self._finish(log, reached)
+
+    def _steps(
+        self, first: int, log: Log, stopped: Callable[[], bool], report: Callable[[Report], None] | None
+    ) -> tuple[int, tuple[Score, Score] | None]:
+        """Steps up to the end or the target; the number done, and the scores that confirm the target."""
+        config, last_save = self._config, time.perf_counter()
+        num_steps, every = config.optimiser.num_steps, config.evaluation.every
+        for step in range(first, num_steps):
+            row = self._step(step)
+            if not math.isfinite(row["loss"]):
+                raise TrainingError(
+                    f"the loss is {row['loss']} at step {step}",
+                    where=str(self._run.path),
+                    hint="a smaller optimiser.learning_rate, or a longer warm-up",
+                )
+            done = step + 1
+            if done % self._execution.log_every == 0 or done == num_steps:
+                log.write({**row, **self._clock()})
+            if done % every == 0 and done < num_steps:
+                confirmed = self._evaluate(done, log)
+                if confirmed is not None:
+                    return done, confirmed
+            if report is not None:
+                report(Report(step=done, loss=row["loss"], chain_accuracy=self._accuracy))
+            if stopped() or time.perf_counter() - last_save > self._execution.save_seconds:
+                self._save(done, log)
+                last_save = time.perf_counter()
+                if stopped():
+                    raise KeyboardInterrupt
+        return num_steps, None
+
+    def _step(self, step: int) -> dict[str, Any]:
+        """One step of the optimiser on the batch of this step."""
+        config, optimiser = self._config, self._config.optimiser
+        easing = None if config.sampling is None else config.sampling.easing(step)
+        length = config.length
+        if config.shortest is not None:
+            length = int(make_generator(config.seed, "length", step).integers(config.shortest, length + 1))
+        examples = self._run.model.task.sample(
+            make_generator(config.seed, "batch", step), length, optimiser.batch_size, easing=easing
+        ).renumber(self._ids[length])
+        targets = make_targets(lay_out(self._run.model.task, examples, config.setting, length), self._module.device)
+        rate = optimiser.rate(step)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * group["share"]
+        with self._autocast():
+            loss = self._loss(self._module, targets)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        clip = math.inf if optimiser.clip_norm is None else optimiser.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self._module.parameters(), clip)
+        self._optimiser.step()
+        row = {"step": step + 1, "loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
+        return row if easing is None else {**row, "easing": easing[1]}
+
+    def _autocast(self) -> Any:
+        if self._config.optimiser.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._module.device.type, dtype=torch.bfloat16)
+
+    def _evaluate(self, step: int, log: Log) -> tuple[Score, Score] | None:
+        """Evaluates; if the target is reached, the scores of the larger sample that confirm it."""
+        config = self._config.evaluation
+        scores = self._measure("evaluation", step, config.num_samples, config.num_generated)
+        self._accuracy = scores[0].accuracies["chain_accuracy"]
+        log.write({"step": step, **_facts(*scores), **self._pointers(step), **self._clock()})
+        if config.target is None or self._accuracy < config.target:
+            return None
+        scores = self._measure("final", step, config.num_final_samples, config.num_final_generated)
+        return scores if scores[0].accuracies["chain_accuracy"] >= config.target else None
+
+    def _measure(self, stream: Any, step: int, num_samples: int, num_generated: int) -> tuple[Score, Score]:
+        with self._autocast():
+            return measure(
+                self._module,
+                self._run.model,
+                self._config,
+                make_generator(self._config.seed, stream, step),
+                num_samples,
+                num_generated,
+            )
+
+    def _pointers(self, step: int) -> dict[str, Any]:
+        """How much attention goes where the construction reads."""
+        if self._construction is None or not self._config.evaluation.pointers:
+            return {}
+        task, length = self._run.model.task, self._config.length
+        examples = task.sample(make_generator(self._config.seed, "evaluation", step), length, SAMPLES_FOR_POINTERS)
+        layout = lay_out(task, examples, self._config.setting, length)
+        theirs = TaskModel(transformer=self._construction, task=task, length=length, setting=self._config.setting)
+        pointers = find_pointers(self._construction, theirs.token_ids(length)[layout.tokens], layout.has_loss)
+        attention = compute_attention(self._module.to_transformer(), self._ids[length][layout.tokens], dtype=np.float32)
+        shares = pointer_shares(attention, pointers)
+        return {"pointer_share": sum(shares) / len(shares), "pointer_shares": shares} if shares else {}
+
+    def _finish(self, log: Log, reached: tuple[int, tuple[Score, Score] | None]) -> TrainingResult:
+        """The final evaluation, the checkpoint, and last of all the state that says that the run has ended."""
+        step, scores = reached
+        config = self._config.evaluation
+        if scores is None:
+            scores = self._measure("final", step, config.num_final_samples, config.num_final_generated)
+        confirmed = config.target is not None and scores[0].accuracies["chain_accuracy"] >= config.target
+        row = {"step": step, "final": True, "reached_target": confirmed}
+        log.write({**row, **_facts(*scores), **self._pointers(step), **self._clock()})
+        details = {
+            "steps": step,
+            "reached_target": confirmed,
+            **self._clock(),
+            "taught": scores[0].counts,
+            "generated": scores[1].counts,
+        }
+        self._run.save_model(self._module.to_transformer(), {"trained": details})
+        progress = Progress(step=step, **self._clock(), log_bytes=log.num_bytes, finished=True)
+        save_state(self._run.path, self._module, self._optimiser, progress)
+        return self._result(progress)
+
+    def _save(self, step: int, log: Log) -> None:
+        progress = Progress(step=step, **self._clock(), log_bytes=log.num_bytes)
+        save_state(self._run.path, self._module, self._optimiser, progress)
+        self._run.save_model(self._module.to_transformer(), {"trained": {"steps": step, **self._clock()}})
+
+    def _clock(self) -> dict[str, Any]:
+        """Seconds since the run began."""
+        return {
+            "cpu_seconds": round(time.process_time() - self._started[0], 3),
+            "seconds": round(time.perf_counter() - self._started[1], 3),
+        }
+
+    def _result(self, progress: Progress) -> TrainingResult:
+        """Read from the directory, so that a run that ended before gives the same."""
+        from serialformer.task_model import load_task_model
+
+        model = load_task_model(self._run.path)
+        trained = model.details["trained"]
+        return TrainingResult(
+            steps=progress.step,
+            cpu_seconds=progress.cpu_seconds,
+            seconds=progress.seconds,
+            taught=Score(**trained["taught"]),
+            generated=Score(**trained["generated"]),
+            reached_target=bool(trained["reached_target"]),
+            model=model,
+        )
+
+
+def _facts(taught: Score, generated: Score) -> dict[str, Any]:
+    """An evaluation as a row of the log."""
+    names = ("chain_accuracy", "answer_accuracy", "token_accuracy", "answer_token_accuracy")
+    made = ("generated_chain_accuracy", "generated_answer_accuracy")
+    return {
+        "samples": taught.samples,
+        **{name: taught.accuracies[name] for name in names},
+        **({name: generated.accuracies[name] for name in made} if generated.samples else {}),
+    }

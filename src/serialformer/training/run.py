@@ -1,0 +1,77 @@
+"""The directory of a run: ``run.json`` and the log, the state and the checkpoint of the model as it is so far."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from serialformer.errors import TrainingError
+from serialformer.files import new_directory, refuse_os_errors, write_file
+from serialformer.manifest import save_task_manifest
+from serialformer.task_model import TaskModel
+from serialformer.training.config import TrainingConfig
+from serialformer.transformer.checkpoint import read_json, save_transformer, save_weights
+from serialformer.transformer.transformer import Transformer
+
+RUN_FILE = "run.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDirectory:
+    """Where a run lies. A checkpoint directory from the first moment: the other commands take it as such."""
+
+    path: Path
+    config: TrainingConfig
+    model: TaskModel
+
+    def save_model(self, transformer: Transformer, details: dict[str, Any]) -> TaskModel:
+        """Replaces the weights, then what is said of them; each file whole or not at all."""
+        with refuse_os_errors(str(self.path)):
+            save_weights(transformer, self.path)
+        model = replace(self.model, transformer=transformer, details=details, directory=self.path)
+        save_task_manifest(model.manifest, self.path)
+        return model
+
+
+def create_run(path: Path, config: TrainingConfig, transformer: Transformer) -> RunDirectory:
+    """Makes the directory, with the weights that the run starts from.
+
+    Raises:
+        CheckpointError: it exists.
+        TaskError: the transformer does not do for the task.
+    """
+    model = TaskModel(
+        transformer=transformer, task=config.make_task(), length=config.length, setting=config.setting, directory=path
+    )
+    with new_directory(path) as temporary:
+        save_transformer(transformer, temporary, num_new_tokens=model.num_new_tokens)
+        save_task_manifest(model.manifest, temporary)
+        content = {
+            "format": FORMAT,
+            "config": config.to_json(),
+            "versions": {name: version(name) for name in ("serialformer", "torch", "numpy")},
+        }
+        write_file(temporary / RUN_FILE, json.dumps(content, indent=1).encode() + b"\n")
+    return RunDirectory(path=path, config=config, model=model)
+
+
+def load_config(path: Path) -> TrainingConfig:
+    """The configuration of the run in a directory.
+
+    Raises:
+        TrainingError: there is none, or it is not one that this release knows.
+    """
+    file = path / RUN_FILE
+    if not file.is_file():
+        raise TrainingError("no run here", where=str(file), hint="leave --resume out to begin one in a new directory")
+    content = read_json(file)
+    if content.get("format") != FORMAT:
+        raise TrainingError(f"expected format {FORMAT}, found {content.get('format')!r}", where=str(file))
+    try:
+        return TrainingConfig.from_json(content.get("config"))
+    except TrainingError as error:
+        raise TrainingError(error.message, where=str(file)) from None
