@@ -12,9 +12,9 @@ import json
 import time
 from pathlib import Path
 
-from serialformer.circuits.formats import read
-from serialformer.circuits.mapping import simplify
-from serialformer.circuits.optimise import optimise
+from serialformer.circuits.formats.read_write import read
+from serialformer.circuits.mapping.mapping import simplify
+from serialformer.circuits.mapping.optimise import optimise
 
 REFERENCE = {
     "adder": {2: 637, 3: 256, 4: 255, 6: 244},

@@ -28,10 +28,10 @@ from serialformer.circuits.circuit import Circuit
 # What to call a format: the module, its reader, its writer, the file's ending, and what the circuit's tables are.
 ANY_TABLES = (0b1000, 0b1110, 0b0110, 0b0111, 0b0001, 0b1001)
 FORMATS = {
-    "blif": ("blif", "parse_blif", "format_blif", ".blif", ANY_TABLES),
+    "blif": ("blif.blif", "parse_blif", "format_blif", ".blif", ANY_TABLES),
     "bench": ("bench", "parse_bench", "format_bench", ".bench", ANY_TABLES),
-    "aiger ascii": ("aiger", "parse_aiger", "format_aiger", ".aag", (0b1000,)),
-    "aiger binary": ("aiger", "parse_aiger", "format_aiger", ".aig", (0b1000,)),
+    "aiger ascii": ("aiger.aiger", "parse_aiger", "format_aiger", ".aag", (0b1000,)),
+    "aiger binary": ("aiger.aiger", "parse_aiger", "format_aiger", ".aig", (0b1000,)),
     "bristol": ("bristol", "parse_bristol", "format_bristol", ".txt", (0b1000, 0b0110)),
 }
 
@@ -56,15 +56,15 @@ def write_random_file(format_name: str, path: str, num_gates: int, num_inputs: i
     """Writes such a circuit in a format."""
     circuit = random_circuit(num_gates, num_inputs, tables)
     module, _, writer, _, _ = FORMATS[format_name]
-    write = getattr(importlib.import_module(f"serialformer.circuits.{module}"), writer)
-    options = {"binary": format_name == "aiger binary"} if module == "aiger" else {}
+    write = getattr(importlib.import_module(f"serialformer.circuits.formats.{module}"), writer)
+    options = {"binary": format_name == "aiger binary"} if module == "aiger.aiger" else {}
     Path(path).write_bytes(write(circuit, **options))
 
 
 def measure_reader(format_name: str, path: str, warm_path: str) -> dict[str, float]:
     """Seconds and peak memory of reading a file, in this process."""
     module, reader, _, _, _ = FORMATS[format_name]
-    parse = getattr(importlib.import_module(f"serialformer.circuits.{module}"), reader)
+    parse = getattr(importlib.import_module(f"serialformer.circuits.formats.{module}"), reader)
     parse(Path(warm_path).read_bytes(), name=warm_path)
     before = peak_memory()
     start = time.perf_counter()

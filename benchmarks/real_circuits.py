@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import serialformer
-from serialformer.circuits.formats import MODULES
+from serialformer.circuits.formats.read_write import MODULES
 
 
 def largest(folder: Path) -> tuple[Path, serialformer.Circuit] | tuple[Path, str]:

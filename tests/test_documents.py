@@ -170,7 +170,8 @@ def test_the_example_is_what_its_program_makes() -> None:
             sys.executable,
             "-c",
             "from make_multiplier import multiplier; import sys;"
-            "from serialformer.circuits.blif import format_blif; sys.stdout.buffer.write(format_blif(multiplier(16)))",
+            "from serialformer.circuits.formats.blif.blif import format_blif;"
+            "sys.stdout.buffer.write(format_blif(multiplier(16)))",
         ],
         cwd=ROOT / "examples",
         capture_output=True,

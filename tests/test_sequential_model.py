@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import serialformer
-from serialformer.circuits.aiger import parse_sequential_aiger
-from serialformer.circuits.sequential import SequentialCircuit
-from serialformer.circuits.simulation import run_many
+from serialformer.circuits.formats.aiger.aiger import parse_sequential_aiger
+from serialformer.circuits.sequential.sequential import SequentialCircuit
+from serialformer.circuits.sequential.simulation import run_many
 from serialformer.errors import CheckpointError, InputError
-from tests.circuits.test_sequential import sequential_circuits
+from tests.circuits.sequential.test_sequential import sequential_circuits
 
 GRAY = b"aag 6 1 2 1 3\n2\n4 3\n6 13\n12\n8 4 6\n10 5 7\n12 9 11\ni0 d\nl0 q[0]\nl1 q[1]\no0 differ\n"
 """q[0] takes the complement of d, q[1] whether the bits of q were equal; the output is whether they differ."""

@@ -20,7 +20,8 @@ from serialformer.cli.main import app
 HERE = Path(__file__).resolve().parent
 
 MODULES = (
-    *("circuits.aiger", "circuits.bench", "circuits.blif", "circuits.bristol", "circuits.verilog"),
+    *("circuits.formats.aiger.aiger", "circuits.formats.bench", "circuits.formats.blif.blif"),
+    *("circuits.formats.bristol", "circuits.verilog.verilog"),
     *("circuits.evaluate", "circuits.value_problem", "circuits.strategies", "compile.compile", "compile.schedule"),
     *("transformer.transformer", "transformer.checkpoint", "transformer.forward", "transformer.precision"),
     *("decode.engine", "tasks.registry", "tasks.task", "tasks.examples", "tasks.layout", "tasks.schedule"),

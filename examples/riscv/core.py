@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from serialformer.circuits.formats import read_sequential
-from serialformer.circuits.optimise import optimise
-from serialformer.circuits.sequential import SequentialCircuit
-from serialformer.circuits.simulation import Cycle, Simulation
+from serialformer.circuits.formats.read_write import read_sequential
+from serialformer.circuits.mapping.optimise import optimise
+from serialformer.circuits.sequential.sequential import SequentialCircuit
+from serialformer.circuits.sequential.simulation import Cycle, Simulation
 
 SOURCE = Path(__file__).with_name("rv32i.v")
 

@@ -2,12 +2,12 @@
 
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.formats import read, read_sequential, write
+from serialformer.circuits.formats.read_write import read, read_sequential, write
 from serialformer.circuits.function.calls import concat
 from serialformer.circuits.function.decorator import CircuitFunction, circuit
 from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16, U32, U64, Array, Bits, I, U
-from serialformer.circuits.optimise import Optimisation, optimise
-from serialformer.circuits.sequential import SequentialCircuit
+from serialformer.circuits.mapping.optimise import Optimisation, optimise
+from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.circuits.words import Word
 from serialformer.decode.transcript import Transcript
 from serialformer.errors import SerialformerError

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.name_table import NameTable
-from serialformer.circuits.registers import Register, check_registers
+from serialformer.circuits.sequential.registers import Register, check_registers
 from serialformer.circuits.words import Word
 from serialformer.compile.schedule import Schedule
 from serialformer.errors import CheckpointError, SerialformerError

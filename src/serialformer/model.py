@@ -15,10 +15,10 @@ from jaxtyping import Int64, UInt8
 
 from serialformer.architecture import Activation, DtypeName
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.formats import read_sequential
-from serialformer.circuits.registers import Fill, Register
-from serialformer.circuits.sequential import SequentialCircuit
-from serialformer.circuits.simulation import Cycle, Simulation
+from serialformer.circuits.formats.read_write import read_sequential
+from serialformer.circuits.sequential.registers import Fill, Register
+from serialformer.circuits.sequential.sequential import SequentialCircuit
+from serialformer.circuits.sequential.simulation import Cycle, Simulation
 from serialformer.circuits.word_columns import bits_to_columns, columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
 from serialformer.compile.compile import Target, compile_circuit
@@ -176,7 +176,7 @@ class Model:
         Raises:
             InputError: a register has no initial value, or a name or a value does not fit.
 
-        >>> from serialformer.circuits.aiger import parse_sequential_aiger
+        >>> from serialformer.circuits.formats.aiger.aiger import parse_sequential_aiger
         >>> toggle = parse_sequential_aiger(b"aag 1 0 1 1 0\\n2 3\\n2\\nl0 q\\n", name="toggle.aag")
         >>> simulation = compile_model(toggle).simulation()
         >>> [simulation.step().outputs["out"] for _ in range(4)], simulation.state

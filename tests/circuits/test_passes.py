@@ -13,8 +13,7 @@ from serialformer.circuits.passes import split_gates
 from serialformer.circuits.strategies import circuits
 from serialformer.circuits.synthesis import network_of_table
 from serialformer.errors import CircuitError
-
-from .equivalence import assert_same_outputs, assert_same_words
+from tests.circuits.equivalence import assert_same_outputs, assert_same_words
 
 
 def network_values(network: tuple[tuple[int, tuple[int, ...]], ...], arity: int) -> int:

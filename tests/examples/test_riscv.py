@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 import serialformer
-from serialformer.circuits.sequential import SequentialCircuit
+from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.model import Model
 
 pytest.importorskip("pyosys", reason="pyosys (extra hdl) is not installed")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serialformer.circuits.formats import check_suffix, write
+from serialformer.circuits.formats.read_write import check_suffix, write
 from serialformer.cli.commands import Directory, DtypeOption, Json
 from serialformer.cli.progress import progress_bar
 from serialformer.manifest import CERTIFICATE_FILE, save_certificate

@@ -16,9 +16,9 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import UInt8
 
-from serialformer.circuits.registers import count_state_bits
-from serialformer.circuits.simulation import Cycle, Simulation
-from serialformer.circuits.vcd import VcdWriter
+from serialformer.circuits.sequential.registers import count_state_bits
+from serialformer.circuits.sequential.simulation import Cycle, Simulation
+from serialformer.circuits.sequential.vcd import VcdWriter
 from serialformer.circuits.words import ABSENT, Word, values_to_bits
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tables import read_blocks, write_block, write_header

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serialformer.circuits.registers import Register, count_state_bits
+from serialformer.circuits.sequential.registers import Register, count_state_bits
 from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, read_source

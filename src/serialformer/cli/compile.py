@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from serialformer.circuits.optimise import Optimisation, optimise
-from serialformer.circuits.sequential import SequentialCircuit
+from serialformer.circuits.mapping.optimise import Optimisation, optimise
+from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.cli.commands import DtypeOption, Json, model_facts, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import (

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serialformer.circuits.formats import read
+from serialformer.circuits.formats.read_write import read
 from serialformer.circuits.value_problem import TOKENS_A_GATE, translate_circuit
 from serialformer.cli.commands import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from serialformer.circuits.formats import is_function, read_sequential
-from serialformer.circuits.sequential import SequentialCircuit
+from serialformer.circuits.formats.read_write import is_function, read_sequential
+from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.errors import InputError
 
 VERILOG_SUFFIXES = (".v", ".sv")
@@ -58,7 +58,7 @@ def read_source(
 
             return SequentialCircuit(circuit=read_function(path, max_fan_in), registers=())
         return read_sequential(path)
-    from serialformer.circuits.verilog import read_sequential_verilog
+    from serialformer.circuits.verilog.verilog import read_sequential_verilog
 
     values: dict[str, int | str] = {}
     for assignment in parameters or []:

@@ -14,7 +14,7 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.evaluate import evaluate_outputs
 from serialformer.circuits.function import arithmetic, multiply
 from serialformer.circuits.function.logic import Logic
-from serialformer.circuits.mapping import simplify
+from serialformer.circuits.mapping.mapping import simplify
 
 
 def make(widths: list[int], function: Callable[..., list[int]], *, whole_adders: bool = False) -> Circuit:

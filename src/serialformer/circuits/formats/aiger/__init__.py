@@ -1,0 +1,1 @@
+"""AIGER, as text and in binary."""

@@ -1,0 +1,1 @@
+"""Fewer and wider gates for the same function."""

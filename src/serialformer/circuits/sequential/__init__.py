@@ -1,0 +1,1 @@
+"""Circuits with registers, and their runs, cycle by cycle."""
