@@ -23,8 +23,12 @@ MAY_IMPORT = {
     "circuits": {"errors", "files", "notebook"},
     "tasks": {"errors"},
     "transformer": {"errors", "files", "architecture"},
-    # Reads circuits out of weights; only where a grid lies is asked of decode, and nothing is taken on trust from it.
-    "proofs": {"errors", "architecture", "circuits", "transformer", "decode"},
+    # What is computed, for no family: it knows circuits and tasks, and the name of the token for unknown text.
+    "constructions": {"errors", "architecture", "circuits", "tasks"},
+    # A family is an architecture; the weights are the transformer's.
+    "targets": {"errors", "architecture", "constructions", "transformer"},
+    # Judges weights by claims and witnesses; it knows no target and no engine, and writes circuits that it reads.
+    "proofs": {"errors", "architecture", "circuits", "constructions", "transformer"},
     "compile": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "proofs"},
     # The sliced engine evaluates its straight-line program with the loop that evaluates circuits.
     "decode": {"errors", "files", "architecture", "circuits", "transformer", "notebook"},

@@ -18,7 +18,7 @@ from serialformer.compile.compile import compile_circuit
 from serialformer.compile.names import name_length, position_names
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.indexed import IndexedEngine
-from serialformer.decode.routing import find_grid
+from serialformer.transformer.key_shape import find_grid
 from serialformer.transformer.transformer import Layer, Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
 from tests.decode.test_engines import noisy

@@ -65,7 +65,7 @@ def _print_certificate(certificate: Certificate) -> None:
     if certificate.failure is not None:
         print(str(certificate.failure))
     facts = {
-        "prompts": f"all 2^{certificate.num_inputs}",
+        "prompts": certificate.prompts,
         "chain_tokens": certificate.num_chain_tokens,
         "arithmetic": ", ".join(f"{what} {which}" for what, which in certificate.arithmetic.items()),
     }

@@ -75,7 +75,7 @@ def demo_command(
 
     certificate = certify(load(output))
     print(
-        f"certified   {'all' if certificate.holds else 'NOT all'} 2^{certificate.num_inputs} inputs, from the weights:"
+        f"certified   {'' if certificate.holds else 'NOT '}{certificate.prompts} inputs, from the weights:"
         f" attention gap {certificate.attention.rounded:.1f}, logit margin {certificate.logits.rounded:.1f}"
     )
     page = output / PAGE

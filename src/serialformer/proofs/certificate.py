@@ -60,21 +60,23 @@ class Certificate:
 
     Attributes:
         failure: where the proof breaks first; None if it holds.
-        num_inputs: bits of the prompt: it covers 2^num_inputs prompts.
+        prompts: which prompts it covers, in words.
         num_chain_tokens: tokens of the chain; the end mark comes on top.
         arithmetic: which runtimes are covered.
         attention: of the score of each position that a head reads, over any other.
         logits: of the logit of each token that is written.
         norms: what each layer norm sees, the one before the logits last.
+        witness: whether the weights were checked against a construction; otherwise what they do was found in them.
     """
 
     failure: Failure | None
-    num_inputs: int
+    prompts: str
     num_chain_tokens: int
     arithmetic: dict[str, str]
     attention: Lead
     logits: Lead
     norms: tuple[NormRange, ...]
+    witness: bool = False
 
     @property
     def holds(self) -> bool:
@@ -85,13 +87,14 @@ class Certificate:
         return {
             "format": FORMAT,
             "holds": self.holds,
-            "prompts": f"all 2^{self.num_inputs}",
+            "prompts": self.prompts,
             "chain_tokens": self.num_chain_tokens,
             "failure": None if self.failure is None else asdict(self.failure),
             "arithmetic": self.arithmetic,
             "attention_gap": _lead_to_json(self.attention),
             "logit_margin": _lead_to_json(self.logits),
             "layer_norms": [asdict(norm) for norm in self.norms],
+            "method": "witness" if self.witness else "search",
         }
 
 
