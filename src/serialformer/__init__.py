@@ -9,15 +9,28 @@ from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16,
 from serialformer.circuits.mapping.optimise import Optimisation, optimise
 from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.circuits.words import Word
-from serialformer.decode.transcript import Transcript
 from serialformer.errors import SerialformerError
-from serialformer.evaluator_model import EvaluatorModel, load_evaluator, make_evaluator
-from serialformer.model import Model, load
-from serialformer.model import compile_model as compile
-from serialformer.proof import certify, decompile
+from serialformer.explorer.explore import explore
+from serialformer.figures.plot_files import plot
+from serialformer.models.circuit_prompt import CircuitPrompt
+from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.compile import compile
+from serialformer.models.construct import construct
+from serialformer.models.evaluate import Evaluation, evaluate
+from serialformer.models.info import info
+from serialformer.models.load import load
+from serialformer.models.model import Model
+from serialformer.models.prove import certify, decompile
+from serialformer.models.task_items import TaskItems
+from serialformer.models.trace import trace_lines
+from serialformer.models.transcript import Transcript
+from serialformer.models.verify import Verification, verify
 from serialformer.proofs.certificate import Certificate
-from serialformer.trace import trace_lines
-from serialformer.verify import Verification, verify
+from serialformer.sweeps.merge import merge_stores
+from serialformer.sweeps.sweep import sweep
+from serialformer.tasks.registry import make_task
+from serialformer.tasks.task import Task
+from serialformer.training.start import configure, train
 
 __version__ = "0.1.0"
 
@@ -37,12 +50,16 @@ __all__ = [
     "Circuit",
     "CircuitBuilder",
     "CircuitFunction",
-    "EvaluatorModel",
+    "CircuitPrompt",
+    "CircuitWords",
+    "Evaluation",
     "I",
     "Model",
     "Optimisation",
     "SequentialCircuit",
     "SerialformerError",
+    "Task",
+    "TaskItems",
     "Transcript",
     "U",
     "Verification",
@@ -51,14 +68,22 @@ __all__ = [
     "circuit",
     "compile",
     "concat",
+    "configure",
+    "construct",
     "decompile",
+    "evaluate",
+    "explore",
+    "info",
     "load",
-    "load_evaluator",
-    "make_evaluator",
+    "make_task",
+    "merge_stores",
     "optimise",
+    "plot",
     "read",
     "read_sequential",
+    "sweep",
     "trace_lines",
+    "train",
     "verify",
     "write",
 ]

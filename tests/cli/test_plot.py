@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from serialformer.cli.plot import KIND_NAMES, LOSS, MEASURE_NAMES
+from serialformer.figures.plot_files import KIND_NAMES, LOSS, MEASURE_NAMES
 from serialformer.figures.bands import KINDS
 from serialformer.figures.measures import MEASURES
 from serialformer.sweeps.store import Store
