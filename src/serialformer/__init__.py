@@ -1,5 +1,8 @@
 """serialformer: Boolean circuits as stock GPT-2 checkpoints that evaluate them, exactly, by chain of thought."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.read_write import read, read_sequential, write
@@ -10,8 +13,6 @@ from serialformer.circuits.mapping.optimise import Optimisation, optimise
 from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.circuits.words import Word
 from serialformer.errors import SerialformerError
-from serialformer.explorer.explore import explore
-from serialformer.figures.plot_files import plot
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.compile import compile
@@ -26,13 +27,39 @@ from serialformer.models.trace import trace_lines
 from serialformer.models.transcript import Transcript
 from serialformer.models.verify import Verification, verify
 from serialformer.proofs.certificate import Certificate
-from serialformer.sweeps.merge import merge_stores
-from serialformer.sweeps.sweep import sweep
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import Task
-from serialformer.training.start import configure, train
+
+if TYPE_CHECKING:
+    from serialformer.explorer.explore import explore
+    from serialformer.figures.plot_files import plot
+    from serialformer.sweeps.merge import merge_stores
+    from serialformer.sweeps.sweep import sweep
+    from serialformer.training.start import configure, train
 
 __version__ = "0.1.0"
+
+_LATER = {
+    "configure": "serialformer.training.start",
+    "explore": "serialformer.explorer.explore",
+    "merge_stores": "serialformer.sweeps.merge",
+    "plot": "serialformer.figures.plot_files",
+    "sweep": "serialformer.sweeps.sweep",
+    "train": "serialformer.training.start",
+}
+"""Public functions that are imported when they are first asked for, and their modules: most programs need none."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 __all__ = [
     "I8",
