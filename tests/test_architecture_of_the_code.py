@@ -42,8 +42,9 @@ MAY_IMPORT = {
     # The page shows circuits, tasks and the names that travel with a model; it knows no construction but the order in
     # which a circuit's chain is written.
     "explorer": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "compile", "decode", "models"},
-    # Rows in, axes out; the tasks know how often their most common answer is right, the models what a share is.
-    "figures": {"errors", "files", "models", "sweeps", "tasks"},
+    # Rows, or logs of training runs, in, axes out; the tasks know how often their most common answer is right, and the
+    # models what a share is.
+    "figures": {"errors", "files", "models", "sweeps", "tasks", "training"},
     "__main__": {"cli"},
     # Parses, calls and prints.
     "cli": {
@@ -152,6 +153,7 @@ def test_public_names() -> None:
         "circuit",
         "compile",
         "concat",
+        "configure",
         "construct",
         "decompile",
         "evaluate",
@@ -159,9 +161,12 @@ def test_public_names() -> None:
         "info",
         "load",
         "make_task",
+        "merge_stores",
         "optimise",
+        "plot",
         "read",
         "read_sequential",
+        "sweep",
         "trace_lines",
         "train",
         "verify",
