@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from serialformer.construction import construct_model
-from serialformer.score import Score
+from serialformer.models.construct import construct
+from serialformer.models.score import Score
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import ParameterValue
 from serialformer.training.config import OptimiserConfig, TrainingConfig
@@ -261,7 +261,7 @@ def watch_pointers(path: Path, cases: Sequence[str], seeds: Sequence[int]) -> li
     wanted = []
     for case in cases:
         known = POINTER_CASES[case]
-        construction = construct_model(make_task(known.task, known.parameters), known.length).transformer
+        construction = construct(make_task(known.task, known.parameters), known.length).transformer
         for seed in seeds:
             config = known.config("cot", seed)
             config = replace(config, evaluation=replace(config.evaluation, every=POINTERS_EVERY, pointers=True))

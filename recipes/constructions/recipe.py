@@ -19,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from serialformer.construction import construct_model
-from serialformer.evaluation import evaluate_model
-from serialformer.evaluator_model import make_evaluator
+from serialformer.models.construct import construct
+from serialformer.models.evaluate import evaluate
 from serialformer.tasks.registry import make_task
 from serialformer.transformer.forward import apply_mlp, cast_layer, embed, merge_heads, project_heads
 from serialformer.transformer.transformer import Transformer
@@ -62,8 +61,8 @@ def measure(samples: int, chosen: Sequence[int]) -> list[dict[str, object]]:
         ):
             started = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
-                model = construct_model(task, length, dtype=dtype).save(Path(folder, "model"))
-                result = evaluate_model(model, num_samples=number, seed=1, engine=engine)
+                model = construct(task, length, dtype=dtype).save(Path(folder, "model"))
+                result = evaluate(model, num_samples=number, seed=1, engine=engine)
             shares = list(result.score.accuracies.values())
             right = [round(share * number) for share in shares[:4]]
             parameters = " ".join(f"{key}={value}" for key, value in given.items())
@@ -99,21 +98,21 @@ def draw(path: Path) -> None:
     import matplotlib.pyplot as plt
 
     shown = [
-        ("modular addition", construct_model(make_task("modular-addition", {}), 4), "3 5 6 4"),
-        ("word problem of S3", construct_model(make_task("word-problem", {"group": "S3"}), 4), "1 5 2 3"),
+        ("modular addition", construct(make_task("modular-addition", {}), 4), "3 5 6 4"),
+        ("word problem of S3", construct(make_task("word-problem", {"group": "S3"}), 4), "1 5 2 3"),
         (
             "permutations in brackets",
-            construct_model(make_task("permutation-composition", {"degree": 3}), 2),
+            construct(make_task("permutation-composition", {"degree": 3}), 2),
             "( 2 3 1 ) ( 1 3 2 )",
         ),
-        ("iterated squaring", construct_model(make_task("iterated-squaring", {"bound": 30}), 4), "23 5 ^2 ^2 ^2"),
+        ("iterated squaring", construct(make_task("iterated-squaring", {"bound": 30}), 4), "23 5 ^2 ^2 ^2"),
     ]
     panels = []
     for title, model, text in shown:
         transcript = model.run_text(text)
-        panels.append((title, model.transformer, [*transcript.prompt, *transcript.made], 0))
-    evaluator = make_evaluator(3)
-    words = evaluator.run_prompt("TRUE NA NA 1 NOT 1 NA 2 OR 2 1 3").text.split()
+        panels.append((title, model.transformer, [*transcript.asked, *transcript.made], 0))
+    evaluator = construct("circuit-value", 3)
+    words = evaluator.run("TRUE NA NA 1 NOT 1 NA 2 OR 2 1 3").text.split()
     panels += [(f"evaluator, layer {layer + 1}", evaluator.transformer, words, layer) for layer in range(3)]
     figure, axes = plt.subplots(4, 2, figsize=(7.2, 14.4), layout="constrained")
     for axis, (title, transformer, texts, layer) in zip(axes.ravel(), panels, strict=False):

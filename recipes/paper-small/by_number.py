@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from serialformer.compile.squaring import primes_below
-from serialformer.score import score_taught, wilson_interval
-from serialformer.task_model import TaskModel, load_task_model
+from serialformer.models.load import load
+from serialformer.models.model import Model
+from serialformer.models.score import score_taught, wilson_interval
 from serialformer.tasks.iterated_squaring import IteratedSquaring
 from serialformer.tasks.layout import lay_out
 from serialformer.training.run import load_config
@@ -37,7 +38,7 @@ DRAWN_AT_ONCE = 2048
 Row = dict[str, str]
 
 
-def count(model: TaskModel, num_samples: int) -> list[tuple[int, int]]:
+def count(model: Model, num_samples: int) -> list[tuple[int, int]]:
     """Samples and right answers for each number of squarings, from one to the model's length."""
     random = np.random.default_rng([1, model.length])
     samples = np.zeros(model.length, dtype=np.int64)
@@ -59,7 +60,7 @@ def count(model: TaskModel, num_samples: int) -> list[tuple[int, int]]:
 
 def measure(directory: Path, num_samples: int) -> Iterator[Row]:
     """The rows of one model."""
-    model, config = load_task_model(directory), load_config(directory)
+    model, config = load(directory), load_config(directory)
     if not isinstance(model.task, IteratedSquaring):
         sys.exit(f"{directory}: a model of {model.task.name}, not of {IteratedSquaring.name}")
     facts = (model.task.bound, model.length, model.setting, config.model.num_layers, config.seed)

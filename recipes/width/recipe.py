@@ -32,7 +32,7 @@ def measure(max_gates: int) -> list[dict[str, int]]:
     for num_gates in (size for size in sizes if size <= max_gates):
         model = serialformer.compile(random_circuit(num_gates))
         architecture = model.transformer.architecture
-        facts = (num_gates, model.manifest.num_chain_tokens, architecture.num_positions, architecture.width)
+        facts = (num_gates, model.num_new_tokens, architecture.num_positions, architecture.width)
         rows.append(dict(zip(COLUMNS, facts, strict=True)))
     return rows
 

@@ -45,9 +45,9 @@ def test_compiled_models_are_proven(name: str, dtype: str) -> None:
     model = serialformer.compile(CASES[name], dtype=dtype, activation="relu" if dtype == "bfloat16" else "gelu_new")
     bits = every_input(CASES[name].num_inputs)[:70]
     # One more than the chain: the end mark.
-    refusals = same_as_dense(model.transformer, model.prompts(bits), model.manifest.num_chain_tokens + 1)
+    refusals = same_as_dense(model.transformer, model.prompts(bits), model.num_new_tokens + 1)
     assert set(refusals) == {""}
-    chain = model.engine("indexed").generate(model.prompts(bits), model.manifest.num_chain_tokens)
+    chain = model.engine("indexed").generate(model.prompts(bits), model.num_new_tokens)
     assert np.array_equal(chain, evaluate_wires(CASES[name], bits)[:, model.schedule.wire])
 
 

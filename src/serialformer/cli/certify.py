@@ -11,9 +11,9 @@ import typer
 from serialformer.circuits.formats.read_write import check_suffix, write
 from serialformer.cli.commands import Directory, DtypeOption, Json
 from serialformer.cli.progress import progress_bar
-from serialformer.manifest import CERTIFICATE_FILE, save_certificate
-from serialformer.model import load
-from serialformer.proof import certify, decompile
+from serialformer.models.certificate_file import CERTIFICATE_FILE, save_certificate
+from serialformer.models.load import load
+from serialformer.models.prove import certify, decompile
 from serialformer.proofs.certificate import Certificate
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serialformer.errors import SerialformerError
-from serialformer.score import Score
+from serialformer.models.score import Score
 from serialformer.sweeps.row import DONE, FAILED, GENERATED, TAUGHT, Row, one_line
 from serialformer.sweeps.run import FINAL, FRESH, SweepRun
 
@@ -47,7 +47,7 @@ def carry_out(
     Raises:
         SerialformerError: the training fails; see ``train.loop.train``.
     """
-    from serialformer.evaluation import evaluate_model
+    from serialformer.models.evaluate import evaluate
     from serialformer.training.loop import Execution, train
 
     execution = Execution(device=device, save_seconds=save_seconds)
@@ -70,7 +70,7 @@ def carry_out(
     ]
     for length in run.lengths:
         started, seconds = time.process_time(), time.perf_counter()
-        score = evaluate_model(result.model, length=length, num_samples=run.num_samples, seed=run.seed).score
+        score = evaluate(result.model, length=length, num_samples=run.num_samples, seed=run.seed).score
         rows.append(
             Row(
                 **trained,

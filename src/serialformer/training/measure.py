@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from serialformer.decode.torch_engine import TorchEngine
-from serialformer.evaluation import score_generation
-from serialformer.score import Score, score_taught
-from serialformer.task_model import TaskModel
+from serialformer.models.evaluate import score_generation
+from serialformer.models.model import Model
+from serialformer.models.score import Score, score_taught
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.layout import lay_out
 from serialformer.tasks.task import MAX_TOKENS
@@ -21,7 +21,7 @@ LOGITS_A_PASS = 1 << 22
 
 def measure(
     module: TransformerModule,
-    model: TaskModel,
+    model: Model,
     config: TrainingConfig,
     random: np.random.Generator,
     num_samples: int,
@@ -56,7 +56,7 @@ def measure(
     return taught, generated
 
 
-def _generate(model: TaskModel, examples: Examples, length: int, engine: TorchEngine) -> Score:
+def _generate(model: Model, examples: Examples, length: int, engine: TorchEngine) -> Score:
     score = Score()
     for rows in examples.blocks(len(examples)):
         block = examples.select(rows)

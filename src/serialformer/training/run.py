@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from serialformer.errors import TrainingError
 from serialformer.files import new_directory, refuse_os_errors, write_file
-from serialformer.manifest import save_task_manifest
-from serialformer.task_model import TaskModel
+from serialformer.models.manifest import write_manifest
+from serialformer.models.model import Model
+from serialformer.models.provenance import TrainedProvenance
+from serialformer.models.task_items import TaskItems
 from serialformer.training.config import TrainingConfig
 from serialformer.transformer.checkpoint import read_json, save_transformer, save_weights
 from serialformer.transformer.transformer import Transformer
@@ -26,14 +27,14 @@ class RunDirectory:
 
     path: Path
     config: TrainingConfig
-    model: TaskModel
+    model: Model
 
-    def save_model(self, transformer: Transformer, details: dict[str, Any]) -> TaskModel:
+    def save_model(self, transformer: Transformer, provenance: TrainedProvenance) -> Model:
         """Replaces the weights, then what is said of them; each file whole or not at all."""
         with refuse_os_errors(str(self.path)):
             save_weights(transformer, self.path)
-        model = replace(self.model, transformer=transformer, details=details, directory=self.path)
-        save_task_manifest(model.manifest, self.path)
+        model = replace(self.model, transformer=transformer, provenance=provenance, directory=self.path)
+        write_manifest(model.protocol, model.provenance, self.path)
         return model
 
 
@@ -44,12 +45,10 @@ def create_run(path: Path, config: TrainingConfig, transformer: Transformer) -> 
         CheckpointError: it exists.
         TaskError: the transformer does not do for the task.
     """
-    model = TaskModel(
-        transformer=transformer, task=config.make_task(), length=config.length, setting=config.setting, directory=path
-    )
+    model = untrained_model(path, config, transformer)
     with new_directory(path) as temporary:
         save_transformer(transformer, temporary, num_new_tokens=model.num_new_tokens)
-        save_task_manifest(model.manifest, temporary)
+        write_manifest(model.protocol, model.provenance, temporary)
         content = {
             "format": FORMAT,
             "config": config.to_json(),
@@ -57,6 +56,20 @@ def create_run(path: Path, config: TrainingConfig, transformer: Transformer) -> 
         }
         write_file(temporary / RUN_FILE, json.dumps(content, indent=1).encode() + b"\n")
     return RunDirectory(path=path, config=config, model=model)
+
+
+def untrained_model(path: Path, config: TrainingConfig, transformer: Transformer) -> Model:
+    """The model of a run, before its first step.
+
+    Raises:
+        TaskError: the transformer does not do for the task.
+    """
+    return Model(
+        transformer=transformer,
+        protocol=TaskItems(task=config.make_task(), length=config.length, setting=config.setting),
+        provenance=TrainedProvenance(steps=0, seed=config.seed, configuration=config.to_json()),
+        directory=path,
+    )
 
 
 def load_config(path: Path) -> TrainingConfig:
