@@ -7,6 +7,7 @@ norm, or every coordinate of them is +1 or -1.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import isqrt
 
 import numpy as np
@@ -89,6 +90,7 @@ def _numbered(length: int) -> tuple[str, ...]:
     return tuple(f"{{field}}.{index}" for index in range(length))
 
 
+@lru_cache(maxsize=8)  # fields with as many values share their codes
 def position_coding(num_values: int, *, signed_labels: bool = False, nothing: int = 0) -> Coding:
     """Values as position codes: the shortest neutral codes.
 
