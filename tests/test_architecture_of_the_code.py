@@ -118,6 +118,21 @@ def test_imports_in_circuits_go_one_way(path: Path) -> None:
     assert imported - {here} <= MAY_IMPORT_IN_CIRCUITS[here]
 
 
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """The graph of imports, those inside functions included, has no cycle."""
+    graph = {}
+    for path in modules():
+        name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        graph[name] = {
+            candidate
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("serialformer.")
+            for candidate in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+        }
+    order = TopologicalSorter({name: imported & graph.keys() for name, imported in graph.items()})
+    assert len(list(order.static_order())) == len(graph), "a CycleError names the cycle"
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 600

@@ -15,6 +15,7 @@ from serialformer.models.lower import certify_program, certify_weights, construc
 from serialformer.models.model import Model
 from serialformer.models.provenance import ConstructedProvenance
 from serialformer.proofs.certificate import Certificate
+from serialformer.proofs.circuit_prompts import MAX_GATES
 from serialformer.transformer.transformer import cast_transformer
 
 
@@ -61,7 +62,8 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
             hint="evaluate scores it on samples",
         )
     if isinstance(protocol, CircuitPrompt):
-        return certify_weights(transformer, construction_to_placement(evaluator_construction(protocol.num_gates)))
+        placement = construction_to_placement(evaluator_construction(protocol.num_gates))
+        return certify_weights(transformer, placement, max_gates=MAX_GATES)
     items = model.items
     return certify_weights(transformer, construction_to_placement(task_construction(items.task, items.length)))
 
