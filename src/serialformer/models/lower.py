@@ -158,7 +158,9 @@ def construction_to_placement(construction: Construction, *, is_gpt2: bool = Tru
     return layout_to_placement(lay_out(construction)) if is_gpt2 else paper_to_placement(lay_out_paper(construction))
 
 
-def certify_weights(transformer: Transformer, placement: Placement, *, max_gates: int = GATES_WHEN_MADE) -> Certificate:
+def certify_weights(
+    transformer: Transformer, placement: Placement, *, max_gates: int | None = GATES_WHEN_MADE
+) -> Certificate:
     """The certificate of a model with a construction as its witness; ``max_gates`` as in ``certify_construction``."""
     from serialformer.proofs.prove import certify_construction
 

@@ -15,7 +15,6 @@ from serialformer.models.lower import certify_program, certify_weights, construc
 from serialformer.models.model import Model
 from serialformer.models.provenance import ConstructedProvenance
 from serialformer.proofs.certificate import Certificate
-from serialformer.proofs.circuit_prompts import MAX_GATES
 from serialformer.transformer.transformer import cast_transformer
 
 
@@ -63,7 +62,7 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
         )
     if isinstance(protocol, CircuitPrompt):
         placement = construction_to_placement(evaluator_construction(protocol.num_gates))
-        return certify_weights(transformer, placement, max_gates=MAX_GATES)
+        return certify_weights(transformer, placement, max_gates=None)
     items = model.items
     return certify_weights(transformer, construction_to_placement(task_construction(items.task, items.length)))
 

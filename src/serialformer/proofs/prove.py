@@ -43,7 +43,7 @@ TOKENS_A_BLOCK = 1 << 15
 
 
 def certify_construction(
-    transformer: Transformer, placement: Placement, *, rounding: Rounding | None = None, max_gates: int = MAX_GATES
+    transformer: Transformer, placement: Placement, *, rounding: Rounding | None = None, max_gates: int | None = None
 ) -> Certificate:
     """Proves that a model does what the claims of a construction say, with the construction as a witness.
 
@@ -52,7 +52,7 @@ def certify_construction(
         placement: the construction and where it lies in the weights; checked and never trusted.
         rounding: the runtimes to cover; unless given, those of the weights' own number format, and where that cannot be
             proven in 16 bits, those of them that store every result.
-        max_gates: of an evaluator: circuits of up to so many gates are gone through.
+        max_gates: of an evaluator: circuits of up to so many gates are gone through; by default MAX_GATES.
     """
     construction, arithmetic = placement.construction, transformer.architecture.arithmetic
     chosen = covered_rounding(transformer.architecture.dtype) if rounding is None else rounding
@@ -64,7 +64,7 @@ def certify_construction(
     prompts = construction.prompts
     try:
         check_consistent(construction)
-        occurring, first, prompts = check_claims(construction, max_gates)
+        occurring, first, prompts = check_claims(construction, MAX_GATES if max_gates is None else max_gates)
         if arithmetic is not None:
             for claim in construction.claims():
                 if isinstance(claim, BitClaim):
