@@ -136,7 +136,7 @@ def run_once(
         "steps": result.steps,
         "cpu_seconds": result.cpu_seconds,
         "reached_target": result.reached_target,
-        "taught": result.taught.counts,
+        "teacher_forced": result.teacher_forced.counts,
         "generated": result.generated.counts,
         "curve": evaluations,
         "largest_change": None if initial is None else largest_change(initial, result.model.transformer),
@@ -220,7 +220,7 @@ def _find_or_run(path: Path, facts: Row, config: TrainingConfig, budget: float |
 
 def _tell(row: Row) -> None:
     shown = ", ".join(f"{name} {row[name]}" for name in ("case", "setting", "start", "seed") if name in row)
-    accuracies = Score(**row["taught"]).accuracies
+    accuracies = Score(**row["teacher_forced"]).accuracies
     print(
         f"{shown}: {row['steps']} steps, {row['cpu_seconds']:.1f} CPU seconds, whole chains "
         f"{accuracies['chain_accuracy']:.4f}, answers {accuracies['answer_accuracy']:.4f}",
@@ -234,7 +234,7 @@ def print_learnt(rows: Sequence[Row]) -> None:
     print("| task | setting | seeds | at 99.9 % | steps, each | CPU s, each | whole chains | answers ", end="")
     print("| most common answer |\n|" + "---|" * 9)
     for group in _grouped(rows, "case", "setting"):
-        accuracies = [Score(**row["taught"]).accuracies for row in group]
+        accuracies = [Score(**row["teacher_forced"]).accuracies for row in group]
         chains = ", ".join(f"{found['chain_accuracy']:.4f}" for found in accuracies)
         answers = ", ".join(f"{found['answer_accuracy']:.4f}" for found in accuracies)
         # A run may get there at its last step, when nothing is left to end early.
@@ -278,7 +278,7 @@ def watch_pointers(path: Path, cases: Sequence[str], seeds: Sequence[int]) -> li
                         decay_fraction=0.0,
                         weight_decay=tuning.weight_decay,
                     ),
-                    sampling=None,
+                    curriculum=None,
                     evaluation=replace(config.evaluation, target=None),
                     initial=initial.digest(),
                 )
@@ -323,7 +323,7 @@ def print_pointers(rows: Sequence[Row]) -> None:
             for part in (0, 0.25, 0.5, 1)
         ]
         worst = min(look["chain_accuracy"] for curve in curves for look in curve)
-        end = min(Score(**row["taught"]).accuracies["chain_accuracy"] for row in group)
+        end = min(Score(**row["teacher_forced"]).accuracies["chain_accuracy"] for row in group)
         changes = [row["largest_change"] for row in group if row["largest_change"] is not None]
         moved = f"{max(changes):.3g}" if changes else ""
         print(

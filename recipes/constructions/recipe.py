@@ -1,4 +1,4 @@
-"""Every construction on fresh samples, taught and generating, and a drawing of where its heads look.
+"""Every construction on fresh samples, teacher-forced and generating, and a drawing of where its heads look.
 
     python recipes/constructions/recipe.py -o DIR [--samples 100000] [--figure CONSTRUCTIONS.png]
 

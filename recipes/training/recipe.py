@@ -30,11 +30,11 @@ COLUMNS = (
 
 def count(row: runs.Row) -> dict[str, object]:
     """A run as a line of counts."""
-    taught, generated = row["taught"], row["generated"]
+    teacher_forced, generated = row["teacher_forced"], row["generated"]
     share = row["curve"][-1].get("pointer_share")
     facts = {
         **row,
-        **taught,
+        **teacher_forced,
         "setting": row["config"]["setting"],
         "start": row.get("start", "random"),
         "depth": row["config"]["model"]["num_layers"],

@@ -48,7 +48,7 @@ def made_row(run: SweepRun, **fields: Any) -> Row:
         "width": config.model.width,
         "heads": config.model.num_heads,
         "batch_size": config.optimiser.batch_size,
-        "sampling": "",
+        "curriculum": "",
         "seed": config.seed,
         "evaluation": "final",
         "evaluated_length": config.length,

@@ -56,7 +56,7 @@ def test_a_recipe_imports_what_lies_beside_it(tmp_path: Path) -> None:
         ),
         ("def runs():\n    return []\n", "{path}: runs() has no runs"),
         (GOOD.replace('"cot"', '"cow"'), "{path}:6: no setting 'cow'\nhint: one of base,"),
-        (GOOD.replace('"cot")', '"cot"), lengths=(9,)'), "{path}:6: run of parity: with room for 2 items"),
+        (GOOD.replace('"cot")', '"cot"), lengths=(9,)'), "{path}:6: run of parity: with a max_length of 2 it has"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:

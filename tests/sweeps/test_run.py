@@ -66,7 +66,7 @@ def test_the_id_counts_the_tasks_version(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lengths": (7,)}, "with room for 6 items, it has 12 positions .*; length 7 takes 14"),
+        ({"lengths": (7,)}, "with a max_length of 6 it has 12 positions .*; length 7 takes 14"),
         ({"lengths": (0,)}, "run of modular-addition: length 0"),
         ({"lengths": (3, 3)}, "a length is given twice"),
         ({"num_samples": 0}, "expected at least one sample"),

@@ -32,7 +32,7 @@ def evaluate_command(
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Score a model on fresh samples of its task, taught (given the true chain) and generating (its own)."""
+    """Score a model on fresh samples of its task, teacher-forced (given the true chain) and generating its own."""
     model = load_task_model(directory)
     lengths = _parse_lengths(length, model.length)
     for number in lengths:

@@ -88,7 +88,7 @@ def _check_names(kind: str | None, measure: str | None) -> None:
 def _read_run(directory: Path) -> LoggedRun:
     """The log of a run, and what people tell it by."""
     from serialformer.figures.plot_logs import LoggedRun
-    from serialformer.figures.points import describe_sampling
+    from serialformer.figures.points import describe_curriculum
     from serialformer.training.log import read_log
     from serialformer.training.run import load_config
 
@@ -102,6 +102,6 @@ def _read_run(directory: Path) -> LoggedRun:
         "width": str(config.model.width),
         "seed": str(config.seed),
     }
-    schedule = config.to_json()["sampling"]
-    sampling = describe_sampling(json.dumps(schedule)) if schedule else ""
-    return LoggedRun(name=directory.resolve().name, facts=facts, log=log, sampling=sampling)
+    schedule = config.to_json()["curriculum"]
+    curriculum = describe_curriculum(json.dumps(schedule)) if schedule else ""
+    return LoggedRun(name=directory.resolve().name, facts=facts, log=log, curriculum=curriculum)

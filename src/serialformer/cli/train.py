@@ -154,21 +154,21 @@ def _construct(config: TrainingConfig) -> Transformer | None:
 
 
 def _print_result(output: Path, result: TrainingResult, *, as_json: bool) -> None:
-    taught, generated = result.taught.accuracies, result.generated.accuracies
+    teacher_forced, generated = result.teacher_forced.accuracies, result.generated.accuracies
     facts: dict[str, Any] = {
         "directory": str(output),
         "steps": result.steps,
         "cpu_seconds": round(result.cpu_seconds, 3),
         "seconds": round(result.seconds, 3),
         "reached_target": result.reached_target,
-        "chain_accuracy": taught["chain_accuracy"],
-        "answer_accuracy": taught["answer_accuracy"],
-        "answer_token_accuracy": taught["answer_token_accuracy"],
+        "chain_accuracy": teacher_forced["chain_accuracy"],
+        "answer_accuracy": teacher_forced["answer_accuracy"],
+        "answer_token_accuracy": teacher_forced["answer_token_accuracy"],
     }
     if result.generated.samples:
         facts["generated_chain_accuracy"] = generated["generated_chain_accuracy"]
         facts["generated_answer_accuracy"] = generated["generated_answer_accuracy"]
-    facts["samples"], facts["generated_samples"] = result.taught.samples, result.generated.samples
+    facts["samples"], facts["generated_samples"] = result.teacher_forced.samples, result.generated.samples
     if as_json:
         print(json.dumps(facts))
         return

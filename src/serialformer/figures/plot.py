@@ -9,7 +9,7 @@ from dataclasses import replace
 from serialformer.errors import FigureError
 from serialformer.figures.bands import KINDS
 from serialformer.figures.measures import MEASURES
-from serialformer.figures.points import describe_sampling, describe_variant, split_variants, trained_lengths
+from serialformer.figures.points import describe_curriculum, describe_variant, split_variants, trained_lengths
 from serialformer.figures.sheet import Band, Figure, make_sheet
 from serialformer.sweeps.row import DONE, FAILED, Row
 
@@ -121,8 +121,8 @@ def _training_notes(rows: Sequence[Row]) -> list[str]:
     trained: dict[str, dict[str, set[str]]] = {}
     settings = {row.task: {other.setting for other in rows if other.task == row.task} for row in rows}
     for row in rows:
-        if row.sampling:
-            schedule = trained.setdefault(describe_sampling(row.sampling), {})
+        if row.curriculum:
+            schedule = trained.setdefault(describe_curriculum(row.curriculum), {})
             schedule.setdefault(row.task, set()).add(row.setting)
     parts = []
     for schedule_text, tasks in trained.items():
@@ -131,7 +131,7 @@ def _training_notes(rows: Sequence[Row]) -> list[str]:
             for task, found in tasks.items()
         ]
         parts.append(f"{', '.join(names)}: {schedule_text}")
-    eased = f"Trained with sampling eased ({'; '.join(parts)}); evaluated on the task's own distribution."
+    eased = f"Trained with a curriculum ({'; '.join(parts)}); evaluated on the task's own distribution."
     return [eased] if parts else []
 
 

@@ -223,7 +223,7 @@ class _Worker:
         if word["state"] == "failed":
             return Event(run=run, state="failed", reason=word["reason"], seconds=word["seconds"])
         rows = tuple(Row.from_json(row) for row in word["rows"])
-        accuracy = rows[0].taught.accuracies["chain_accuracy"]
+        accuracy = rows[0].teacher_forced.accuracies["chain_accuracy"]
         return Event(run=run, state="done", step=rows[0].steps, accuracy=accuracy, rows=rows, seconds=self.seconds)
 
     def interrupt(self) -> None:

@@ -30,7 +30,7 @@ from serialformer.sweeps.size import estimate_bytes, estimate_work
 MAX_RETRIES = 3
 """How often a run is tried again whose process or node dies."""
 
-TASKS_A_CORE = 2
+TASKS_PER_CORE = 2
 """Tasks handed to Ray for each core of the cluster, so that none waits for the driver."""
 
 SECONDS_BETWEEN_LOOKS = 10.0
@@ -99,7 +99,7 @@ class RayExecutor(Executor):
             cores = node["CPU"]
             places += min(cores, node["GPU"] / self._num_gpus) if self._num_gpus else cores
             memory = max(memory, node.get("memory", 0.0))
-        return max(1, int(TASKS_A_CORE * places)), int(memory)
+        return max(1, int(TASKS_PER_CORE * places)), int(memory)
 
 
 def import_ray() -> Any:
@@ -151,7 +151,7 @@ def _understand(ray: Any, reference: Any, run: SweepRun, seconds: float) -> Even
     if "reason" in said:
         return Event(run=run, state="failed", reason=said["reason"], seconds=said["seconds"])
     rows = tuple(Row.from_json(row) for row in said["rows"])
-    accuracy = rows[0].taught.accuracies["chain_accuracy"]
+    accuracy = rows[0].teacher_forced.accuracies["chain_accuracy"]
     return Event(run=run, state="done", step=rows[0].steps, accuracy=accuracy, rows=rows, seconds=said["seconds"])
 
 

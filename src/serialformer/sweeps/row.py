@@ -29,7 +29,7 @@ class Row:
     width: int
     heads: int
     batch_size: int
-    sampling: str
+    curriculum: str
     seed: int
     evaluation: str
     evaluated_length: int
@@ -69,9 +69,9 @@ class Row:
         return tuple(getattr(self, name) for name in COLUMNS if name not in CIRCUMSTANCES)
 
     @property
-    def taught(self) -> Score:
-        """The counts of the taught samples."""
-        return Score(**{name: getattr(self, name) for name in TAUGHT})
+    def teacher_forced(self) -> Score:
+        """The counts of the teacher-forced samples."""
+        return Score(**{name: getattr(self, name) for name in TEACHER_FORCED})
 
     @property
     def generated(self) -> Score:
@@ -145,8 +145,8 @@ COLUMNS = tuple(_KINDS)
 CIRCUMSTANCES = ("cpu_seconds", "seconds", "commit", "versions", "device")
 """Columns that may differ between two honest rows of one evaluation."""
 
-TAUGHT = ("samples", "chains", "tokens", "tokens_right", "answers", "answer_tokens", "answer_tokens_right")
-"""Columns that are the counts of Score for taught samples."""
+TEACHER_FORCED = ("samples", "chains", "tokens", "tokens_right", "answers", "answer_tokens", "answer_tokens_right")
+"""Columns that are the counts of Score for teacher-forced samples."""
 
 GENERATED = (
     "generated_chains",

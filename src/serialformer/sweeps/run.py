@@ -30,7 +30,7 @@ class SweepRun:
     Attributes:
         config: what is trained.
         lengths: where it is evaluated afresh, which may be its own length; as many positions as it has must do.
-        num_samples: of each of these lengths, taught and generated.
+        num_samples: of each of these lengths, teacher-forced and generated.
         seed: of those samples.
 
     Raises:
@@ -71,20 +71,20 @@ class SweepRun:
         if not self.lengths:
             return
         task, setting = self.config.make_task(), self.config.setting
-        most = self.config.room or self.config.length
-        room, known = num_positions(task, setting, most), set(task.vocabulary(most))
+        most = self.config.max_length or self.config.length
+        available, known = num_positions(task, setting, most), set(task.vocabulary(most))
         for length in self.lengths:
             try:
                 task.check_size(length, 1)
             except TaskError as error:
                 raise SweepError(f"length {length}: {error.message}", where=where) from None
             needed = num_positions(task, setting, length)
-            if needed > room or not set(task.vocabulary(length)) <= known:
+            if needed > available or not set(task.vocabulary(length)) <= known:
                 raise SweepError(
-                    f"with room for {most} items, it has {room} positions and their tokens; length {length}"
+                    f"with a max_length of {most} it has {available} positions and their tokens; length {length}"
                     f" takes {needed}, or other tokens",
                     where=where,
-                    hint="a larger TrainingConfig.room",
+                    hint="a larger TrainingConfig.max_length",
                 )
 
     @property

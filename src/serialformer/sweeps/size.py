@@ -11,7 +11,7 @@ from serialformer.tasks.layout import num_new_tokens, num_positions
 PROCESS_BYTES = 450 << 20
 """A process with torch, numba and ours, before it does anything."""
 
-LOGITS_A_PASS = 1 << 22
+LOGITS_PER_PASS = 1 << 22
 """As many logits a pass of an evaluation as ``train.measure`` takes."""
 
 
@@ -30,7 +30,7 @@ def estimate_bytes(run: SweepRun) -> int:
     layer = whole if model.num_layers > 1 else last
     step = optimiser.batch_size * tokens * ((model.num_layers - 1) * whole + last + 3 * vocabulary)
     most = max(evaluation.num_samples, evaluation.num_final_samples)
-    rows = max(1, min(LOGITS_A_PASS // (tokens * vocabulary), most))
+    rows = max(1, min(LOGITS_PER_PASS // (tokens * vocabulary), most))
     one = rows * tokens * (layer + vocabulary)
     cache = min(rows, evaluation.num_final_generated) * tokens * 2 * model.width * model.num_layers
     return PROCESS_BYTES + 4 * int(12 * weights + max(2 * step, one + cache))
@@ -80,7 +80,7 @@ def num_cores() -> int:
 
 def _num_tokens(run: SweepRun) -> int:
     config = run.config
-    return num_positions(config.make_task(), config.setting, config.room or config.length)
+    return num_positions(config.make_task(), config.setting, config.max_length or config.length)
 
 
 def _num_labels(run: SweepRun) -> int:
@@ -88,11 +88,11 @@ def _num_labels(run: SweepRun) -> int:
     config, task = run.config, run.config.make_task()
     if config.setting == "hint":
         return _num_tokens(run)
-    return num_new_tokens(task, config.setting, config.room or config.length)
+    return num_new_tokens(task, config.setting, config.max_length or config.length)
 
 
 def _num_vocabulary(run: SweepRun) -> int:
-    return len(run.config.make_task().vocabulary(run.config.room or run.config.length))
+    return len(run.config.make_task().vocabulary(run.config.max_length or run.config.length))
 
 
 def _num_weights(run: SweepRun) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from serialformer.errors import SerialformerError
 from serialformer.score import Score
-from serialformer.sweeps.row import DONE, FAILED, GENERATED, TAUGHT, Row, one_line
+from serialformer.sweeps.row import DONE, FAILED, GENERATED, TEACHER_FORCED, Row, one_line
 from serialformer.sweeps.run import FINAL, FRESH, SweepRun
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def carry_out(
             evaluated_length=run.config.length,
             cpu_seconds=result.cpu_seconds,
             seconds=result.seconds,
-            **_counts(run, result.taught, result.generated),
+            **_counts(run, result.teacher_forced, result.generated),
         )
     ]
     for length in run.lengths:
@@ -119,7 +119,7 @@ def _facts(run: SweepRun, device: str) -> dict[str, Any]:
         "width": config.model.width,
         "heads": config.model.num_heads,
         "batch_size": config.optimiser.batch_size,
-        "sampling": "" if content["sampling"] is None else _json(content["sampling"]),
+        "curriculum": "" if content["curriculum"] is None else _json(content["curriculum"]),
         "seed": config.seed,
         "commit": find_commit(),
         "versions": _versions(),
@@ -128,9 +128,9 @@ def _facts(run: SweepRun, device: str) -> dict[str, Any]:
     }
 
 
-def _counts(run: SweepRun, taught: Score, generated: Score) -> dict[str, Any]:
+def _counts(run: SweepRun, teacher_forced: Score, generated: Score) -> dict[str, Any]:
     return {
-        **{name: taught.counts[name] for name in TAUGHT},
+        **{name: teacher_forced.counts[name] for name in TEACHER_FORCED},
         **{name: generated.counts[name] for name in GENERATED},
         "generated_samples": generated.samples,
         "generated_answer_tokens": generated.samples * run.config.make_task().num_answer_tokens,

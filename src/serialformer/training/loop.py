@@ -63,7 +63,7 @@ class TrainingResult:
         steps: steps done.
         cpu_seconds: of all processes that worked on it, sampling and evaluations included.
         seconds: the same on the clock.
-        taught: the score of the final evaluation's taught samples.
+        teacher_forced: the score of the final evaluation's teacher-forced samples.
         generated: the score of its generated samples, which are fewer.
         reached_target: whether the final evaluation, early or not, reached the target.
         model: what was trained.
@@ -72,7 +72,7 @@ class TrainingResult:
     steps: int
     cpu_seconds: float
     seconds: float
-    taught: Score
+    teacher_forced: Score
     generated: Score
     reached_target: bool
     model: TaskModel
@@ -252,12 +252,12 @@ class _Training:
     def _step(self, step: int) -> dict[str, Any]:
         """One step of the optimiser on the batch of this step."""
         config, optimiser = self._config, self._config.optimiser
-        easing = None if config.sampling is None else config.sampling.easing(step)
+        curriculum = None if config.curriculum is None else config.curriculum.at(step)
         length = config.length
         if config.shortest is not None:
             length = int(make_generator(config.seed, "length", step).integers(config.shortest, length + 1))
         examples = self._run.model.task.sample(
-            make_generator(config.seed, "batch", step), length, optimiser.batch_size, easing=easing
+            make_generator(config.seed, "batch", step), length, optimiser.batch_size, curriculum=curriculum
         ).renumber(self._ids[length])
         targets = make_targets(lay_out(self._run.model.task, examples, config.setting, length), self._module.device)
         rate = optimiser.rate(step)
@@ -271,7 +271,7 @@ class _Training:
         norm = torch.nn.utils.clip_grad_norm_(self._module.parameters(), clip)
         self._optimiser.step()
         row = {"step": step + 1, "loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
-        return row if easing is None else {**row, "easing": easing[1]}
+        return row if curriculum is None else {**row, "curriculum_amount": curriculum[1]}
 
     def _autocast(self) -> Any:
         if self._config.optimiser.precision == "float32":
@@ -326,7 +326,7 @@ class _Training:
             "steps": step,
             "reached_target": confirmed,
             **self._clock(),
-            "taught": scores[0].counts,
+            "teacher_forced": scores[0].counts,
             "generated": scores[1].counts,
         }
         self._run.save_model(self._module.to_transformer(), {"trained": details})
@@ -356,19 +356,19 @@ class _Training:
             steps=progress.step,
             cpu_seconds=progress.cpu_seconds,
             seconds=progress.seconds,
-            taught=Score(**trained["taught"]),
+            teacher_forced=Score(**(trained.get("teacher_forced") or trained["taught"])),
             generated=Score(**trained["generated"]),
             reached_target=bool(trained["reached_target"]),
             model=model,
         )
 
 
-def _facts(taught: Score, generated: Score) -> dict[str, Any]:
+def _facts(teacher_forced: Score, generated: Score) -> dict[str, Any]:
     """An evaluation as a row of the log."""
     names = ("chain_accuracy", "answer_accuracy", "token_accuracy", "answer_token_accuracy")
     made = ("generated_chain_accuracy", "generated_answer_accuracy")
     return {
-        "samples": taught.samples,
-        **{name: taught.accuracies[name] for name in names},
+        "samples": teacher_forced.samples,
+        **{name: teacher_forced.accuracies[name] for name in names},
         **({name: generated.accuracies[name] for name in made} if generated.samples else {}),
     }

@@ -1,4 +1,4 @@
-"""Evaluating a module while it trains: taught on whole chains, and generating, in torch."""
+"""Evaluating a module while it trains: teacher-forced on whole chains, and generating, in torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from serialformer.tasks.examples import Examples
 from serialformer.tasks.layout import lay_out
 from serialformer.tasks.task import MAX_TOKENS
 from serialformer.training.config import TrainingConfig
-from serialformer.training.objective import say
+from serialformer.training.objective import predict_tokens
 from serialformer.transformer.module import TransformerModule
 
-LOGITS_A_PASS = 1 << 22
+LOGITS_PER_PASS = 1 << 22
 """About how many logits are computed together."""
 
 
@@ -34,26 +34,26 @@ def measure(
         model: what they mean; its own weights are not looked at.
         config: of the run.
         random: draws the samples.
-        num_samples: samples that are taught.
+        num_samples: samples that are teacher-forced.
         num_generated: samples that are generated, the first of those.
 
     Returns:
-        The score of the taught samples, and that of the generated ones, which counts fewer samples.
+        The score of the teacher-forced samples, and that of the generated ones, which counts fewer samples.
     """
     task, length = model.task, config.length
     ids = model.token_ids(length)
-    a_sample = (task.prompt_width(length) + task.chain_width(length)) * len(module.architecture.vocabulary)
-    a_pass = max(1, min(LOGITS_A_PASS // a_sample, MAX_TOKENS // a_sample, num_samples))
+    per_sample = (task.prompt_width(length) + task.chain_width(length)) * len(module.architecture.vocabulary)
+    per_pass = max(1, min(LOGITS_PER_PASS // per_sample, MAX_TOKENS // per_sample, num_samples))
     engine = TorchEngine(module)
-    taught, generated = Score(), Score()
-    for start in range(0, num_samples, a_pass):
-        examples = task.sample(random, length, min(a_pass, num_samples - start)).renumber(ids)
+    teacher_forced, generated = Score(), Score()
+    for start in range(0, num_samples, per_pass):
+        examples = task.sample(random, length, min(per_pass, num_samples - start)).renumber(ids)
         layout = lay_out(task, examples, config.setting, length)
-        taught += score_taught(layout, say(module, layout))
+        teacher_forced += score_taught(layout, predict_tokens(module, layout))
         count = min(len(examples), num_generated - start)
         if count > 0:
             generated += _generate(model, examples.select(np.arange(count)), length, engine)
-    return taught, generated
+    return teacher_forced, generated
 
 
 def _generate(model: TaskModel, examples: Examples, length: int, engine: TorchEngine) -> Score:

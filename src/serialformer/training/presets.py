@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from serialformer.errors import TrainingError
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.registry import make_task
-from serialformer.tasks.schedule import SamplingSchedule
 from serialformer.tasks.task import ParameterValue, Task
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
 
@@ -94,13 +94,13 @@ def _small(task: Task, length: int, setting: str, num_layers: int) -> dict[str, 
         return {
             "model": model,
             "optimiser": OptimiserConfig(num_steps=600, learning_rate=5e-3, warmup_steps=20),
-            "sampling": _neutral(task, 0.8, 60),
+            "curriculum": _neutral(task, 0.8, 60),
             "evaluation": EvaluationConfig(every=20),
         }
     return {
         "model": model,
         "optimiser": OptimiserConfig(num_steps=6000, learning_rate=5e-3, warmup_steps=20),
-        "sampling": _neutral(task, 0.9, 5000),
+        "curriculum": _neutral(task, 0.9, 5000),
         "evaluation": EvaluationConfig(every=100),
     }
 
@@ -116,7 +116,7 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
         return {
             "model": ModelConfig(num_layers=num_layers, initial_deviation=0.08),
             "optimiser": one if num_layers == 1 else more,
-            "sampling": _neutral(task, 0.8, 500),
+            "curriculum": _neutral(task, 0.8, 500),
             "evaluation": EvaluationConfig(every=50),
         }
     return {
@@ -138,7 +138,7 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
             betas=(0.9, 0.95),
             position_rate=0.0,  # each trained for itself, they lose what the waves have in common, and some seeds fail
         ),
-        "sampling": _neutral(task, 0.8, 300),
+        "curriculum": _neutral(task, 0.8, 300),
         "evaluation": FEWER_SAMPLES,
     }
 
@@ -191,9 +191,9 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
     }
 
 
-def _neutral(task: Task, start: float, num_steps: int) -> SamplingSchedule | None:
-    has = "neutral" in task.easings
-    return SamplingSchedule(name="neutral", start=start, num_steps=num_steps) if has else None
+def _neutral(task: Task, start: float, num_steps: int) -> Curriculum | None:
+    has = "neutral" in task.curricula
+    return Curriculum(name="neutral", start=start, num_steps=num_steps) if has else None
 
 
 TUNED: tuple[tuple[tuple[str, ...], Callable[[Task, int, str, int], dict[str, Any]]], ...] = (

@@ -12,12 +12,13 @@ from serialformer.errors import TrainingError
 from serialformer.files import new_directory, refuse_os_errors, write_file
 from serialformer.manifest import save_task_manifest
 from serialformer.task_model import TaskModel
-from serialformer.training.config import TrainingConfig
+from serialformer.training.config import TrainingConfig, rename_fields
 from serialformer.transformer.checkpoint import read_json, save_transformer, save_weights
 from serialformer.transformer.transformer import Transformer
 
 RUN_FILE = "run.json"
-FORMAT = 1
+FORMAT = 2
+"""Of ``run.json``; format 1 differs in the names of two fields of the configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +70,10 @@ def load_config(path: Path) -> TrainingConfig:
     if not file.is_file():
         raise TrainingError("no run here", where=str(file), hint="leave --resume out to begin one in a new directory")
     content = read_json(file)
-    if content.get("format") != FORMAT:
+    if content.get("format") not in (1, FORMAT):
         raise TrainingError(f"expected format {FORMAT}, found {content.get('format')!r}", where=str(file))
+    config = content.get("config")
     try:
-        return TrainingConfig.from_json(content.get("config"))
+        return TrainingConfig.from_json(rename_fields(config) if content["format"] == 1 else config)
     except TrainingError as error:
         raise TrainingError(error.message, where=str(file)) from None
