@@ -17,11 +17,13 @@ PACKAGE = Path(serialformer.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    # Files that users name, imported: a task or an experiment of their own.
+    "python_file": {"errors", "files"},
     # How a value looks in a notebook.
     "notebook": set(),
     "architecture": {"errors"},
     "circuits": {"errors", "files", "notebook"},
-    "tasks": {"errors"},
+    "tasks": {"errors", "files", "python_file"},
     "transformer": {"errors", "files", "architecture"},
     # Reads circuits out of weights; only where a grid lies is asked of decode, and nothing is taken on trust from it.
     "proofs": {"errors", "architecture", "circuits", "transformer", "decode"},
@@ -38,20 +40,23 @@ MAY_IMPORT = {
         *("errors", "files", "architecture", "circuits", "compile", "transformer", "decode", "manifest")
     },
     "score": {"tasks"},
-    "task_model": {"errors", "files", "architecture", "tasks", "transformer", "decode", "manifest", "evaluator_model"},
+    "task_model": {
+        *("errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "manifest"),
+        "evaluator_model",
+    },
     "construction": {"architecture", "compile", "task_model", "tasks"},
     "evaluation": {"errors", "tasks", "transformer", "decode", "score", "task_model"},
     "trace": {"errors", "circuits", "decode", "model"},
     "verify": {"errors", "circuits", "decode", "model"},
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
     "training": {
-        *("errors", "files", "architecture", "tasks", "transformer", "decode", "manifest"),
+        *("errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "manifest"),
         *("score", "task_model", "evaluation"),
     },
     # Rows know no models. Runs are values, so they know configurations; ``work`` alone trains and evaluates, and
     # ``ray_batch`` alone runs compiled models.
     "sweeps": {
-        *("errors", "files", "tasks", "score", "training", "evaluation"),
+        *("errors", "files", "python_file", "tasks", "score", "training", "evaluation"),
         *("model", "decode"),
     },
     # The page names directions and hidden units, so it knows how constructions lay them out.
@@ -60,10 +65,11 @@ MAY_IMPORT = {
         *("model", "task_model"),
     },
     # Rows in, axes out; the tasks know how often their most common answer is right.
-    "figures": {"errors", "files", "score", "sweeps", "tasks"},
+    "figures": {"errors", "files", "python_file", "score", "sweeps", "tasks"},
     "__main__": {"cli"},
     "cli": {
-        *("errors", "files", "architecture", "circuits", "decode", "manifest", "model", "trace", "verify"),
+        *("errors", "files", "python_file", "architecture", "circuits", "decode", "manifest"),
+        *("model", "trace", "verify"),
         *("proofs", "proof"),
         *("training", "transformer", "sweeps", "explorer", "figures"),
         *("tasks", "score", "task_model", "construction", "evaluation", "evaluator_model"),

@@ -24,11 +24,13 @@ from serialformer.manifest import (
     load_task_manifest,
     save_task_manifest,
 )
+from serialformer.python_file import split_reference
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.layout import check_setting, num_new_tokens, num_positions
-from serialformer.tasks.registry import make_task
+from serialformer.tasks.registry import make_task, make_user_task
 from serialformer.tasks.task import EQUALS, Task
 from serialformer.tasks.text import read_prompt
+from serialformer.tasks.user_task import check_record, record_source, recorded_reference
 from serialformer.transformer.checkpoint import load_transformer, save_transformer
 from serialformer.transformer.transformer import Transformer
 
@@ -233,14 +235,23 @@ class TaskModel:
         with new_directory(target) as temporary:
             save_transformer(self.transformer, temporary, num_new_tokens=self.num_new_tokens)
             save_task_manifest(self.manifest, temporary)
+            record_source(self.task, temporary)
         return replace(self, directory=target)
 
 
-def load_task_model(directory: str | os.PathLike[str]) -> TaskModel:
+def load_task_model(
+    directory: str | os.PathLike[str], *, task: str | None = None, trust_code: bool = False
+) -> TaskModel:
     """Reads a checkpoint directory that ``TaskModel.save`` wrote, or an evaluator, whose task is circuit-value.
 
+    Args:
+        directory: of the checkpoint.
+        task: of a model of a user's task, the file and class again: ``FILE.py:Class``.
+        trust_code: whether the source of a user's task that lies in the checkpoint may be run instead.
+
     Raises:
-        CheckpointError: it is not one, or a part is missing or does not fit the others.
+        CheckpointError: it is not one, or a part is missing or does not fit the others; or the task is a user's, and is
+            not named or is not what it was.
     """
     path = Path(directory)
     if not path.is_dir():
@@ -258,15 +269,15 @@ def load_task_model(directory: str | os.PathLike[str]) -> TaskModel:
     transformer = load_transformer(path)
     where = str(path / MANIFEST_FILE)
     try:
-        task = make_task(manifest.task, manifest.parameters)
-        if task.version != manifest.version:
+        made = _find_task(manifest, path, task, trust_code=trust_code)
+        if made.version != manifest.version:
             raise TaskError(
-                f"the model is of version {manifest.version} of {task.name}, which is at version {task.version} now",
+                f"the model is of version {manifest.version} of {made.name}, which is at version {made.version} now",
                 hint="make the model again, or use the release that made it",
             )
         return TaskModel(
             transformer=transformer,
-            task=task,
+            task=made,
             length=manifest.length,
             setting=manifest.setting,
             details=manifest.details,
@@ -276,3 +287,16 @@ def load_task_model(directory: str | os.PathLike[str]) -> TaskModel:
         raise CheckpointError(
             error.message if error.where is None else f"{error.where}: {error.message}", where=where, hint=error.hint
         ) from None
+
+
+def _find_task(manifest: TaskManifest, directory: Path, reference: str | None, *, trust_code: bool) -> Task:
+    """The task of a checkpoint; a user's is imported only if the user names it or trusts the recorded source."""
+    if split_reference(manifest.task) is not None:
+        chosen, name = recorded_reference(manifest.task, directory, reference, trust_code=trust_code)
+        task = make_user_task(chosen, manifest.parameters, name=name)
+        if not trust_code:
+            check_record(task, directory)
+        return task
+    if reference is not None and make_task(reference).name != manifest.task:
+        raise TaskError(f"is a model of {manifest.task}, not of {reference}", where=str(directory))
+    return make_task(manifest.task, manifest.parameters)

@@ -17,7 +17,7 @@ from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, read_source
 from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
-from serialformer.cli.tasks import run_prompt
+from serialformer.cli.tasks import TaskOption, TrustCode, run_prompt
 from serialformer.cli.values import parse_assignments
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
@@ -87,6 +87,8 @@ def run_command(
     ray: Annotated[
         str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="With --batch: run the rows on a Ray cluster.")
     ] = None,
+    task: TaskOption = None,
+    trust_code: TrustCode = False,
     as_json: Json = False,
 ) -> None:
     """Run a model on its input words and print its output words."""
@@ -117,8 +119,10 @@ def run_command(
     if prompt is not None:
         if inputs or trace or batch is not None or output is not None or max_tokens is not None:
             raise InputError("--prompt goes with none of -i, --trace, --batch, -o, --max-tokens")
-        run_prompt(directory, prompt, engine, as_json=as_json)
+        run_prompt(directory, prompt, engine, task=task, trust_code=trust_code, as_json=as_json)
         return
+    if task is not None or trust_code:
+        raise InputError("--task and --trust-code go with --prompt")
     if batch is not None:
         if inputs or trace or as_json or max_tokens is not None:
             raise InputError("--batch goes with none of -i, --trace, --json, --max-tokens")
@@ -212,11 +216,13 @@ def info_command(
     parameters: ParametersOption = None,
     includes: IncludesOption = None,
     sources: SourcesOption = None,
+    task: TaskOption = None,
+    trust_code: TrustCode = False,
     as_json: Json = False,
 ) -> None:
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
     if path.is_dir():
-        facts = _checkpoint_facts(path)
+        facts = _checkpoint_facts(path, task, trust_code=trust_code)
     else:
         sequential = read_source(path, top, parameters, includes, sources)
         circuit = sequential.circuit
@@ -267,10 +273,10 @@ def _run_batch_on_ray(model: Model, source: Path, target: Path, engine_name: str
                 advance(len(bits))
 
 
-def _checkpoint_facts(path: Path) -> dict[str, Any]:
+def _checkpoint_facts(path: Path, task: str | None = None, *, trust_code: bool = False) -> dict[str, Any]:
     kind = load_kind(path)
     if kind == TASK_KIND:
-        return _task_model_facts(load_task_model(path))
+        return _task_model_facts(load_task_model(path, task=task, trust_code=trust_code))
     if kind == EVALUATOR_KIND:
         from serialformer.cli.evaluator import evaluator_facts  # which imports from here
         from serialformer.evaluator_model import load_evaluator

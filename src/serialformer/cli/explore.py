@@ -10,6 +10,7 @@ import typer
 
 from serialformer.cli.commands import Json
 from serialformer.cli.progress import progress_bar
+from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.errors import CheckpointError, InputError
 from serialformer.files import refuse_os_errors
 from serialformer.manifest import CIRCUIT_KIND, load_kind
@@ -33,6 +34,8 @@ def explore_command(
     ] = 0,
     samples: Annotated[int, typer.Option("--samples", min=1, max=1000, metavar="N", help="Of a task: prompts.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Of a task: which prompts.")] = 0,
+    task: TaskOption = None,
+    trust_code: TrustCode = False,
     as_json: Json = False,
 ) -> None:
     """Write one web page on which the model is run from its weights, token by token; or serve it."""
@@ -43,7 +46,7 @@ def explore_command(
         raise InputError("expected either -o PAGE.html or --serve")
     if port and not serve:
         raise InputError("--port goes with --serve")
-    models = [_load(path) for path in (directory, other) if path is not None]
+    models = [_load(path, task, trust_code=trust_code) for path in (directory, other) if path is not None]
     with progress_bar("preparing", None):
         if isinstance(models[0], Model):
             if len(models) > 1:
@@ -70,10 +73,12 @@ def explore_command(
     print(json.dumps(facts) if as_json else f"page: {output}\nbytes: {num_bytes}")
 
 
-def _load(directory: Path) -> Model | TaskModel:
+def _load(directory: Path, task: str | None, *, trust_code: bool) -> Model | TaskModel:
     """The model of any kind in a directory."""
     if not directory.is_dir():
         raise CheckpointError(
             "no such checkpoint directory", where=str(directory), hint="compile, construct and train make them"
         )
-    return load(directory) if load_kind(directory) == CIRCUIT_KIND else load_task_model(directory)
+    if load_kind(directory) == CIRCUIT_KIND:
+        return load(directory)
+    return load_task_model(directory, task=task, trust_code=trust_code)

@@ -90,18 +90,21 @@ def _read_run(directory: Path) -> LoggedRun:
     from serialformer.figures.plot_logs import LoggedRun
     from serialformer.figures.points import describe_curriculum
     from serialformer.training.log import read_log
-    from serialformer.training.run import load_config
+    from serialformer.training.run import read_run
 
-    log, config = list(read_log(directory)), load_config(directory)
-    task = " ".join([config.task.replace("-", " "), *(f"{value}" for value in config.parameters.values())])
-    facts = {
-        "task": task,
-        "setting": config.setting,
-        "length": str(config.length),
-        "depth": str(config.model.num_layers),
-        "width": str(config.model.width),
-        "seed": str(config.seed),
-    }
-    schedule = config.to_json()["curriculum"]
+    log, config = list(read_log(directory)), read_run(directory)
+    try:
+        values = [f"{value}" for value in config["parameters"].values()]
+        facts = {
+            "task": " ".join([config["task"].replace("-", " "), *values]),
+            "setting": config["setting"],
+            "length": str(config["length"]),
+            "depth": str(config["model"]["num_layers"]),
+            "width": str(config["model"]["width"]),
+            "seed": str(config["seed"]),
+        }
+        schedule = config["curriculum"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"a field of its configuration is missing or wrong: {error}", where=str(directory)) from None
     curriculum = describe_curriculum(json.dumps(schedule)) if schedule else ""
     return LoggedRun(name=directory.resolve().name, facts=facts, log=log, curriculum=curriculum)

@@ -15,6 +15,7 @@ from serialformer.cli.commands import Json, refuse_existing
 from serialformer.cli.progress import progress_bar, say
 from serialformer.cli.tasks import Parameters
 from serialformer.errors import CompileError, InputError, TrainingError
+from serialformer.python_file import split_reference
 from serialformer.tasks.registry import parse_task
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 
 def train_command(
-    name: Annotated[str, typer.Argument(metavar="TASK", help="A task; serialformer tasks lists them.")],
+    name: Annotated[
+        str, typer.Argument(metavar="TASK", help="A task (serialformer tasks lists them) or FILE.py:Class.")
+    ],
     setting: Annotated[
-        str, typer.Option("--setting", metavar="base|cot|hint|aligned|filler", help="What it reads and says.")
+        str, typer.Option("--setting", metavar="base|cot|hint|aligned|filler", help="What it reads and predicts.")
     ],
     length: Annotated[int, typer.Option("--length", metavar="N", help="The number of items.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The directory of the run.")],
@@ -57,13 +60,12 @@ def train_command(
     as_json: Json = False,
 ) -> None:
     """Train a model of a task on fresh samples; killed and begun again with --resume, it goes on where it was."""
-    require_torch()
-    from serialformer.training.loop import Execution, Report, has_bfloat16, train
+    # What is mistyped is refused before torch is imported, which takes seconds.
     from serialformer.training.presets import make_config
 
     task = parse_task(name, parameters or [])
     config = make_config(
-        task.name,
+        name if split_reference(name) else task.name,
         parameters=task.parameters,
         length=length,
         setting=setting,
@@ -81,6 +83,9 @@ def train_command(
         config = replace(config, initial=start.digest())
     if not resume:
         refuse_existing(output)
+    require_torch()
+    from serialformer.training.loop import Execution, Report, has_bfloat16, train
+
     execution = Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard)
     if config.optimiser.precision == "bfloat16" and device == "cpu" and not has_bfloat16():
         say("this processor has no instructions for bfloat16: float32 is many times faster here")
@@ -128,9 +133,10 @@ def _load_initial(directory: Path, config: TrainingConfig) -> Transformer:
     """The weights of a model of the same task, setting and length."""
     from serialformer.task_model import load_task_model
 
-    model: TaskModel = load_task_model(directory)
+    own = config.task if split_reference(config.task) else None
+    model: TaskModel = load_task_model(directory, task=own)
     theirs = (model.task.name, model.task.parameters, model.length, model.setting)
-    ours = (config.task, dict(config.parameters), config.length, config.setting)
+    ours = (config.make_task().name, dict(config.parameters), config.length, config.setting)
     if theirs != ours:
         raise InputError(f"is a model of {theirs}, not of {ours}", where=str(directory))
     return model.transformer

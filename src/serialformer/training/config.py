@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 from serialformer.architecture import Activation, Architecture, NormName
 from serialformer.errors import TrainingError
+from serialformer.python_file import split_reference
 from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.layout import check_setting, num_positions
 from serialformer.tasks.registry import make_task
@@ -140,7 +141,7 @@ class TrainingConfig:
     """Everything that shapes the numbers of a run; a run is a pure function of it.
 
     Attributes:
-        task: the task's name.
+        task: the task's name, a short name of the paper's, or ``FILE.py:Class``.
         parameters: its parameters; those left out have their defaults.
         length: the number of items, at which it is evaluated as well.
         shortest: each batch has a length of its own, drawn evenly from ``shortest`` to ``length``; None: all have
@@ -176,6 +177,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         task = self.make_task()
+        if split_reference(self.task) is None:
+            object.__setattr__(self, "task", task.name)  # of a short name the task's own
         object.__setattr__(self, "parameters", dict(task.parameters))
         for length in {self.shortest or self.length, self.length, self.max_length or self.length}:
             task.check_size(length, max(1, self.optimiser.batch_size))

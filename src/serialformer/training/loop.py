@@ -134,7 +134,7 @@ def train(
 
 def _open(path: Path, config: TrainingConfig) -> RunDirectory:
     """The run that lies in a directory, if it is of this configuration."""
-    found = load_config(path)
+    found = load_config(path, config.task)
     if found != config:
         theirs, ours = _flatten(found.to_json()), _flatten(config.to_json())
         differing = [name for name in ours if theirs.get(name) != ours[name]]
@@ -350,7 +350,7 @@ class _Training:
         """Read from the directory, so that a run that ended before gives the same."""
         from serialformer.task_model import load_task_model
 
-        model = load_task_model(self._run.path)
+        model = load_task_model(self._run.path, task=self._config.task)
         trained = model.details["trained"]
         return TrainingResult(
             steps=progress.step,

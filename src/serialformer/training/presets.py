@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from serialformer.errors import TrainingError
+from serialformer.python_file import split_reference
 from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import ParameterValue, Task
@@ -35,7 +36,7 @@ def make_config(
     """The configuration of a preset.
 
     Args:
-        task: the task's name.
+        task: the task's name, a short name of the paper's, or ``FILE.py:Class``.
         length: the number of items.
         setting: ``base``, ``cot``, ``hint``, ``aligned`` or ``filler``.
         parameters: of the task.
@@ -51,7 +52,7 @@ def make_config(
         raise TrainingError(f"no preset {preset!r}", hint=f"one of {', '.join(PRESETS)}")
     made = make_task(task, parameters)
     return TrainingConfig(
-        task=task,
+        task=task if split_reference(task) else made.name,
         parameters=made.parameters,
         length=length,
         setting=setting,

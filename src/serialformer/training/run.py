@@ -11,7 +11,9 @@ from typing import Any
 from serialformer.errors import TrainingError
 from serialformer.files import new_directory, refuse_os_errors, write_file
 from serialformer.manifest import save_task_manifest
+from serialformer.python_file import split_reference
 from serialformer.task_model import TaskModel
+from serialformer.tasks.user_task import check_record, record_source, recorded_reference
 from serialformer.training.config import TrainingConfig, rename_fields
 from serialformer.transformer.checkpoint import read_json, save_transformer, save_weights
 from serialformer.transformer.transformer import Transformer
@@ -51,20 +53,45 @@ def create_run(path: Path, config: TrainingConfig, transformer: Transformer) -> 
     with new_directory(path) as temporary:
         save_transformer(transformer, temporary, num_new_tokens=model.num_new_tokens)
         save_task_manifest(model.manifest, temporary)
+        record_source(model.task, temporary)
         content = {
             "format": FORMAT,
-            "config": config.to_json(),
+            "config": {**config.to_json(), "task": model.task.name},
             "versions": {name: version(name) for name in ("serialformer", "torch", "numpy")},
         }
         write_file(temporary / RUN_FILE, json.dumps(content, indent=1).encode() + b"\n")
     return RunDirectory(path=path, config=config, model=model)
 
 
-def load_config(path: Path) -> TrainingConfig:
+def load_config(path: Path, task: str | None = None) -> TrainingConfig:
     """The configuration of the run in a directory.
+
+    Args:
+        path: of the run.
+        task: ``FILE.py:Class``, for a run on a user's task: no file is imported because a run names it.
 
     Raises:
         TrainingError: there is none, or it is not one that this release knows.
+        TaskError: its task is a user's, and is not named, or was another when the run began.
+    """
+    content = read_run(path)
+    name = str(content.get("task"))
+    try:
+        if split_reference(name) is None:
+            return TrainingConfig.from_json(content)
+        reference, _ = recorded_reference(name, path, task, trust_code=False)
+        config = TrainingConfig.from_json({**content, "task": reference})
+    except TrainingError as error:
+        raise TrainingError(error.message, where=str(path / RUN_FILE)) from None
+    check_record(config.make_task(), path)
+    return config
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The configuration of the run in a directory, as JSON that nothing has looked at.
+
+    Raises:
+        TrainingError: there is none, or it is of another format.
     """
     file = path / RUN_FILE
     if not file.is_file():
@@ -72,8 +99,7 @@ def load_config(path: Path) -> TrainingConfig:
     content = read_json(file)
     if content.get("format") not in (1, FORMAT):
         raise TrainingError(f"expected format {FORMAT}, found {content.get('format')!r}", where=str(file))
-    config = content.get("config")
-    try:
-        return TrainingConfig.from_json(rename_fields(config) if content["format"] == 1 else config)
-    except TrainingError as error:
-        raise TrainingError(error.message, where=str(file)) from None
+    config = rename_fields(content.get("config")) if content["format"] == 1 else content.get("config")
+    if not isinstance(config, dict):
+        raise TrainingError(f"expected a configuration, found {config!r}", where=str(file))
+    return config
