@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import sys
 from dataclasses import dataclass
@@ -80,7 +81,11 @@ def _import(path: Path, source: str, name: str, kind: type[SerialformerError]) -
     module = ModuleType(name)
     module.__file__ = str(path)
     folder = path.resolve().parent
-    before = set(sys.modules)
+    companions = _companions(source, folder, {path.resolve()})
+    for other in companions:
+        known = getattr(sys.modules.get(other.stem), "__file__", None)
+        if known is not None and Path(known).resolve() != other:
+            del sys.modules[other.stem]  # another folder's file of the same name
     sys.path.insert(0, str(folder))
     sys.modules[name] = module
     writes = sys.dont_write_bytecode
@@ -90,25 +95,39 @@ def _import(path: Path, source: str, name: str, kind: type[SerialformerError]) -
         exec(compile(source, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:  # whatever the file raises is its user's to know
         del sys.modules[name]
-        line = line_of(error, path)
-        reason = error.msg if isinstance(error, SyntaxError) else error
-        raise kind(
-            f"cannot be imported: {type(error).__name__}: {reason}",
-            where=str(path) if line is None else f"{path}:{line}",
-        ) from error
+        raise located(error, path, kind) from error
     finally:
         sys.dont_write_bytecode = writes
         sys.path.remove(str(folder))
-    return PythonFile(path=path, source=source, module=module, companions=_companions(folder, before - {name}, path))
+    return PythonFile(path=path, source=source, module=module, companions=companions)
 
 
-def _companions(folder: Path, before: set[str], path: Path) -> tuple[Path, ...]:
-    found = []
-    for name in sorted(set(sys.modules) - before):
-        file = getattr(sys.modules[name], "__file__", None)
-        if file and Path(file).suffix == ".py" and Path(file).resolve().parent == folder:
-            found.append(Path(file))
-    return tuple(other for other in found if other.resolve() != path.resolve())
+def _companions(source: str, folder: Path, seen: set[Path]) -> tuple[Path, ...]:
+    """Files of a folder that a file of it imports, and those that they import."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:
+        return ()  # importing it says so
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
+    found: list[Path] = []
+    for name in sorted({name.partition(".")[0] for name in names}):
+        other = folder / f"{name}.py"
+        if other not in seen and other.is_file():
+            seen.add(other)
+            found += [other, *_companions(other.read_text(encoding="utf-8"), folder, seen)]
+    return tuple(found)
+
+
+def located(error: BaseException, path: Path, kind: type[SerialformerError]) -> SerialformerError:
+    """What went wrong in a user's file, with the line of the file that led to it."""
+    line = line_of(error, path)
+    where = str(path) if line is None else f"{path}:{line}"
+    if isinstance(error, SerialformerError):
+        within = "" if error.where is None else f"{error.where}: "
+        return kind(f"{within}{error.message}", where=where, hint=error.hint)
+    reason = error.msg if isinstance(error, SyntaxError) else error
+    return kind(f"{type(error).__name__}: {reason}", where=where)
 
 
 def line_of(error: BaseException, path: Path) -> int | None:

@@ -39,6 +39,7 @@ def made_row(run: SweepRun, **fields: Any) -> Row:
     """A row that says of a run what it is told."""
     config = run.config
     plain: dict[str, Any] = {
+        "experiment": run.kind,
         "run": run.id,
         "task": config.task,
         "parameters": "{}",

@@ -108,7 +108,7 @@ NEXT = "max([*chain[-1:], *items[len(chain) : len(chain) + 1]])"
         ("Maximal", MAXIMUM, "mytask.py: no class 'Maximal'\nhint: it has Maximum"),
         ("", MAXIMUM, "mytask.py: no class named\nhint: write {path}:Maximum; it has Maximum"),
         ("dataclass", MAXIMUM, "mytask.py:dataclass: is not a subclass of serialformer.tasks.task.Task"),
-        ("Maximum", "import nothing_there", ":1: cannot be imported: ModuleNotFoundError"),
+        ("Maximum", "import nothing_there", ":1: ModuleNotFoundError"),
         (
             "Maximum",
             change(("@dataclass(frozen=True, kw_only=True)", ""), ("def symbols", "def letters")),

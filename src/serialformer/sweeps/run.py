@@ -1,27 +1,35 @@
-"""A run as a value: what is trained, and on what it is evaluated afterwards."""
+"""SweepRun: the experiment that trains a model and evaluates it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from serialformer.errors import SweepError, TaskError
+from serialformer.score import Score
+from serialformer.sweeps.experiment import Experiment, Report, Surroundings
+from serialformer.sweeps.row import GENERATED, TEACHER_FORCED, Row, to_cell
+from serialformer.sweeps.size import estimate_bytes, estimate_work
 from serialformer.tasks.layout import num_positions
-from serialformer.training.config import TrainingConfig
+from serialformer.tasks.user_task import source_of
+from serialformer.training.config import TrainingConfig, rename_fields
+
+if TYPE_CHECKING:
+    from serialformer.training.loop import Report as TrainingReport
 
 SEMANTICS = 1
 """Goes up when a configuration comes to mean other numbers than before, by more than rounding."""
 
-FINAL, FRESH = "final", "fresh"
-"""Evaluations: the one that ends the training, and that on samples drawn for the sweep."""
+FINAL, FRESH, STEP = "final", "fresh", "step"
+"""Evaluations: the one that ends the training, that on samples drawn for the sweep, and ``step N`` of the training."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRun:
+class SweepRun(Experiment):
     """One model trained from random weights, and its evaluations. A row of a store is a pure function of it.
 
     Every run is evaluated on its own length as its training ends (``config.evaluation`` says on how much); what is
@@ -32,21 +40,25 @@ class SweepRun:
         lengths: where it is evaluated afresh, which may be its own length; as many positions as it has must do.
         num_samples: of each of these lengths, teacher-forced and generated.
         seed: of those samples.
+        curve: whether the evaluations while it trains become rows as well, ``step N``.
 
     Raises:
         SweepError: it would start from given weights, measure pointers, or a length is not possible.
 
     >>> run = SweepRun(config=TrainingConfig(task="parity", length=8, setting="cot"), lengths=(4, 8))
-    >>> SweepRun.from_json(run.to_json()) == run, len(run.id)
+    >>> SweepRun.from_fields(run.fields_to_json()) == run, len(run.id)
     (True, 17)
     >>> run.evaluations
     (('final', 8), ('fresh', 4), ('fresh', 8))
     """
 
+    kind: ClassVar[str] = "training"
+
     config: TrainingConfig
     lengths: tuple[int, ...] = ()
     num_samples: int = 1000
     seed: int = 0
+    curve: bool = False
 
     def __post_init__(self) -> None:
         # So that 1 and 1.0, where a number is meant, are one run; and so that what cannot be read back is refused here.
@@ -92,20 +104,6 @@ class SweepRun:
         """What there will be a row of: kind and length of each evaluation."""
         return ((FINAL, self.config.length), *((FRESH, length) for length in self.lengths))
 
-    @cached_property
-    def canonical(self) -> str:
-        """Everything that shapes the counts, as JSON with sorted keys and no blanks. The commit is not in it."""
-        content = {**self.to_json(), "semantics": SEMANTICS, "task_version": self.config.make_task().version}
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-    @cached_property
-    def id(self) -> str:
-        """``r`` and the first 16 hexadecimal digits of the canonical form's SHA-256.
-
-        The letter keeps tables from reading an id such as ``1234e56`` as a number.
-        """
-        return "r" + hashlib.sha256(self.canonical.encode()).hexdigest()[:16]
-
     @property
     def title(self) -> str:
         """For people: what most sweeps vary.
@@ -118,35 +116,166 @@ class SweepRun:
             f"{config.task} {config.setting} length {config.length} depth {config.model.num_layers} seed {config.seed}"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers, texts, lists and objects."""
+    @property
+    def num_bytes(self) -> int:
+        return estimate_bytes(self.config)
+
+    @property
+    def work(self) -> float:
+        return estimate_work(self.config)
+
+    @property
+    def num_steps(self) -> int:
+        return self.config.optimiser.num_steps
+
+    def versions(self) -> dict[str, Any]:
+        """The task's version is in the id, and the source of a user's task, but not where its file lies."""
+        task = self.config.make_task()
+        source = source_of(task)
+        digest = {} if source is None else {"task_source": hashlib.sha256(source.encode()).hexdigest()}
+        # What an older release's canonical form becomes, too: see ``rename_canonical``.
+        content = {**self.config.to_json(), "task": task.name}
+        return {
+            "experiment": self.kind,
+            "config": content,
+            "semantics": SEMANTICS,
+            "task_version": task.version,
+            **digest,
+        }
+
+    def fields_to_json(self) -> dict[str, Any]:
         return {
             "config": self.config.to_json(),
             "lengths": list(self.lengths),
             "num_samples": self.num_samples,
             "seed": self.seed,
+            **({"curve": True} if self.curve else {}),
         }
 
-    @staticmethod
-    def from_json(content: Mapping[str, Any]) -> SweepRun:
-        """The inverse of ``to_json``; also takes ``canonical``, whose versions must be today's.
+    @classmethod
+    def from_fields(cls, content: Mapping[str, Any]) -> SweepRun:
+        """The inverse of ``fields_to_json``; also takes ``canonical``, whose versions must be today's.
 
         Raises:
             SweepError: a key is missing or unknown, or the versions are others.
             TrainingError: the configuration is not one.
         """
-        expected = {"config", "lengths", "num_samples", "seed"}
-        versions = {"semantics", "task_version"}
-        if not isinstance(content, Mapping) or not expected <= set(content) <= expected | versions:
+        expected, optional = {"config", "lengths", "num_samples", "seed"}, {"curve"}
+        versions = {"experiment", "semantics", "task_version", "task_source"}
+        if not isinstance(content, Mapping) or not expected <= set(content) <= expected | optional | versions:
             raise SweepError(f"expected an object of {', '.join(sorted(expected))}, found {content!r}", where="run")
         run = SweepRun(
             config=TrainingConfig.from_json(content["config"]),
             lengths=tuple(content["lengths"]),
             num_samples=content["num_samples"],
             seed=content["seed"],
+            curve=content.get("curve", False),
         )
         today = json.loads(run.canonical)
-        for name in versions & set(content):
-            if content[name] != today[name]:
-                raise SweepError(f"expected {name} {today[name]}, found {content[name]}", where="run")
+        for name in sorted(versions & set(content)):
+            if content[name] != today.get(name):
+                raise SweepError(f"expected {name} {today.get(name)}, found {content[name]}", where="run")
         return run
+
+    def facts(self) -> dict[str, Any]:
+        config = self.config
+        content = config.to_json()
+        return {
+            "task": config.make_task().name,
+            "parameters": to_cell(content["parameters"]),
+            "length": config.length,
+            "setting": config.setting,
+            "depth": config.model.num_layers,
+            "width": config.model.width,
+            "heads": config.model.num_heads,
+            "batch_size": config.optimiser.batch_size,
+            "curriculum": "" if content["curriculum"] is None else to_cell(content["curriculum"]),
+            "seed": config.seed,
+            "evaluated_length": config.length,
+        }
+
+    def carry_out(self, surroundings: Surroundings) -> list[Row]:
+        """Trains and evaluates, or resumes the run in the directory; see ``training.loop.train`` for its errors."""
+        from serialformer.evaluation import evaluate_model
+        from serialformer.training.loop import Execution, train
+
+        execution = Execution(device=surroundings.device, save_seconds=surroundings.save_seconds)
+        result = train(
+            self.config, surroundings.directory, execution=execution, resume=True, progress=_tell(surroundings)
+        )
+        trained: dict[str, Any] = {"steps": result.steps, "reached_target": result.reached_target}
+        rows = [
+            self.row(
+                surroundings,
+                evaluation=FINAL,
+                cpu_seconds=result.cpu_seconds,
+                seconds=result.seconds,
+                **trained,
+                **score_columns(self.config, result.teacher_forced, result.generated),
+            )
+        ]
+        for length in self.lengths:
+            started, seconds = time.process_time(), time.perf_counter()
+            score = evaluate_model(result.model, length=length, num_samples=self.num_samples, seed=self.seed).score
+            rows.append(
+                self.row(
+                    surroundings,
+                    evaluation=FRESH,
+                    evaluated_length=length,
+                    cpu_seconds=round(time.process_time() - started, 3),
+                    seconds=round(time.perf_counter() - seconds, 3),
+                    **trained,
+                    **score_columns(self.config, score, score),
+                )
+            )
+        if self.curve:
+            rows += [self.row(surroundings, **columns) for columns in curve_columns(surroundings)]
+        return rows
+
+
+def score_columns(config: TrainingConfig, teacher_forced: Score, generated: Score) -> dict[str, Any]:
+    """The counts of two scores as columns."""
+    return {
+        **{name: teacher_forced.counts[name] for name in TEACHER_FORCED},
+        **{name: generated.counts[name] for name in GENERATED},
+        "generated_samples": generated.samples,
+        "generated_answer_tokens": generated.samples * config.make_task().num_answer_tokens,
+    }
+
+
+def curve_columns(surroundings: Surroundings) -> Iterator[dict[str, Any]]:
+    """What the log of a training says of each evaluation while it trained, as columns of rows."""
+    from serialformer.training.log import read_log
+
+    for entry in read_log(surroundings.directory):
+        if "chain_accuracy" in entry and not entry.get("final"):
+            samples = entry["samples"]
+            share = entry.get("pointer_share")
+            yield {
+                "evaluation": f"{STEP} {entry['step']}",
+                "steps": entry["step"],
+                "samples": samples,
+                "chains": round(entry["chain_accuracy"] * samples),
+                "answers": round(entry["answer_accuracy"] * samples),
+                "cpu_seconds": entry["cpu_seconds"],
+                "seconds": entry["seconds"],
+                "measures": {} if share is None else {"pointer_share": share},
+            }
+
+
+def _tell(surroundings: Surroundings) -> Any:
+    """Passes what a training reports on to whoever waits for the experiment."""
+    tell = surroundings.progress
+    if tell is None:
+        return None
+
+    def progress(report: TrainingReport) -> None:
+        tell(Report(step=report.step, loss=report.loss, accuracy=report.chain_accuracy))
+
+    return progress
+
+
+def rename_canonical(text: str) -> str:
+    """The canonical form of a run of version 0.1, as it is today."""
+    content = json.loads(text)
+    return to_cell({**content, "config": rename_fields(content["config"]), "experiment": SweepRun.kind})
