@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from serialformer.figures.plot_logs import LoggedRun
 
 LOSS = "loss"
-KIND_NAMES = ("depth", "heatmap", "lengths", "generated", "samples", LOSS)
+KIND_NAMES = ("depth", "heatmap", "lengths", "generated", "samples", "width", "precision", "damage", "learning", LOSS)
 MEASURE_NAMES = ("paper", "generated", "tokens")
 
 

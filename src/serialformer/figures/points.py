@@ -248,3 +248,13 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FigureError(f"the configuration of a run is no JSON object: {text[:40]!r}", where="figure")
     return content
+
+
+def describe_task(task: str, parameters: str) -> str:
+    """A task with its parameters, for people.
+
+    >>> describe_task("modular-addition", '{"modulus": 7}')
+    'modular addition, modulus 7'
+    """
+    values = json.loads(parameters)
+    return ", ".join([task.replace("-", " "), *(f"{name.replace('_', ' ')} {value}" for name, value in values.items())])

@@ -86,6 +86,11 @@ class Row:
         )
 
     @property
+    def task_parameters(self) -> dict[str, Any]:
+        """The parameters of the task by name."""
+        return dict(json.loads(self.parameters))
+
+    @property
     def variable(self) -> dict[str, Any]:
         """What was varied besides what has a column of its own, by name."""
         return dict(json.loads(self.variables))

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from serialformer.errors import SweepError, TaskError
-from serialformer.score import Score
-from serialformer.sweeps.experiment import Experiment, Report, Surroundings
-from serialformer.sweeps.row import GENERATED, TEACHER_FORCED, Row, to_cell
-from serialformer.sweeps.size import estimate_bytes, estimate_work
+from serialformer.sweeps.experiment import Surroundings
+from serialformer.sweeps.row import Row, to_cell
+from serialformer.sweeps.training_experiment import (
+    TrainingExperiment,
+    curve_columns,
+    report_training,
+    score_columns,
+)
 from serialformer.tasks.layout import num_positions
-from serialformer.tasks.user_task import source_of
 from serialformer.training.config import TrainingConfig, rename_fields
 
-if TYPE_CHECKING:
-    from serialformer.training.loop import Report as TrainingReport
-
-SEMANTICS = 1
-"""Goes up when a configuration comes to mean other numbers than before, by more than rounding."""
-
-FINAL, FRESH, STEP = "final", "fresh", "step"
-"""Evaluations: the one that ends the training, that on samples drawn for the sweep, and ``step N`` of the training."""
+FINAL, FRESH = "final", "fresh"
+"""Evaluations: the one that ends the training, and that on samples drawn for the sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRun(Experiment):
+class SweepRun(TrainingExperiment):
     """One model trained from random weights, and its evaluations. A row of a store is a pure function of it.
 
     Every run is evaluated on its own length as its training ends (``config.evaluation`` says on how much); what is
@@ -54,7 +50,6 @@ class SweepRun(Experiment):
 
     kind: ClassVar[str] = "training"
 
-    config: TrainingConfig
     lengths: tuple[int, ...] = ()
     num_samples: int = 1000
     seed: int = 0
@@ -116,33 +111,6 @@ class SweepRun(Experiment):
             f"{config.task} {config.setting} length {config.length} depth {config.model.num_layers} seed {config.seed}"
         )
 
-    @property
-    def num_bytes(self) -> int:
-        return estimate_bytes(self.config)
-
-    @property
-    def work(self) -> float:
-        return estimate_work(self.config)
-
-    @property
-    def num_steps(self) -> int:
-        return self.config.optimiser.num_steps
-
-    def versions(self) -> dict[str, Any]:
-        """The task's version is in the id, and the source of a user's task, but not where its file lies."""
-        task = self.config.make_task()
-        source = source_of(task)
-        digest = {} if source is None else {"task_source": hashlib.sha256(source.encode()).hexdigest()}
-        # What an older release's canonical form becomes, too: see ``rename_canonical``.
-        content = {**self.config.to_json(), "task": task.name}
-        return {
-            "experiment": self.kind,
-            "config": content,
-            "semantics": SEMANTICS,
-            "task_version": task.version,
-            **digest,
-        }
-
     def fields_to_json(self) -> dict[str, Any]:
         return {
             "config": self.config.to_json(),
@@ -177,23 +145,6 @@ class SweepRun(Experiment):
                 raise SweepError(f"expected {name} {today.get(name)}, found {content[name]}", where="run")
         return run
 
-    def facts(self) -> dict[str, Any]:
-        config = self.config
-        content = config.to_json()
-        return {
-            "task": config.make_task().name,
-            "parameters": to_cell(content["parameters"]),
-            "length": config.length,
-            "setting": config.setting,
-            "depth": config.model.num_layers,
-            "width": config.model.width,
-            "heads": config.model.num_heads,
-            "batch_size": config.optimiser.batch_size,
-            "curriculum": "" if content["curriculum"] is None else to_cell(content["curriculum"]),
-            "seed": config.seed,
-            "evaluated_length": config.length,
-        }
-
     def carry_out(self, surroundings: Surroundings) -> list[Row]:
         """Trains and evaluates, or resumes the run in the directory; see ``training.loop.train`` for its errors."""
         from serialformer.evaluation import evaluate_model
@@ -201,8 +152,13 @@ class SweepRun(Experiment):
 
         execution = Execution(device=surroundings.device, save_seconds=surroundings.save_seconds)
         result = train(
-            self.config, surroundings.directory, execution=execution, resume=True, progress=_tell(surroundings)
+            self.config,
+            surroundings.directory,
+            execution=execution,
+            resume=True,
+            progress=report_training(surroundings),
         )
+        num_answer_tokens = self.config.make_task().num_answer_tokens
         trained: dict[str, Any] = {"steps": result.steps, "reached_target": result.reached_target}
         rows = [
             self.row(
@@ -211,7 +167,7 @@ class SweepRun(Experiment):
                 cpu_seconds=result.cpu_seconds,
                 seconds=result.seconds,
                 **trained,
-                **score_columns(self.config, result.teacher_forced, result.generated),
+                **score_columns(result.teacher_forced, result.generated, num_answer_tokens),
             )
         ]
         for length in self.lengths:
@@ -225,54 +181,12 @@ class SweepRun(Experiment):
                     cpu_seconds=round(time.process_time() - started, 3),
                     seconds=round(time.perf_counter() - seconds, 3),
                     **trained,
-                    **score_columns(self.config, score, score),
+                    **score_columns(score, score, num_answer_tokens),
                 )
             )
         if self.curve:
             rows += [self.row(surroundings, **columns) for columns in curve_columns(surroundings)]
         return rows
-
-
-def score_columns(config: TrainingConfig, teacher_forced: Score, generated: Score) -> dict[str, Any]:
-    """The counts of two scores as columns."""
-    return {
-        **{name: teacher_forced.counts[name] for name in TEACHER_FORCED},
-        **{name: generated.counts[name] for name in GENERATED},
-        "generated_samples": generated.samples,
-        "generated_answer_tokens": generated.samples * config.make_task().num_answer_tokens,
-    }
-
-
-def curve_columns(surroundings: Surroundings) -> Iterator[dict[str, Any]]:
-    """What the log of a training says of each evaluation while it trained, as columns of rows."""
-    from serialformer.training.log import read_log
-
-    for entry in read_log(surroundings.directory):
-        if "chain_accuracy" in entry and not entry.get("final"):
-            samples = entry["samples"]
-            share = entry.get("pointer_share")
-            yield {
-                "evaluation": f"{STEP} {entry['step']}",
-                "steps": entry["step"],
-                "samples": samples,
-                "chains": round(entry["chain_accuracy"] * samples),
-                "answers": round(entry["answer_accuracy"] * samples),
-                "cpu_seconds": entry["cpu_seconds"],
-                "seconds": entry["seconds"],
-                "measures": {} if share is None else {"pointer_share": share},
-            }
-
-
-def _tell(surroundings: Surroundings) -> Any:
-    """Passes what a training reports on to whoever waits for the experiment."""
-    tell = surroundings.progress
-    if tell is None:
-        return None
-
-    def progress(report: TrainingReport) -> None:
-        tell(Report(step=report.step, loss=report.loss, accuracy=report.chain_accuracy))
-
-    return progress
 
 
 def rename_canonical(text: str) -> str:
