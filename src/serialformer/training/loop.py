@@ -294,7 +294,6 @@ class _Training:
             return measure(
                 self._module,
                 self._run.model,
-                self._config,
                 make_generator(self._config.seed, stream, step),
                 num_samples,
                 num_generated,
