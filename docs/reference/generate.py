@@ -24,9 +24,9 @@ MODULES = (
     *("circuits.formats.bristol", "circuits.verilog.verilog"),
     *("circuits.evaluate", "circuits.value_problem", "circuits.strategies", "compile.compile", "compile.schedule"),
     *("transformer.transformer", "transformer.checkpoint", "transformer.forward", "transformer.precision"),
-    *("decode.engine", "tasks.registry", "tasks.task", "tasks.examples", "tasks.layout", "tasks.schedule"),
+    *("decode.engine", "tasks.registry", "tasks.task", "tasks.examples", "tasks.layout", "tasks.curriculum"),
     *("tasks.text", "construction", "task_model", "evaluation", "training.config", "training.presets"),
-    *("sweeps.run", "errors"),
+    *("tasks.step_task", "sweeps.experiment", "sweeps.run", "errors"),
 )
 """Beyond the public names: what the guides use, and what a program that extends us needs."""
 
