@@ -34,14 +34,14 @@ compiled = time.perf_counter()
 model.save(sys.argv[2])
 saved = time.perf_counter()
 print(json.dumps({
-    "gates": circuit.num_gates, "tokens": model.manifest.num_chain_tokens,
+    "gates": circuit.num_gates, "tokens": model.num_new_tokens,
     "width": model.transformer.architecture.width,
     "checkpoint_bytes": sum(path.stat().st_size for path in Path(sys.argv[2]).iterdir()),
     "weights_bytes": Path(sys.argv[2], "model.safetensors").stat().st_size,
     "import_s": imported - started, "read_s": read - imported, "compile_s": compiled - read, "save_s": saved - compiled,
     "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    "attention_gap": model.manifest.details["margins"]["attention_gap"],
-    "logit_margin": model.manifest.details["margins"]["logit_margin"],
+    "attention_gap": model.certificate.attention.exact,
+    "logit_margin": model.certificate.logits.exact,
 }))
 """
 

@@ -57,8 +57,8 @@ def measure_tokens(num_gates: int, patience: float, rates: dict[str, float]) -> 
     with tempfile.TemporaryDirectory() as folder:
         model = serialformer.compile(random_circuit(num_gates)).save(Path(folder, "model"))
         assert model.directory is not None
-        bits = np.random.default_rng(0).integers(0, 2, (1, model.manifest.num_inputs), dtype=np.uint8)
-        prompts, count = model.prompts(bits), model.manifest.num_chain_tokens
+        bits = np.random.default_rng(0).integers(0, 2, (1, model.words.num_inputs), dtype=np.uint8)
+        prompts, count = model.prompts(bits), model.num_new_tokens
         loading = time.perf_counter()
         indexed = serialformer.load(model.directory).engine("indexed")
         loading = time.perf_counter() - loading
@@ -150,7 +150,7 @@ def measure_batches(circuit: Circuit, name: str) -> list[dict[str, object]]:
     engine = SlicedEngine(model.transformer)
     random = np.random.default_rng(0)
     bits = random.integers(0, 2, (1 << 14, circuit.num_inputs), dtype=np.uint8)
-    program = engine.program(model.prompts(bits[:2]), model.manifest.num_chain_tokens)
+    program = engine.program(model.prompts(bits[:2]), model.num_new_tokens)
     rows = []
     arrays = (circuit.num_inputs, circuit.fan_in, circuit.arity, circuit.table)
     for words in (16, 32):

@@ -13,13 +13,15 @@ import time
 import numpy as np
 
 from serialformer.decode.engine import Engine
-from serialformer.evaluator_model import EvaluatorModel, make_evaluator
+from serialformer.models.construct import construct
+from serialformer.models.model import Model
 from serialformer.tasks.circuit_value import CircuitValue
+from serialformer.transformer.names import UNUSED
 
 REPEATS = 3
 
 
-def measure(model: EvaluatorModel, engine: Engine, repeats: int) -> tuple[float, float]:
+def measure(model: Model, engine: Engine, repeats: int) -> tuple[float, float]:
     """Chain tokens a second, and positions a second, prompt included; the median."""
     examples = CircuitValue().sample(np.random.default_rng(1), model.num_gates, 1)
     seconds = []
@@ -39,10 +41,10 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for size in sizes:
         started = time.perf_counter()
-        model = make_evaluator(size)
+        model = construct("circuit-value", size)
         seconds = time.perf_counter() - started
         architecture = model.transformer.architecture
-        units = sum(modulus * modulus for modulus in model.manifest.details["moduli"])
+        units = sum(name != UNUSED for name in model.provenance.names.unit_names(0))
         engines = ["indexed"] + (["dense", "hf"] if "--peers" in sys.argv else [])
         for name in engines:
             engine = model.engine(name)

@@ -32,8 +32,8 @@ LARGEST_FOR_TRANSFORMERS = 10_000
 def tokens_a_second(model: serialformer.Model, engine_name: str, repeats: int) -> float:
     """The best of some runs, after one that is not counted where it is short."""
     engine = model.engine(engine_name)
-    bits = np.random.default_rng(0).integers(0, 2, (1, model.manifest.num_inputs), dtype=np.uint8)
-    prompts, count = model.prompts(bits), model.manifest.num_chain_tokens
+    bits = np.random.default_rng(0).integers(0, 2, (1, model.words.num_inputs), dtype=np.uint8)
+    prompts, count = model.prompts(bits), model.num_new_tokens
     if repeats > 1:
         engine.generate(prompts, count)
     times = []

@@ -42,7 +42,7 @@ def measure(path: Path, circuit: serialformer.Circuit, samples: int) -> dict[str
         size = sum(file.stat().st_size for file in Path(folder, "model").iterdir())
     return {
         "gates": circuit.num_gates,
-        "tokens": model.manifest.num_chain_tokens,
+        "tokens": model.num_new_tokens,
         "width": model.transformer.architecture.width,
         "heads": model.transformer.architecture.num_heads,
         "megabytes": size / 1e6,

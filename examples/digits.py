@@ -128,7 +128,7 @@ def bits_to_digits(bits: np.ndarray) -> np.ndarray:
 def main() -> None:
     started = time.perf_counter()
     model, made = compiled()
-    shape, tokens = model.transformer.architecture, model.manifest.num_chain_tokens
+    shape, tokens = model.transformer.architecture, model.num_new_tokens
     print(f"circuit     {classify.circuit.num_gates:,} gates of 2 inputs, optimised to {made.gates_after:,} of 3")
     print(
         f"model       stock GPT-2, width {shape.width}, {model.transformer.num_parameters:,} parameters,"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import UInt8
 
-from serialformer import Circuit, CircuitBuilder
+from serialformer import Circuit, CircuitBuilder, Model
 from serialformer.circuits.circuit import NO_WIRE
 
 
@@ -114,3 +116,8 @@ def small_circuits() -> dict[str, Circuit]:
         cases[f"random, {arity} inputs a gate"] = _random(arity, 6, 25, arity, 5)
     cases["random, 6 inputs a gate"] = _six_inputs(6)
     return cases
+
+
+def with_circuit(model: Model, circuit: Circuit) -> Model:
+    """The same weights, said to be compiled from another circuit."""
+    return replace(model, protocol=replace(model.words, circuit=circuit))

@@ -7,7 +7,9 @@ import numpy as np
 from serialformer import CircuitBuilder
 from serialformer.architecture import Architecture
 from serialformer.compile.compile import compile_circuit
-from serialformer.task_model import TaskModel
+from serialformer.models.model import Model
+from serialformer.models.provenance import Provenance
+from serialformer.models.task_items import TaskItems
 from serialformer.tasks.layout import num_positions
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import Task
@@ -40,15 +42,13 @@ def random_transformer(architecture: Architecture, seed: int) -> Transformer:
     return weights_to_transformer(architecture, weights)
 
 
-def random_model(
-    task: Task, length: int, setting: str = "cot", *, seed: int = 0, extra: tuple[str, ...] = ()
-) -> TaskModel:
+def random_model(task: Task, length: int, setting: str = "cot", *, seed: int = 0, extra: tuple[str, ...] = ()) -> Model:
     """A model that knows nothing."""
     transformer = random_transformer(task_architecture(task, length, setting, extra=extra), seed)
-    return TaskModel(transformer=transformer, task=task, length=length, setting=setting)
+    return Model(transformer=transformer, protocol=TaskItems(task=task, length=length, setting=setting))
 
 
-def exact_parity(length: int) -> TaskModel:
+def exact_parity(length: int) -> Model:
     """The circuit whose outputs are the parities of 1, 2, ... of its inputs: its chain is the task's."""
     build = CircuitBuilder()
     bits = build.inputs("bits", length)
@@ -57,9 +57,8 @@ def exact_parity(length: int) -> TaskModel:
         parities.append(build.xor(parities[-1], bit))
     build.outputs("parities", parities)
     compiled = compile_circuit(build.circuit())
-    return TaskModel(
+    return Model(
         transformer=compiled.transformer,
-        task=make_task("parity"),
-        length=length,
-        details={"made": "from a circuit"},
+        protocol=TaskItems(task=make_task("parity"), length=length),
+        provenance=Provenance(note="made from a circuit"),
     )

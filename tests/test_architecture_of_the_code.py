@@ -25,54 +25,37 @@ MAY_IMPORT = {
     "circuits": {"errors", "files", "notebook"},
     "tasks": {"errors", "files", "python_file"},
     "transformer": {"errors", "files", "architecture"},
-    # Reads circuits out of weights; only where a grid lies is asked of decode, and nothing is taken on trust from it.
-    "proofs": {"errors", "architecture", "circuits", "transformer", "decode"},
+    # What is computed, for no family: it knows circuits and tasks, and the name of the token for unknown text.
+    "constructions": {"errors", "architecture", "circuits", "tasks"},
+    # A family is an architecture; the weights are the transformer's.
+    "targets": {"errors", "architecture", "constructions", "transformer"},
+    # Judges weights by claims and witnesses; it knows no target and no engine, and makes circuits of what it reads.
+    # A certificate shows itself in a notebook.
+    "proofs": {"errors", "architecture", "circuits", "constructions", "transformer", "notebook"},
     "compile": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "proofs"},
     # The sliced engine evaluates its straight-line program with the loop that evaluates circuits.
-    "decode": {"errors", "files", "architecture", "circuits", "transformer", "notebook"},
-    "manifest": {"errors", "files", "circuits", "proofs", "compile", "transformer"},
-    "model": {
-        *("errors", "files", "architecture", "circuits", "proofs", "compile", "transformer", "decode", "manifest"),
-        "notebook",
+    "decode": {"errors", "files", "architecture", "circuits", "transformer"},
+    # A model is made of all of these: it is compiled or constructed, asked by its protocol, decoded, verified, proven.
+    "models": {
+        *("errors", "files", "architecture", "circuits", "tasks", "transformer", "proofs", "compile", "decode"),
+        *("notebook", "constructions", "targets", "python_file"),
     },
-    "proof": {"errors", "architecture", "proofs", "circuits", "compile", "model", "transformer"},
-    "evaluator_model": {
-        *("errors", "files", "architecture", "circuits", "compile", "transformer", "decode", "manifest")
-    },
-    "score": {"tasks"},
-    "task_model": {
-        *("errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "manifest"),
-        "evaluator_model",
-    },
-    "construction": {"architecture", "compile", "task_model", "tasks"},
-    "evaluation": {"errors", "tasks", "transformer", "decode", "score", "task_model"},
-    "trace": {"errors", "circuits", "decode", "model"},
-    "verify": {"errors", "circuits", "decode", "model"},
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
-    "training": {
-        *("errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "manifest"),
-        *("score", "task_model", "evaluation"),
-    },
-    # Rows know no models. Runs are values, so they know configurations; ``work`` alone trains and evaluates, and
+    "training": {"errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "models"},
+    # Rows know no models. Runs are values, so they know configurations; ``run`` alone trains and evaluates, and
     # ``ray_batch`` alone runs compiled models.
-    "sweeps": {
-        *("errors", "files", "python_file", "tasks", "score", "training", "evaluation"),
-        *("model", "decode"),
-    },
-    # The page names directions and hidden units, so it knows how constructions lay them out.
-    "explorer": {
-        *("errors", "files", "architecture", "circuits", "tasks", "transformer", "compile", "decode"),
-        *("model", "task_model"),
-    },
-    # Rows in, axes out; the tasks know how often their most common answer is right.
-    "figures": {"errors", "files", "python_file", "score", "sweeps", "tasks"},
+    "sweeps": {"errors", "files", "python_file", "tasks", "training", "models", "decode"},
+    # The page shows circuits, tasks and the names that travel with a model; it knows no construction but the order in
+    # which a circuit's chain is written.
+    "explorer": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "compile", "decode", "models"},
+    # Rows, or logs of training runs, in, axes out; the tasks know how often their most common answer is right, and the
+    # models what a share is.
+    "figures": {"errors", "files", "python_file", "models", "sweeps", "tasks", "training"},
     "__main__": {"cli"},
+    # Parses, calls and prints.
     "cli": {
-        *("errors", "files", "python_file", "architecture", "circuits", "decode", "manifest"),
-        *("model", "trace", "verify"),
-        *("proofs", "proof"),
-        *("training", "transformer", "sweeps", "explorer", "figures"),
-        *("tasks", "score", "task_model", "construction", "evaluation", "evaluator_model"),
+        *("errors", "files", "architecture", "circuits", "tasks", "transformer", "decode", "models", "proofs"),
+        *("training", "sweeps", "explorer", "figures"),
     },
 }
 
@@ -158,12 +141,16 @@ def test_public_names() -> None:
         "Circuit",
         "CircuitBuilder",
         "CircuitFunction",
-        "EvaluatorModel",
+        "CircuitPrompt",
+        "CircuitWords",
+        "Evaluation",
         "I",
         "Model",
         "Optimisation",
         "SequentialCircuit",
         "SerialformerError",
+        "Task",
+        "TaskItems",
         "Transcript",
         "U",
         "Verification",
@@ -172,14 +159,22 @@ def test_public_names() -> None:
         "circuit",
         "compile",
         "concat",
+        "configure",
+        "construct",
         "decompile",
+        "evaluate",
+        "explore",
+        "info",
         "load",
-        "load_evaluator",
-        "make_evaluator",
+        "make_task",
+        "merge_stores",
         "optimise",
+        "plot",
         "read",
         "read_sequential",
+        "sweep",
         "trace_lines",
+        "train",
         "verify",
         "write",
     ]

@@ -36,7 +36,7 @@ SMALL = [
 def test_small_files_token_for_token(real_circuits: Path, tmp_path: Path, name: str, dtype: str) -> None:
     model = serialformer.compile(real_circuits / name, dtype=dtype).save(tmp_path / "model")
     again = serialformer.load(model.directory)
-    everything = again.manifest.num_inputs <= 7
+    everything = again.words.num_inputs <= 7
     assert verify(again, num_samples=None if everything else 4).verified
 
 
@@ -44,7 +44,7 @@ def test_small_files_token_for_token(real_circuits: Path, tmp_path: Path, name: 
 def test_files_through_transformers(real_circuits: Path, tmp_path: Path, name: str) -> None:
     pytest.importorskip("transformers")
     model = serialformer.compile(real_circuits / name, dtype="bfloat16").save(tmp_path / "model")
-    samples = None if model.manifest.num_inputs <= 5 else 8
+    samples = None if model.words.num_inputs <= 5 else 8
     assert verify(model, num_samples=samples, engine="hf").verified
 
 

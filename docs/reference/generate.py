@@ -23,10 +23,26 @@ MODULES = (
     *("circuits.formats.aiger.aiger", "circuits.formats.bench", "circuits.formats.blif.blif"),
     *("circuits.formats.bristol", "circuits.verilog.verilog"),
     *("circuits.evaluate", "circuits.value_problem", "circuits.strategies", "compile.compile", "compile.schedule"),
-    *("transformer.transformer", "transformer.checkpoint", "transformer.forward", "transformer.precision"),
+    *(
+        "transformer.transformer",
+        "transformer.names",
+        "transformer.checkpoint",
+        "transformer.forward",
+        "transformer.precision",
+    ),
     *("decode.engine", "tasks.registry", "tasks.task", "tasks.examples", "tasks.layout", "tasks.curriculum"),
-    *("tasks.text", "construction", "task_model", "evaluation", "training.config", "training.presets"),
-    *("tasks.step_task", "sweeps.experiment", "sweeps.run", "errors"),
+    *(
+        "tasks.step_task",
+        "tasks.text",
+        "models.protocol",
+        "models.provenance",
+        "models.evaluate",
+        "models.score",
+        "models.source",
+        "training.config",
+        "training.presets",
+    ),
+    *("sweeps.experiment", "sweeps.run", "errors"),
 )
 """Beyond the public names: what the guides use, and what a program that extends us needs."""
 

@@ -28,14 +28,14 @@ def main() -> None:
     mapped = time.perf_counter()
     model = serialformer.compile(core)
     compiled = time.perf_counter()
-    shape, manifest = model.transformer.architecture, model.manifest
+    shape, words = model.transformer.architecture, model.words
     circuit, seconds = core.circuit, mapped - started
     print(f"core        {circuit.num_gates:,} gates of up to {circuit.max_arity} inputs, in {seconds:.1f} s")
     print(
         f"GPT-2       {shape.num_layers} layer, {shape.num_heads} heads, width {shape.width},"
         f" {model.transformer.num_parameters:,} parameters, proven right in {compiled - mapped:.1f} s"
     )
-    print(f"a cycle     {manifest.num_inputs + 1:,} tokens of prompt, {manifest.num_chain_tokens:,} of thought")
+    print(f"a cycle     {words.num_inputs + 1:,} tokens of prompt, {words.num_chain_tokens:,} of thought")
     computer = Computer(model.simulation(engine=options.engine), program)
     computer.clock()  # compiles the loops of the engine, if they are not yet
     computer = Computer(model.simulation(engine=options.engine), program)
@@ -46,7 +46,7 @@ def main() -> None:
         cycles += 1
         instructions += not cycle.outputs["load"]
     seconds = time.perf_counter() - started
-    tokens = cycles * manifest.num_chain_tokens
+    tokens = cycles * words.num_chain_tokens
     print(f"ran         {instructions:,} instructions in {cycles:,} cycles, {tokens:,} tokens of thought")
     print(f"            {seconds:.2f} s, {cycles / seconds:,.0f} cycles/s, {tokens / seconds:,.0f} tokens/s")
     state = computer.simulation.state

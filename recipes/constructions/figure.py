@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from serialformer.construction import construct_model
-from serialformer.evaluator_model import make_evaluator
 from serialformer.figures.attention import draw_attention_map
 from serialformer.figures.sheet import Band, Panel, make_sheet, styled, write_figure
+from serialformer.models.construct import construct
 from serialformer.tasks.registry import make_task
 from serialformer.transformer.forward import compute_attention
 from serialformer.transformer.transformer import Transformer
@@ -48,11 +47,11 @@ def make_band(title: str, transformer: Transformer, texts: list[str], layer: int
 def main() -> None:
     bands = []
     for title, name, parameters, length, prompt in MODELS:
-        model = construct_model(make_task(name, parameters), length)
+        model = construct(make_task(name, parameters), length)
         transcript = model.run_text(prompt)
         bands.append(make_band(title, model.transformer, [*transcript.prompt, *transcript.made], 0))
-    evaluator = make_evaluator(3)
-    texts = evaluator.run_prompt(CIRCUIT).text.split()
+    evaluator = construct("circuit-value", 3)
+    texts = evaluator.run(CIRCUIT).text.split()
     bands += [make_band(f"evaluator, layer {layer + 1}", evaluator.transformer, texts, layer) for layer in range(3)]
     with styled():
         write_figure(make_sheet(bands, NOTE), Path(sys.argv[1]))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from serialformer.architecture import DtypeName
-from serialformer.construction import construct_model
-from serialformer.evaluation import evaluate_model
+from serialformer.models.construct import construct
+from serialformer.models.evaluate import evaluate
 from serialformer.sweeps.experiment import Experiment, Surroundings
 from serialformer.sweeps.row import Row, to_cell
 from serialformer.sweeps.training_experiment import score_columns
@@ -80,8 +80,8 @@ class Construction(Experiment):
     def carry_out(self, surroundings: Surroundings) -> list[Row]:
         task = make_task(self.task, dict(self.parameters))
         with tempfile.TemporaryDirectory() as folder:
-            model = construct_model(task, self.length, dtype=self.dtype).save(Path(folder, "model"))
-            result = evaluate_model(model, num_samples=self.num_samples, seed=self.seed, engine=self.engine)
+            model = construct(task, self.length, dtype=self.dtype).save(Path(folder, "model"))
+            result = evaluate(model, num_samples=self.num_samples, seed=self.seed, engine=self.engine)
         architecture = model.transformer.architecture
         row = self.row(
             surroundings,

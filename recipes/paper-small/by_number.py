@@ -22,12 +22,12 @@ from typing import ClassVar
 import numpy as np
 
 from serialformer.compile.squaring import primes_below
-from serialformer.score import score_taught, wilson_interval
+from serialformer.models.model import Model
+from serialformer.models.score import score_teacher_forced, wilson_interval
 from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.row import DONE, Row
 from serialformer.sweeps.store import read_rows
 from serialformer.sweeps.training_experiment import TrainingExperiment, report_training
-from serialformer.task_model import TaskModel
 from serialformer.tasks.layout import lay_out
 from serialformer.training.presets import make_config
 from serialformer.transformer.forward import compute_logits
@@ -76,7 +76,7 @@ def _name(number: int) -> str:
     return f"{number} squaring{'s' if number > 1 else ''}"
 
 
-def count(model: TaskModel, num_samples: int) -> list[tuple[int, int]]:
+def count(model: Model, num_samples: int) -> list[tuple[int, int]]:
     """Samples and right answers for each number of squarings, from one to the model's length."""
     random = np.random.default_rng([1, model.length])
     samples = np.zeros(model.length, dtype=np.int64)
@@ -92,7 +92,7 @@ def count(model: TaskModel, num_samples: int) -> list[tuple[int, int]]:
             layout = lay_out(model.task, examples.select(chosen), model.setting, model.length)
             predicted = compute_logits(model.transformer, layout.tokens, dtype=np.float32).argmax(axis=-1)
             samples[number - 1] += len(chosen)
-            answers[number - 1] += score_taught(layout, predicted).answers
+            answers[number - 1] += score_teacher_forced(layout, predicted).answers
     return list(zip(samples.tolist(), answers.tolist(), strict=True))
 
 

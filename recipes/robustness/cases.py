@@ -13,6 +13,7 @@ import serialformer
 from serialformer import Circuit, CircuitBuilder, Model
 from serialformer.architecture import DtypeName
 from serialformer.circuits.evaluate import evaluate_wires
+from serialformer.compile.names import name_length
 from serialformer.compile.program import EQUALS
 from serialformer.compile.residual import Residual, lay_out
 
@@ -87,17 +88,16 @@ def compiled_case(name: str, number: int, dtype: DtypeName) -> Case:
         "multiplier16": lambda: serialformer.read(EXAMPLES / "multiplier16.blif"),
     }[name]()
     model = serialformer.compile(circuit, dtype=dtype)
-    num_inputs = circuit.num_inputs
+    num_inputs, architecture = circuit.num_inputs, model.transformer.architecture
     if num_inputs == 8:
         bits = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.uint8)
     else:
         bits = np.random.default_rng(0).integers(0, 2, (NUM_LARGE_PROMPTS, num_inputs), dtype=np.uint8)
     chain = evaluate_wires(circuit, bits)[:, model.schedule.wire]
     mark = np.full((len(bits), 1), EQUALS)
-    layout = model.manifest.details["layout"]
     return Case(
         model=model,
-        residual=lay_out(layout["num_heads"], layout["name_length"]),
+        residual=lay_out(architecture.num_heads, name_length(architecture.num_positions)),
         tokens=np.concatenate([bits, mark, chain], axis=1).astype(np.int64),
         expected=np.concatenate([chain, mark], axis=1).astype(np.int64),
     )

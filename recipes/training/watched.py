@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from serialformer.construction import construct_model
+from serialformer.models.construct import construct
 from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.row import Row
 from serialformer.sweeps.training_experiment import (
@@ -87,7 +87,7 @@ class Watched(TrainingExperiment):
         from serialformer.training.loop import Execution, train
 
         config, task = self.config, self.config.make_task()
-        construction = construct_model(task, config.length).transformer
+        construction = construct(task, config.length).transformer
         initial = None
         if self.start != RANDOM:
             initial = add_noise(construction, FINE_TUNINGS[self.start].noise, config.seed)

@@ -42,7 +42,7 @@ class Width(Experiment):
         model = serialformer.compile(random_circuit(self.num_gates))
         architecture = model.transformer.architecture
         measures = {
-            "chain": model.manifest.num_chain_tokens,
+            "chain": model.num_new_tokens,
             "positions": architecture.num_positions,
             "width": architecture.width,
         }

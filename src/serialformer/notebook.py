@@ -1,4 +1,4 @@
-"""What a notebook shows of a value: a small table of facts, in which names are text and never markup."""
+"""How values are shown: counts in words, and in a notebook a table of facts, in which names are text, not markup."""
 
 from __future__ import annotations
 
@@ -28,3 +28,12 @@ def first_few(items: Sequence[str]) -> str:
     shown = [item if len(item) <= MAX_LETTERS_SHOWN else f"{item[:MAX_LETTERS_SHOWN]}..." for item in items]
     more = [f"and {len(items) - MAX_ITEMS_SHOWN} more"] if len(items) > MAX_ITEMS_SHOWN else []
     return ", ".join([*shown[:MAX_ITEMS_SHOWN], *more]) or "none"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things in words.
+
+    >>> count(1, "gate"), count(1408, "gate")
+    ('1 gate', '1,408 gates')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -24,7 +24,7 @@ def adder(request: pytest.FixtureRequest, adder_file: Path, tmp_path: Path, cli:
 def damage(directory: Path) -> None:
     """Exchanges what the feed-forward layer writes for the two bits."""
     model = altered(serialformer.load(directory), "layers.0.mlp_out_weight", lambda weight: np.negative(weight, weight))
-    save_transformer(model.transformer, directory, num_new_tokens=model.manifest.num_chain_tokens)
+    save_transformer(model.transformer, directory, num_new_tokens=model.num_new_tokens)
 
 
 def test_a_compiled_model_is_certified(adder: Path, cli: Any) -> None:
@@ -73,7 +73,7 @@ def test_bad_input_leaves_nothing(adder: Path, tmp_path: Path, cli: Any) -> None
         options = ["-o", str(tmp_path / "x.aig")] if command == "decompile" else []
         assert cli(command, tmp_path / "missing", *options).status == 2
     mute = altered(serialformer.load(adder), "layers.0.mlp_out_weight", lambda weight: weight.fill(0))
-    save_transformer(mute.transformer, adder, num_new_tokens=mute.manifest.num_chain_tokens)
+    save_transformer(mute.transformer, adder, num_new_tokens=mute.num_new_tokens)
     result = cli("decompile", adder, "-o", tmp_path / "x.aig")
     assert result.status == 2 and "the weights cannot be read: position 4" in result.err
     assert not list(tmp_path.glob("again.*")) and not (tmp_path / "x.aig").exists()

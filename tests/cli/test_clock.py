@@ -107,7 +107,7 @@ def test_json(cli: Cli, counter: Path) -> None:
     result = cli("run", counter, "--cycles", 3, "-i", "go=1", "-i", "step=1", "-i", "free=1", "--json")
     found = json.loads(result.out)
     assert found.pop("seconds") > 0
-    tokens = 3 * serialformer.load(counter).manifest.num_chain_tokens
+    tokens = 3 * serialformer.load(counter).num_new_tokens
     assert found == {
         "cycles": 3,
         "outputs": [{"value": 5, "odd": 1}, {"value": 6, "odd": 1}, {"value": 7, "odd": 1}],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,14 @@ def test_levels(level: int | None, lut: int | None, gates: int, tmp_path: Path, 
     assert facts["gates"] <= gates and facts["gates_before"] == 1408 and facts["proven"] is True
     assert facts["heads"] == (lut or 2)
     model = serialformer.load(tmp_path / "m")
-    assert model.manifest.details["optimisation"]["gates_after"] == facts["gates"]
+    assert model.provenance.optimisation.gates_after == facts["gates"]
     assert model.run(a=51234, b=47111) == {"product": 51234 * 47111}
     info = json.loads(cli("info", tmp_path / "m", "--json").out)
     assert (info["gates_before"], info["proven"]) == (1408, True)
 
 
 def test_a_failed_proof_writes_nothing(tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from serialformer.circuits import optimise
+    from serialformer.circuits.mapping import optimise
 
     monkeypatch.setattr(optimise, "prove_equal", lambda first, second, seconds: False)
     result = cli("compile", MULTIPLIER, "-o", tmp_path / "m", "--lut", "3", "--prove")
@@ -92,11 +93,14 @@ def test_a_failed_proof_writes_nothing(tmp_path: Path, cli: Any, monkeypatch: py
         (["broken.v"], "error: broken.v:2: expected expression\n     assign y = ;\n                ^\n"),
         (
             [MULTIPLIER, "--top", "adder"],
-            "error: " + MULTIPLIER + ": --top, -D, --include and --source go with Verilog",
+            "error: " + MULTIPLIER + ": top, parameters, includes and sources (--top, -D, --include, --source) go with",
         ),
         ([MULTIPLIER, "-O", "4"], "less than or equal to 3"),
         ([MULTIPLIER, "--lut", "7"], "less than or equal to 6"),
-        ([MULTIPLIER, "--lut", "3", "--target", "paper"], "error: --lut goes with --target gpt2"),
+        (
+            [MULTIPLIER, "--lut", "3", "--target", "paper"],
+            "error: expected gates of two inputs for target paper, found lut 3\nhint: more go with target gpt2",
+        ),
         (["design.vhd"], "hint: VHDL is not read: GHDL makes Verilog of it"),
     ],
 )
@@ -121,3 +125,35 @@ def test_verilog_is_not_written(alu: Path, tmp_path: Path, cli: Any) -> None:
     cli("compile", alu, "--top", "other", "-o", tmp_path / "m")
     result = cli("decompile", tmp_path / "m", "-o", tmp_path / "out.v")
     assert result.status == 2 and "Verilog is read, not written" in result.err
+
+
+FUNCTION = """from serialformer import U8, circuit
+
+
+@circuit
+def product(a: U8, b: U8):
+    return a.full_mul(b)
+"""
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["-O1"], ["--lut", "3"], ["-O0", "--dtype", "bfloat16"], ["--target", "paper"]]
+)
+@pytest.mark.parametrize("source", ["function", "netlist"])
+def test_the_command_and_the_function_make_the_same_model(
+    source: str, options: list[str], tmp_path: Path, cli: Any
+) -> None:
+    (tmp_path / "module.py").write_text(FUNCTION)
+    shutil.copy(MULTIPLIER, tmp_path)
+    path = f"{tmp_path}/module.py:product" if source == "function" else f"{tmp_path}/multiplier16.blif"
+    assert cli("compile", path, "-o", tmp_path / "command", *options).status == 0
+    arguments: dict[str, Any] = {}
+    for option, value in (("-O1", {"level": 1}), ("-O0", {"level": 0}), ("--lut", {"lut": 3})):
+        arguments |= value if option in options else {}
+    arguments |= {"dtype": "bfloat16"} if "bfloat16" in options else {}
+    arguments |= {"target": "paper"} if "paper" in options else {}
+    serialformer.compile(path, **arguments).save(tmp_path / "function")
+    files = sorted(file.name for file in (tmp_path / "command").iterdir())
+    assert files == sorted(file.name for file in (tmp_path / "function").iterdir())
+    for name in files:
+        assert (tmp_path / "command" / name).read_bytes() == (tmp_path / "function" / name).read_bytes(), name

@@ -18,6 +18,11 @@ def test_construct_and_evaluate(cli: Any, tmp_path: Path) -> None:
     facts = json.loads(out)
     assert facts.pop("seconds") > 0
     assert facts == {
+        "kind": "task",
+        "setting": "cot",
+        "activation": "gelu_new",
+        "provenance": "constructed",
+        "construction": "modular-addition",
         "task": "modular-addition",
         "task_parameters": "modulus=5",
         "length": 9,
@@ -37,8 +42,7 @@ def test_construct_and_evaluate(cli: Any, tmp_path: Path) -> None:
         "logit_margin": facts["logit_margin"],
     }
     status, out, _ = cli("info", directory, "--json")
-    details = json.loads(out)["details"]
-    assert status == 0 and details["construction"] == "modular-addition" and details["num_cases"] == 35
+    assert status == 0 and json.loads(out) == facts
     status, out, _ = cli("evaluate", directory, "--samples", "25", "--json")
     shares = json.loads(out)
     assert status == 0 and shares["samples"] == 25
@@ -52,14 +56,19 @@ def test_plain_output(cli: Any, tmp_path: Path) -> None:
     status, out, _ = cli("construct", "parity", "--length", "3", "--dtype", "bfloat16", "-o", directory)
     assert status == 0
     lines = out.splitlines()
-    assert lines[:3] == [f"directory: {directory}", "task: parity", "task_parameters: "]
+    assert lines[:3] == [f"directory: {directory}", "kind: task", "task: parity"]
     assert "hidden_units: 5" in lines and "dtype: bfloat16" in lines
 
 
 def test_refusals(cli: Any, tmp_path: Path) -> None:
     directory = str(tmp_path / "m")
-    status, _, err = cli("construct", "circuit-value", "--length", "4", "-o", directory)
-    assert status == 2 and err.startswith("error: circuit-value has no construction\nhint: there is one of ")
+    status, _, err = cli("construct", "edit-distance", "--length", "4", "-o", directory)
+    assert status == 2 and err.startswith("error: edit-distance has no construction\nhint: there is one of ")
+    status, _, err = cli("construct", "parity", "--length", "4", "--setting", "base", "-o", directory)
+    assert (status, err) == (
+        2,
+        "error: no construction for the setting 'base'\nhint: there are constructions for cot\n",
+    )
     status, _, err = cli("construct", "modular-addition", "--length", "4", "-p", "modulus=3001", "-o", directory)
     assert (status, err) == (
         2,

@@ -16,7 +16,7 @@ from tests.value_problems import WORKED_CHAIN, WORKED_PROMPT
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("evaluator") / "model"
-    serialformer.make_evaluator(12).save(path)
+    serialformer.construct("circuit-value", 12).save(path)
     return path
 
 
@@ -80,26 +80,28 @@ def test_bad_input(cli: Any, directory: Path, half_adder: Path, tmp_path: Path) 
     status, _, err = cli("run", directory)
     assert (status, err) == (
         2,
-        f"error: {directory}: is an evaluator of circuits, and needs one\n"
-        "hint: --circuit FILE -i NAME=VALUE, or --prompt 'TRUE NA NA 1 NOT 1 NA 2'\n",
+        f"error: {directory}: is an evaluator of circuits, which cannot be asked this\n"
+        "hint: give a circuit and values: model.run(circuit, a=1), or serialformer run DIR --circuit FILE -i a=1\n",
     )
     status, _, err = cli("run", directory, "--circuit", half_adder, "--prompt", "TRUE NA NA 1")
     assert (status, err) == (2, "error: --circuit and --prompt exclude each other\n")
     status, _, err = cli("run", directory, "--circuit", half_adder, "--batch", half_adder)
-    assert status == 2 and err.startswith("error: an evaluator takes neither --batch nor -o")
+    assert status == 2 and err.startswith("error: --batch goes with none of ") and "--circuit" in err
+    status, _, err = cli("run", directory, "--batch", half_adder, "-o", tmp_path / "out.csv")
+    assert status == 2 and err.startswith(f"error: {directory}: is an evaluator of circuits, not a compiled circuit")
     status, _, err = cli("run", directory, "--circuit", half_adder, "-i", "a=1")
     assert status == 2 and "no value for 'b'" in err
     status, _, err = cli("run", directory, "--prompt", "XOR 1 1 1")
     assert status == 2 and "gate 1: 'XOR' is none of TRUE" in err
     status, _, err = cli("verify", directory)
-    assert status == 2 and "hint: serialformer run DIR --circuit FILE asks an evaluator" in err
+    assert status == 2 and "serialformer run DIR --circuit FILE -i a=1" in err
     serialformer.compile(serialformer.read(half_adder)).save(tmp_path / "compiled")
     status, _, err = cli("run", tmp_path / "compiled", "--circuit", half_adder)
-    assert status == 2 and "is a model of kind 'circuit', not 'evaluator'" in err
+    assert status == 2 and "is a compiled circuit, which cannot be asked this" in err
 
 
 def test_a_circuit_that_is_too_large(cli: Any, tmp_path: Path, half_adder: Path) -> None:
-    serialformer.make_evaluator(5).save(tmp_path / "small")
+    serialformer.construct("circuit-value", 5).save(tmp_path / "small")
     status, _, err = cli("run", tmp_path / "small", "--circuit", half_adder, "-i", "a=1", "-i", "b=1")
     assert (status, err) == (
         2,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from serialformer.construction import construct_model
+from serialformer.models.construct import construct
 from serialformer.tasks.registry import make_task
 from tests.explorer.models import compiled_adder
 
@@ -23,7 +23,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("models")
     compiled_adder().save(directory / "adder")
     for task in ("parity", "majority"):
-        construct_model(make_task(task), 4).save(directory / task)
+        construct(make_task(task), 4).save(directory / task)
     return directory
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from serialformer.cli.plot import KIND_NAMES, LOSS, MEASURE_NAMES
 from serialformer.figures.bands import KINDS
 from serialformer.figures.experiments import SHEETS
 from serialformer.figures.measures import MEASURES
+from serialformer.figures.plot_files import KIND_NAMES, LOSS, MEASURE_NAMES
 from serialformer.sweeps.store import Store
 from serialformer.training.config import TrainingConfig
 from tests.figures.rows import make_row

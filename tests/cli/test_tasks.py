@@ -156,7 +156,7 @@ def test_info(cli: Any, parity: str) -> None:
     facts = dict(line.split(": ", 1) for line in out.splitlines())
     assert (status, err) == (0, "")
     assert (facts["kind"], facts["task"], facts["length"], facts["tokens"]) == ("task", "parity", "6", "6")
-    assert facts["details"] == '{"made": "from a circuit"}'
+    assert (facts["provenance"], facts["note"]) == ("unknown", "made from a circuit")
     as_json = json.loads(cli("info", parity, "--json")[1])
     assert {"kind", "tokens", "layers", "heads", "width", "parameters", "bytes"} <= set(as_json)
 
@@ -182,15 +182,16 @@ def test_circuits_and_tasks_are_told_apart(cli: Any, parity: str, tmp_path: Path
     for arguments, message in (
         (
             ["run", parity, "-i", "x=1"],
-            "is a model of the task 'parity', not of a circuit\nhint: serialformer evaluate",
+            "is a model of a task, which cannot be asked this\nhint: give a prompt as text: ",
         ),
-        (["verify", parity], "is a model of the task 'parity', not of a circuit"),
-        (["evaluate", circuit], "is a model of kind 'circuit', not of a task\nhint: serialformer run"),
-        (["run", circuit, "--prompt", "1"], "is a model of kind 'circuit', not of a task"),
+        (["verify", parity], "is a model of a task, not a compiled circuit"),
+        (["certify", parity], "is a model of a task, not a compiled circuit"),
+        (["evaluate", circuit], "is a compiled circuit, not a model of a task\nhint: give a value for each input word"),
+        (["run", circuit, "--prompt", "1"], "is a compiled circuit, which cannot be asked this"),
     ):
         status, out, err = cli(*arguments)
         assert (status, out) == (2, "")
-        assert err.startswith(f"error: {arguments[1]}/serialformer.json: {message}")
+        assert err.startswith(f"error: {arguments[1]}: {message}")
     status, _, err = cli("run", parity, "--prompt", "1", "--trace")
     assert (status, err) == (2, "error: --prompt goes with none of -i, --trace, --batch, -o, --max-tokens\n")
     status, _, err = cli("run", parity, "--prompt", "2")

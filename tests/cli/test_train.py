@@ -32,7 +32,7 @@ def test_train_evaluate_run_and_train_on(tmp_path: Path, cli: Any) -> None:
     assert cli("evaluate", str(run), "--samples", "20").status == 0
     assert cli("run", str(run), "--prompt", "0 1 1 0").status == 0
     info = json.loads(cli("info", str(run), "--json").out)
-    assert (info["kind"], info["setting"], info["details"]["trained"]["steps"]) == ("task", "cot", 40)
+    assert (info["kind"], info["setting"], info["steps"]) == ("task", "cot", 40)
 
     # Ended: read again, with the same words.
     again = cli(*PARITY, "--pointers", "--json", "-o", str(run), "--resume")

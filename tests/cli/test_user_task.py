@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serialformer.task_model import load_task_model
+from serialformer import load
 from serialformer.training.run import load_config
 from tests.tasks.test_user_task import MAXIMUM
 
@@ -36,7 +36,7 @@ def call(folder: Path, *arguments: str, status: int = 0) -> subprocess.Completed
 def test_the_checkpoint_holds_the_source(folder: Path) -> None:
     assert (folder / "model" / "task_source.txt").read_text() == MAXIMUM
     manifest = json.loads((folder / "model" / "serialformer.json").read_text())
-    assert manifest["task"] == "mytask.py:Maximum" and str(folder) not in json.dumps(manifest)
+    assert manifest["protocol"]["task"] == "mytask.py:Maximum" and str(folder) not in json.dumps(manifest)
     assert json.loads((folder / "model" / "run.json").read_text())["config"]["task"] == "mytask.py:Maximum"
 
 
@@ -68,7 +68,7 @@ def test_it_is_not_run_because_a_checkpoint_names_it(folder: Path, monkeypatch: 
         with pytest.raises(ValueError, match="is not part of serialformer"):
             load_config(Path("model"))
         with pytest.raises(ValueError, match="is not part of serialformer"):
-            load_task_model("model")
+            load("model")
     finally:
         (folder / "mytask.py").write_text(MAXIMUM)
         (folder / "model" / "task_source.txt").write_text(MAXIMUM)

@@ -16,10 +16,10 @@ from serialformer.compile.blueprint_margins import measure_blueprint
 from serialformer.compile.construct import CONSTRUCTED, Construction, construct_task, task_blueprint
 from serialformer.compile.names import name_length as c
 from serialformer.compile.squaring import primes_below
-from serialformer.construction import construct_model
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.indexed import IndexedEngine
 from serialformer.errors import CompileError, TaskError
+from serialformer.models.construct import construct
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.registry import TASKS, make_task
 from serialformer.tasks.task import Task
@@ -101,7 +101,7 @@ def test_every_prompt(activation: Activation) -> None:
 def test_every_pair_of_permutations(form: str) -> None:
     """S_4 in every format: σ∘π of every two, composed in plain Python."""
     task = make_task("permutation-composition", {"degree": 4, "format": form})
-    model = construct_model(task, 2)
+    model = construct(task, 2)
     every = list(permutations("1234"))
     write = {
         "brackets": lambda symbols: ["(", *symbols, ")"],
@@ -137,7 +137,7 @@ def automata(draw: st.DrawFn) -> dict[str, int | str]:
 @given(parameters=automata(), length=st.integers(1, 12), dtype=st.sampled_from(["float32", "bfloat16"]), data=st.data())
 def test_random_automata(parameters: dict[str, int | str], length: int, dtype: DtypeName, data: st.DataObject) -> None:
     task = make_task("automaton", parameters)
-    model = construct_model(task, length, dtype=dtype)
+    model = construct(task, length, dtype=dtype)
     table = [[int(state) for state in row.split(",")] for row in str(parameters["table"]).split(";")]
     word = data.draw(st.lists(st.integers(0, len(table[0]) - 1), min_size=length, max_size=length))
     state, expected = int(parameters["start"]), []
@@ -154,7 +154,7 @@ def test_the_task_agrees() -> None:
     """The task's own rule for every step, and its own way to the answer."""
     for name, parameters, length in CASES:
         task = make_task(name, parameters)
-        model = construct_model(task, length, dtype="bfloat16")
+        model = construct(task, length, dtype="bfloat16")
         examples = task.sample(np.random.default_rng(7), length, 5)
         for rows in examples.blocks(12):
             block = examples.select(rows)

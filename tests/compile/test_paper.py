@@ -85,7 +85,7 @@ def test_200_circuits_of_64_gates_on_all_inputs() -> None:
 def test_1000_gates_on_100_inputs() -> None:
     model = serialformer.compile(random_circuit(7, 16, 1000, 8), target="paper")
     result = serialformer.verify(model, num_samples=100)
-    assert result.verified and result.tokens == 100 * model.manifest.num_chain_tokens >= 100_000
+    assert result.verified and result.tokens == 100 * model.num_new_tokens >= 100_000
 
 
 def test_wide_gates_are_split_and_traced() -> None:
@@ -95,7 +95,7 @@ def test_wide_gates_are_split_and_traced() -> None:
     assert serialformer.verify(model, against=circuit, num_samples=40).verified
     transcript = model.run(x=93)
     lines = list(serialformer.trace_lines(model, transcript))
-    assert len(lines) == model.manifest.num_chain_tokens
+    assert len(lines) == model.num_new_tokens
     assert dict(transcript) == circuit.evaluate(x=93)
 
 

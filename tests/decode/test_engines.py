@@ -45,7 +45,7 @@ def test_dense_and_transformers_decode_any_weights_alike(size: float) -> None:
     model = serialformer.compile(CASES["random, 2 inputs a gate"])
     transformer = noisy(model.transformer, size, seed=3)
     prompts = model.prompts(every_input(6)[::8])
-    num_tokens = model.manifest.num_chain_tokens
+    num_tokens = model.num_new_tokens
     expected = greedy_by_forward_pass(transformer, prompts, num_tokens)
     for name in ("dense", "indexed", "sliced", "hf"):
         if name == "hf":
@@ -89,7 +89,7 @@ def test_no_more_tokens_than_positions(name: str) -> None:
         pytest.importorskip("transformers")
     model = serialformer.compile(CASES["parity of ten"])
     made = model.engine(name).generate(model.prompts(every_input(10)[:1]), 10_000)
-    assert made.shape == (1, model.manifest.num_chain_tokens + 1)
+    assert made.shape == (1, model.num_new_tokens + 1)
     assert made[0, -1] == 2
     assert model.engine(name).generate(model.prompts(every_input(10)[:0]), 5).shape == (0, 0)
     assert model.engine(name).generate(model.prompts(every_input(10)[:3]), 0).shape == (3, 0)
@@ -100,7 +100,7 @@ def test_progress_of_transformers() -> None:
     counted: list[int] = []
     model = serialformer.compile(CASES["parity of ten"])
     model.run({"a": 5}, engine="hf", progress=counted.append)
-    assert sum(counted) == model.manifest.num_chain_tokens
+    assert sum(counted) == model.num_new_tokens
 
 
 def test_rows_at_once_fit_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

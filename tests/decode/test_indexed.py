@@ -18,7 +18,7 @@ from serialformer.compile.compile import compile_circuit
 from serialformer.compile.names import name_length, position_names
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.indexed import IndexedEngine
-from serialformer.decode.routing import find_grid
+from serialformer.transformer.key_shape import find_grid
 from serialformer.transformer.transformer import Layer, Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
 from tests.decode.test_engines import noisy
@@ -45,9 +45,9 @@ def test_compiled_models_are_proven(name: str, dtype: str) -> None:
     model = serialformer.compile(CASES[name], dtype=dtype, activation="relu" if dtype == "bfloat16" else "gelu_new")
     bits = every_input(CASES[name].num_inputs)[:70]
     # One more than the chain: the end mark.
-    refusals = same_as_dense(model.transformer, model.prompts(bits), model.manifest.num_chain_tokens + 1)
+    refusals = same_as_dense(model.transformer, model.prompts(bits), model.num_new_tokens + 1)
     assert set(refusals) == {""}
-    chain = model.engine("indexed").generate(model.prompts(bits), model.manifest.num_chain_tokens)
+    chain = model.engine("indexed").generate(model.prompts(bits), model.num_new_tokens)
     assert np.array_equal(chain, evaluate_wires(CASES[name], bits)[:, model.schedule.wire])
 
 

@@ -167,7 +167,7 @@ def test_streaming_and_the_end_of_the_positions() -> None:
     assert engine.number_format.name == "F_1"
     prompts = model.prompts(every_input(6))
     chains = engine.generate(prompts, 10_000)
-    assert chains.shape[1] == model.manifest.num_chain_tokens + 1
+    assert chains.shape[1] == model.num_new_tokens + 1
     assert (chains[:, -1] == 2).all()
     assert np.array_equal(np.concatenate(list(engine.stream(prompts[:2], 5)), axis=1), chains[:2, :5])
     assert engine.generate(prompts[:0], 5).shape == (0, 0)
@@ -211,7 +211,7 @@ def test_no_layer_norm_in_plain_floats() -> None:
     assert engine.name == "dense"
     prompts = model.prompts(every_input(6))
     assert np.array_equal(
-        engine.generate(prompts, model.manifest.num_chain_tokens), model.think(model_bits(prompts), model.engine())
+        engine.generate(prompts, model.num_new_tokens), model.think(model_bits(prompts), model.engine())
     )
     sequences = np.concatenate([prompts, engine.generate(prompts, 1000)], axis=1)[:, : plain.num_positions]
     assert np.array_equal(

@@ -40,7 +40,7 @@ def same_as_dense(transformer: Transformer, prompts: np.ndarray, num_tokens: int
 def test_compiled_models_are_folded(name: str, dtype: str) -> None:
     model = serialformer.compile(CASES[name], dtype=dtype)
     prompts = model.prompts(every_input(CASES[name].num_inputs))
-    assert same_as_dense(model.transformer, prompts, model.manifest.num_chain_tokens + 1) == ""
+    assert same_as_dense(model.transformer, prompts, model.num_new_tokens + 1) == ""
 
 
 @settings(max_examples=20, deadline=None)
@@ -54,7 +54,7 @@ def test_the_program_is_the_circuit() -> None:
     """Folding finds the gates again, but for inputs that a gate ignores."""
     model = serialformer.compile(CASES["parity of ten"])
     prompts = model.prompts(every_input(10)[:2])
-    program = SlicedEngine(model.transformer).program(prompts, model.manifest.num_chain_tokens)
+    program = SlicedEngine(model.transformer).program(prompts, model.num_new_tokens)
     assert program.arity.tolist() == model.circuit.arity.tolist()
     assert program.table.tolist() == model.circuit.table.tolist()
     read = [sorted(row[row != NO_WIRE]) for row in program.fan_in]

@@ -140,7 +140,7 @@ def think(state, block):
     transcript = model.run(words)
     seconds = time.perf_counter() - started
     return compress.value(transcript)
-found = digest(bytes.fromhex(message), think).hex(), seconds, model.manifest.num_chain_tokens
+found = digest(bytes.fromhex(message), think).hex(), seconds, model.num_new_tokens
 """
     found, seconds, tokens = in_a_process_of_its_own(program, (max_fan_in, b"abc".hex()))
     assert found == hashlib.sha256(b"abc").hexdigest()
@@ -183,7 +183,7 @@ found = {
         digits.bits_to_digits(model.run_bits(bits)).tolist(),
         [model.run(digits.classify.words(image.tolist()))["out"] for image in images[:2]],
     ],
-    "gates": [digits.classify.circuit.num_gates, model.manifest.num_chain_tokens],
+    "gates": [digits.classify.circuit.num_gates, model.num_new_tokens],
 }
 """
     found = in_a_process_of_its_own(program, 100)

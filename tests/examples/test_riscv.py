@@ -13,7 +13,7 @@ import pytest
 
 import serialformer
 from serialformer.circuits.sequential.sequential import SequentialCircuit
-from serialformer.model import Model
+from serialformer.models.model import Model
 
 pytest.importorskip("pyosys", reason="pyosys (extra hdl) is not installed")
 unicorn = pytest.importorskip("unicorn", reason="unicorn (extra dev) is not installed")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from serialformer import Model, compile
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
-from serialformer.model import Model, compile_model
 
 HOSTILE = ("</script><script>alert(1)</script>", "\"'<b>&amp;", "\N{PILE OF POO}\u202e", "n" * 10_000)
 """Names that a netlist may bear: markup, quotes, what reads backwards, and a very long one."""
@@ -25,8 +25,8 @@ def adder(width: int = 2, *, names: tuple[str, str, str] = ("a", "b", "sum")) ->
 
 
 def compiled_adder(width: int = 2) -> Model:
-    return compile_model(adder(width))
+    return compile(adder(width))
 
 
 def hostile_model() -> Model:
-    return compile_model(adder(1, names=HOSTILE[:3]))
+    return compile(adder(1, names=HOSTILE[:3]))

@@ -22,11 +22,11 @@ from tests.conftest import ROOT
 from tests.explorer.models import HOSTILE, adder, compiled_adder, hostile_model
 from tests.task_models import exact_parity, random_model
 
+from serialformer import Model, compile
 from serialformer.errors import CheckpointError
 from serialformer.explorer.content import circuit_content, task_content
 from serialformer.explorer.page import write_page
 from serialformer.explorer.server import PageServer
-from serialformer.model import Model, compile_model
 from serialformer.tasks.registry import make_task
 from serialformer.transformer.forward import compute_attention, compute_logits
 
@@ -215,7 +215,7 @@ def test_every_control_can_be_clicked(open_page: Open) -> None:
     page.wait_for_selector(".verdict")
     scrub, name, selection = page.locator(".scrub"), page.locator(".selected-name"), page.locator(".selection")
     first = int(scrub.input_value())
-    last = first + compiled_adder().manifest.num_chain_tokens
+    last = first + compiled_adder().num_new_tokens
     page.click("[aria-label='Step forward']")
     expect_position(page, first + 1)
     page.click("[aria-label='Step back']")
@@ -289,7 +289,7 @@ def test_gates_and_wires_in_the_picture_can_be_clicked(open_page: Open) -> None:
     page.wait_for_selector(".verdict")
     canvas = page.locator(".netlist canvas")
     place = page.locator(".selection dl > div").filter(has=page.get_by_text("position", exact=True)).locator("dd")
-    first = model.manifest.num_inputs
+    first = model.words.num_inputs
     for position in range(first, first + model.circuit.num_gates):
         go_to(page, position)
         page.keyboard.press("Escape")
@@ -314,7 +314,7 @@ def test_keys_do_what_the_page_says(open_page: Open) -> None:
     page = open_page(circuit_content(compiled_adder()))
     page.wait_for_selector(".verdict")
     first = int(page.input_value(".scrub"))
-    last = first + compiled_adder().manifest.num_chain_tokens
+    last = first + compiled_adder().num_new_tokens
     for key, expected in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("Home", 0)):
         page.keyboard.press(key)
         expect_position(page, first + expected)
@@ -342,7 +342,7 @@ def test_hostile_names_are_shown_as_text(open_page: Open) -> None:
         page.click(f".token >> nth={place}")
         expect(page.locator(".source-name")).to_have_text(name)
     assert page.locator("#page script, #page b:has-text('&amp;')").count() == 0
-    long = compile_model(adder(1, names=(HOSTILE[3], "b", "sum")))
+    long = compile(adder(1, names=(HOSTILE[3], "b", "sum")))
     page = open_page(circuit_content(long))
     page.wait_for_selector(".verdict")
     assert page.evaluate("document.documentElement.scrollWidth") == 1280
@@ -389,7 +389,7 @@ def test_a_served_page_shows_the_same(open_page: Open) -> None:
 
 def test_a_model_too_large_for_a_page_is_served(open_page: Open) -> None:
     width = 2000
-    model = compile_model(adder(width))
+    model = compile(adder(width))
     with pytest.raises(CheckpointError, match="--serve"):
         circuit_content(model)
     first, second = (int.from_bytes(random.Random(seed).randbytes(width // 8), "big") for seed in (1, 2))

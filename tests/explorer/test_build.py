@@ -24,7 +24,7 @@ def test_the_committed_files_are_what_the_sources_build_to() -> None:
 
 
 def test_what_is_bundled_is_listed_with_its_licence() -> None:
-    listed = (PACKAGE / "explore" / "THIRD_PARTY.txt").read_text()
+    listed = (PACKAGE / "explorer" / "THIRD_PARTY.txt").read_text()
     for name in ("preact", "@preact/signals", "@preact/signals-core"):
         assert f"\n{name} " in listed
     assert listed.count("Permission is hereby granted, free of charge") == 3

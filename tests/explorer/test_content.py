@@ -9,10 +9,10 @@ import pytest
 from tests.explorer.models import adder, compiled_adder
 from tests.task_models import exact_parity, random_model
 
+from serialformer import compile, construct
 from serialformer.errors import SerialformerError
 from serialformer.explorer import content
 from serialformer.explorer.packing import unpack_array
-from serialformer.model import compile_model
 from serialformer.tasks.layout import SETTINGS, lay_out
 from serialformer.tasks.registry import make_task
 
@@ -53,7 +53,7 @@ def test_what_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_arithmetic_that_rounds_is_refused() -> None:
-    model = compile_model(adder(1), target="paper")
+    model = compile(adder(1), target="paper")
     with pytest.raises(SerialformerError, match="the model's arithmetic rounds after every operation"):
         content.circuit_content(model)
 
@@ -89,6 +89,20 @@ def test_models_of_different_tasks_are_refused() -> None:
 
 def test_a_constructed_model_is_told_from_a_trained_one() -> None:
     model = random_model(make_task("parity"), 4)
-    named = replace(model, details={"construction": "automaton"})
     assert content.task_content([model])["models"][0]["origin"] == "trained"
-    assert content.task_content([named])["models"][0]["origin"] == "constructed"
+    made = construct("parity", 4)
+    assert content.task_content([made])["models"][0]["origin"] == "constructed"
+
+
+def test_names_are_those_that_travel_with_the_model() -> None:
+    model = compiled_adder()
+    found = content.circuit_content(model)["models"][0]
+    names = model.provenance.names
+    assert names is not None and found["compiled"] is True
+    assert found["directions"] == list(names.directions)
+    assert found["units"] == [name for name in names.unit_names(0) if name != "unused"] != []
+    silent = replace(model, provenance=replace(model.provenance, names=None))
+    found = content.circuit_content(silent)["models"][0]
+    assert (found["directions"], found["units"], found["compiled"]) == ([], [], False)
+    trained = content.task_content([random_model(make_task("parity"), 4)])["models"][0]
+    assert (trained["directions"], trained["units"]) == ([], [])

@@ -38,7 +38,7 @@ def test_a_view_is_the_forward_pass_at_its_position() -> None:
 
 def test_made_tokens_are_those_of_the_engines() -> None:
     model = compiled_adder()
-    tokens = np.array([1, 0, 1, 1, 2] + [MADE] * model.manifest.num_chain_tokens, dtype=np.int64)
+    tokens = np.array([1, 0, 1, 1, 2] + [MADE] * model.num_new_tokens, dtype=np.int64)
     chain = model.run(a=1, b=3, engine="dense").chain
     np.testing.assert_array_equal(Reading(model.transformer, tokens).tokens[5:], chain)
 
@@ -54,7 +54,7 @@ def test_given_tokens_between_made_ones_are_read_as_given() -> None:
 
 def test_long_sequences_are_read_without_attending_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     model = compiled_adder()
-    tokens = np.array([1, 0, 1, 1, 2] + [MADE] * model.manifest.num_chain_tokens, dtype=np.int64)
+    tokens = np.array([1, 0, 1, 1, 2] + [MADE] * model.num_new_tokens, dtype=np.int64)
     dense = Reading(model.transformer, tokens)
     monkeypatch.setattr(reading, "MAX_DENSE_POSITIONS", 4)
     sparse = Reading(model.transformer, tokens)

@@ -16,7 +16,7 @@ from serialformer.figures.loss import draw_accuracy, draw_loss, smooth
 from serialformer.figures.measures import MEASURES
 from serialformer.figures.samples import count_samples, draw_samples
 from serialformer.figures.style import SETTING_LINES, line_style
-from serialformer.score import wilson_interval
+from serialformer.models.score import wilson_interval
 from tests.figures.rows import make_row
 
 

@@ -16,7 +16,7 @@ from serialformer.figures.points import (
     split_variants,
     trained_lengths,
 )
-from serialformer.score import wilson_interval
+from serialformer.models.score import wilson_interval
 from serialformer.tasks.curriculum import Curriculum
 from serialformer.training.config import OptimiserConfig
 from tests.figures.rows import make_row

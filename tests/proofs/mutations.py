@@ -53,14 +53,14 @@ def is_right(model: Model, transformer: Transformer) -> bool:
 
     Given the right context each next token is looked at: if all are right, so is what the model writes by itself.
     """
-    bits = every_input(model.manifest.num_inputs)
+    bits = every_input(model.words.num_inputs)
     chain = evaluate_wires(model.circuit, bits)[:, model.schedule.wire]
     equals = np.full((len(bits), 1), EQUALS)
     tokens = np.concatenate([bits, equals, chain], axis=1).astype(np.int64)
     expected = np.concatenate([chain, equals], axis=1)
     for dtype in (np.float64, np.float32):
         with np.errstate(all="ignore"):
-            logits = compute_logits(transformer, tokens, dtype=dtype)[:, model.manifest.num_inputs :]
+            logits = compute_logits(transformer, tokens, dtype=dtype)[:, model.words.num_inputs :]
         if not np.isfinite(logits).all() or not np.array_equal(logits.argmax(axis=-1), expected):
             return False
     return True

@@ -17,7 +17,7 @@ from serialformer import Circuit, CircuitBuilder, Model, certify
 from serialformer.circuits.strategies import circuits
 from serialformer.errors import SerialformerError
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
-from tests.cases import small_circuits
+from tests.cases import small_circuits, with_circuit
 from tests.proofs.mutations import is_right, mutate
 
 CASES = small_circuits()
@@ -79,7 +79,7 @@ def test_what_is_wrong_in_the_papers_arithmetic_is_refused(circuit: Circuit, see
     changed = replace(model, transformer=transformer)
     if certify(changed).holds:
         bits = every_input(circuit.num_inputs)
-        prompts, number = model.prompts(bits), model.manifest.num_chain_tokens + 1
+        prompts, number = model.prompts(bits), model.num_new_tokens + 1
         right = model.engine().generate(prompts, number)
         assert np.array_equal(changed.engine().generate(prompts, number), right), what
 
@@ -106,7 +106,10 @@ def breaks(model: Model) -> tuple[int, str]:
 
 def test_the_first_position_that_breaks_is_named() -> None:
     model = serialformer.compile(CASES["random, 2 inputs a gate"])
-    length, width = model.manifest.details["layout"]["name_length"], model.transformer.architecture.width
+    length, width = (
+        sum(name.startswith("name.") for name in model.provenance.names.directions),
+        model.transformer.architecture.width,
+    )
     swapped = altered(model, "position_embedding", lambda rows: rows.__setitem__(20, rows[21]))
     position, reason = breaks(swapped)
     assert position >= 20 and ("key" in reason or "circuit says" in reason)
@@ -125,7 +128,7 @@ def test_reasons() -> None:
     other = CircuitBuilder()
     a, b = other.inputs("a", 2)
     other.output("y", other.or_(a, b))
-    different = replace(model, circuit=other.circuit())
+    different = with_circuit(model, other.circuit())
     assert breaks(different) == (
         2,
         "the weights write table 1000 of positions 0, 1, the circuit says table 1110 of positions 0, 1",

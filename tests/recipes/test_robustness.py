@@ -86,7 +86,7 @@ def test_the_dense_engine_writes_what_is_judged() -> None:
         chains = (
             replace(case.model, transformer=damaged)
             .engine("dense")
-            .generate(case.tokens[:, : case.model.manifest.num_inputs + 1], case.expected.shape[1])
+            .generate(case.tokens[:, : case.model.words.num_inputs + 1], case.expected.shape[1])
         )
         is_right = chains.shape == case.expected.shape and np.array_equal(chains, case.expected)
         assert judgement.is_right(case, damaged) == is_right

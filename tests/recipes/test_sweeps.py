@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serialformer.construction import construct_model
+from serialformer.models.construct import construct
 from serialformer.sweeps.recipe import load_recipe
 from serialformer.sweeps.store import read_rows
 from serialformer.tasks.iterated_squaring import IteratedSquaring
@@ -80,7 +80,7 @@ def test_squarings_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     by_number = importlib.import_module("by_number")
     rows = by_number.read_rows(RECIPES / "paper-small" / "by_number.csv")
     assert by_number.make_tables(rows) in (RECIPES / "paper-small" / "README.md").read_text()
-    model = construct_model(IteratedSquaring(bound=12), 3)
+    model = construct(IteratedSquaring(bound=12), 3)
     assert by_number.count(model, 50) == [(50, 50)] * 3
     ones = [pow(residue, 4, prime) == 1 for prime in (2, 3, 5, 7, 11) for residue in range(1, prime)]
     weights = [1 / (5 * (prime - 1)) for prime in (2, 3, 5, 7, 11) for residue in range(1, prime)]

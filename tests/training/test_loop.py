@@ -17,10 +17,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from serialformer.construction import construct_model
 from serialformer.errors import CheckpointError, SerialformerError, TrainingError
-from serialformer.evaluation import evaluate_model
-from serialformer.task_model import load_task_model
+from serialformer.models.construct import construct
+from serialformer.models.evaluate import evaluate
+from serialformer.models.load import load
 from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.registry import make_task
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
@@ -76,7 +76,7 @@ def test_positions_may_be_trained_slower_or_not_at_all(tmp_path: Path) -> None:
     for share in (0.0, 0.1, 1.0):
         optimiser = OptimiserConfig(num_steps=4, batch_size=16, warmup_steps=0, position_rate=share)
         train(make_config(optimiser=optimiser), tmp_path / f"{share}")
-        trained = load_task_model(tmp_path / f"{share}").transformer
+        trained = load(tmp_path / f"{share}").transformer
         start = draw_weights(make_config().architecture(), make_config().model, seed=0)
         moved[share] = float(np.abs(trained.position_embedding - start.position_embedding).max())
         assert np.abs(trained.token_embedding - start.token_embedding).max() > 1e-3
@@ -94,7 +94,7 @@ def test_it_learns_and_any_runtime_takes_what_it_made(tmp_path: Path) -> None:
     assert result.reached_target and result.steps < 400
     assert result.teacher_forced.accuracies["chain_accuracy"] >= 0.999
     assert result.generated.accuracies["generated_chain_accuracy"] >= 0.99
-    score = evaluate_model(load_task_model(tmp_path / "run"), num_samples=300).score
+    score = evaluate(load(tmp_path / "run"), num_samples=300).score
     assert score.accuracies["generated_answer_accuracy"] >= 0.99
 
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "run")
@@ -109,7 +109,7 @@ def test_every_setting_trains(tmp_path: Path, setting: str) -> None:
     losses = [row["loss"] for row in rows(tmp_path / "run") if "loss" in row]
     assert losses[-1] < losses[0] < 2 * np.log(4)
     assert result.teacher_forced.samples == 64 and result.generated.samples == 8
-    assert load_task_model(tmp_path / "run").setting == setting
+    assert load(tmp_path / "run").setting == setting
 
 
 def test_stopped_anywhere_and_resumed_is_never_stopped(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_ctrl_c_saves_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(make_config(), tmp_path / "run", execution=Execution(log_every=1), progress=press)
     assert rows(tmp_path / "run")[-1]["step"] == 7
-    assert load_task_model(tmp_path / "run").details["trained"]["steps"] == 7
+    assert load(tmp_path / "run").provenance.steps == 7
     train(make_config(), tmp_path / "run", execution=Execution(log_every=1), resume=True)
     train(make_config(), tmp_path / "whole", execution=Execution(log_every=1))
     assert_same_run(tmp_path / "whole", tmp_path / "run")
@@ -176,11 +176,11 @@ def test_batches_of_several_lengths(tmp_path: Path) -> None:
     optimiser = OptimiserConfig(num_steps=300, batch_size=32, warmup_steps=5, learning_rate=5e-3)
     result = train(make_config(shortest=2, max_length=7, optimiser=optimiser), tmp_path / "mixed")
     for length in range(2, 6):
-        score = evaluate_model(result.model, length=length, num_samples=200).score
+        score = evaluate(result.model, length=length, num_samples=200).score
         assert score.accuracies["token_accuracy"] > 0.6, length  # chance is a third
-    assert evaluate_model(result.model, length=7, num_samples=20).score.samples == 20
+    assert evaluate(result.model, length=7, num_samples=20).score.samples == 20
     with pytest.raises(SerialformerError, match="takes 16 positions, the model has 14"):
-        evaluate_model(result.model, length=8)
+        evaluate(result.model, length=8)
     optimiser = replace(optimiser, num_steps=20)
     same = train(make_config(shortest=5, optimiser=optimiser), tmp_path / "same")
     plain = train(make_config(optimiser=optimiser), tmp_path / "plain")
@@ -219,7 +219,7 @@ def test_torch_compile_changes_roundings_only(tmp_path: Path) -> None:
 def test_pointers_of_the_construction_itself_are_its_own(tmp_path: Path) -> None:
     """Trained not at all from the construction's weights, every pointer has the whole attention."""
     task = make_task("modular-addition", {"modulus": 3})
-    construction = construct_model(task, 5).transformer
+    construction = construct(task, 5).transformer
     config = make_config(
         initial="0" * 64,
         optimiser=OptimiserConfig(num_steps=10, batch_size=4, learning_rate=0.0),
@@ -254,7 +254,7 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"run.json: no run here\nhint: leave --resume out"):
         train(config, tmp_path / "empty", resume=True)
     with pytest.raises(TrainingError, match="weights to start from go with their digest"):
-        train(config, tmp_path / "other", initial=construct_model(config.make_task(), 5).transformer)
+        train(config, tmp_path / "other", initial=construct(config.make_task(), 5).transformer)
     assert not (tmp_path / "other").exists()
     state = tmp_path / "run" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:100])

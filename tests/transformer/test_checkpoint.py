@@ -44,8 +44,12 @@ def test_files_are_readable_by_others(model: Model) -> None:
 def test_what_is_saved_is_loaded(model: Model) -> None:
     assert model.directory is not None
     again = serialformer.load(model.directory)
-    assert again.manifest == model.manifest
+    assert again.provenance == model.provenance
+    assert again.certificate == model.certificate
+    assert again.words.to_json() == model.words.to_json()
     assert again.circuit == model.circuit
+    for name in ("wire", "gate", "token_of_gate"):
+        assert np.array_equal(getattr(again.schedule, name), getattr(model.schedule, name))
     assert again.transformer.architecture == model.transformer.architecture
     weights = dict(again.transformer.named_weights())
     for name, weight in model.transformer.named_weights():
@@ -112,7 +116,7 @@ def test_an_unknown_bit_ends_the_chain_where_it_is_read(model: Model) -> None:
 def test_logits_are_those_of_transformers(tmp_path: Path, dtype: str) -> None:
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     model = serialformer.compile(small_circuits()["random, 3 inputs a gate"], dtype=dtype).save(tmp_path / "model")
-    tokens = np.random.default_rng(1).integers(0, 4, (3, model.manifest.num_tokens))
+    tokens = np.random.default_rng(1).integers(0, 4, (3, model.words.num_tokens))
     theirs = transformers.AutoModelForCausalLM.from_pretrained(model.directory, dtype=torch.float64)
     with torch.no_grad():
         expected = theirs(torch.from_numpy(tokens)).logits.numpy()
@@ -160,7 +164,7 @@ def test_ctranslate2_makes_the_same_chain(model: Model, tmp_path: Path) -> None:
     pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed")
     pytest.importorskip("transformers")
     prompts = [text_of(bits) + "=" for bits in every_input(3)]
-    arguments = [str(model.directory), str(tmp_path / "converted"), str(model.manifest.num_chain_tokens), *prompts]
+    arguments = [str(model.directory), str(tmp_path / "converted"), str(model.num_new_tokens), *prompts]
     run = subprocess.run([sys.executable, "-c", CTRANSLATE2, *arguments], capture_output=True, text=True, check=True)
     expected = [model.run({"a": int(bits @ [1, 2, 4])}).text for bits in every_input(3)]
     assert run.stdout.split() == expected
@@ -183,7 +187,10 @@ print(serialformer.load({str(tmp_path / "model")!r}).run(a=2)["y"])
 
 def edit(path: Path, **changes: Any) -> None:
     content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, **changes}))
+    for name, change in changes.items():
+        old = content.get(name)
+        content[name] = {**old, **change} if isinstance(old, dict) and isinstance(change, dict) and change else change
+    path.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(
@@ -204,9 +211,33 @@ def edit(path: Path, **changes: Any) -> None:
         ("tokenizer.json", {"model": {}}, "a field is missing or wrong"),
         ("model.safetensors", None, "no weights"),
         ("model.safetensors", b"\xff" * 100, "is not a safetensors file"),
-        ("serialformer.json", {"format": 99}, "expected format 1, found 99"),
-        ("serialformer.json", {"inputs": 3}, "a field is missing or wrong"),
-        ("serialformer.json", {"num_chain_tokens": 1000}, "tokens do not fit"),
+        ("serialformer.json", {"format": 99}, "expected format 2, or the older format 1, found 99"),
+        ("serialformer.json", {"protocol": {"inputs": 3}}, "a field is missing or wrong"),
+        ("serialformer.json", {"protocol": {"num_chain_tokens": 1000}}, "tokens do not fit"),
+        (
+            "serialformer.json",
+            {"kind": "novel"},
+            "a field is missing or wrong: .*no kind 'novel'; known are circuit, task",
+        ),
+        (
+            "serialformer.json",
+            {"provenance": {"kind": "dreamt"}},
+            "no provenance 'dreamt'; known are unknown, compiled",
+        ),
+        ("serialformer.json", {"provenance": {"depth": None, "deep": 3}}, "a field is missing or wrong"),
+        ("serialformer.json", {"names": {"directions": ["a"]}}, r"names for 1 directions, not \d+$"),
+        (
+            "serialformer.json",
+            {"names": {"heads": [["a"], []]}},
+            "names for 2 layers of heads, not 1; ",
+        ),
+        (
+            "serialformer.json",
+            {"names": {"units": [[{"name": "a", "count": 0}]]}},
+            "a field of the names is missing",
+        ),
+        ("certificate.json", {"prompts": "most"}, "expected the prompts 'all 2\\^n', found 'most'"),
+        ("certificate.json", {"holds": False}, "holds is False and the failure is None"),
         ("circuit.safetensors", None, "circuit.safetensors: no such file"),
         ("circuit.safetensors", b"", "is not the circuit of this model"),
     ],

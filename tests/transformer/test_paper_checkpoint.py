@@ -54,7 +54,7 @@ def test_what_is_saved_is_loaded(model: Model) -> None:
     assert model.directory is not None
     again = serialformer.load(model.directory)
     assert again.transformer.architecture == model.transformer.architecture
-    assert again.manifest == model.manifest and again.circuit == model.circuit
+    assert again.provenance == model.provenance and again.circuit == model.circuit
     weights = dict(again.transformer.named_weights())
     for name, weight in model.transformer.named_weights():
         assert np.array_equal(weights[name], weight) and weights[name].dtype == weight.dtype

@@ -11,9 +11,9 @@ import typer
 from serialformer.circuits.formats.read_write import check_suffix, write
 from serialformer.cli.commands import Directory, DtypeOption, Json
 from serialformer.cli.progress import progress_bar
-from serialformer.manifest import CERTIFICATE_FILE, save_certificate
-from serialformer.model import load
-from serialformer.proof import certify, decompile
+from serialformer.models.certificate_file import CERTIFICATE_FILE, save_certificate
+from serialformer.models.load import load
+from serialformer.models.prove import certify, decompile
 from serialformer.proofs.certificate import Certificate
 
 
@@ -65,7 +65,7 @@ def _print_certificate(certificate: Certificate) -> None:
     if certificate.failure is not None:
         print(str(certificate.failure))
     facts = {
-        "prompts": f"all 2^{certificate.num_inputs}",
+        "prompts": certificate.prompts,
         "chain_tokens": certificate.num_chain_tokens,
         "arithmetic": ", ".join(f"{what} {which}" for what, which in certificate.arithmetic.items()),
     }

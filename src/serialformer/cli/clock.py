@@ -25,7 +25,8 @@ from serialformer.cli.tables import read_blocks, write_block, write_header
 from serialformer.cli.values import parse_assignments
 from serialformer.errors import InputError
 from serialformer.files import new_file
-from serialformer.model import Model, load
+from serialformer.models.load import load
+from serialformer.models.model import Model
 
 ROWS_A_BLOCK = 1024
 """Of the stimulus, read together."""
@@ -120,7 +121,7 @@ def run_clock(
             **({} if rows_wanted else {"outputs": outputs}),
             "state": simulation.state,
             "engine": chosen.name,
-            "tokens": simulation.cycles_done * model.manifest.num_chain_tokens,
+            "tokens": simulation.cycles_done * model.num_new_tokens,
             "seconds": time.perf_counter() - started,
         }
         print(json.dumps(facts))
@@ -154,13 +155,13 @@ class _Wave:
     def __init__(self, model: Model, files: ExitStack, path: Path) -> None:
         num_registers = len(model.registers)
         self._num_state = count_state_bits(model.registers, model.inputs)
-        later = model.manifest.num_inputs - self._num_state
+        later = model.words.num_inputs - self._num_state
         scopes = {
             "registers": model.inputs[:num_registers],
             "inputs": model.inputs[num_registers:],
             "outputs": _moved(model.outputs[num_registers:], later),
         }
-        num_bits = later + model.manifest.num_outputs
+        num_bits = later + model.words.num_outputs
         self._last = np.zeros(num_bits, dtype=np.uint8)
         self._writer = VcdWriter(files.enter_context(new_file(path)), scopes, num_bits=num_bits)
 

@@ -12,21 +12,26 @@ from typing import Annotated, Any
 
 import typer
 
-from serialformer.circuits.sequential.registers import Register, count_state_bits
+from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.formats.read_write import read
+from serialformer.circuits.value_problem import TOKENS_A_GATE, translate_circuit
 from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
-from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, read_source
+from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, verilog_options
 from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
-from serialformer.cli.tasks import TaskOption, TrustCode, run_prompt
+from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.cli.values import parse_assignments
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
 from serialformer.files import new_file
-from serialformer.manifest import EVALUATOR_KIND, TASK_KIND, load_kind
-from serialformer.model import Model, load
-from serialformer.task_model import TaskModel, load_task_model
-from serialformer.trace import trace_lines
-from serialformer.verify import num_verified_tokens, verify
+from serialformer.models.circuit_prompt import CircuitPrompt
+from serialformer.models.info import info
+from serialformer.models.load import load
+from serialformer.models.model import Model
+from serialformer.models.source import VerilogOptions, read_source
+from serialformer.models.trace import trace_lines
+from serialformer.models.transcript import Transcript
+from serialformer.models.verify import num_verified_tokens, verify
 
 
 class DtypeOption(StrEnum):
@@ -94,6 +99,8 @@ def run_command(
     """Run a model on its input words and print its output words."""
     if ray is not None and batch is None:
         raise InputError("--ray goes with --batch")
+    if prompt is None and (task is not None or trust_code):
+        raise InputError("--task and --trust-code go with --prompt")
     clock = ClockOptions(cycles=cycles, stimulus=stimulus, vcd=vcd, output=output, initial=initial, seed=seed)
     if clock.is_asked:
         if trace or batch is not None or max_tokens is not None or prompt is not None or circuit is not None:
@@ -103,61 +110,63 @@ def run_command(
             )
         run_clock(directory, inputs or [], clock, engine, as_json=as_json)
         return
-    if circuit is not None or (directory.is_dir() and load_kind(directory) == EVALUATOR_KIND):
-        from serialformer.cli.evaluator import run_evaluator  # which imports from here
-
-        if (
-            batch is not None
-            or output is not None
-            or (prompt is not None and (inputs or trace or max_tokens is not None))
-        ):
-            raise InputError(
-                "an evaluator takes neither --batch nor -o, and with --prompt no -i, --trace, --max-tokens"
-            )
-        run_evaluator(directory, circuit, inputs or [], prompt, engine, max_tokens, trace=trace, as_json=as_json)
-        return
-    if prompt is not None:
-        if inputs or trace or batch is not None or output is not None or max_tokens is not None:
-            raise InputError("--prompt goes with none of -i, --trace, --batch, -o, --max-tokens")
-        run_prompt(directory, prompt, engine, task=task, trust_code=trust_code, as_json=as_json)
-        return
-    if task is not None or trust_code:
-        raise InputError("--task and --trust-code go with --prompt")
     if batch is not None:
-        if inputs or trace or as_json or max_tokens is not None:
-            raise InputError("--batch goes with none of -i, --trace, --json, --max-tokens")
+        if inputs or trace or as_json or max_tokens is not None or prompt is not None or circuit is not None:
+            raise InputError("--batch goes with none of -i, --trace, --json, --max-tokens, --prompt, --circuit")
         _run_batch(load(directory), batch, output, engine, ray)
         return
     if output is not None:
         raise InputError("-o goes with --batch or --cycles", hint="outputs are printed on stdout")
-    values = parse_assignments(inputs or [])
-    model = load(directory)
-    whole = model.manifest.num_chain_tokens
-    num_tokens = whole if max_tokens is None else min(max_tokens, whole)
+    if prompt is not None and circuit is not None:
+        raise InputError("--circuit and --prompt exclude each other")
+    if prompt is not None and (inputs or trace or max_tokens is not None):
+        raise InputError("--prompt goes with none of -i, --trace, --batch, -o, --max-tokens")
+    model = load(directory, task=task, trust_code=trust_code)
+    given = None if circuit is None else read(circuit)
+    question = _question(given, prompt, parse_assignments(inputs or []))
+    whole = _num_tokens(model, given)
+    num_tokens = whole if max_tokens is None or whole is None else min(max_tokens, whole)
     with progress_bar("thinking", num_tokens, unit="tokens") as advance:
-        transcript = model.run(values, engine=engine, max_tokens=max_tokens, progress=advance)
+        transcript = model.run(*question, engine=engine, max_tokens=max_tokens, progress=advance)
     if trace:
         out = sys.stderr if as_json else sys.stdout
-        for line in trace_lines(model, transcript):
+        for line in trace_lines(model, transcript, given):
             print(line, file=out)
+    _print_transcript(transcript, as_json=as_json, is_text=prompt is not None)
+    if num_tokens is not None and whole is not None and num_tokens < whole:
+        print(f"cut after {num_tokens} of {whole} chain tokens: no outputs yet", file=sys.stderr)
+
+
+def _question(circuit: Circuit | None, prompt: str | None, values: dict[str, int]) -> tuple[Any, ...]:
+    """What the model is to be asked."""
+    if prompt is not None:
+        return (prompt,)
+    if circuit is not None:
+        return (circuit, values)
+    return (values,)
+
+
+def _num_tokens(model: Model, circuit: Circuit | None) -> int | None:
+    """How many tokens the model will make; None if the prompt decides that."""
+    if isinstance(model.protocol, CircuitPrompt):
+        return None if circuit is None else TOKENS_A_GATE * translate_circuit(circuit).problem.num_gates
+    return model.num_new_tokens
+
+
+def _print_transcript(transcript: Transcript, *, as_json: bool, is_text: bool) -> None:
+    """Outputs of words, or the chain and the answer of a prompt that was given as text."""
     if as_json:
-        tokens = [transcript.vocabulary[token] for token in transcript.chain]
-        print(
-            json.dumps(
-                {
-                    "outputs": dict(transcript.outputs),
-                    "chain": tokens,
-                    "engine": transcript.engine,
-                    "tokens": len(tokens),
-                    "seconds": transcript.seconds,
-                }
-            )
-        )
+        print(json.dumps(transcript.to_json()))
+    elif transcript.expected:
+        print(f"chain: {' '.join(transcript.made)}")
+        print(f"answer: {' '.join(transcript.answer)}")
+    elif is_text:
+        print(" ".join(transcript.made))
     else:
         for name, value in transcript.outputs.items():
             print(f"{name}={value}")
-    if num_tokens < whole:
-        print(f"cut after {num_tokens} of {whole} chain tokens: no outputs yet", file=sys.stderr)
+    if transcript.answer != transcript.expected:
+        print(f"the true answer is {' '.join(transcript.expected)}", file=sys.stderr)
 
 
 def verify_command(
@@ -182,7 +191,8 @@ def verify_command(
     model = load(directory)
     if against is None and (top is not None or parameters or includes or sources):
         raise InputError("--top, -D, --include and --source go with --against")
-    other = None if against is None else read_source(against, top, parameters, includes, sources).circuit
+    options = VerilogOptions(**verilog_options(top, parameters, includes, sources))
+    other = None if against is None else read_source(against, options).circuit
     num_samples = None if exhaustive else samples or 64
     with progress_bar("verifying", num_verified_tokens(model, num_samples), unit="tokens") as advance:
         result = verify(model, against=other, num_samples=num_samples, seed=seed, engine=engine, progress=advance)
@@ -221,21 +231,7 @@ def info_command(
     as_json: Json = False,
 ) -> None:
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
-    if path.is_dir():
-        facts = _checkpoint_facts(path, task, trust_code=trust_code)
-    else:
-        sequential = read_source(path, top, parameters, includes, sources)
-        circuit = sequential.circuit
-        facts = {
-            "gates": circuit.num_gates,
-            "depth": circuit.depth,
-            "inputs": circuit.num_inputs,
-            "outputs": circuit.num_outputs,
-            "fan_in": circuit.max_arity,
-            "input_words": {word.name: word.width for word in circuit.input_words or ()},
-            "output_words": {word.name: word.width for word in circuit.output_words or ()},
-            **_register_facts(sequential.registers, sequential.num_state_bits),
-        }
+    facts = info(path, **verilog_options(top, parameters, includes, sources), task=task, trust_code=trust_code)
     if as_json:
         print(json.dumps(facts))
     else:
@@ -273,93 +269,6 @@ def _run_batch_on_ray(model: Model, source: Path, target: Path, engine_name: str
                 advance(len(bits))
 
 
-def _checkpoint_facts(path: Path, task: str | None = None, *, trust_code: bool = False) -> dict[str, Any]:
-    kind = load_kind(path)
-    if kind == TASK_KIND:
-        return _task_model_facts(load_task_model(path, task=task, trust_code=trust_code))
-    if kind == EVALUATOR_KIND:
-        from serialformer.cli.evaluator import evaluator_facts  # which imports from here
-        from serialformer.evaluator_model import load_evaluator
-
-        return evaluator_facts(load_evaluator(path))
-    return model_facts(load(path))
-
-
-def model_facts(model: Model) -> dict[str, Any]:
-    """What is said of a compiled model."""
-    architecture, details = model.transformer.architecture, model.manifest.details
-    arithmetic = architecture.arithmetic
-    return {
-        "kind": model.manifest.kind,
-        "target": details.get("target", "gpt2"),
-        "gates": details["gates"],
-        "depth": details["depth"],
-        "inputs": model.manifest.num_inputs,
-        "outputs": model.manifest.num_outputs,
-        "tokens": model.manifest.num_chain_tokens,
-        "layers": architecture.num_layers,
-        "heads": architecture.num_heads,
-        "width": architecture.width,
-        "parameters": model.transformer.num_parameters,
-        "bytes": model.transformer.num_bytes,
-        "dtype": architecture.dtype,
-        **({} if arithmetic is None else {"precision": arithmetic.precision}),
-        "activation": architecture.activation,
-        "attention_gap": details["margins"]["attention_gap"],
-        "logit_margin": details["margins"]["logit_margin"],
-        "source": details["source"],
-        **_optimisation_facts(details.get("optimisation")),
-        "input_words": {word.name: word.width for word in model.inputs},
-        "output_words": {word.name: word.width for word in model.outputs},
-        **_register_facts(model.registers, count_state_bits(model.registers, model.inputs)),
-    }
-
-
-def _optimisation_facts(report: dict[str, Any] | None) -> dict[str, Any]:
-    """What optimising did, if the model was compiled from the command line."""
-    if report is None:
-        return {}
-    return {
-        "optimisation_level": report["level"],
-        "gates_before": report["gates_before"],
-        "optimisation_steps": report["steps"],
-        "proven": report["proven"],
-    }
-
-
-def _register_facts(registers: tuple[Register, ...], num_state_bits: int) -> dict[str, Any]:
-    """The registers by width, and how many of their bits have no initial value; nothing where there are none."""
-    if not registers:
-        return {}
-    return {
-        "registers": {register.name: len(register.initial) for register in registers},
-        "state_bits": num_state_bits,
-        "uninitialised_bits": sum(register.initial.count(None) for register in registers),
-    }
-
-
-def _task_model_facts(model: TaskModel) -> dict[str, Any]:
-    architecture = model.transformer.architecture
-    return {
-        "kind": TASK_KIND,
-        "task": model.task.name,
-        "task_parameters": " ".join(f"{name}={value}" for name, value in model.task.parameters.items()),
-        "length": model.length,
-        "setting": model.setting,
-        "tokens": model.num_new_tokens,
-        "layers": architecture.num_layers,
-        "heads": architecture.num_heads,
-        "width": architecture.width,
-        "positions": architecture.num_positions,
-        "vocabulary": len(architecture.vocabulary),
-        "parameters": model.transformer.num_parameters,
-        "bytes": model.transformer.num_bytes,
-        "dtype": architecture.dtype,
-        "activation": architecture.activation,
-        "details": dict(model.details),
-    }
-
-
 def refuse_existing(output: Path) -> None:
     """Says before the work, not after it, that a directory is there already; saving checks again."""
     if output.exists():
@@ -378,9 +287,7 @@ def print_made(output: Path, facts: dict[str, Any], started: float, *, as_json: 
 def print_facts(facts: dict[str, Any]) -> None:
     """One ``key: value`` a line."""
     for key, value in facts.items():
-        if key == "details":
-            value = json.dumps(value)
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             shown = [f"{name} ({width} bits)" for name, width in list(value.items())[:8]]
             value = ", ".join(shown) + (f", and {len(value) - 8} more" if len(value) > 8 else "")
         elif isinstance(value, list):

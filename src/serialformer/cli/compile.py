@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from serialformer.circuits.mapping.optimise import Optimisation, optimise
-from serialformer.circuits.sequential.sequential import SequentialCircuit
-from serialformer.cli.commands import DtypeOption, Json, model_facts, print_made, refuse_existing
+from serialformer.cli.commands import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
-from serialformer.cli.source import (
-    IncludesOption,
-    ParametersOption,
-    SourcesOption,
-    TopOption,
-    has_gates_of_its_own,
-    read_source,
-)
+from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, verilog_options
 from serialformer.errors import InputError
-from serialformer.model import compile_model
+from serialformer.models.compile import compile
+from serialformer.models.info import info
+from serialformer.models.provenance import CompiledProvenance
 
 
 class TargetName(StrEnum):
@@ -80,29 +72,18 @@ def compile_command(
         raise InputError("--dtype goes with --target gpt2", hint="target paper has --precision")
     if target == TargetName.GPT2 and precision is not None:
         raise InputError("--precision goes with --target paper", hint="target gpt2 has --dtype")
-    if target == TargetName.PAPER and lut is not None and lut > 2:
-        raise InputError("--lut goes with --target gpt2", hint="target paper has two heads: gates of two inputs")
-    if level is None:
-        level = 0 if has_gates_of_its_own(circuit) and lut is None else 1
-    with progress_bar("reading", None):
-        given = read_source(circuit, top, parameters, includes, sources, max_fan_in=(lut or 2) if level else 2)
-    if lut is None and target == TargetName.PAPER:
-        lut = 2
-    better, report = _optimise(given, level, lut, prove=prove)
-    with progress_bar("compiling", None):
-        model = compile_model(
-            better, target=target.value, dtype=None if dtype is None else dtype.value, precision=precision
-        )
-        details = {**model.manifest.details, "source": circuit.name, "optimisation": report.to_json()}
-        model = replace(model, manifest=replace(model.manifest, details=details)).save(output)
-    print_made(output, model_facts(model), started, as_json=as_json)
-
-
-def _optimise(
-    given: SequentialCircuit, level: int, lut: int | None, *, prove: bool
-) -> tuple[SequentialCircuit, Optimisation]:
-    with progress_bar("optimising", None, unit="attempts") as advance:
-        circuit, report = optimise(given.circuit, level=level, max_fan_in=lut, prove=prove, progress=advance)
-    if report.out_of_time:
-        print(f"optimising stopped after {report.seconds:.0f} s: not everything was tried", file=sys.stderr)
-    return replace(given, circuit=circuit), report
+    with progress_bar("compiling", None) as advance:
+        model = compile(
+            circuit,
+            **verilog_options(top, parameters, includes, sources),
+            level=level,
+            lut=lut,
+            prove=prove,
+            target=target.value,
+            dtype=None if dtype is None else dtype.value,
+            precision=precision,
+            progress=advance,
+        ).save(output)
+    if isinstance(model.provenance, CompiledProvenance) and model.provenance.is_out_of_time:
+        print("optimising stopped when its time was over: not everything was tried", file=sys.stderr)
+    print_made(output, info(model), started, as_json=as_json)

@@ -14,8 +14,9 @@ from serialformer.circuits.function.multiply import multiply
 from serialformer.circuits.words import Word
 from serialformer.cli.commands import refuse_existing
 from serialformer.cli.progress import progress_bar
-from serialformer.model import compile_model, load
-from serialformer.proof import certify
+from serialformer.models.compile import compile
+from serialformer.models.load import load
+from serialformer.models.prove import certify
 
 FACTORS = (51234, 47111)
 
@@ -53,7 +54,7 @@ def demo_command(
     started = time.perf_counter()
     source = multiplier(16)
     with progress_bar("compiling", None):
-        model = compile_model(source).save(output)
+        model = compile(source).save(output)
     seconds = time.perf_counter() - started
     shape = model.transformer.architecture
     print(f"circuit     {source.num_gates:,} gates, depth {source.depth}; it multiplies two words of 16 bits")
@@ -75,7 +76,7 @@ def demo_command(
 
     certificate = certify(load(output))
     print(
-        f"certified   {'all' if certificate.holds else 'NOT all'} 2^{certificate.num_inputs} inputs, from the weights:"
+        f"certified   {'' if certificate.holds else 'NOT '}{certificate.prompts} inputs, from the weights:"
         f" attention gap {certificate.attention.rounded:.1f}, logit margin {certificate.logits.rounded:.1f}"
     )
     page = output / PAGE

@@ -13,9 +13,10 @@ from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
-from serialformer.evaluation import Evaluation, evaluate_model
-from serialformer.score import Score
-from serialformer.task_model import TaskModel, load_task_model
+from serialformer.models.evaluate import Evaluation, evaluate
+from serialformer.models.load import load
+from serialformer.models.model import Model
+from serialformer.models.score import Score
 
 MAX_LENGTHS = 10_000
 
@@ -36,16 +37,14 @@ def evaluate_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Score a model on fresh samples of its task, teacher-forced (given the true chain) and generating its own."""
-    model = load_task_model(directory, task=task, trust_code=trust_code)
+    model = load(directory, task=task, trust_code=trust_code)
     lengths = _parse_lengths(length, model.length)
     for number in lengths:
         model.token_ids(number)  # said before the work, not after it
     results = []
     with progress_bar("evaluating", samples * len(lengths), unit="samples") as advance:
         for number in lengths:
-            result = evaluate_model(
-                model, length=number, num_samples=samples, seed=seed, engine=engine, progress=advance
-            )
+            result = evaluate(model, length=number, num_samples=samples, seed=seed, engine=engine, progress=advance)
             results.append(result)
             if engine == "auto" and result.engine == "dense":
                 engine = "dense"  # what auto gave up on once it need not try at every length
@@ -74,7 +73,7 @@ def _parse_lengths(text: str | None, default: int) -> list[int]:
     return list(range(first, last + 1))
 
 
-def _facts(model: TaskModel, results: list[Evaluation], seed: int) -> dict[str, Any]:
+def _facts(model: Model, results: list[Evaluation], seed: int) -> dict[str, Any]:
     """The JSON object; several lengths are added up, and each is an entry of ``lengths`` besides."""
     total = sum((result.score for result in results), Score())
     facts: dict[str, Any] = {
@@ -101,7 +100,7 @@ def _shares(score: Score) -> dict[str, Any]:
     return {**score.accuracies, **intervals, "counts": score.counts}
 
 
-def _print_results(model: TaskModel, results: list[Evaluation], seed: int) -> None:
+def _print_results(model: Model, results: list[Evaluation], seed: int) -> None:
     parameters = "".join(f" {name}={value}" for name, value in model.task.parameters.items())
     print(f"task: {model.task.name}{parameters}")
     print(f"setting: {model.setting}, made for length {model.length}")

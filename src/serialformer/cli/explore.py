@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +12,7 @@ import typer
 from serialformer.cli.commands import Json
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import TaskOption, TrustCode
-from serialformer.errors import CheckpointError, InputError
-from serialformer.files import refuse_os_errors
-from serialformer.manifest import CIRCUIT_KIND, load_kind
-from serialformer.model import Model, load
-from serialformer.task_model import TaskModel, load_task_model
+from serialformer.errors import InputError
 
 
 def explore_command(
@@ -39,46 +36,27 @@ def explore_command(
     as_json: Json = False,
 ) -> None:
     """Write one web page on which the model is run from its weights, token by token; or serve it."""
-    from serialformer.explorer.content import circuit_content, task_content
-    from serialformer.explorer.page import write_page
-
     if serve == (output is not None):
         raise InputError("expected either -o PAGE.html or --serve")
     if port and not serve:
         raise InputError("--port goes with --serve")
-    models = [_load(path, task, trust_code=trust_code) for path in (directory, other) if path is not None]
-    with progress_bar("preparing", None):
-        if isinstance(models[0], Model):
-            if len(models) > 1:
-                raise InputError("only models of tasks stand side by side", where=str(directory))
-            content = circuit_content(models[0], embedded=not serve)
-        else:
-            tasks = [model for model in models if isinstance(model, TaskModel)]
-            if len(tasks) < len(models):
-                raise InputError("only models of tasks stand side by side", where=str(other))
-            content = task_content(tasks, num_samples=samples, seed=seed, embedded=not serve)
-    if output is None:
-        from serialformer.explorer.server import serve_page
+    from serialformer.explorer.explore import explore
 
-        def announce(address: str) -> None:
-            print(json.dumps({"address": address}) if as_json else address, flush=True)
+    def announce(address: str) -> None:
+        print(json.dumps({"address": address}) if as_json else address, flush=True)
 
-        with refuse_os_errors(f"port {port}"):
-            serve_page(content, [model.transformer for model in models], port=port, announce=announce)
-        return
-    if output.is_dir():
-        raise InputError("is a directory", where=str(output), hint="-o takes the name of the page, such as page.html")
-    num_bytes = write_page(output, content)
-    facts: dict[str, Any] = {"page": str(output), "bytes": num_bytes}
-    print(json.dumps(facts) if as_json else f"page: {output}\nbytes: {num_bytes}")
-
-
-def _load(directory: Path, task: str | None, *, trust_code: bool) -> Model | TaskModel:
-    """The model of any kind in a directory."""
-    if not directory.is_dir():
-        raise CheckpointError(
-            "no such checkpoint directory", where=str(directory), hint="compile, construct and train make them"
+    with nullcontext() if serve else progress_bar("preparing", None):
+        num_bytes = explore(
+            directory,
+            other,
+            output=output,
+            num_samples=samples,
+            seed=seed,
+            port=port,
+            task=task,
+            trust_code=trust_code,
+            announce=announce,
         )
-    if load_kind(directory) == CIRCUIT_KIND:
-        return load(directory)
-    return load_task_model(directory, task=task, trust_code=trust_code)
+    if output is not None:
+        facts: dict[str, Any] = {"page": str(output), "bytes": num_bytes}
+        print(json.dumps(facts) if as_json else f"page: {output}\nbytes: {num_bytes}")

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from serialformer.cli.commands import Json, refuse_existing
 from serialformer.cli.progress import Interrupted, say
-from serialformer.cli.train import require_torch
-from serialformer.errors import InputError
-
-if TYPE_CHECKING:
-    from serialformer.sweeps.executor import Executor
+from serialformer.training.start import require_torch
 
 
 def sweep_command(
@@ -43,26 +39,27 @@ def sweep_command(
     """
     require_torch()
     from serialformer.cli.sweep_progress import SweepProgress
-    from serialformer.sweeps.collect import collect
     from serialformer.sweeps.recipe import load_recipe
+    from serialformer.sweeps.sweep import check_options, sweep
 
-    _check_options(workers, ray, gpus, device, keep=keep)
+    check_options(workers=workers, ray=ray, device=device, gpus=gpus, keep=keep)
     runs, num_repeated = load_recipe(recipe)
     if num_repeated:
         say(f"{recipe}: {num_repeated} of its runs are listed more than once; each is done once")
-
-    def make_executor() -> Executor:
-        if ray is not None:
-            from serialformer.sweeps.ray import RayExecutor
-
-            return RayExecutor(ray, device="cuda" if gpus else device, num_gpus=gpus)
-        from serialformer.sweeps.local import LocalExecutor, runs_directory
-
-        return LocalExecutor(runs_directory(output), num_workers=workers, device=device, keep=keep)
-
     with SweepProgress(len(runs)) as progress:
         try:
-            result = collect(runs, output, make_executor, report=progress.report, begin=progress.begin, say=say)
+            result = sweep(
+                runs,
+                output,
+                workers=workers,
+                ray=ray,
+                device=device,
+                gpus=gpus,
+                keep=keep,
+                report=progress.report,
+                begin=progress.begin,
+                say=say,
+            )
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: {progress.num_stored} of {len(runs)} runs are in {output}; the same command goes on"
@@ -101,12 +98,3 @@ def merge_command(
             f"{output}: {facts['rows']} rows; left out {facts['repeated']} said twice"
             f" and {facts['failures_overcome']} failures of runs that were done"
         )
-
-
-def _check_options(workers: int | None, ray: str | None, gpus: float, device: str, *, keep: bool) -> None:
-    if ray is not None and (workers is not None or keep):
-        raise InputError("--ray goes with neither --workers nor --keep", hint="the cluster's CPUs are what it has")
-    if ray is None and gpus:
-        raise InputError("--gpus goes with --ray", hint="--device cuda")
-    if ray is not None and device != "cpu" and not gpus:
-        raise InputError("--ray gives a run a GPU by --gpus", hint="--gpus 1, or --gpus 0.25 for four at once")

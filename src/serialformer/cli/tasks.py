@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from serialformer.cli.progress import progress_bar
 from serialformer.errors import TaskError
-from serialformer.task_model import load_task_model
 from serialformer.tasks.registry import ALIASES, TASKS, make_task, parse_task
 from serialformer.tasks.task import Task
 from serialformer.tasks.text import write_tokens
@@ -66,30 +62,6 @@ def tasks_command(
         if name is not None:
             print(f"  sizes: {entry['vocabulary']} tokens in the vocabulary, at most", end=" ")
             print(f"{entry['prompt_tokens']} in a prompt, {entry['chain_tokens']} in a chain\n\n{entry['description']}")
-
-
-def run_prompt(
-    directory: Path, text: str, engine: str, *, task: str | None = None, trust_code: bool = False, as_json: bool
-) -> None:
-    """Runs a model of a task on one prompt and prints what it made; on stderr the true answer if that is wrong."""
-    model = load_task_model(directory, task=task, trust_code=trust_code)
-    with progress_bar("thinking", model.num_new_tokens, unit="tokens") as advance:
-        transcript = model.run_text(text, engine=engine, progress=advance)
-    if as_json:
-        facts = {
-            "answer": list(transcript.answer),
-            "expected": list(transcript.expected),
-            "chain": list(transcript.made),
-            "engine": transcript.engine,
-            "tokens": len(transcript.made),
-            "seconds": transcript.seconds,
-        }
-        print(json.dumps(facts))
-    else:
-        print(f"chain: {' '.join(transcript.made)}")
-        print(f"answer: {' '.join(transcript.answer)}")
-    if transcript.answer != transcript.expected:
-        print(f"the true answer is {' '.join(transcript.expected)}", file=sys.stderr)
 
 
 def _facts(task: Task, length: int, seed: int) -> dict[str, Any]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,15 +11,12 @@ import typer
 from serialformer.cli.commands import Json, refuse_existing
 from serialformer.cli.progress import progress_bar, say
 from serialformer.cli.tasks import Parameters
-from serialformer.errors import CompileError, InputError, TrainingError
-from serialformer.python_file import split_reference
+from serialformer.errors import InputError
 from serialformer.tasks.registry import parse_task
+from serialformer.training.start import configure, require_torch, train
 
 if TYPE_CHECKING:
-    from serialformer.task_model import TaskModel
-    from serialformer.training.config import TrainingConfig
     from serialformer.training.loop import TrainingResult
-    from serialformer.transformer.transformer import Transformer
 
 
 def train_command(
@@ -61,35 +55,22 @@ def train_command(
 ) -> None:
     """Train a model of a task on fresh samples; killed and begun again with --resume, it goes on where it was."""
     # What is mistyped is refused before torch is imported, which takes seconds.
-    from serialformer.training.presets import make_config
-
-    task = parse_task(name, parameters or [])
-    config = make_config(
-        name if split_reference(name) else task.name,
-        parameters=task.parameters,
+    config = configure(
+        parse_task(name, parameters or []),
         length=length,
         setting=setting,
-        num_layers=depth,
+        depth=depth,
         seed=seed,
+        steps=steps,
         preset=preset,
-    ).with_values(_parse_changes(changes or []))
-    if steps is not None:
-        config = config.shortened(steps)
-    if pointers:
-        config = replace(config, evaluation=replace(config.evaluation, pointers=True))
-    start = None
-    if initial is not None:
-        start = _load_initial(initial, config)
-        config = replace(config, initial=start.digest())
+        changes=_parse_changes(changes or []),
+        pointers=pointers,
+    )
     if not resume:
         refuse_existing(output)
     require_torch()
-    from serialformer.training.loop import Execution, Report, has_bfloat16, train
+    from serialformer.training.loop import Execution, Report
 
-    execution = Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard)
-    if config.optimiser.precision == "bfloat16" and device == "cpu" and not has_bfloat16():
-        say("this processor has no instructions for bfloat16: float32 is many times faster here")
-    construction = _construct(config) if config.evaluation.pointers else None
     num_samples, last = config.optimiser.num_steps * config.optimiser.batch_size, [0]
     with progress_bar("training", num_samples, unit="samples") as advance:
 
@@ -102,21 +83,13 @@ def train_command(
         result = train(
             config,
             output,
-            initial=start,
-            construction=construction,
-            execution=execution,
+            initial=initial,
+            execution=Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard),
             resume=resume,
             progress=show,
+            say=say,
         )
     _print_result(output, result, as_json=as_json)
-
-
-def require_torch() -> None:
-    """Says what to install where torch is missing, before anything is begun."""
-    try:
-        import_module("torch")
-    except ImportError:
-        raise TrainingError("training needs torch", hint="pip install 'serialformer[torch]'") from None
 
 
 def _parse_changes(texts: list[str]) -> dict[str, str]:
@@ -127,36 +100,6 @@ def _parse_changes(texts: list[str]) -> dict[str, str]:
             raise InputError(f"expected FIELD=VALUE, found {text!r}", where="--set", hint="such as model.width=256")
         changes[name.strip()] = value.strip()
     return changes
-
-
-def _load_initial(directory: Path, config: TrainingConfig) -> Transformer:
-    """The weights of a model of the same task, setting and length."""
-    from serialformer.task_model import load_task_model
-
-    own = config.task if split_reference(config.task) else None
-    model: TaskModel = load_task_model(directory, task=own)
-    theirs = (model.task.name, model.task.parameters, model.length, model.setting)
-    ours = (config.make_task().name, dict(config.parameters), config.length, config.setting)
-    if theirs != ours:
-        raise InputError(f"is a model of {theirs}, not of {ours}", where=str(directory))
-    return model.transformer
-
-
-def _construct(config: TrainingConfig) -> Transformer | None:
-    """The constructed model of a task; None, with a word on stderr, where there is none."""
-    from serialformer.construction import construct_model
-    from serialformer.evaluator_model import make_evaluator
-
-    if config.setting != "cot":
-        print("--pointers: constructions are for the setting cot; not measured", file=sys.stderr)
-        return None
-    try:
-        if config.task == "circuit-value":
-            return make_evaluator(config.length).transformer
-        return construct_model(config.make_task(), config.length).transformer
-    except CompileError as error:
-        print(f"--pointers: not measured: {error.message}", file=sys.stderr)
-        return None
 
 
 def _print_result(output: Path, result: TrainingResult, *, as_json: bool) -> None:

@@ -30,10 +30,11 @@ from serialformer.decode.flat import (
 )
 from serialformer.decode.fold_kernels import fold_positions
 from serialformer.decode.rounding import LARGEST_LEAK
-from serialformer.decode.routing import KeyShape, find_key_shape, needed_gap, route_head
+from serialformer.decode.routing import needed_gap, route_head
 from serialformer.decode.tabulated import TabulatedDecoder, tabulate
 from serialformer.decode.token_kernels import decode_tokens
 from serialformer.errors import EngineError
+from serialformer.transformer.key_shape import KeyShape, find_key_shape
 from serialformer.transformer.transformer import Transformer
 
 TOKENS_A_BLOCK = 1 << 16

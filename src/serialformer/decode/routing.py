@@ -1,8 +1,8 @@
 """Which position each head attends to: tables for the first layer, and the grids on which keys are searched.
 
 A head can be indexed if its keys lie near the points of a grid (every coordinate near an offset plus a whole number of
-steps): signs, digits, anagrams, codes of any such kind. A query that is near a multiple of such a point looks that
-point up in a hash table. ``kernels.score_gap`` then bounds from below by how much the key found beats every other, and
+steps): signs, digits, position codes, codes of any such kind. A query that is near a multiple of such a point looks it
+up in a hash table. ``kernels.score_gap`` then bounds from below by how much the key found beats every other, and
 softmax's weight on the others follows. In the first layer queries and keys depend on position and current token alone,
 so all of that is done once for all contexts.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Float64, Int32
 
 from serialformer.decode.flat import SparseMap, reorder_outputs, to_dense
 from serialformer.decode.kernels import NO_MATCH, index_codes, key_codes, route_queries
@@ -21,33 +21,6 @@ from serialformer.decode.rounding import LARGEST_LEAK
 
 SAMPLE = 256
 """How many positions are looked at to find the grid of a head's keys."""
-
-_LARGEST_STEPS = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Points whose coordinates are ``offset`` plus a whole number of ``step``."""
-
-    offset: float
-    step: float
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class KeyShape:
-    """What the keys of a head look like.
-
-    Attributes:
-        order: its coordinates, those that tell keys apart first.
-        coded: how many these are; the others are nearly zero.
-        grid: where these lie.
-        largest_norm: the norm of the longest key seen, rounded to the grid.
-    """
-
-    order: Int64[np.ndarray, " coordinates"]
-    coded: int
-    grid: Grid
-    largest_norm: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,56 +36,6 @@ class Routing:
     targets: Int32[np.ndarray, " positions"] | None
     least_gap: float = float("inf")
     refusal: str = ""
-
-
-def find_grid(coordinates: Float64[np.ndarray, " sample"]) -> Grid | None:
-    """The grid on which these numbers lie, roughly; None if there is none to be seen.
-
-    >>> find_grid(np.array([-3.0, -1.0, 1.01, 3.0, 0.99, -1.0]))
-    Grid(offset=-3.0, step=2.0)
-    >>> find_grid(np.sqrt(np.arange(50))) is None
-    True
-    """
-    ordered = np.sort(coordinates)
-    if len(ordered) == 0 or not np.isfinite(ordered).all():
-        return None
-    differences = np.diff(ordered)
-    spread = ordered[-1] - ordered[0]
-    if spread <= 1e-9 * max(1.0, abs(ordered[-1])):
-        return None
-    cuts = np.flatnonzero(differences > differences.max() / 4)
-    levels = np.array([part.mean() for part in np.split(ordered, cuts + 1)])
-    widths = np.array([part[-1] - part[0] for part in np.split(ordered, cuts + 1)])
-    step = float(np.diff(levels).min())
-    steps = (levels - levels[0]) / step
-    if widths.max() > step / 2 or steps[-1] > _LARGEST_STEPS or np.abs(steps - np.rint(steps)).max() > 0.25:
-        return None
-    step = float((levels[-1] - levels[0]) / np.rint(steps[-1]))
-    return Grid(offset=_tidy(float(levels[0])), step=_tidy(step))
-
-
-def find_key_shape(keys: Float64[np.ndarray, "sample coordinates"]) -> KeyShape | None:
-    """What these keys look like; None if they lie on no grid."""
-    if keys.size == 0 or not np.isfinite(keys).all():
-        return None
-    size = np.abs(keys).max(axis=0)
-    is_coded = size > size.max() / 8
-    coordinates = keys[:, is_coded]
-    grid = find_grid(coordinates.ravel())
-    if grid is None:
-        return None
-    points = grid.offset + grid.step * np.rint((coordinates - grid.offset) / grid.step)
-    return KeyShape(
-        order=np.argsort(~is_coded, kind="stable"),
-        coded=int(is_coded.sum()),
-        grid=grid,
-        largest_norm=sqrt(float((points**2).sum(axis=1).max())),
-    )
-
-
-def _tidy(value: float) -> float:
-    """A number near a whole one is taken for it: the rest is the rounding of layer norm."""
-    return float(round(value)) if abs(value - round(value)) < 0.01 and round(value) else value
 
 
 def needed_gap(num_positions: int, head_width: int) -> float:

@@ -15,11 +15,11 @@ from serialformer.circuits.gate_words import describe_gate
 from serialformer.circuits.words import Word
 from serialformer.compile.schedule import Schedule
 from serialformer.errors import CheckpointError, InputError
-from serialformer.explorer.naming import Naming, name_circuit_model, name_task_model
 from serialformer.explorer.packing import pack_array
-from serialformer.model import Model
-from serialformer.task_model import TaskModel
+from serialformer.models.model import Model
+from serialformer.models.provenance import CompiledProvenance, ConstructedProvenance, Provenance
 from serialformer.tasks.layout import lay_out
+from serialformer.transformer.names import UNUSED
 from serialformer.transformer.transformer import Transformer
 
 FORMAT = 1
@@ -33,6 +33,9 @@ MAX_EMBEDDED_POSITIONS = 8192
 
 MAX_HEAT_MAP = 1 << 24
 """Attention weights, over all layers and heads, that are shown as heat maps."""
+
+MAX_NAMED_UNITS = 4096
+"""Hidden units whose names are put into a page: with more of them it would hold little else."""
 
 OPERAND = "\N{SECTION SIGN}"
 """Stands before the number of an operand in the words for a gate."""
@@ -48,24 +51,22 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
     Raises:
         SerialformerError: the model's arithmetic is not that of floats, or its weights are too many for a page.
     """
-    details = model.manifest.details
+    source = model.provenance.source if isinstance(model.provenance, CompiledProvenance) else None
     facts = {
         "gates": f"{model.circuit.num_gates:,}",
         "depth": f"{model.circuit.depth:,}",
-        **({"source": str(details["source"])} if details.get("source") else {}),
+        **({} if source is None else {"source": source}),
     }
     title = _title(model.directory)
     return {
         **_frame("circuit", title, embedded),
-        "models": [
-            _model_content(model.transformer, title, "compiled", facts, name_circuit_model(model), embedded=embedded)
-        ],
+        "models": [_model_content(model.transformer, title, "compiled", facts, model.provenance, embedded=embedded)],
         "circuit": _circuit_arrays(model.circuit, model.schedule, model.inputs, model.outputs),
     }
 
 
 def task_content(
-    models: Sequence[TaskModel], *, num_samples: int = 8, seed: int = 0, embedded: bool = True
+    models: Sequence[Model], *, num_samples: int = 8, seed: int = 0, embedded: bool = True
 ) -> dict[str, Any]:
     """What the page shows of one model of a task, or of two side by side.
 
@@ -89,9 +90,9 @@ def task_content(
     contents = []
     for model in models:
         facts = {"task": _task_words(model), "setting": model.setting}
-        origin = "constructed" if {"construction", "moduli"} & set(model.details) else "trained"
+        origin = "constructed" if isinstance(model.provenance, ConstructedProvenance) else "trained"
         title = _title(model.directory)
-        content = _model_content(model.transformer, title, origin, facts, name_task_model(model), embedded=embedded)
+        content = _model_content(model.transformer, title, origin, facts, model.provenance, embedded=embedded)
         renumbered = samples.renumber(model.token_ids(model.length))
         rows = []
         for row in range(num_samples):
@@ -131,13 +132,13 @@ def _title(directory: Path | None) -> str:
     return "model" if directory is None else Path(directory).resolve().name
 
 
-def _task_words(model: TaskModel) -> str:
+def _task_words(model: Model) -> str:
     parameters = "".join(f" {name}={value}" for name, value in model.task.parameters.items())
     return f"{model.task.name}{parameters}, length {model.length}"
 
 
 def _model_content(
-    transformer: Transformer, name: str, origin: str, facts: dict[str, str], naming: Naming, *, embedded: bool
+    transformer: Transformer, name: str, origin: str, facts: dict[str, str], provenance: Provenance, *, embedded: bool
 ) -> dict[str, Any]:
     if transformer.architecture.arithmetic is not None:
         raise CheckpointError(
@@ -181,10 +182,19 @@ def _model_content(
         "weights": {name: pack_array(weight) for name, weight in transformer.named_weights() if weight.size}
         if embedded
         else None,
-        "directions": list(naming.directions),
-        "units": list(naming.units),
-        "compiled": naming.is_compiled,
+        "directions": list(provenance.names.directions) if provenance.names is not None else [],
+        "units": _unit_names(provenance),
+        "compiled": provenance.names is not None and isinstance(provenance, CompiledProvenance),
     }
+
+
+def _unit_names(provenance: Provenance) -> list[str]:
+    """The names of the hidden units of the last layer, without the unused ones behind them."""
+    if provenance.names is None:
+        return []
+    *before, last = provenance.names.units[-1]
+    named = (*before, last) if last.name != UNUSED else before
+    return [part.name for part in named for _ in range(part.count)][:MAX_NAMED_UNITS]
 
 
 def _circuit_arrays(

@@ -11,7 +11,7 @@ from typing import Any
 
 from serialformer.errors import FigureError
 from serialformer.figures.measures import Measure
-from serialformer.score import wilson_interval
+from serialformer.models.score import wilson_interval
 from serialformer.sweeps.row import DONE, Row
 from serialformer.sweeps.run import FINAL, FRESH
 

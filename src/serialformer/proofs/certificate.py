@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
+
+from serialformer.notebook import count, fact_table
 
 FORMAT = 1
 
@@ -54,27 +58,29 @@ class Lead:
     position: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Certificate:
     """The outcome of a proof, and its figures. Where it fails they are those of the positions before.
 
     Attributes:
         failure: where the proof breaks first; None if it holds.
-        num_inputs: bits of the prompt: it covers 2^num_inputs prompts.
+        prompts: which prompts it covers, in words.
         num_chain_tokens: tokens of the chain; the end mark comes on top.
         arithmetic: which runtimes are covered.
         attention: of the score of each position that a head reads, over any other.
         logits: of the logit of each token that is written.
         norms: what each layer norm sees, the one before the logits last.
+        witness: whether the weights were checked against a construction; otherwise what they do was found in them.
     """
 
     failure: Failure | None
-    num_inputs: int
+    prompts: str
     num_chain_tokens: int
     arithmetic: dict[str, str]
     attention: Lead
     logits: Lead
     norms: tuple[NormRange, ...]
+    witness: bool = False
 
     @property
     def holds(self) -> bool:
@@ -85,16 +91,68 @@ class Certificate:
         return {
             "format": FORMAT,
             "holds": self.holds,
-            "prompts": f"all 2^{self.num_inputs}",
+            "prompts": self.prompts,
             "chain_tokens": self.num_chain_tokens,
             "failure": None if self.failure is None else asdict(self.failure),
             "arithmetic": self.arithmetic,
             "attention_gap": _lead_to_json(self.attention),
             "logit_margin": _lead_to_json(self.logits),
             "layer_norms": [asdict(norm) for norm in self.norms],
+            "method": "witness" if self.witness else "search",
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Certificate:
+        """The inverse of ``to_json``; other fields are not looked at.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing or wrong, or the format is another.
+        """
+        if content["format"] != FORMAT:
+            raise ValueError(f"expected format {FORMAT}, found {content['format']!r}")
+        prompts = re.fullmatch(r"all 2\^(\d{1,9})", content["prompts"])
+        if prompts is None:
+            raise ValueError(f"expected the prompts 'all 2^n', found {content['prompts']!r}")
+        failure = content["failure"]
+        certificate = cls(
+            failure=None if failure is None else Failure(**failure),
+            num_inputs=int(prompts[1]),
+            num_chain_tokens=int(content["chain_tokens"]),
+            arithmetic={str(what): str(which) for what, which in content["arithmetic"].items()},
+            attention=_json_to_lead(content["attention_gap"]),
+            logits=_json_to_lead(content["logit_margin"]),
+            norms=tuple(NormRange(**norm) for norm in content["layer_norms"]),
+        )
+        if certificate.holds != content["holds"]:
+            raise ValueError(f"holds is {content['holds']!r} and the failure is {failure!r}")
+        return certificate
+
+    def __repr__(self) -> str:
+        covers = f"all 2^{self.num_inputs} prompts, {count(self.num_chain_tokens, 'chain token')}"
+        if self.failure is not None:
+            return f"Certificate(FAILED at position {self.failure.position}; {covers})"
+        leads = f"attention gap {self.attention.rounded:.4g}, logit margin {self.logits.rounded:.4g}"
+        return f"Certificate(holds; {covers}, {leads})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: whether it holds, for what, and by how much."""
+        leads = (("attention gap", self.attention), ("logit margin", self.logits))
+        return fact_table(
+            "Certificate",
+            {
+                "holds": "yes" if self.failure is None else f"no: {self.failure}",
+                "covers": f"all 2^{self.num_inputs} prompts, {count(self.num_chain_tokens, 'chain token')}",
+                "arithmetic": ", ".join(f"{what} {which}" for what, which in self.arithmetic.items()),
+                **{name: f"{lead.exact:.4g}, {lead.rounded:.4g} under rounding" for name, lead in leads},
+            },
+        )
 
 
 def _lead_to_json(lead: Lead) -> dict[str, float | int | None]:
     """JSON has no infinity: a lead over nothing at all is null."""
     return {name: value if isfinite(value) else None for name, value in asdict(lead).items()}
+
+
+def _json_to_lead(content: Mapping[str, Any]) -> Lead:
+    exact, rounded = (inf if content[name] is None else float(content[name]) for name in ("exact", "rounded"))
+    return Lead(exact=exact, rounded=rounded, position=int(content["position"]))

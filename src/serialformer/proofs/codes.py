@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64, UInt64
 
-from serialformer.decode.routing import KeyShape, find_key_shape
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 
 BLOCK = 1 << 15

@@ -1,4 +1,8 @@
-"""The proof: what the weights write is brought to one form with what the circuit says, and compared.
+"""The proof, in two halves: the weights realise a construction, and the construction does what its claims say.
+
+``certify_construction`` has a construction as its witness (``realisation``, ``induction``). ``certify_chain`` has
+none: for models of one layer over bits it finds in the weights which function each position writes, and compares that
+with the circuit.
 
 By induction over the chain. Every position holds one of two tokens: a bit of the prompt, ``=``, or a bit of the chain.
 ``reading`` proves, from the weights, which function of earlier bits each position writes, in whatever way a covered
@@ -9,20 +13,122 @@ right, the one it writes is.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float64, Int32, UInt8, UInt64
 
+from serialformer.constructions.claim import BitClaim, TableClaim
+from serialformer.constructions.construction import Construction
+from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError
 from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRange
+from serialformer.proofs.circuit_prompts import MAX_GATES, SLOTS, CircuitPrompts
 from serialformer.proofs.float_reading import read_floats
+from serialformer.proofs.induction import InductionError, Memory, check_table_claim
+from serialformer.proofs.logits import Occurring
+from serialformer.proofs.programs import check_bit_claim
 from serialformer.proofs.reading import Reading
+from serialformer.proofs.realisation import check_realisation
 from serialformer.proofs.rounded_reading import read_rounded
 from serialformer.proofs.rounding import Rounding, covered_rounding
+from serialformer.proofs.stream import RealisationError
 from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.transformer.precision import arithmetic_to_format
 from serialformer.transformer.transformer import Transformer
 
 TOKENS_A_BLOCK = 1 << 15
+
+
+def certify_construction(
+    transformer: Transformer, placement: Placement, *, rounding: Rounding | None = None
+) -> Certificate:
+    """Proves that a model does what the claims of a construction say, with the construction as a witness.
+
+    Args:
+        transformer: a GPT-2.
+        placement: the construction and where it lies in the weights; checked and never trusted.
+        rounding: the runtimes to cover; unless given, those of the weights' own number format, and where that cannot be
+            proven in 16 bits, those of them that store every result.
+    """
+    construction = placement.construction
+    chosen = covered_rounding(transformer.architecture.dtype) if rounding is None else rounding
+    candidates = [chosen]
+    if rounding is None and chosen.storage != "float32":
+        candidates.append(replace(chosen, always_stored=True))
+    first = 0
+    realisation, failure = None, None
+    prompts = construction.prompts
+    try:
+        occurring, first, prompts = check_claims(construction)
+    except InductionError as error:
+        failure = Failure(position=error.position, token=_token(construction, error.position), reason=str(error))
+    if failure is None:
+        for chosen in candidates:
+            try:
+                realisation, failure = check_realisation(transformer, placement, occurring, chosen), None
+                break
+            except RealisationError as error:
+                where = first if error.position is None else max(first, error.position)
+                failure = Failure(position=where, token=_token(construction, where), reason=str(error))
+    nothing = (0.0, 0.0)
+    attention, logits = (nothing, nothing) if realisation is None else (realisation.attention, realisation.logits)
+    return Certificate(
+        failure=failure,
+        prompts=prompts,
+        num_chain_tokens=construction.num_chain_tokens,
+        arithmetic={
+            "storage": chosen.storage,
+            "accumulation": chosen.accumulation,
+            "order_of_sums": "any",
+            "results": "stored" if chosen.always_stored else "stored or wider",
+        },
+        attention=Lead(exact=attention[0], rounded=attention[1], position=first),
+        logits=Lead(exact=logits[0], rounded=logits[1], position=first),
+        norms=tuple(
+            NormRange(largest_mean=mean, least_deviation=least, largest_deviation=most)
+            for mean, least, most in (() if realisation is None else realisation.norms)
+        ),
+        witness=True,
+    )
+
+
+def _token(construction: Construction, position: int) -> int:
+    """The number of the chain token that a position writes."""
+    return max(-1, position - (construction.num_positions - 1 - construction.num_chain_tokens))
+
+
+def check_claims(construction: Construction) -> tuple[Occurring, int, str]:
+    """Shows that a construction does what all its claims say.
+
+    Returns:
+        Which tokens occur where, the first position that writes, and which prompts were covered.
+
+    Raises:
+        InductionError: it does not.
+    """
+    memory, found, firsts = Memory(), [], []
+    prompts, circuits = construction.prompts, None
+    for claim in construction.claims():
+        if isinstance(claim, BitClaim):
+            found.append(check_bit_claim(construction, claim))
+            firsts.append(claim.num_inputs)
+        elif isinstance(claim, TableClaim):
+            found.append(check_table_claim(construction, claim, memory))
+            firsts.append(claim.num_prompt - 1)
+        elif claim.num_gates > MAX_GATES:
+            prompts = f"all circuits of up to {MAX_GATES} gates; those of more are not gone through"
+            break
+        else:
+            if circuits is None:
+                circuits = CircuitPrompts(construction)
+                found.append(circuits.occurring())
+                firsts.append(SLOTS)
+            circuits.check(claim)
+    anywhere, current, written = (
+        np.logical_or.reduce([getattr(one, part) for one in found]) for part in ("anywhere", "current", "written")
+    )
+    return Occurring(anywhere=anywhere, current=current, written=written), min(firsts), prompts
 
 
 def certify_chain(
@@ -62,7 +168,7 @@ def certify_chain(
         nothing = Lead(exact=0.0, rounded=0.0, position=num_inputs)
         return Certificate(
             failure=Failure(position=num_inputs, token=0, reason=error.message),
-            num_inputs=num_inputs,
+            prompts=f"all 2^{num_inputs}",
             num_chain_tokens=num_chain_tokens,
             arithmetic=covered,
             attention=nothing,
@@ -72,7 +178,7 @@ def certify_chain(
     proven = num_chain_tokens + 1 if reading.failure is None else reading.failure.token
     return Certificate(
         failure=_first(reading.failure, _compare(reading, reads, arity, table)),
-        num_inputs=num_inputs,
+        prompts=f"all 2^{num_inputs}",
         num_chain_tokens=num_chain_tokens,
         arithmetic=covered,
         attention=_least(reading.gaps[:proven], num_inputs),

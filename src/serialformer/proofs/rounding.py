@@ -27,10 +27,12 @@ class Rounding:
     Attributes:
         storage: the format of every result.
         accumulation: the format of sums and products inside a result.
+        always_stored: whether every result is held in the storage format; otherwise some may be kept wider.
     """
 
     storage: DtypeName
     accumulation: DtypeName
+    always_stored: bool = False
 
     @property
     def storage_roundoff(self) -> float:
@@ -46,14 +48,18 @@ class Rounding:
         """The largest number of the storage format."""
         return float(ml_dtypes.finfo(DTYPES[self.storage]).max)
 
+    @property
+    def smallest(self) -> float:
+        """The smallest normal number of the storage format."""
+        return float(ml_dtypes.finfo(DTYPES[self.storage]).smallest_normal)
+
     def constants(self) -> tuple[float, float, float, float, float]:
         """What the kernels take: both roundoffs, the storage format's splitter, smallest normal and largest number.
 
         The splitter rounds a float64 x to p bits (Veltkamp): with c = splitter * x it is c - (c - x).
         """
         bits = round(-log2(self.storage_roundoff))  # 24 for float32, 11 for float16, 8 for bfloat16
-        smallest = float(ml_dtypes.finfo(DTYPES[self.storage]).smallest_normal)
-        return self.storage_roundoff, self.accumulation_roundoff, 2.0 ** (53 - bits) + 1, smallest, self.largest
+        return self.storage_roundoff, self.accumulation_roundoff, 2.0 ** (53 - bits) + 1, self.smallest, self.largest
 
 
 def roundoff(name: DtypeName) -> float:

@@ -42,6 +42,8 @@ def rounded(exact, error, constants):
         return max(error, distance)
     if error == 0.0 and distance == 0.0 and (exact == 0.0 or abs(exact) >= smallest):
         return 0.0  # smaller ones may be flushed to zero
+    if exact == 0.0:
+        return error * (1 + roundoff) + roundoff * smallest  # flushing to zero does no harm here
     return min(error + roundoff * (abs(exact) + error), 2 * error + distance) + 2 * smallest
 
 
@@ -95,3 +97,12 @@ def linear_output(columns, output, inputs, errors, constants):
         result += bias[output]
         error = rounded(result, error + constants[1] * (abs(result) + error), constants)
     return result, error
+
+
+@njit(cache=True)
+def rounded_all(exact, errors, constants):
+    """The same for arrays."""
+    result = np.empty(len(exact))
+    for index in range(len(exact)):
+        result[index] = rounded(exact[index], errors[index], constants)
+    return result

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from serialformer.decode.engine import Engine
 from serialformer.errors import EngineError, SerialformerError, SweepError
-from serialformer.model import Model
+from serialformer.models.model import Model
 from serialformer.sweeps.ray import MAX_RETRIES, TASKS_PER_CORE, connect
 
 MIN_ROWS = 64

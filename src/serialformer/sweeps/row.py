@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
 from serialformer.errors import SweepError
-from serialformer.score import Score
+from serialformer.models.score import Score
 
 FORMAT = 2
 

@@ -147,7 +147,7 @@ class SweepRun(TrainingExperiment):
 
     def carry_out(self, surroundings: Surroundings) -> list[Row]:
         """Trains and evaluates, or resumes the run in the directory; see ``training.loop.train`` for its errors."""
-        from serialformer.evaluation import evaluate_model
+        from serialformer.models.evaluate import evaluate
         from serialformer.training.loop import Execution, train
 
         execution = Execution(device=surroundings.device, save_seconds=surroundings.save_seconds)
@@ -172,7 +172,7 @@ class SweepRun(TrainingExperiment):
         ]
         for length in self.lengths:
             started, seconds = time.process_time(), time.perf_counter()
-            score = evaluate_model(result.model, length=length, num_samples=self.num_samples, seed=self.seed).score
+            score = evaluate(result.model, length=length, num_samples=self.num_samples, seed=self.seed).score
             rows.append(
                 self.row(
                     surroundings,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from serialformer.errors import SweepError
-from serialformer.score import Score
+from serialformer.models.score import Score
 from serialformer.sweeps.experiment import Experiment, Report, Surroundings
 from serialformer.sweeps.row import GENERATED, TEACHER_FORCED, to_cell
 from serialformer.sweeps.size import estimate_bytes, estimate_work

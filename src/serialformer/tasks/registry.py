@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 
 from serialformer.errors import TaskError
-from serialformer.python_file import split_reference
+from serialformer.python_file import file_of, split_reference
 from serialformer.tasks.arithmetic_expression import ArithmeticExpression
 from serialformer.tasks.automaton import Automaton
 from serialformer.tasks.circuit_value import CircuitValue
@@ -93,6 +94,25 @@ def make_user_task(
         TaskError: as in ``make_task``.
     """
     return check_task(_build(load_task_class(reference, name), parameters or {}, reference))
+
+
+def find_reference(task: Task) -> str:
+    """The name under which ``make_task`` finds the class of a task: ``FILE.py:Class`` for a task of the user's.
+
+    Raises:
+        TaskError: it is a user's, and no file defines its class.
+
+    >>> find_reference(make_task("C_2"))
+    'modular-addition'
+    """
+    kind = type(task)
+    if TASKS.get(getattr(kind, "name", "")) is kind:
+        return kind.name
+    file = file_of(kind)
+    path = getattr(sys.modules.get(kind.__module__), "__file__", None) if file is None else file.path
+    if path is None:
+        raise TaskError(f"no file defines {kind.__name__}", where="task", hint="define it in a Python file")
+    return f"{path}:{kind.__name__}"
 
 
 def resolve_alias(name: str) -> tuple[str, dict[str, str]]:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ import numpy as np
 import torch
 
 from serialformer.errors import TrainingError
-from serialformer.score import Score
-from serialformer.task_model import TaskModel
+from serialformer.models.load import load
+from serialformer.models.model import Model
+from serialformer.models.provenance import TrainedProvenance
+from serialformer.models.score import Score
+from serialformer.models.task_items import TaskItems
 from serialformer.tasks.layout import lay_out
 from serialformer.training.config import TrainingConfig
 from serialformer.training.initial import draw_weights, make_generator
@@ -24,7 +27,7 @@ from serialformer.training.log import Log
 from serialformer.training.measure import measure
 from serialformer.training.objective import compute_loss, make_targets
 from serialformer.training.pointers import find_pointers, pointer_shares
-from serialformer.training.run import RunDirectory, create_run, load_config
+from serialformer.training.run import RunDirectory, create_run, load_config, record_config, untrained_model
 from serialformer.training.state import Progress, load_progress, load_state, save_state
 from serialformer.transformer.checkpoint import load_transformer
 from serialformer.transformer.forward import compute_attention
@@ -75,7 +78,7 @@ class TrainingResult:
     teacher_forced: Score
     generated: Score
     reached_target: bool
-    model: TaskModel
+    model: Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,14 +143,7 @@ def _open(path: Path, config: TrainingConfig) -> RunDirectory:
         differing = [name for name in ours if theirs.get(name) != ours[name]]
         shown = ", ".join(f"{name} {theirs.get(name)!r} and not {ours[name]!r}" for name in differing[:5])
         raise TrainingError(f"is another run: {shown}", where=str(path), hint="choose another directory")
-    model = TaskModel(
-        transformer=load_transformer(path),
-        task=config.make_task(),
-        length=config.length,
-        setting=config.setting,
-        directory=path,
-    )
-    return RunDirectory(path=path, config=config, model=model)
+    return RunDirectory(path=path, config=config, model=untrained_model(path, config, load_transformer(path)))
 
 
 def _flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -306,8 +302,9 @@ class _Training:
         task, length = self._run.model.task, self._config.length
         examples = task.sample(make_generator(self._config.seed, "evaluation", step), length, SAMPLES_FOR_POINTERS)
         layout = lay_out(task, examples, self._config.setting, length)
-        theirs = TaskModel(transformer=self._construction, task=task, length=length, setting=self._config.setting)
-        pointers = find_pointers(self._construction, theirs.token_ids(length)[layout.tokens], layout.has_loss)
+        items = TaskItems(task=task, length=length, setting=self._config.setting)
+        theirs = items.token_ids(self._construction.architecture, length)
+        pointers = find_pointers(self._construction, theirs[layout.tokens], layout.has_loss)
         attention = compute_attention(self._module.to_transformer(), self._ids[length][layout.tokens], dtype=np.float32)
         shares = pointer_shares(attention, pointers)
         return {"pointer_share": sum(shares) / len(shares), "pointer_shares": shares} if shares else {}
@@ -321,14 +318,10 @@ class _Training:
         confirmed = config.target is not None and scores[0].accuracies["chain_accuracy"] >= config.target
         row = {"step": step, "final": True, "reached_target": confirmed}
         log.write({**row, **_facts(*scores), **self._pointers(step), **self._clock()})
-        details = {
-            "steps": step,
-            "reached_target": confirmed,
-            **self._clock(),
-            "teacher_forced": scores[0].counts,
-            "generated": scores[1].counts,
-        }
-        self._run.save_model(self._module.to_transformer(), {"trained": details})
+        provenance = replace(
+            self._provenance(step), reached_target=confirmed, teacher_forced=scores[0], generated=scores[1]
+        )
+        self._run.save_model(self._module.to_transformer(), provenance)
         progress = Progress(step=step, **self._clock(), log_bytes=log.num_bytes, finished=True)
         save_state(self._run.path, self._module, self._optimiser, progress)
         return self._result(progress)
@@ -336,7 +329,11 @@ class _Training:
     def _save(self, step: int, log: Log) -> None:
         progress = Progress(step=step, **self._clock(), log_bytes=log.num_bytes)
         save_state(self._run.path, self._module, self._optimiser, progress)
-        self._run.save_model(self._module.to_transformer(), {"trained": {"steps": step, **self._clock()}})
+        self._run.save_model(self._module.to_transformer(), self._provenance(step))
+
+    def _provenance(self, step: int) -> TrainedProvenance:
+        config = self._config
+        return TrainedProvenance(steps=step, seed=config.seed, configuration=record_config(config), **self._clock())
 
     def _clock(self) -> dict[str, Any]:
         """Seconds since the run began."""
@@ -347,17 +344,20 @@ class _Training:
 
     def _result(self, progress: Progress) -> TrainingResult:
         """Read from the directory, so that a run that ended before gives the same."""
-        from serialformer.task_model import load_task_model
-
-        model = load_task_model(self._run.path, task=self._config.task)
-        trained = model.details["trained"]
+        model = load(self._run.path, task=self._config.task)
+        trained = model.provenance
+        assert (
+            isinstance(trained, TrainedProvenance)
+            and trained.teacher_forced is not None
+            and trained.generated is not None
+        )
         return TrainingResult(
             steps=progress.step,
             cpu_seconds=progress.cpu_seconds,
             seconds=progress.seconds,
-            teacher_forced=Score(**(trained.get("teacher_forced") or trained["taught"])),
-            generated=Score(**trained["generated"]),
-            reached_target=bool(trained["reached_target"]),
+            teacher_forced=trained.teacher_forced,
+            generated=trained.generated,
+            reached_target=bool(trained.reached_target),
             model=model,
         )
 

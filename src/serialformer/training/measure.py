@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from serialformer.decode.torch_engine import TorchEngine
-from serialformer.evaluation import Backend, score_samples
-from serialformer.score import Score
-from serialformer.task_model import TaskModel
+from serialformer.models.evaluate import Backend, score_samples
+from serialformer.models.model import Model
+from serialformer.models.score import Score
 from serialformer.tasks.task import MAX_TOKENS
 from serialformer.training.objective import predict_tokens
 from serialformer.transformer.module import TransformerModule
@@ -17,7 +17,7 @@ LOGITS_PER_PASS = 1 << 22
 
 
 def measure(
-    module: TransformerModule, model: TaskModel, random: np.random.Generator, num_samples: int, num_generated: int
+    module: TransformerModule, model: Model, random: np.random.Generator, num_samples: int, num_generated: int
 ) -> tuple[Score, Score]:
     """Scores a module on the task's own distribution, at the length of its model.
 

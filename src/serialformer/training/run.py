@@ -6,14 +6,15 @@ import json
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from serialformer.errors import TrainingError
 from serialformer.files import new_directory, refuse_os_errors, write_file
-from serialformer.manifest import save_task_manifest
+from serialformer.models.manifest import write_manifest
+from serialformer.models.model import Model
+from serialformer.models.provenance import TrainedProvenance
+from serialformer.models.task_items import TaskItems
 from serialformer.python_file import split_reference
-from serialformer.task_model import TaskModel
-from serialformer.tasks.user_task import check_record, record_source, recorded_reference
+from serialformer.tasks.user_task import check_record, recorded_reference
 from serialformer.training.config import TrainingConfig, rename_fields
 from serialformer.transformer.checkpoint import read_json, save_transformer, save_weights
 from serialformer.transformer.transformer import Transformer
@@ -29,14 +30,14 @@ class RunDirectory:
 
     path: Path
     config: TrainingConfig
-    model: TaskModel
+    model: Model
 
-    def save_model(self, transformer: Transformer, details: dict[str, Any]) -> TaskModel:
+    def save_model(self, transformer: Transformer, provenance: TrainedProvenance) -> Model:
         """Replaces the weights, then what is said of them; each file whole or not at all."""
         with refuse_os_errors(str(self.path)):
             save_weights(transformer, self.path)
-        model = replace(self.model, transformer=transformer, details=details, directory=self.path)
-        save_task_manifest(model.manifest, self.path)
+        model = replace(self.model, transformer=transformer, provenance=provenance, directory=self.path)
+        write_manifest(model.protocol, model.provenance, self.path)
         return model
 
 
@@ -47,20 +48,37 @@ def create_run(path: Path, config: TrainingConfig, transformer: Transformer) -> 
         CheckpointError: it exists.
         TaskError: the transformer does not do for the task.
     """
-    model = TaskModel(
-        transformer=transformer, task=config.make_task(), length=config.length, setting=config.setting, directory=path
-    )
+    model = untrained_model(path, config, transformer)
     with new_directory(path) as temporary:
         save_transformer(transformer, temporary, num_new_tokens=model.num_new_tokens)
-        save_task_manifest(model.manifest, temporary)
-        record_source(model.task, temporary)
+        model.protocol.write_files(temporary)
+        write_manifest(model.protocol, model.provenance, temporary)
         content = {
             "format": FORMAT,
-            "config": {**config.to_json(), "task": model.task.name},
+            "config": record_config(config),
             "versions": {name: version(name) for name in ("serialformer", "torch", "numpy")},
         }
         write_file(temporary / RUN_FILE, json.dumps(content, indent=1).encode() + b"\n")
     return RunDirectory(path=path, config=config, model=model)
+
+
+def untrained_model(path: Path, config: TrainingConfig, transformer: Transformer) -> Model:
+    """The model of a run, before its first step.
+
+    Raises:
+        TaskError: the transformer does not do for the task.
+    """
+    return Model(
+        transformer=transformer,
+        protocol=TaskItems(task=config.make_task(), length=config.length, setting=config.setting),
+        provenance=TrainedProvenance(steps=0, seed=config.seed, configuration=record_config(config)),
+        directory=path,
+    )
+
+
+def record_config(config: TrainingConfig) -> dict[str, Any]:
+    """A configuration as the files of a run have it: a user's task by its name, without the folder of its file."""
+    return {**config.to_json(), "task": config.make_task().name}
 
 
 def load_config(path: Path, task: str | None = None) -> TrainingConfig:

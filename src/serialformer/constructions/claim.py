@@ -1,0 +1,102 @@
+"""Claims: which function of which earlier tokens each position of a construction writes.
+
+A claim is stated in the task's own terms and knows nothing of fields or unit tables. ``proofs`` shows by induction
+over the positions that the construction does what its claims say. There is a claim for every shape that a prompt can
+have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64, UInt8, UInt64
+
+ANY = -1
+"""In a case: whichever token stands there."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rule:
+    """Positions that write by one table.
+
+    Attributes:
+        positions: these positions.
+        sources: for each of them the positions that its look-ups read, in the order of the look-ups. A column on
+            which no case depends says nothing.
+        own: for each case the token at the position itself.
+        read: for each case the tokens that the look-ups read.
+        expected: for each case the token that is written.
+    """
+
+    positions: Int64[np.ndarray, " positions"]
+    sources: Int64[np.ndarray, "positions look_ups"]
+    own: Int64[np.ndarray, " cases"]
+    read: Int64[np.ndarray, "cases look_ups"]
+    expected: Int64[np.ndarray, " cases"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableClaim:
+    """The claim for prompts of one shape, over finite tables.
+
+    Attributes:
+        name: which prompts it is about, in words.
+        prompt: for each position of the prompt, ``=`` included, and each token at the anchor which tokens may stand
+        there.
+        anchor: a position whose token restricts what others may hold; None if the prompt's tokens are independent.
+            There is one column of ``prompt`` for each token that the anchor may hold, otherwise one in all.
+        anchor_tokens: those tokens.
+        rules: how the positions from the last one of the prompt on write; each of them is in one rule.
+    """
+
+    name: str
+    prompt: Bool[np.ndarray, "prompt anchors vocabulary"]
+    rules: tuple[Rule, ...]
+    anchor: int | None = None
+    anchor_tokens: Int64[np.ndarray, " anchors"] | None = None
+
+    @property
+    def num_prompt(self) -> int:
+        return len(self.prompt)
+
+    @property
+    def num_written(self) -> int:
+        """Tokens that are written, the last ``=`` included."""
+        return sum(len(rule.positions) for rule in self.rules)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BitClaim:
+    """The claim of a circuit: every token is a bit, a truth table of a few earlier bits.
+
+    Attributes:
+        num_inputs: bits of the prompt, which ``=`` follows.
+        reads: for each chain token the positions of the bits that it depends on.
+        arity: how many of the columns of ``reads`` count.
+        table: the truth table over them.
+    """
+
+    num_inputs: int
+    reads: Int32[np.ndarray, "chain K"]
+    arity: UInt8[np.ndarray, " chain"]
+    table: UInt64[np.ndarray, " chain"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CircuitPromptClaim:
+    """The claim of the evaluator for circuits of one number of gates: it writes the chain of the circuit value problem.
+
+    Attributes:
+        num_gates: gates of the circuit in the prompt.
+    """
+
+    num_gates: int
+
+
+def token_sets(num_tokens: int, *sets: np.ndarray) -> Bool[np.ndarray, "positions 1 vocabulary"]:
+    """For each position which tokens may stand there, where they are independent."""
+    allowed = np.zeros((len(sets), 1, num_tokens), dtype=bool)
+    for row, tokens in enumerate(sets):
+        allowed[row, 0, tokens] = True
+    return allowed

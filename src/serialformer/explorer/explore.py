@@ -1,0 +1,70 @@
+"""Exploring: one web page on which a model is run from its weights, or two models of a task side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from serialformer.errors import InputError
+from serialformer.explorer.content import circuit_content, task_content
+from serialformer.explorer.page import write_page
+from serialformer.files import refuse_os_errors
+from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.load import find_model
+from serialformer.models.model import Model
+from serialformer.tasks.task import Task
+
+
+def explore(
+    model: Model | str | os.PathLike[str],
+    other: Model | str | os.PathLike[str] | None = None,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    num_samples: int = 8,
+    seed: int = 0,
+    port: int = 0,
+    task: str | Task | None = None,
+    trust_code: bool = False,
+    announce: Callable[[str], None] = print,
+) -> int:
+    """Writes one web page on which a model is run, token by token; or serves it until it is interrupted.
+
+    Args:
+        model: a model, or its directory.
+        other: another model of the same task, to stand beside it.
+        output: the page to write, one file; None serves the page on this machine instead, for large models.
+        num_samples: of a task: prompts.
+        seed: of a task: which prompts.
+        port: where to serve; 0 takes a free one.
+        task: of directories of models of a user's task: see ``load``.
+        trust_code: of such directories: see ``load``.
+        announce: called with the page's address when it is served.
+
+    Returns:
+        The size of the page in bytes; 0 if it was served.
+
+    Raises:
+        InputError: the two models are not of one task, or the page is a directory.
+        SerialformerError: a model cannot be read, or is too large for a page.
+    """
+    given = [each for each in (model, other) if each is not None]
+    first, *others = (find_model(each, task=task, trust_code=trust_code) for each in given)
+    embedded = output is not None
+    for each in (first, *others) if others else ():
+        if isinstance(each.protocol, CircuitWords):
+            where = None if each.directory is None else str(each.directory)
+            raise InputError("only models of tasks stand side by side", where=where)
+    if isinstance(first.protocol, CircuitWords):
+        content = circuit_content(first, embedded=embedded)
+    else:
+        content = task_content([first, *others], num_samples=num_samples, seed=seed, embedded=embedded)
+    if output is None:
+        from serialformer.explorer.server import serve_page
+
+        with refuse_os_errors(f"port {port}"):
+            serve_page(content, [each.transformer for each in (first, *others)], port=port, announce=announce)
+        return 0
+    if Path(output).is_dir():
+        raise InputError("is a directory", where=str(output), hint="name the page, such as page.html")
+    return write_page(output, content)

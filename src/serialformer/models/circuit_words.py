@@ -1,0 +1,221 @@
+"""The words of a circuit: a prompt is the bits of the input words, and the last bits of the chain are the outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from serialformer.architecture import Architecture
+from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.sequential.registers import Register, check_registers
+from serialformer.circuits.word_columns import columns_to_bits
+from serialformer.circuits.words import Word, bits_to_values, values_to_bits
+from serialformer.compile.program import EQUALS, VOCABULARY
+from serialformer.compile.schedule import Schedule
+from serialformer.errors import CheckpointError, EngineError, InputError
+from serialformer.models.circuit_file import load_circuit, save_circuit
+from serialformer.models.protocol import Protocol, Run
+from serialformer.models.transcript import Transcript
+from serialformer.notebook import count, first_few
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CircuitWords(Protocol):
+    """The protocol of a compiled circuit, or of one clock cycle of a sequential one.
+
+    Attributes:
+        inputs: the words of the prompt, over its bits in order.
+        outputs: the words of the answer, over its bits in order.
+        num_chain_tokens: tokens of the chain of thought, the answer's included.
+        registers: of a sequential circuit: the first words of prompt and answer, which are state and next state.
+        circuit: the circuit that was compiled, for traces and for verification; decoding never looks at it.
+        schedule: which chain token writes which gate of it.
+    """
+
+    kind = "circuit"
+    what = "a compiled circuit"
+    usage = "give a value for each input word: model.run(a=1), or serialformer run DIR -i a=1"
+
+    inputs: tuple[Word, ...]
+    outputs: tuple[Word, ...]
+    num_chain_tokens: int
+    registers: tuple[Register, ...] = ()
+    circuit: Circuit
+    schedule: Schedule
+
+    @cached_property
+    def num_inputs(self) -> int:
+        """Bits of the prompt."""
+        return sum(len(word.places) for word in self.inputs)
+
+    @cached_property
+    def num_outputs(self) -> int:
+        """Bits of the answer."""
+        return sum(len(word.places) for word in self.outputs)
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt, ``=`` and chain."""
+        return self.num_inputs + 1 + self.num_chain_tokens
+
+    @property
+    def num_new_tokens(self) -> int:
+        return self.num_chain_tokens
+
+    def check(self, architecture: Architecture) -> None:
+        problems = []
+        if architecture.vocabulary[: len(VOCABULARY)] != VOCABULARY:
+            shown = " ".join(architecture.vocabulary[:8])
+            problems.append(f"the vocabulary begins with {shown}, not with {' '.join(VOCABULARY)}")
+        if architecture.num_positions < self.num_tokens:
+            problems.append(f"{self.num_tokens} tokens do not fit {architecture.num_positions} positions")
+        if problems:
+            raise CheckpointError("; ".join(problems))
+
+    def tokens_at(self, position: int) -> tuple[str, ...]:
+        """A bit everywhere, but for the one ``=`` that ends the prompt.
+
+        >>> from serialformer import CircuitBuilder, compile
+        >>> build = CircuitBuilder()
+        >>> build.output("y", build.not_(build.input("x")))
+        >>> words = compile(build.circuit()).words
+        >>> [words.tokens_at(position) for position in range(3)]
+        [('0', '1'), ('=',), ('0', '1')]
+        """
+        self.check_position(position, self.num_tokens)
+        return ("=",) if position == self.num_inputs else ("0", "1")
+
+    def prompts(self, bits: UInt8[np.ndarray, "rows inputs"]) -> Int64[np.ndarray, "rows prompt"]:
+        """Token ids of the prompts: the input bits, then ``=``."""
+        prompts = np.full((len(bits), bits.shape[1] + 1), EQUALS, dtype=np.int64)
+        prompts[:, :-1] = bits
+        return prompts
+
+    def values_to_prompt(
+        self, question: tuple[Any, ...], named: dict[str, int], where: str | None = None
+    ) -> Int64[np.ndarray, "1 prompt"]:
+        """The prompt for a value of each input word.
+
+        Raises:
+            InputError: a value is missing, unknown or too large, or the question is not made of values.
+        """
+        if len(question) > 1 or not all(given is None or isinstance(given, Mapping) for given in question):
+            raise self.refuse_question(where)
+        values = {**((question[0] if question else None) or {}), **named}
+        return self.prompts(values_to_bits(self.inputs, values, self.num_inputs)[None])
+
+    def run(self, run: Run, question: tuple[Any, ...], named: dict[str, int]) -> Transcript:
+        prompts = self.values_to_prompt(question, named, run.where)
+        num_tokens = run.limit(self.num_chain_tokens)
+        started = time.perf_counter()
+        chains = run.engine.generate(prompts, num_tokens, run.progress)
+        seconds = time.perf_counter() - started
+        self.check_chains(chains, num_tokens, run.where)
+        whole = num_tokens == self.num_chain_tokens
+        return Transcript(
+            vocabulary=run.architecture.vocabulary,
+            prompt=prompts[0],
+            chain=chains[0],
+            outputs=bits_to_values(self.outputs, self.answers(chains, run.where)[0]) if whole else {},
+            engine=run.engine.name,
+            seconds=seconds,
+        )
+
+    def answers(
+        self, chains: Int64[np.ndarray, "rows chain"], where: str | None = None
+    ) -> UInt8[np.ndarray, "rows outputs"]:
+        """The output bits at the end of each chain.
+
+        Raises:
+            EngineError: a chain is not made of bits, so the weights are not what was compiled.
+        """
+        self.check_chains(chains, self.num_chain_tokens, where)
+        return chains[:, self.num_chain_tokens - self.num_outputs : self.num_chain_tokens].astype(np.uint8)
+
+    def check_chains(self, chains: Int64[np.ndarray, "rows chain"], num_tokens: int, where: str | None) -> None:
+        """Refuses chains that are shorter than asked for, or not made of bits."""
+        strange = bool(chains.size) and int(chains.max()) >= EQUALS
+        if chains.shape[1] < num_tokens or strange:
+            broken = int(np.argmax((chains >= EQUALS).any(axis=0))) if strange else chains.shape[1]
+            raise EngineError(
+                f"the model ended its chain at token {broken} of {self.num_chain_tokens}",
+                where=where,
+                hint="its weights are not as compiled; compile it again",
+            )
+
+    def rows_to_bits(self, rows: Sequence[Mapping[str, int]], first: int) -> UInt8[np.ndarray, "rows inputs"]:
+        """The bits of rows of values; ``first`` is the number of the first row, for the error.
+
+        Raises:
+            InputError: a value of a row is missing, unknown or too large.
+        """
+        bits = None
+        if all(len(row) == len(self.inputs) for row in rows):
+            try:
+                columns = [[int(row[word.name]) for row in rows] for word in self.inputs]
+            except KeyError:
+                pass  # said below
+            else:
+                bits = columns_to_bits(self.inputs, columns, len(rows), self.num_inputs)
+        if bits is not None:
+            return bits
+        for number, row in enumerate(rows, start=first):
+            try:
+                values_to_bits(self.inputs, row, self.num_inputs)
+            except InputError as error:
+                raise InputError(error.message, where=f"row {number}", hint=error.hint) from None
+        raise AssertionError("a block of rows that do not fit has a row that does not")
+
+    def to_json(self) -> dict[str, Any]:
+        registers = [asdict(register) for register in self.registers]
+        return {
+            "inputs": [{"name": word.name, "bits": word.bits} for word in self.inputs],
+            "outputs": [{"name": word.name, "bits": word.bits} for word in self.outputs],
+            "num_chain_tokens": self.num_chain_tokens,
+            **({"registers": registers} if registers else {}),
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], directory: Path) -> CircuitWords:
+        """The inverse of ``to_json`` and ``write_files``.
+
+        Raises:
+            CheckpointError: the circuit is missing or does not fit.
+            KeyError, TypeError, ValueError: a field is missing or wrong.
+        """
+        inputs, outputs = (
+            tuple(Word(name=str(word["name"]), bits=tuple(int(bit) for bit in word["bits"])) for word in content[side])
+            for side in ("inputs", "outputs")
+        )
+        registers = tuple(
+            Register(name=str(one["name"]), next_name=str(one["next_name"]), initial=tuple(one["initial"]))
+            for one in content.get("registers", ())
+        )
+        num_chain_tokens = int(content["num_chain_tokens"])
+        check_registers(registers, inputs, outputs)
+        circuit, schedule = load_circuit(directory, inputs, outputs)
+        return cls(
+            inputs=inputs,
+            outputs=outputs,
+            num_chain_tokens=num_chain_tokens,
+            registers=registers,
+            circuit=circuit,
+            schedule=schedule,
+        )
+
+    def write_files(self, directory: Path) -> None:
+        save_circuit(self.circuit, self.schedule, directory)
+
+    def facts(self) -> dict[str, str]:
+        return {
+            "chain": f"{count(self.num_chain_tokens, 'token')} for {count(self.circuit.num_gates, 'gate')}",
+            "inputs": first_few([f"{word.name} ({word.width})" for word in self.inputs]),
+            "outputs": first_few([f"{word.name} ({word.width})" for word in self.outputs]),
+        }

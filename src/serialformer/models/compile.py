@@ -1,0 +1,121 @@
+"""Compiling: from a circuit, by way of the optimiser, to a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from serialformer.architecture import Activation, DtypeName
+from serialformer.circuits.mapping.optimise import optimise
+from serialformer.compile.compile import Target, compile_circuit
+from serialformer.compile.naming import circuit_names
+from serialformer.errors import CompileError
+from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.model import Model
+from serialformer.models.provenance import CompiledProvenance
+from serialformer.models.source import Source, VerilogOptions, has_gates_of_its_own, read_source, source_name
+
+PAPER_FAN_IN = 2
+"""The paper's transformer has two heads."""
+
+
+def compile(
+    source: Source,
+    *,
+    top: str | None = None,
+    parameters: Mapping[str, int | str] | None = None,
+    includes: Sequence[str | os.PathLike[str]] = (),
+    sources: Sequence[str | os.PathLike[str]] = (),
+    level: int | None = None,
+    lut: int | None = None,
+    prove: bool = False,
+    target: Target = "gpt2",
+    dtype: DtypeName | None = None,
+    activation: Activation | None = None,
+    attention_gap: float | None = None,
+    precision: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Model:
+    """Compiles a circuit into a model that evaluates it gate by gate, and proves that it does.
+
+    Of a sequential circuit it compiles one clock cycle; ``Model.simulate`` feeds the state back. The circuit is
+    optimised first (``optimise``); what that did is in the model's provenance.
+
+    Args:
+        source: a circuit, a function with ``@circuit``, or a path: a file in any format that ``read`` takes, or
+            ``module.py:function``.
+        top: Verilog only: the top module.
+        parameters: Verilog only: parameters of the top module.
+        includes: Verilog only: folders in which ``include`` looks for files.
+        sources: Verilog only: further files of the same design.
+        level: how hard to optimise, 0 to 3. Default: 0, the gates as they are, for a circuit or a netlist; 1 for
+            Verilog and Python functions, which do not say which gates there are, and wherever ``lut`` is given.
+        lut: how many wires a gate may read, 2 to 6. More take fewer tokens and more heads. Default: as many as the
+            widest gate of the circuit, at least 2; for target paper 2.
+        prove: have ABC prove that optimising changed nothing.
+        target: ``gpt2`` is a stock GPT-2; ``paper`` the transformer of arXiv 2402.12875, every operation rounded.
+        dtype: gpt2 only: number format of the weights, default float32; the result holds for runtimes that compute in
+            it or in a wider one.
+        activation: gpt2 only: ``gelu_new``, the default, is what stock GPT-2 has; ``relu`` takes the same weights.
+        attention_gap: gpt2 only: the least score difference to aim at; default: 40, more for very long chains.
+        precision: paper only: s of its arithmetic F_s, default 1.
+        progress: called with 1 for each thing that the optimiser has tried.
+
+    Raises:
+        CompileError: it would not hold at this number format and gap, or has too many positions; or an option is the
+            other target's.
+        CircuitError: the level or ``lut`` is out of range, or the proof failed.
+        ToolError: a program that the source, the level or the proof needs is not installed.
+        SerialformerError: the source cannot be read.
+
+    >>> from serialformer import U8, circuit, compile
+    >>> @circuit
+    ... def larger(a: U8, b: U8) -> U8:
+    ...     return a if a > b else b
+    >>> model = compile(larger)
+    >>> model.run(a=3, b=200)["out"], model.provenance.optimisation.level
+    (200, 1)
+    """
+    if target == "paper" and lut is not None and lut > PAPER_FAN_IN:
+        raise CompileError(
+            f"expected gates of two inputs for target paper, found lut {lut}", hint="more go with target gpt2"
+        )
+    if level is None:
+        level = 0 if has_gates_of_its_own(source) and lut is None else 1
+    options = VerilogOptions(top=top, parameters=parameters, includes=includes, sources=sources)
+    given = read_source(source, options, max_fan_in=(lut or 2) if level else 2)
+    if lut is None and target == "paper":
+        lut = PAPER_FAN_IN
+    better, report = optimise(given.circuit, level=level, max_fan_in=lut, prove=prove, progress=progress)
+    compiled = compile_circuit(
+        better,
+        target=target,
+        dtype=dtype,
+        activation=activation,
+        attention_gap=attention_gap,
+        precision=precision,
+    )
+    circuit = compiled.circuit
+    assert circuit.input_words is not None and circuit.output_words is not None
+    return Model(
+        transformer=compiled.transformer,
+        protocol=CircuitWords(
+            inputs=circuit.input_words,
+            outputs=circuit.output_words,
+            num_chain_tokens=compiled.program.num_chain_tokens,
+            registers=given.registers,
+            circuit=circuit,
+            schedule=compiled.schedule,
+        ),
+        provenance=CompiledProvenance(
+            source=source_name(source),
+            target=target,
+            num_gates=circuit.num_gates,
+            depth=circuit.depth,
+            circuit_sha256=circuit.digest(),
+            optimisation=replace(report, seconds=0.0),  # so that the same circuit always gives the same files
+            names=circuit_names(compiled.residual, compiled.transformer.architecture),
+        ),
+        proof=compiled.certificate,
+    )

@@ -1,0 +1,199 @@
+"""Provenance: where a model comes from, and by which names its maker knows its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+from serialformer.circuits.mapping.optimise import Optimisation
+from serialformer.models.score import Score
+from serialformer.transformer.names import Names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Of a model about which nothing else is recorded; the kinds below say more.
+
+    Attributes:
+        kind: its name in ``serialformer.json``.
+        note: anything that its maker wants people to know.
+        names: the names of directions, heads and hidden units; None where nobody knows them, as in a trained model.
+    """
+
+    kind: ClassVar[str] = "unknown"
+
+    note: str = ""
+    names: Names | None = field(default=None, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``serialformer.json`` keeps of it, but for the names, which stand beside it."""
+        return {"kind": self.kind, "note": self.note}
+
+    def facts(self) -> dict[str, Any]:
+        """What ``info`` says of it."""
+        return {"note": self.note} if self.note else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledProvenance(Provenance):
+    """Of a circuit that was compiled.
+
+    Attributes:
+        source: the name of the file or of the function; None for a circuit that was made in Python.
+        target: ``gpt2`` or ``paper``.
+        num_gates: gates of the circuit that was compiled, after optimising.
+        depth: its depth.
+        circuit_sha256: its digest.
+        optimisation: what optimising did; how long that took is not kept. None where nobody recorded it.
+    """
+
+    kind = "compiled"
+
+    source: str | None = None
+    target: str
+    num_gates: int
+    depth: int
+    circuit_sha256: str
+    optimisation: Optimisation | None = None
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether optimising left something out because its time was over."""
+        return self.optimisation is not None and self.optimisation.out_of_time
+
+    def to_json(self) -> dict[str, Any]:
+        content = _plain_fields(self, "names", "optimisation")
+        if self.optimisation is not None:
+            content["optimisation"] = _plain_fields(self.optimisation, "seconds")
+        return {"kind": self.kind, **content}
+
+    def facts(self) -> dict[str, Any]:
+        if self.optimisation is None:
+            return {"source": self.source}
+        return {
+            "source": self.source,
+            "optimisation_level": self.optimisation.level,
+            "gates_before": self.optimisation.gates_before,
+            "optimisation_steps": list(self.optimisation.steps),
+            "proven": self.optimisation.proven,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margins:
+    """What was measured on the weights of a construction, for every prompt.
+
+    Attributes:
+        attention_gap: least lead of the score of a position that is to be read, in exact arithmetic.
+        rounded_attention_gap: the same less what rounding can take.
+        logit_margin: least lead of the logit of the right token, in exact arithmetic.
+        rounded_logit_margin: the same less what rounding can take.
+        unit_margin: least distance from 0 of a hidden unit's input; None where it was not measured.
+        num_cases: how many cases were gone through; None where they were not counted.
+    """
+
+    attention_gap: float
+    rounded_attention_gap: float
+    logit_margin: float
+    rounded_logit_margin: float
+    unit_margin: float | None = None
+    num_cases: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstructedProvenance(Provenance):
+    """Of a model of a task that was constructed from the task's definition; which task, its protocol says.
+
+    Attributes:
+        construction: the name of the construction.
+        num_hidden_units: hidden units that it uses, over all layers.
+        margins: what was measured on its weights.
+    """
+
+    kind = "constructed"
+
+    construction: str
+    num_hidden_units: int
+    margins: Margins
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, **_plain_fields(self, "names")}
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "construction": self.construction,
+            "hidden_units": self.num_hidden_units,
+            "cases": self.margins.num_cases,
+            "attention_gap": self.margins.attention_gap,
+            "logit_margin": self.margins.logit_margin,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedProvenance(Provenance):
+    """Of a model that was trained, or is being trained.
+
+    Attributes:
+        steps: steps of the optimiser so far.
+        seed: of initial weights and samples; None where it was not recorded.
+        configuration: of the run, as ``run.json`` has it; empty where it was not recorded.
+        reached_target: whether the final evaluation reached the target; None before that.
+        cpu_seconds: of all processes that worked on it.
+        seconds: the same on the clock.
+        teacher_forced: the score of the final evaluation, every token predicted after the true ones; None before that.
+        generated: the score of its generated samples; None before that.
+    """
+
+    kind = "trained"
+
+    steps: int
+    seed: int | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    reached_target: bool | None = None
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+    teacher_forced: Score | None = None
+    generated: Score | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, **_plain_fields(self, "names")}
+
+    def facts(self) -> dict[str, Any]:
+        accuracies = {} if self.teacher_forced is None else self.teacher_forced.accuracies
+        return {
+            "steps": self.steps,
+            "seed": self.seed,
+            "reached_target": self.reached_target,
+            "cpu_seconds": self.cpu_seconds,
+            **{name: accuracies[name] for name in ("chain_accuracy", "answer_accuracy") if name in accuracies},
+        }
+
+
+KINDS = {kind.kind: kind for kind in (Provenance, CompiledProvenance, ConstructedProvenance, TrainedProvenance)}
+
+
+def provenance_from_json(content: Mapping[str, Any], names: Names | None) -> Provenance:
+    """The inverse of ``to_json``.
+
+    Raises:
+        KeyError, TypeError, ValueError: a field is missing, unknown or wrong.
+    """
+    values = dict(content)
+    kind = KINDS.get(str(values.pop("kind")))
+    if kind is None:
+        raise ValueError(f"no provenance {content['kind']!r}; known are {', '.join(KINDS)}")
+    if values.get("optimisation") is not None:
+        report = values["optimisation"]
+        values["optimisation"] = Optimisation(**{**report, "steps": tuple(report["steps"]), "seconds": 0.0})
+    if "margins" in values:
+        values["margins"] = Margins(**values["margins"])
+    for name in ("teacher_forced", "generated"):
+        if values.get(name) is not None:
+            values[name] = Score(**values[name])
+    return kind(**values, names=names)
+
+
+def _plain_fields(value: Any, *left_out: str) -> dict[str, Any]:
+    content = asdict(value)
+    return {part.name: content[part.name] for part in fields(value) if part.name not in left_out}

@@ -1,0 +1,94 @@
+"""The circuit that a path, a Python function or a circuit object stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.formats.read_write import is_function, read_sequential
+from serialformer.circuits.function.decorator import CircuitFunction
+from serialformer.circuits.sequential.sequential import SequentialCircuit
+from serialformer.errors import InputError
+
+VERILOG_SUFFIXES = (".v", ".sv")
+
+Source = Circuit | SequentialCircuit | CircuitFunction | str | os.PathLike[str]
+"""What a circuit may be read from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerilogOptions:
+    """What only Verilog needs to be told.
+
+    Attributes:
+        top: the top module, where there are several.
+        parameters: parameters of the top module.
+        includes: folders in which ``include`` looks for files.
+        sources: further files of the same design.
+    """
+
+    top: str | None = None
+    parameters: Mapping[str, int | str] | None = None
+    includes: Sequence[str | os.PathLike[str]] = ()
+    sources: Sequence[str | os.PathLike[str]] = ()
+
+    @property
+    def are_given(self) -> bool:
+        return self.top is not None or bool(self.parameters or self.includes or self.sources)
+
+
+def read_source(source: Source, options: VerilogOptions | None = None, *, max_fan_in: int = 2) -> SequentialCircuit:
+    """The circuit of a source; one without registers is a sequential circuit with none.
+
+    Args:
+        source: a circuit, a function with ``@circuit``, or a path: a file, or ``module.py:function``.
+        options: for Verilog.
+        max_fan_in: the gates that a Python function is traced for; see ``CircuitFunction.circuit_for``.
+
+    Raises:
+        InputError: options of Verilog for something else.
+        SerialformerError: as in ``read_sequential``.
+    """
+    options = options or VerilogOptions()
+    if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() in VERILOG_SUFFIXES:
+        from serialformer.circuits.verilog.verilog import read_sequential_verilog
+
+        return read_sequential_verilog(
+            [source, *options.sources],
+            top=options.top,
+            parameters=options.parameters,
+            includes=[str(folder) for folder in options.includes],
+        )
+    if options.are_given:
+        where = str(source) if isinstance(source, str | os.PathLike) else source_name(source)
+        raise InputError(
+            "top, parameters, includes and sources (--top, -D, --include, --source) go with Verilog", where=where
+        )
+    if isinstance(source, SequentialCircuit):
+        return source
+    if isinstance(source, Circuit):
+        return SequentialCircuit(circuit=source, registers=())
+    if isinstance(source, CircuitFunction):
+        return SequentialCircuit(circuit=source.circuit_for(max_fan_in), registers=())
+    if is_function(source):
+        from serialformer.circuits.function.module_reference import read_function  # which runs what it is given
+
+        return SequentialCircuit(circuit=read_function(source, max_fan_in), registers=())
+    return read_sequential(source)
+
+
+def has_gates_of_its_own(source: Source) -> bool:
+    """Whether a source says itself which gates there are: netlists and circuits do, Verilog and Python do not."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source).suffix.lower() not in VERILOG_SUFFIXES and not is_function(source)
+    return not isinstance(source, CircuitFunction)
+
+
+def source_name(source: Source) -> str | None:
+    """The name of the file or of the function; None for a circuit object."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source).name
+    return source.function.__qualname__ if isinstance(source, CircuitFunction) else None

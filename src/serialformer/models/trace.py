@@ -1,0 +1,98 @@
+"""The chain of thought in words: which gate each token is, of what, with what result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from serialformer.circuits.circuit import NO_WIRE, Circuit
+from serialformer.circuits.gate_words import describe_gate
+from serialformer.circuits.value_problem import NO_GATE, TOKENS_A_GATE, Translation, translate_circuit
+from serialformer.circuits.words import words_to_names
+from serialformer.errors import InputError
+from serialformer.models.circuit_prompt import CircuitPrompt
+from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.model import Model
+from serialformer.models.transcript import Transcript
+
+
+def trace_lines(model: Model, transcript: Transcript, circuit: Circuit | None = None) -> Iterator[str]:
+    """The chain of a compiled circuit, a line for each token; or that of an evaluator, a line for each gate.
+
+    A token's line is such as ``t17 and(a[0]=1, b[3]=0) = 0  product[2] @50``: the operands show the values that stand
+    in the sequence, the name is the gate's own, or the output's. A gate's line is such as
+    ``g7 AND g3=TRUE g5=FALSE = FALSE  carry[1] @60``: the name is that of the circuit's input, gate or output whose
+    value it is, if it is one and has one. ``@`` is the position of the value in the sequence.
+
+    Args:
+        model: which made the transcript.
+        transcript: what it made.
+        circuit: for an evaluator: what it was asked about.
+
+    Raises:
+        InputError: the model is of a task, or the circuit of an evaluator's transcript is missing.
+    """
+    if isinstance(model.protocol, CircuitPrompt):
+        if circuit is None:
+            raise InputError("an evaluator knows no circuit", hint="trace_lines(model, transcript, circuit)")
+        return _trace_gates(circuit, transcript)
+    return _trace_tokens(model.words, transcript)
+
+
+def _trace_tokens(words: CircuitWords, transcript: Transcript) -> Iterator[str]:
+    circuit, schedule = words.circuit, words.schedule
+    first_output = len(schedule.gate) - circuit.num_outputs
+    input_names = words_to_names(words.inputs, circuit.num_inputs)
+    output_names = words_to_names(words.outputs, circuit.num_outputs)
+
+    def name_and_value(wire: int) -> str:
+        if wire < circuit.num_inputs:
+            return f"{input_names[wire]}={transcript.prompt[wire]}"
+        gate = wire - circuit.num_inputs
+        token = int(schedule.token_of_gate[gate])
+        name = circuit.gate_names[gate] if circuit.gate_names else ""
+        return f"{name or f't{token}'}={transcript.vocabulary[transcript.chain[token]]}"
+
+    # A chain may have been cut.
+    for token, (gate, wire, made) in enumerate(zip(schedule.gate, schedule.wire, transcript.chain, strict=False)):
+        if gate >= 0:
+            operands = [name_and_value(int(source)) for source in circuit.fan_in[gate] if source != NO_WIRE]
+            described = describe_gate(int(circuit.table[gate]), operands)
+            names = [circuit.gate_names[gate] if circuit.gate_names else ""]
+        else:
+            described, names = f"copy({name_and_value(int(wire))})", []
+        if token >= first_output:
+            names.append(output_names[token - first_output])
+        label = " ".join(dict.fromkeys(name for name in names if name))
+        position = len(transcript.prompt) + token
+        yield f"t{token} {described} = {transcript.vocabulary[made]}  {label}{' ' if label else ''}@{position}"
+
+
+def _trace_gates(circuit: Circuit, transcript: Transcript) -> Iterator[str]:
+    translation = translate_circuit(circuit)
+    names = _names(circuit, translation)
+    said = transcript.made
+    reads = translation.problem.reads.tolist()
+    for gate in range(len(said) // TOKENS_A_GATE):
+        kind, first, second, own = said[TOKENS_A_GATE * gate : TOKENS_A_GATE * (gate + 1)]
+        values = zip(reads[gate], (first, second), strict=True)
+        sources = "".join(f" g{source}={value}" for source, value in values if source != NO_GATE)
+        position = len(transcript.prompt) + TOKENS_A_GATE * gate + TOKENS_A_GATE - 1
+        yield f"g{gate + 1} {kind}{sources} = {own}  {names[gate]}{' ' if names[gate] else ''}@{position}"
+
+
+def _names(circuit: Circuit, translation: Translation) -> list[str]:
+    """For each gate what the circuit calls its value."""
+    assert circuit.input_words is not None and circuit.output_words is not None
+    inputs = words_to_names(circuit.input_words, circuit.num_inputs)
+    names: list[list[str]] = [[] for _ in range(translation.problem.num_gates)]
+    for gate, wire in enumerate(translation.wire_of_gate.tolist()):
+        if wire == NO_WIRE:
+            continue
+        if wire < circuit.num_inputs:
+            names[gate].append(inputs[wire])
+        elif circuit.gate_names:
+            names[gate].append(circuit.gate_names[wire - circuit.num_inputs])
+    outputs = words_to_names(circuit.output_words, circuit.num_outputs)
+    for name, gate in zip(outputs, translation.gate_of_output.tolist(), strict=True):
+        names[gate - 1].append(name)
+    return [" ".join(dict.fromkeys(name for name in of_gate if name)) for of_gate in names]

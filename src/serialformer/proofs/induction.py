@@ -1,0 +1,374 @@
+"""The second half of the proof: the construction does what its claims say, by induction over the positions.
+
+A claim says which tokens the prompt may hold and, for every position that writes, a table: the token at the position
+itself, the tokens at the positions that its look-ups read, and the token that is written. Three things are shown.
+
+1. *Look-ups.* What a position asks for is met by one position up to it, the one that the claim names.
+2. *Tables.* In every case of the table the unit tables write the token that the claim says, whatever stands in the
+   fields that the case leaves open.
+3. *Coverage.* Whatever can stand at the positions that are read, by the tables of the positions before, is a case.
+
+Then every prompt's chain is the claim's, token for token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from serialformer.constructions.claim import ANY, Rule, TableClaim
+from serialformer.constructions.construction import NOTHING, Construction, LookUp
+from serialformer.constructions.interpret import UNWRITTEN, fields_to_tokens, fire_tables
+from serialformer.errors import CompileError
+from serialformer.proofs.logits import Occurring
+
+OPEN = -3
+"""The value of a field that a case leaves open. No unit watches for it."""
+
+MAX_DIRECT = 1 << 24
+"""Keys below this are looked up in an array, others by sorting."""
+
+
+class InductionError(Exception):
+    """The construction does not do what a claim says.
+
+    Attributes:
+        position: the first position that breaks.
+    """
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class Keys:
+    """The first two positions of each combination of values that positions hold."""
+
+    def __init__(self, columns: Iterable[tuple[np.ndarray, int]]) -> None:
+        """Takes, for each field that is compared, its value at each position and how many values there are."""
+        self._sizes = []
+        number = np.zeros(1, dtype=np.int64)
+        for values, num_values in columns:
+            self._sizes.append(num_values)
+            number = number * (num_values + 1) + values + 1
+        num_positions = len(number)
+        self.none = num_positions
+        total = int(np.prod([size + 1 for size in self._sizes], dtype=object))
+        self._sorted: np.ndarray | None = None
+        if total > MAX_DIRECT:
+            self._sorted, number = np.unique(number, return_inverse=True)
+            total = len(self._sorted)
+        self.first, self.again = np.full((2, total), num_positions, dtype=np.int64)
+        backward = np.arange(num_positions)[::-1]
+        self.first[number[::-1]] = backward
+        later = np.flatnonzero(self.first[number] != np.arange(num_positions))[::-1]
+        self.again[number[later]] = later
+
+    def find(self, columns: Iterable[np.ndarray]) -> tuple[Int64[np.ndarray, " rows"], Int64[np.ndarray, " rows"]]:
+        """The first and the second position that hold these values; the number of positions where there is none."""
+        number = np.zeros(1, dtype=np.int64)
+        missing = np.zeros(1, dtype=bool)
+        for values, size in zip(columns, self._sizes, strict=True):
+            missing = missing | (values == NOTHING)
+            number = number * (size + 1) + values + 1
+        if self._sorted is not None:
+            place = np.minimum(np.searchsorted(self._sorted, number), len(self._sorted) - 1)
+            missing, number = missing | (self._sorted[place] != number), place
+        return np.where(missing, self.none, self.first[number]), np.where(missing, self.none, self.again[number])
+
+
+def position_keys(construction: Construction, look_up: LookUp, num_positions: int) -> Keys:
+    """The keys of a look-up that compares only what positions decide."""
+    columns = []
+    for clause in look_up.clauses:
+        part = construction.field_named[clause.key]
+        if part.origin != "position":
+            raise CompileError(f"look-up {look_up.name} compares {clause.key}, which the position does not decide")
+        columns.append((np.asarray(part.at(slice(0, num_positions)), dtype=np.int64), part.num_values))
+    return Keys(columns)
+
+
+class Memory:
+    """What has been found for one shape of prompt and holds for the next as well."""
+
+    def __init__(self) -> None:
+        self.sets: dict[bytes, np.ndarray] = {}
+        self.followed: dict[tuple[int, ...], np.ndarray | None] = {}
+        self.checked: set[tuple[int, int, bytes]] = set()
+        self.tables: dict[tuple[int, int], _CaseTable] = {}
+
+    def intern(self, allowed: np.ndarray) -> np.ndarray:
+        """One array for all that are equal."""
+        return self.sets.setdefault(np.packbits(allowed).tobytes(), allowed)
+
+    def table(self, rule: Rule, claim: TableClaim) -> _CaseTable:
+        """The cases of a rule; rules that share their cases share it."""
+        key = id(rule.own), id(rule.read)
+        if key not in self.tables:
+            self.tables[key] = _CaseTable(rule, claim)
+        return self.tables[key]
+
+
+def check_table_claim(construction: Construction, claim: TableClaim, memory: Memory | None = None) -> Occurring:
+    """Shows that a construction of one layer does what a claim says.
+
+    Args:
+        construction: what is to do it.
+        claim: for prompts of one shape.
+        memory: shared by the claims of one construction.
+
+    Returns:
+        Which tokens occur where.
+
+    Raises:
+        InductionError: it does not; names the first position that breaks.
+    """
+    num_positions = claim.num_prompt - 1 + claim.num_written
+    checker = _TableChecker(construction, claim, num_positions, memory or Memory())
+    problems = []
+    for rule in claim.rules:
+        try:
+            checker.check_look_ups(rule)
+            checker.check_cases(rule)
+        except InductionError as error:
+            problems.append(error)
+    occurring, coverage = checker.cover()
+    if coverage is not None:
+        problems.append(coverage)
+    if problems:
+        raise min(problems, key=lambda error: error.position)
+    return occurring
+
+
+class _TableChecker:
+    def __init__(self, construction: Construction, claim: TableClaim, num_positions: int, memory: Memory) -> None:
+        self.construction, self.claim, self.num_positions = construction, claim, num_positions
+        self.memory = memory
+        (self.layer,) = construction.layers
+        self.keys = [position_keys(construction, look_up, num_positions) for look_up in self.layer.look_ups]
+        self.of_position = {
+            part.name: np.asarray(part.at(slice(0, num_positions)), dtype=np.int64)
+            for part in construction.fields_of("position")
+        }
+
+    def check_look_ups(self, rule: Rule) -> None:
+        """Checks that each look-up reads the position that the claim names, whatever token the case has."""
+        construction = self.construction
+        for number, (look_up, keys) in enumerate(zip(self.layer.look_ups, self.keys, strict=True)):
+            asked_of_token = [
+                clause.asked
+                for clause in look_up.clauses
+                if clause.asked is not None and construction.field_named[clause.asked].origin == "token"
+            ]
+            tokens = np.zeros(1, dtype=np.int64)
+            if asked_of_token:
+                own = np.arange(len(construction.vocabulary)) if (rule.own == ANY).any() else np.unique(rule.own)
+                held_by = np.stack([construction.field_named[name].of_token[own] for name in asked_of_token], axis=1)
+                tokens = own[np.unique(held_by, axis=0, return_index=True)[1]]
+            for token in tokens:
+                columns = []
+                for clause in look_up.clauses:
+                    held = None
+                    if clause.asked is not None:
+                        part = construction.field_named[clause.asked]
+                        if part.origin == "layers":
+                            raise InductionError(f"look-up {look_up.name} asks for what is brought", rule.positions[0])
+                        held = (
+                            part.of_token[[token]]
+                            if part.origin == "token"
+                            else self.of_position[part.name][rule.positions]
+                        )
+                    columns.append(np.broadcast_to(clause.wanted(held), rule.positions.shape))
+                first, again = keys.find(columns)
+                wrong = (first > rule.positions) | (again <= rule.positions)
+                reason = f"look-up {look_up.name} finds no one position"
+                if (rule.read[:, number] != ANY).any() and not wrong.any():
+                    wrong = first != rule.sources[:, number]
+                    reason = f"look-up {look_up.name} reads another position than the claim says"
+                if wrong.any():
+                    raise InductionError(reason, int(rule.positions[np.argmax(wrong)]))
+
+    def check_cases(self, rule: Rule) -> None:
+        """Checks that the unit tables write what each case says, for every kind of position of the rule."""
+        construction = self.construction
+        read = sorted({name for table in self.layer.tables for name in table.reads} & set(self.of_position))
+        kinds = np.stack([self.of_position[name][rule.positions] for name in read], axis=1) if read else None
+        if kinds is None:
+            kinds = np.zeros((len(rule.positions), 0), dtype=np.int64)
+        different, where = np.unique(kinds, axis=0, return_index=True)
+        for kind, row in zip(different, where, strict=True):
+            key = (id(rule.own), id(rule.read), kind.tobytes())
+            if key in self.memory.checked:
+                continue
+            position = int(rule.positions[row])
+            values = {name: np.full(len(rule.own), value) for name, value in zip(read, kind.tolist(), strict=True)}
+            try:
+                expected = self._write(rule, values)
+            except CompileError as error:
+                raise InductionError(str(error), position) from None
+            if expected is None or not np.array_equal(expected, rule.expected):
+                raise InductionError(f"{construction.name} writes another token than the claim says", position)
+            self.memory.checked.add(key)
+
+    def _write(self, rule: Rule, values: dict[str, np.ndarray]) -> Int64[np.ndarray, " cases"] | None:
+        """The token that is written in each case of a rule."""
+        construction = self.construction
+        for part in construction.fields_of("token"):
+            values[part.name] = np.where(rule.own == ANY, OPEN, part.of_token[rule.own])
+        for part in construction.fields_of("layers"):
+            values[part.name] = np.full(len(rule.own), NOTHING)
+        for number, look_up in enumerate(self.layer.look_ups):
+            read = rule.read[:, number]
+            for bring in look_up.brings:
+                source = construction.field_named[bring.source]
+                arriving = np.where(read == ANY, OPEN, bring.arriving(source.of_token)[read])
+                held = values[bring.target]
+                if ((held >= 0) & (arriving >= 0)).any():
+                    raise CompileError(f"{bring.target} holds a value that another joins")
+                both = np.where(arriving == NOTHING, held, np.where(held == NOTHING, arriving, OPEN))
+                values[bring.target] = both
+        for table in self.layer.tables:
+            _check_open(table.reads, table.watched, values, table.name)
+        _, answers = fire_tables(self.layer, values, True)
+        if answers and not _all_or_nothing(answers):
+            raise CompileError("some units write only a part of a token's fields")
+        return fields_to_tokens(construction, answers)
+
+    def cover(self) -> tuple[Occurring, InductionError | None]:
+        """Follows which tokens can stand at each position; each combination that is read must be a case."""
+        claim, num_tokens = self.claim, len(self.construction.vocabulary)
+        rule_of, row_of = np.full(self.num_positions, -1), np.zeros(self.num_positions, dtype=np.int64)
+        for number, rule in enumerate(claim.rules):
+            rule_of[rule.positions], row_of[rule.positions] = number, np.arange(len(rule.positions))
+        memory = self.memory
+        sets = [memory.intern(allowed) for allowed in claim.prompt]
+        current, written = np.zeros(num_tokens, dtype=bool), np.zeros(num_tokens, dtype=bool)
+        anywhere = np.logical_or.reduce([allowed.any(axis=0) for allowed in sets])
+        tables = [memory.table(rule, claim) for rule in claim.rules]
+        problem = None
+        for position in range(claim.num_prompt - 1, self.num_positions):
+            number = int(rule_of[position])
+            if number < 0:
+                problem = InductionError("the claim does not say what is written", position)
+                break
+            sources = claim.rules[number].sources[row_of[position]]
+            read = [sets[position], *(sets[source] for source in sources[tables[number].used])]
+            is_anchor = [source == claim.anchor for source in sources[tables[number].used].tolist()]
+            key = (id(tables[number]), *(id(allowed) for allowed in read))
+            if key not in memory.followed:
+                memory.followed[key] = tables[number].follow(read, is_anchor)
+            result = memory.followed[key]
+            if result is None:
+                problem = InductionError("something that can be read is no case of the claim", position)
+                break
+            current |= sets[position].any(axis=0)
+            written |= result.any(axis=0)
+            sets.append(memory.intern(result))
+        return Occurring(anywhere=anywhere | written, current=current, written=written), problem
+
+
+def _all_or_nothing(answers: dict[str, np.ndarray]) -> bool:
+    """Whether each case has all answers or none."""
+    missing = np.stack([answer == UNWRITTEN for answer in answers.values()])
+    return bool((missing.all(axis=0) | ~missing.any(axis=0)).all())
+
+
+def _check_open(reads: tuple[str, ...], watched: np.ndarray, values: dict[str, np.ndarray], name: str) -> None:
+    """Checks that no unit can fire in a case that leaves open a field that it reads."""
+    open_fields = np.stack([values[read] == OPEN for read in reads], axis=1)
+    (rows,) = np.nonzero(open_fields.any(axis=1))
+    if not len(rows):
+        return
+    columns = np.stack([values[read][rows] for read in reads], axis=1)
+    different = np.unique(columns, axis=0)
+    for column in different:
+        known = column != OPEN
+        matches = (watched[:, known] == column[known][None, :, None]).any(axis=2).all(axis=1)
+        if matches.any():
+            raise CompileError(f"table {name} depends on a token that the claim says does not matter")
+
+
+class _CaseTable:
+    """The cases of a rule, for following which tokens can be read and written.
+
+    Attributes:
+        used: the look-ups on which some case depends.
+        columns: the token at the position itself and those that these look-ups read.
+        is_exact: whether cases are all different and leave nothing open.
+    """
+
+    def __init__(self, rule: Rule, claim: TableClaim) -> None:
+        self.rule, self.claim = rule, claim
+        self.used = np.flatnonzero((rule.read != ANY).any(axis=0))
+        self.columns = np.concatenate([rule.own[:, None], rule.read[:, self.used]], axis=1)
+        self.is_exact = bool((self.columns != ANY).all()) and len(np.unique(self.columns, axis=0)) == len(self.columns)
+
+    def follow(
+        self, read: list[np.ndarray], is_anchor: Sequence[bool]
+    ) -> Bool[np.ndarray, "anchors vocabulary"] | None:
+        """The tokens that can be written where these can stand; None if some combination is no case.
+
+        Args:
+            read: for the position itself and each look-up in use the tokens that can stand there, by token of the
+            anchor.
+            is_anchor: for each look-up in use whether it reads the anchor.
+        """
+        anchors = [place for place, anchor in enumerate(is_anchor) if anchor]
+        if anchors and self.is_exact:
+            return self._follow_all(read, 1 + anchors[0])
+        written = np.zeros_like(read[0])
+        for anchor in range(len(written)):
+            cases = np.arange(len(self.columns))
+            sets = [allowed[anchor] for allowed in read]
+            matching = np.ones(len(cases), dtype=bool)
+            for column, allowed in zip(self.columns.T, sets, strict=True):
+                matching &= allowed[column] | (column == ANY)
+            if not covers(self.columns[matching], sets):
+                return None
+            written[anchor, self.rule.expected[matching]] = True
+        return written
+
+    def _follow_all(self, read: list[np.ndarray], place: int) -> Bool[np.ndarray, "anchors vocabulary"] | None:
+        """The same for all tokens of the anchor at once, where cases are different and leave nothing open."""
+        assert self.claim.anchor_tokens is not None
+        number = np.full(read[0].shape[1], -1)
+        number[self.claim.anchor_tokens] = np.arange(len(self.claim.anchor_tokens))
+        anchor = number[self.columns[:, place]]
+        matching, sizes = anchor >= 0, np.ones(len(read[0]), dtype=np.int64)
+        for column, allowed in zip(self.columns.T, read, strict=True):
+            matching &= allowed[anchor, column]
+            sizes *= allowed.sum(axis=1)
+        if not np.array_equal(np.bincount(anchor[matching], minlength=len(sizes)), sizes):
+            return None
+        written = np.zeros_like(read[0])
+        written[anchor[matching], self.rule.expected[matching]] = True
+        return written
+
+
+def covers(cases: Int64[np.ndarray, "cases columns"], sets: list[Bool[np.ndarray, " vocabulary"]]) -> bool:
+    """Whether every combination of tokens of the sets is a case, where ANY stands for each.
+
+    >>> both = np.array([True, True])
+    >>> covers(np.array([[0, ANY], [1, 0]]), [both, both]), covers(np.array([[0, ANY], [1, 0], [1, 1]]), [both, both])
+    (False, True)
+    """
+    is_any = cases == ANY
+    kept = [column for column in range(len(sets)) if not is_any[:, column].all()]
+    cases, is_any, sets = cases[:, kept], is_any[:, kept], [sets[column] for column in kept]
+    if not len(cases):
+        return any(not allowed.any() for allowed in sets) and bool(sets)
+    if not sets:
+        return True
+    if not is_any.any():
+        size = int(np.prod([int(allowed.sum()) for allowed in sets], dtype=object))
+        return len(cases) >= size and len(np.unique(cases, axis=0)) == size
+    # Where some cases leave a column open, go by the tokens of one that none does.
+    split = int(np.argmin(is_any.any(axis=0)))
+    for token in np.flatnonzero(sets[split]):
+        chosen = is_any[:, split] | (cases[:, split] == token)
+        rest = np.delete(cases[chosen], split, axis=1)
+        if not covers(rest, sets[:split] + sets[split + 1 :]):
+            return False
+    return True

@@ -1,0 +1,118 @@
+"""The residual stream as a proof sees it: the codes it can hold, and how far a covered runtime can be from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float64
+
+from serialformer.constructions.placement import Placement
+from serialformer.proofs.bounds import NormInput, normed_errors, round_values, vanishing
+from serialformer.proofs.rounding import Rounding
+from serialformer.transformer.transformer import Transformer
+
+
+class RealisationError(Exception):
+    """The weights do not realise the construction.
+
+    Attributes:
+        position: the first position whose weights are wrong; None if they are those of every position.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+@dataclass(kw_only=True, eq=False)
+class Stream:
+    """What the residual stream can hold at one stage, over all positions and tokens.
+
+    Attributes:
+        placement: which field lies where.
+        allowed: for each token whether it can stand anywhere.
+        error: for each dimension how far what a layer norm reads of the stream can be from its code.
+        stored: the same of what is stored of the stream, to which the next part adds.
+        may_be_nothing: for each field whether it may hold nothing by now.
+        own: the least and the largest sum and square norm of what token and position decide, with what is constant.
+        brought: the same of what each look-up has brought.
+        norms: what each layer norm saw: mean, least and largest deviation.
+    """
+
+    placement: Placement
+    allowed: np.ndarray
+    error: Float64[np.ndarray, " width"]
+    stored: Float64[np.ndarray, " width"]
+    may_be_nothing: dict[str, bool]
+    own: np.ndarray
+    brought: list[np.ndarray] = field(default_factory=list)
+    norms: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def norm_input(self, epsilon: float) -> NormInput:
+        """What a layer norm at this stage sees."""
+        low, high = self.own[0].copy(), self.own[1].copy()
+        for part in self.brought:
+            low, high = low + part[0], high + part[1]
+        seen = NormInput(
+            sums=(float(low[0]), float(high[0])),
+            squares=(float(low[1]), float(high[1])),
+            error=float(np.sqrt(np.square(self.error).sum())),
+            width=self.placement.width,
+            epsilon=epsilon,
+        )
+        self.norms.append((seen.mean, *seen.deviations))
+        return seen
+
+    def add(self, errors: dict[str, tuple[np.ndarray, np.ndarray]], rounding: Rounding) -> None:
+        """Takes in what a part adds to some fields.
+
+        The sum is stored, so that an error below half the distance of numbers vanishes; a layer norm that follows at
+        once may still read it wider.
+
+        Args:
+            errors: for each field the ideal coordinates that it can hold afterwards, and how far what is added errs.
+            rounding: the runtimes to cover.
+        """
+        self.error = self.stored.copy()
+        for name, (levels, added) in errors.items():
+            dimensions = self.placement.dimensions(name)
+            before = (self.stored[dimensions] + added)[None]
+            wide = round_values(levels, before, rounding)
+            vanishes = vanishing(levels, before, rounding)
+            self.error[dimensions] = wide.max(axis=0)
+            self.stored[dimensions] = np.where(vanishes, 0.0, wide).max(axis=0)
+
+    def levels(self, name: str) -> Float64[np.ndarray, " levels"]:
+        """The different numbers that a field's dimensions can hold."""
+        levels = self.placement.levels[name]
+        return np.union1d(levels, self.placement.nothing[name]) if self.may_be_nothing[name] else levels
+
+    def table(self, name: str) -> Float64[np.ndarray, "values length"]:
+        """The codes that a field can hold; the last one that of nothing, if it may hold nothing."""
+        codes = self.placement.codes[name].astype(np.float64)
+        return np.vstack([codes, self.placement.nothing[name]]) if self.may_be_nothing[name] else codes
+
+
+def coordinate_errors(
+    transformer: Transformer, stream: Stream, gain: np.ndarray, bias: np.ndarray, wanted: np.ndarray, rounding: Rounding
+) -> Float64[np.ndarray, " width"]:
+    """How far each wanted coordinate behind a layer norm can be from its code; 0 for the others."""
+    placement = stream.placement
+    seen = stream.norm_input(transformer.architecture.norm_epsilon)
+    errors = np.zeros(placement.width)
+    for name in placement.spans:
+        dimensions = placement.dimensions(name)
+        if not wanted[dimensions].any():
+            continue
+        bounds = normed_errors(
+            stream.levels(name)[:, None],
+            stream.error[dimensions][None],
+            seen,
+            float(placement.deviation),
+            gain[dimensions][None],
+            bias[dimensions][None],
+            rounding,
+        )
+        errors[dimensions] = bounds.max(axis=0)
+    return errors

@@ -1,0 +1,145 @@
+"""Loading: one function for every directory, certificates of these weights only, and the first format."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import serialformer
+from serialformer import CircuitPrompt, CircuitWords, Model, TaskItems, certify, construct, load
+from serialformer.circuits.formats.aiger.aiger import parse_sequential_aiger
+from serialformer.models.provenance import (
+    CompiledProvenance,
+    ConstructedProvenance,
+    Provenance,
+    TrainedProvenance,
+)
+from serialformer.tasks.registry import make_task
+from serialformer.transformer.checkpoint import save_weights
+from serialformer.transformer.transformer import weights_to_transformer
+from tests.cases import small_circuits
+from tests.task_models import random_model
+
+VERSION1 = Path(__file__).parents[1] / "golden" / "version1"
+TOGGLE = b"aag 1 0 1 1 0\n2 3\n2\nl0 q\n"
+
+
+def in_version1(model: Model, name: str, directory: Path) -> Model:
+    """The model from a directory whose ``serialformer.json`` a release of format 1 wrote; its other files are alike."""
+    model.save(directory)
+    shutil.copy(VERSION1 / f"{name}.json", directory / "serialformer.json")
+    return load(directory)
+
+
+def test_version_1_of_a_circuit(tmp_path: Path) -> None:
+    made = serialformer.compile(small_circuits()["gates of one, two and three inputs"])
+    found = in_version1(made, "circuit", tmp_path / "m")
+    assert found.words.to_json() == made.words.to_json() and found.certificate == made.certificate
+    assert found.provenance == replace(made.provenance, optimisation=None, names=None)
+    assert found.run(a=0b011) == made.run(a=0b011)
+
+
+def test_version_1_of_a_sequential_circuit_with_its_certificate(tmp_path: Path) -> None:
+    toggle = parse_sequential_aiger(TOGGLE, name="toggle.aag")
+    made = serialformer.compile(toggle, level=1)
+    made.save(tmp_path / "m")
+    for name, target in (("sequential", "serialformer"), ("certificate", "certificate")):
+        shutil.copy(VERSION1 / f"{name}.json", tmp_path / "m" / f"{target}.json")
+    found = load(tmp_path / "m")
+    assert found.registers == made.registers
+    assert found.certificate == made.certificate is not None  # its hashes are of these very weights
+    assert found.provenance == replace(made.provenance, source="toggle.aag", names=None)
+    assert [cycle.outputs["out"] for cycle in found.simulate([{}] * 3)] == [0, 1, 0]
+    paper = in_version1(serialformer.compile(toggle, target="paper"), "paper", tmp_path / "paper")
+    assert isinstance(paper.provenance, CompiledProvenance) and paper.provenance.target == "paper"
+
+
+def test_version_1_of_models_of_tasks(tmp_path: Path) -> None:
+    made = construct("parity", 4)
+    found = in_version1(made, "task", tmp_path / "constructed")
+    assert found.protocol == made.protocol
+    assert isinstance(made.provenance, ConstructedProvenance)
+    assert found.provenance == replace(made.provenance, names=None)
+    trained = in_version1(random_model(make_task("parity"), 4), "trained", tmp_path / "trained").provenance
+    assert isinstance(trained, TrainedProvenance) and trained.steps == 20 and trained.reached_target is False
+    assert trained.seed is None and trained.teacher_forced is not None and trained.teacher_forced.samples == 4096
+    assert trained.generated is not None and trained.generated.generated_chains == 14
+    path = tmp_path / "trained" / "serialformer.json"
+    for details, expected in (({}, ""), ({"made": "by hand"}, '{"made": "by hand"}')):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "details": details}))
+        assert load(tmp_path / "trained").provenance == Provenance(note=expected)
+
+
+def test_version_1_of_an_evaluator(tmp_path: Path) -> None:
+    made = construct("circuit-value", 4)
+    found = in_version1(made, "evaluator", tmp_path / "m")
+    assert found.protocol == made.protocol and found.provenance == replace(made.provenance, names=None)
+
+
+@pytest.mark.parametrize("change", [{"kind": "song"}, {"details": []}, {"details": {"gates": 1}}, {"inputs": None}])
+def test_a_broken_version_1(tmp_path: Path, change: dict[str, object]) -> None:
+    serialformer.compile(small_circuits()["gates of one, two and three inputs"]).save(tmp_path / "m")
+    path = tmp_path / "m" / "serialformer.json"
+    path.write_text(json.dumps({**json.loads((VERSION1 / "circuit.json").read_text()), **change}))
+    with pytest.raises(serialformer.SerialformerError, match="serialformer.json: a field is missing or wrong"):
+        load(tmp_path / "m")
+
+
+def test_one_function_loads_them_all(tmp_path: Path) -> None:
+    models = {
+        CircuitWords: serialformer.compile(small_circuits()["parity of ten"]),
+        TaskItems: construct("parity", 4),
+        CircuitPrompt: construct("circuit-value", 3),
+    }
+    for protocol, model in models.items():
+        saved = model.save(tmp_path / protocol.__name__)
+        found = load(tmp_path / protocol.__name__)
+        assert type(found.protocol) is protocol and found.provenance == model.provenance
+        assert found.certificate == model.certificate and repr(found) == repr(saved)
+        assert serialformer.info(found) == serialformer.info(tmp_path / protocol.__name__)
+    with pytest.raises(serialformer.SerialformerError, match="none: no such checkpoint directory\nhint: compile, "):
+        load(tmp_path / "none")
+
+
+def test_a_certificate_of_other_weights_or_of_another_circuit_is_left_out(tmp_path: Path) -> None:
+    model = serialformer.compile(small_circuits()["parity of ten"]).save(tmp_path / "m")
+    assert load(tmp_path / "m").certificate == model.certificate is not None
+    weights = {name: weight.copy() for name, weight in model.transformer.named_weights()}
+    weights["final_norm_gain"] *= np.float32(2)
+    save_weights(weights_to_transformer(model.transformer.architecture, weights), tmp_path / "m")
+    changed = load(tmp_path / "m")
+    assert changed.certificate is None and certify(changed).holds
+    assert "not certified" in repr(changed) and serialformer.info(changed)["attention_gap"] is None
+    model.save(tmp_path / "again")
+    path = tmp_path / "again" / "certificate.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "circuit_sha256": "0" * 64}))
+    assert load(tmp_path / "again").certificate is None
+    path.unlink()
+    assert load(tmp_path / "again").certificate is None
+
+
+def test_a_certificate_that_does_not_hold_is_loaded_as_such(tmp_path: Path) -> None:
+    model = serialformer.compile(small_circuits()["parity of ten"])
+    weights = {name: weight.copy() for name, weight in model.transformer.named_weights()}
+    weights["layers.0.mlp_out_weight"][:] = 0
+    broken = replace(model, transformer=weights_to_transformer(model.transformer.architecture, weights))
+    refuted = replace(broken, proof=certify(broken)).save(tmp_path / "m")
+    found = load(tmp_path / "m")
+    assert found.certificate == refuted.certificate is not None and not found.certificate.holds
+    assert "REFUTED" in repr(found) and repr(found.certificate).startswith("Certificate(FAILED at position 10;")
+
+
+def test_a_task_at_another_version(tmp_path: Path) -> None:
+    random_model(make_task("parity"), 4).save(tmp_path / "m")
+    path = tmp_path / "m" / "serialformer.json"
+    content = json.loads(path.read_text())
+    for value in (9, None, "1"):
+        path.write_text(json.dumps({**content, "format": value}))
+        with pytest.raises(serialformer.SerialformerError) as error:
+            load(tmp_path / "m")
+        assert str(error.value).startswith(f"{path}: expected format 2, or the older format 1, found {value!r}\nhint: ")

@@ -1,0 +1,181 @@
+"""The proof with a construction as its witness: everything compiled is proven, nothing wrong is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from serialformer.architecture import DtypeName
+from serialformer.constructions.claim import BitClaim, TableClaim
+from serialformer.constructions.construction import Construction, ConstructionLayer
+from serialformer.constructions.interpret import interpret
+from serialformer.constructions.placement import Placement
+from serialformer.errors import CompileError
+from serialformer.proofs.prove import certify_construction
+from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
+from serialformer.transformer.forward import compute_logits
+from serialformer.transformer.transformer import Transformer
+from tests.construction_cases import every_construction
+from tests.proofs.mutations import mutate
+
+CONSTRUCTIONS = every_construction()
+SOME = (
+    *("circuit/two-input table 0110", "circuit/gates of one, two and three inputs", "task/parity-16"),
+    *("task/modular-addition-30-6", "task/word-problem-D6-5", "task/automaton-0,2-1-9", "task/majority-13"),
+    *("task/permutation-composition-1", "task/permutation-composition-symbols-6", "task/iterated-squaring-20-1"),
+    *("evaluator/2",),
+)
+
+
+def lower(construction: Construction, dtype: DtypeName = "float32") -> tuple[Transformer, Placement]:
+    transformer, layout = construction_to_gpt2(construction, dtype=dtype, activation="gelu_new")
+    return transformer, layout_to_placement(layout)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", CONSTRUCTIONS)
+def test_everything_compiled_is_proven(name: str, dtype: DtypeName) -> None:
+    certificate = certify_construction(*lower(CONSTRUCTIONS[name](), dtype))
+    assert certificate.failure is None and certificate.witness
+    assert 0 < certificate.logits.rounded <= certificate.logits.exact
+    assert 0 < certificate.attention.rounded <= certificate.attention.exact
+    # Only in an evaluator's float16 do results have to be stored for the proof.
+    if dtype != "float16":
+        assert certificate.arithmetic["results"] == "stored or wider"
+
+
+def some_prompts(construction: Construction, random: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Prompts of a few shapes and the chains that the interpreter writes behind them, ``=`` included."""
+    found = []
+    for claim in list(construction.claims())[:3]:
+        if isinstance(claim, BitClaim):
+            bits = random.integers(0, 2, (8, claim.num_inputs))
+            prompts = np.concatenate([bits, np.full((8, 1), construction.end_token)], axis=1)
+            num_tokens = len(claim.arity) + 1
+        elif isinstance(claim, TableClaim):
+            rows = []
+            for _ in range(8):
+                anchor = int(random.integers(claim.prompt.shape[1]))
+                rows.append([int(random.choice(np.flatnonzero(allowed[anchor]))) for allowed in claim.prompt])
+            prompts, num_tokens = np.array(rows), claim.num_written
+        else:
+            texts = ["TRUE", "NA", "NA", "1", "NOT", "1", "NA", "2"][: 4 * claim.num_gates]
+            prompts = np.array([[construction.vocabulary.index(text) for text in (*texts, "=")]])
+            num_tokens = 4 * claim.num_gates + 1
+        found.append((prompts, interpret(construction, prompts, num_tokens)))
+    return found
+
+
+def writes(transformer: Transformer, prompts: np.ndarray, chains: np.ndarray) -> bool:
+    """Whether a transformer writes these chains, by the reference forward pass over the whole text."""
+    tokens = np.concatenate([prompts, chains], axis=1)[:, :-1]
+    with np.errstate(all="ignore"):
+        logits = compute_logits(transformer, tokens, dtype=np.float32)[:, prompts.shape[1] - 1 :]
+    return bool(np.isfinite(logits).all()) and np.array_equal(logits.argmax(axis=-1), chains)
+
+
+def check_mutations(name: str, number: int, seed: int) -> tuple[int, int]:
+    """How many altered models were certified, and how many were wrong; none may be both."""
+    random = np.random.default_rng(seed)
+    construction = CONSTRUCTIONS[name]()
+    transformer, placement = lower(construction)
+    cases = some_prompts(construction, random)
+    assert all(writes(transformer, *case) for case in cases)
+    num_certified = num_wrong = 0
+    for _ in range(number):
+        altered, what = mutate(transformer, random)
+        with np.errstate(all="ignore"):
+            certified = certify_construction(altered, placement).holds
+        is_wrong = not all(writes(altered, *case) for case in cases)
+        assert not (certified and is_wrong), what
+        num_certified, num_wrong = num_certified + certified, num_wrong + is_wrong
+    return num_certified, num_wrong
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_no_altered_weights_are_wrongly_certified(name: str) -> None:
+    num_certified, num_wrong = check_mutations(name, 40, seed=0)
+    assert num_certified > 0 and num_wrong > 0, "some mutations should be harmless, and some not"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SOME)
+def test_no_altered_weights_are_wrongly_certified_in_two_thousand(name: str) -> None:
+    check_mutations(name, 2000, seed=1)
+
+
+def mutate_witness(construction: Construction, random: np.random.Generator) -> tuple[Construction, str]:
+    """A construction with one number altered: what a unit watches for or writes, or the value of a field."""
+    kind = str(random.choice(["watched", "written", "position", "token", "clause"]))
+    layers = list(construction.layers)
+    index = int(random.integers(len(layers)))
+    layer = layers[index]
+    if kind in ("watched", "written") and layer.tables:
+        number = int(random.integers(len(layer.tables)))
+        table = layer.tables[number]
+        values = getattr(table, kind).copy()
+        place = tuple(int(random.integers(size)) for size in values.shape)
+        values[place] = (values[place] + 1) % max(2, int(values.max()) + 1)
+        if kind == "watched":
+            values[place[0], place[1], :] = values[place]
+        changed = replace(table, **{kind: values})
+        tables = (*layer.tables[:number], changed, *layer.tables[number + 1 :])
+        layers[index] = ConstructionLayer(look_ups=layer.look_ups, tables=tables)
+        return replace(construction, layers=tuple(layers)), f"{kind} of {table.name}"
+    if kind == "clause" and layer.look_ups:
+        number = int(random.integers(len(layer.look_ups)))
+        look_up = layer.look_ups[number]
+        clause = look_up.clauses[int(random.integers(len(look_up.clauses)))]
+        other = str(random.choice([part.name for part in construction.fields]))
+        changed_clause = replace(clause, asked=other) if clause.asked else replace(clause, constant=clause.constant + 1)
+        clauses = tuple(changed_clause if one is clause else one for one in look_up.clauses)
+        look_ups = tuple(replace(one, clauses=clauses) if one is look_up else one for one in layer.look_ups)
+        layers[index] = ConstructionLayer(look_ups=look_ups, tables=layer.tables)
+        return replace(construction, layers=tuple(layers)), f"clause of {look_up.name}"
+    origin = "position" if kind == "position" else "token"
+    parts = [part for part in construction.fields if part.origin == origin]
+    part = parts[int(random.integers(len(parts)))]
+    size = construction.num_positions if origin == "position" else len(construction.vocabulary)
+    values = np.array(part.at(slice(0, size)), dtype=np.int64)
+    place = int(random.integers(size))
+    values[place] = (values[place] + 1) % part.num_values
+    fields = tuple(replace(one, values=values) if one is part else one for one in construction.fields)
+    return replace(construction, fields=fields), f"{part.name} at {place}"
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_an_altered_witness_never_helps(name: str) -> None:
+    """The weights are right, so a certificate could not be wrong; but an altered witness must not describe them."""
+    random = np.random.default_rng(2)
+    construction = CONSTRUCTIONS[name]()
+    transformer, placement = lower(construction)
+    num_refused = 0
+    for _ in range(60):
+        altered, what = mutate_witness(placement.construction, random)
+        try:
+            holds = certify_construction(transformer, replace(placement, construction=altered)).holds
+        except (CompileError, IndexError, KeyError, ValueError, AssertionError) as error:
+            pytest.fail(f"{what}: {error!r} is no certificate")
+        num_refused += not holds
+    assert num_refused >= 50
+
+
+@pytest.mark.parametrize("name", [name for name in SOME if not name.startswith("evaluator")])
+def test_weights_of_an_altered_construction_are_refused(name: str) -> None:
+    """Weights and witness agree here, on something wrong: it is the claim that does not hold."""
+    random = np.random.default_rng(3)
+    construction = CONSTRUCTIONS[name]()
+    num_tried = 0
+    while num_tried < 12:
+        altered, what = mutate_witness(construction, random)
+        try:
+            transformer, placement = lower(altered)
+        except (CompileError, AssertionError, KeyError, IndexError):
+            continue  # no target can lower it
+        num_tried += 1
+        certificate = certify_construction(transformer, placement)
+        if certificate.holds:
+            cases = some_prompts(construction, random)
+            assert all(writes(transformer, *case) for case in cases), what

@@ -1,0 +1,90 @@
+"""Every kind of compiled model, byte for byte: digests of the weights that were recorded once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serialformer.architecture import Activation, DtypeName
+from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.formats.read_write import read
+from serialformer.circuits.passes import split_gates
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.construction import Construction
+from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.program import schedule_to_program
+from serialformer.constructions.schedule import schedule_chain
+from serialformer.constructions.tasks import task_construction
+from serialformer.targets.gpt2 import construction_to_gpt2
+from serialformer.targets.paper import construction_to_paper
+from serialformer.tasks.registry import make_task
+from tests.cases import small_circuits
+from tests.construction_cases import TASK_CASES, task_case_name
+
+ROOT = Path(__file__).parents[2]
+GOLDEN: dict[str, str] = json.loads((ROOT / "tests" / "golden" / "transformers.json").read_text())
+DTYPES: tuple[DtypeName, ...] = ("float32", "float16", "bfloat16")
+
+
+def circuits() -> dict[str, Circuit]:
+    return {**small_circuits(), "multiplier16": read(ROOT / "examples" / "multiplier16.blif")}
+
+
+def chain(circuit: Circuit) -> Construction:
+    return program_to_construction(schedule_to_program(circuit, schedule_chain(circuit)))
+
+
+def digest(
+    construction: Construction,
+    dtype: DtypeName = "float32",
+    activation: Activation = "gelu_new",
+    attention_gap: float | None = None,
+) -> str:
+    return construction_to_gpt2(construction, dtype=dtype, activation=activation, attention_gap=attention_gap)[
+        0
+    ].digest()
+
+
+@pytest.mark.parametrize("name", circuits())
+def test_circuits(name: str) -> None:
+    circuit = circuits()[name]
+    for dtype in DTYPES:
+        assert digest(chain(circuit), dtype) == GOLDEN[f"circuit/{name}/{dtype}"]
+    for precision in (1, 3):
+        transformer, _ = construction_to_paper(chain(split_gates(circuit)), precision=precision)
+        assert transformer.digest() == GOLDEN[f"paper/{name}/{precision}"]
+
+
+@pytest.mark.parametrize("case", TASK_CASES, ids=[task_case_name(*case) for case in TASK_CASES])
+def test_tasks(case: tuple[str, dict[str, int | str], int]) -> None:
+    name, parameters, length = case
+    construction = task_construction(make_task(name, parameters), length)
+    for dtype in DTYPES:
+        assert digest(construction, dtype) == GOLDEN[f"task/{task_case_name(*case)}/{dtype}"]
+
+
+@pytest.mark.parametrize("num_gates", [1, 2, 5, 64, 300])
+def test_evaluators(num_gates: int) -> None:
+    for dtype in DTYPES:
+        assert digest(evaluator_construction(num_gates), dtype) == GOLDEN[f"evaluator/{num_gates}/{dtype}"]
+
+
+def test_options() -> None:
+    multiplier = chain(circuits()["multiplier16"])
+    assert digest(multiplier, activation="relu") == GOLDEN["circuit/multiplier16/relu"]
+    assert digest(multiplier, attention_gap=80.0) == GOLDEN["circuit/multiplier16/gap 80"]
+    assert digest(task_construction(make_task("parity"), 16), activation="relu") == GOLDEN["task/parity-16/relu"]
+    squarings = task_construction(make_task("iterated-squaring"), 8)
+    assert digest(squarings) == GOLDEN["task/iterated-squaring-1000/float32"]
+    assert digest(evaluator_construction(5), activation="relu") == GOLDEN["evaluator/5/relu"]
+
+
+def test_nothing_recorded_is_left_out() -> None:
+    checked = {f"circuit/{name}/{dtype}" for name in circuits() for dtype in DTYPES}
+    checked |= {f"paper/{name}/{precision}" for name in circuits() for precision in (1, 3)}
+    checked |= {f"task/{task_case_name(*case)}/{dtype}" for case in TASK_CASES for dtype in DTYPES}
+    checked |= {f"evaluator/{num_gates}/{dtype}" for num_gates in (1, 2, 5, 64, 300) for dtype in DTYPES}
+    checked |= {"circuit/multiplier16/relu", "circuit/multiplier16/gap 80", "task/parity-16/relu", "evaluator/5/relu"}
+    assert checked | {"task/iterated-squaring-1000/float32"} == set(GOLDEN)
