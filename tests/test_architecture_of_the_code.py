@@ -32,13 +32,12 @@ MAY_IMPORT = {
     # Judges weights by claims and witnesses; it knows no target and no engine, and makes circuits of what it reads.
     # A certificate shows itself in a notebook.
     "proofs": {"errors", "architecture", "circuits", "constructions", "transformer", "notebook"},
-    "compile": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "proofs"},
     # The sliced engine evaluates its straight-line program with the loop that evaluates circuits.
     "decode": {"errors", "files", "architecture", "circuits", "transformer"},
     # A model is made of all of these: it is compiled or constructed, asked by its protocol, decoded, verified, proven.
     "models": {
-        *("errors", "files", "architecture", "circuits", "tasks", "transformer", "proofs", "compile", "decode"),
-        *("notebook", "constructions", "targets", "python_file"),
+        *("errors", "files", "python_file", "architecture", "circuits", "tasks", "transformer", "proofs", "decode"),
+        *("notebook", "constructions", "targets"),
     },
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
     "training": {"errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "models"},
@@ -47,7 +46,17 @@ MAY_IMPORT = {
     "sweeps": {"errors", "files", "python_file", "tasks", "training", "models", "decode"},
     # The page shows circuits, tasks and the names that travel with a model; it knows no construction but the order in
     # which a circuit's chain is written.
-    "explorer": {"errors", "files", "architecture", "circuits", "tasks", "transformer", "compile", "decode", "models"},
+    "explorer": {
+        "errors",
+        "files",
+        "architecture",
+        "circuits",
+        "tasks",
+        "transformer",
+        "constructions",
+        "decode",
+        "models",
+    },
     # Rows, or logs of training runs, in, axes out; the tasks know how often their most common answer is right, and the
     # models what a share is.
     "figures": {"errors", "files", "python_file", "models", "sweeps", "tasks", "training"},

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from serialformer.compile.squaring import primes_below
+from serialformer.constructions.squaring import primes_below
 from serialformer.models.model import Model
 from serialformer.models.score import score_teacher_forced, wilson_interval
 from serialformer.sweeps.experiment import Surroundings

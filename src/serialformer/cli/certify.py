@@ -35,7 +35,7 @@ def certify_command(
     if output is None:
         suffix = "" if dtype is None else f".{dtype.value}"
         output = directory / CERTIFICATE_FILE.replace(".json", f"{suffix}.json")
-    save_certificate(certificate, model.circuit, directory, output)
+    save_certificate(certificate, model.protocol, directory, output)
     if as_json:
         print(json.dumps(certificate.to_json()))
     else:

@@ -18,6 +18,7 @@ from jaxtyping import Float64, Int32
 from serialformer.decode.flat import SparseMap, reorder_outputs, to_dense
 from serialformer.decode.kernels import NO_MATCH, index_codes, key_codes, route_queries
 from serialformer.decode.rounding import LARGEST_LEAK
+from serialformer.transformer.key_shape import find_key_shape
 
 SAMPLE = 256
 """How many positions are looked at to find the grid of a head's keys."""

@@ -13,7 +13,7 @@ from serialformer.architecture import token_separator
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.gate_words import describe_gate
 from serialformer.circuits.words import Word
-from serialformer.compile.schedule import Schedule
+from serialformer.constructions.schedule import Schedule
 from serialformer.errors import CheckpointError, InputError
 from serialformer.explorer.packing import pack_array
 from serialformer.models.model import Model

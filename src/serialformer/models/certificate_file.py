@@ -1,4 +1,4 @@
-"""``certificate.json``: what was proven of a model, and of which weights and which circuit."""
+"""``certificate.json``: what was proven of a model, and of which weights and which circuit or task."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from serialformer.circuits.circuit import Circuit
 from serialformer.errors import CheckpointError
 from serialformer.files import write_file
+from serialformer.models.protocol import Protocol
 from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.checkpoint import WEIGHTS_FILE, read_json
 
 CERTIFICATE_FILE = "certificate.json"
 
 
-def save_certificate(certificate: Certificate, circuit: Circuit, directory: Path, path: Path | None = None) -> None:
+def save_certificate(certificate: Certificate, protocol: Protocol, directory: Path, path: Path | None = None) -> None:
     """Writes a certificate, with the hashes of the weights and the circuit that it is about.
 
     Args:
         certificate: what was proven, or not.
-        circuit: what the chain is compared with.
+        protocol: what the model is for, with the circuit or the task that the chain is compared with.
         directory: where the weights lie.
         path: the file to write; ``certificate.json`` in the directory unless told otherwise.
     """
     content = {
         **certificate.to_json(),
         "weights_sha256": _hash_weights(directory),
-        "circuit_sha256": circuit.digest(),
+        f"{protocol.subject}_sha256": protocol.digest(),
     }
     write_file(directory / CERTIFICATE_FILE if path is None else path, (json.dumps(content, indent=1) + "\n").encode())
 
@@ -41,30 +41,30 @@ class StoredCertificate:
     Attributes:
         content: what the file says.
         weights_sha256: of the weights that it is about.
-        circuit_sha256: of the circuit that it is about.
+        subject_sha256: of the circuit or the task that it is about.
         directory: where the weights lie.
-        circuit: the circuit of the model.
+        protocol: what the model is for.
     """
 
     content: Certificate
     weights_sha256: str
-    circuit_sha256: str
+    subject_sha256: str
     directory: Path
-    circuit: Circuit
+    protocol: Protocol
 
     @cached_property
     def checked(self) -> Certificate | None:
-        """The certificate; None if it is about other weights or another circuit. Large weights take seconds to hash."""
-        is_about_this = self.circuit_sha256 == self.circuit.digest()
+        """The certificate; None if it is about other weights or another subject. Large weights take seconds to hash."""
+        is_about_this = self.subject_sha256 == self.protocol.digest()
         return self.content if is_about_this and self.weights_sha256 == _hash_weights(self.directory) else None
 
 
-def load_certificate(directory: Path, circuit: Circuit) -> StoredCertificate | None:
+def load_certificate(directory: Path, protocol: Protocol) -> StoredCertificate | None:
     """The certificate in a checkpoint directory; None where there is none.
 
     Args:
         directory: where the weights lie.
-        circuit: what the chain must have been compared with.
+        protocol: what the model is for: the circuit or the task that the chain must have been compared with.
 
     Raises:
         CheckpointError: the file is not a certificate.
@@ -77,9 +77,9 @@ def load_certificate(directory: Path, circuit: Circuit) -> StoredCertificate | N
         return StoredCertificate(
             content=Certificate.from_json(content),
             weights_sha256=str(content["weights_sha256"]),
-            circuit_sha256=str(content["circuit_sha256"]),
+            subject_sha256=str(content[f"{protocol.subject}_sha256"]),
             directory=directory,
-            circuit=circuit,
+            protocol=protocol,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         hint = "remove it; serialformer certify makes a new one"

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.words import Word
-from serialformer.compile.schedule import Schedule
+from serialformer.constructions.schedule import Schedule
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.files import allow_reading
 

@@ -21,7 +21,7 @@ from serialformer.circuits.value_problem import (
     translate_circuit,
 )
 from serialformer.circuits.words import bits_to_values, values_to_bits
-from serialformer.compile.evaluator_layout import KINDS
+from serialformer.constructions.evaluator import KINDS
 from serialformer.errors import CheckpointError, EngineError, InputError
 from serialformer.models.protocol import Protocol, Run
 from serialformer.models.task_items import TaskItems

@@ -17,8 +17,8 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.sequential.registers import Register, check_registers
 from serialformer.circuits.word_columns import columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
-from serialformer.compile.program import EQUALS, VOCABULARY
-from serialformer.compile.schedule import Schedule
+from serialformer.constructions.program import EQUALS, VOCABULARY
+from serialformer.constructions.schedule import Schedule
 from serialformer.errors import CheckpointError, EngineError, InputError
 from serialformer.models.circuit_file import load_circuit, save_circuit
 from serialformer.models.protocol import Protocol, Run
@@ -42,6 +42,7 @@ class CircuitWords(Protocol):
     kind = "circuit"
     what = "a compiled circuit"
     usage = "give a value for each input word: model.run(a=1), or serialformer run DIR -i a=1"
+    subject = "circuit"
 
     inputs: tuple[Word, ...]
     outputs: tuple[Word, ...]
@@ -172,6 +173,9 @@ class CircuitWords(Protocol):
             except InputError as error:
                 raise InputError(error.message, where=f"row {number}", hint=error.hint) from None
         raise AssertionError("a block of rows that do not fit has a row that does not")
+
+    def digest(self) -> str:
+        return self.circuit.digest()
 
     def to_json(self) -> dict[str, Any]:
         registers = [asdict(register) for register in self.registers]

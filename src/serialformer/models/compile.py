@@ -8,10 +8,9 @@ from dataclasses import replace
 
 from serialformer.architecture import Activation, DtypeName
 from serialformer.circuits.mapping.optimise import optimise
-from serialformer.compile.compile import Target, compile_circuit
-from serialformer.compile.naming import circuit_names
 from serialformer.errors import CompileError
 from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.lower import Target, lower_circuit
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance
 from serialformer.models.source import Source, VerilogOptions, has_gates_of_its_own, read_source, source_name
@@ -88,7 +87,7 @@ def compile(
     if lut is None and target == "paper":
         lut = PAPER_FAN_IN
     better, report = optimise(given.circuit, level=level, max_fan_in=lut, prove=prove, progress=progress)
-    compiled = compile_circuit(
+    lowered = lower_circuit(
         better,
         target=target,
         dtype=dtype,
@@ -96,17 +95,17 @@ def compile(
         attention_gap=attention_gap,
         precision=precision,
     )
-    circuit = compiled.circuit
+    circuit = lowered.circuit
     assert circuit.input_words is not None and circuit.output_words is not None
     return Model(
-        transformer=compiled.transformer,
+        transformer=lowered.transformer,
         protocol=CircuitWords(
             inputs=circuit.input_words,
             outputs=circuit.output_words,
-            num_chain_tokens=compiled.program.num_chain_tokens,
+            num_chain_tokens=lowered.program.num_chain_tokens,
             registers=given.registers,
             circuit=circuit,
-            schedule=compiled.schedule,
+            schedule=lowered.schedule,
         ),
         provenance=CompiledProvenance(
             source=source_name(source),
@@ -115,7 +114,7 @@ def compile(
             depth=circuit.depth,
             circuit_sha256=circuit.digest(),
             optimisation=replace(report, seconds=0.0),  # so that the same circuit always gives the same files
-            names=circuit_names(compiled.residual, compiled.transformer.architecture),
+            names=lowered.names,
         ),
-        proof=compiled.certificate,
+        proof=lowered.certificate,
     )

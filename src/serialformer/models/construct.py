@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from serialformer.architecture import Activation, DtypeName
-from serialformer.compile.construct import construct_task
-from serialformer.compile.evaluator import construct_evaluator
-from serialformer.compile.evaluator_units import answer_units
-from serialformer.compile.naming import blueprint_names, evaluator_names
 from serialformer.errors import CompileError
 from serialformer.models.circuit_prompt import CircuitPrompt
+from serialformer.models.lower import lower_evaluator, lower_task
 from serialformer.models.model import Model
-from serialformer.models.provenance import ConstructedProvenance, Margins
+from serialformer.models.protocol import Protocol
+from serialformer.models.provenance import ConstructedProvenance
 from serialformer.models.task_items import TaskItems
 from serialformer.tasks.circuit_value import CircuitValue
 from serialformer.tasks.registry import make_task
@@ -50,33 +46,20 @@ def construct(
     made = make_task(task) if isinstance(task, str) else task
     if setting != "cot":
         raise CompileError(f"no construction for the setting {setting!r}", hint="there are constructions for cot")
+    protocol: Protocol
     if isinstance(made, CircuitValue):
-        return _construct_evaluator(length, dtype, activation)
-    construction = construct_task(made, length, dtype=dtype, activation=activation)
+        lowered = lower_evaluator(length, dtype=dtype, activation=activation)
+        protocol = CircuitPrompt(num_gates=length)
+    else:
+        lowered = lower_task(made, length, dtype=dtype, activation=activation)
+        protocol = TaskItems(task=made, length=length, setting=setting)
     return Model(
-        transformer=construction.transformer,
-        protocol=TaskItems(task=made, length=length, setting=setting),
+        transformer=lowered.transformer,
+        protocol=protocol,
         provenance=ConstructedProvenance(
-            construction=construction.blueprint.name,
-            num_hidden_units=construction.blueprint.num_units,
-            margins=Margins(**asdict(construction.margins)),
-            names=blueprint_names(construction.blueprint, construction.transformer.architecture),
+            construction=lowered.construction.name,
+            num_hidden_units=lowered.construction.num_units,
+            names=lowered.names,
         ),
-    )
-
-
-def _construct_evaluator(num_gates: int, dtype: DtypeName, activation: Activation) -> Model:
-    """The model of the task circuit-value, whose prompt is a circuit."""
-    evaluator = construct_evaluator(num_gates, dtype=dtype, activation=activation)
-    layout = evaluator.layout
-    num_units = sum(modulus**2 for modulus in layout.moduli) + len(list(answer_units(layout)))
-    return Model(
-        transformer=evaluator.transformer,
-        protocol=CircuitPrompt(num_gates=num_gates),
-        provenance=ConstructedProvenance(
-            construction="evaluator",
-            num_hidden_units=num_units,
-            margins=Margins(**asdict(evaluator.margins)),
-            names=evaluator_names(layout, evaluator.transformer.architecture),
-        ),
+        proof=lowered.certificate,
     )

@@ -88,13 +88,21 @@ def _model_facts(model: Model) -> dict[str, Any]:
     provenance = {"provenance": model.provenance.kind, **model.provenance.facts()}
     if isinstance(model.protocol, CircuitWords):
         return _circuit_model_facts(model, model.protocol, shape, provenance)
-    return {"kind": model.protocol.kind, **model.protocol.info(), **shape, **provenance}
+    return {"kind": model.protocol.kind, **model.protocol.info(), **shape, **_proof_facts(model), **provenance}
+
+
+def _proof_facts(model: Model) -> dict[str, Any]:
+    certificate = model.certificate
+    return {
+        "certified": None if certificate is None else certificate.holds,
+        "attention_gap": None if certificate is None else certificate.attention.exact,
+        "logit_margin": None if certificate is None else certificate.logits.exact,
+    }
 
 
 def _circuit_model_facts(
     model: Model, words: CircuitWords, shape: dict[str, Any], provenance: dict[str, Any]
 ) -> dict[str, Any]:
-    certificate = model.certificate
     compiled = model.provenance if isinstance(model.provenance, CompiledProvenance) else None
     return {
         "kind": words.kind,
@@ -104,9 +112,7 @@ def _circuit_model_facts(
         "inputs": words.num_inputs,
         "outputs": words.num_outputs,
         **shape,
-        "certified": None if certificate is None else certificate.holds,
-        "attention_gap": None if certificate is None else certificate.attention.exact,
-        "logit_margin": None if certificate is None else certificate.logits.exact,
+        **_proof_facts(model),
         **provenance,
         "input_words": {word.name: word.width for word in words.inputs},
         "output_words": {word.name: word.width for word in words.outputs},

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from serialformer.errors import CheckpointError, InputError, SerialformerError
 from serialformer.models.certificate_file import load_certificate
-from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.manifest import MANIFEST_FILE, read_manifest
 from serialformer.models.model import Model
 from serialformer.tasks.task import Task
@@ -45,7 +44,7 @@ def load(directory: str | os.PathLike[str], *, task: str | Task | None = None, t
         if provenance.names is not None:
             provenance.names.check(transformer.architecture)
         protocol.check(transformer.architecture)
-    proof = load_certificate(path, protocol.circuit) if isinstance(protocol, CircuitWords) else None
+    proof = load_certificate(path, protocol)
     return Model(transformer=transformer, protocol=protocol, provenance=provenance, proof=proof, directory=path)
 
 

@@ -7,12 +7,6 @@ from typing import Any
 
 from serialformer.circuits.value_problem import TOKENS_A_GATE
 
-MARGINS = (
-    *("attention_gap", "rounded_attention_gap", "logit_margin", "rounded_logit_margin"),
-    *("unit_margin", "num_cases"),
-)
-
-
 NUM_ANSWER_UNITS = 21
 """Hidden units of an evaluator's last layer; the first has a unit for each pair of residues."""
 
@@ -32,14 +26,12 @@ def upgrade_version1(content: dict[str, Any]) -> dict[str, Any]:
         provenance = _compiled(details)
     elif kind == "evaluator":
         protocol = {"num_gates": int(content["num_chain_tokens"]) // TOKENS_A_GATE}
-        provenance = _constructed(
-            "evaluator", NUM_ANSWER_UNITS + sum(modulus**2 for modulus in details["moduli"]), details["margins"]
-        )
+        provenance = _constructed("evaluator", NUM_ANSWER_UNITS + sum(modulus**2 for modulus in details["moduli"]))
     elif kind == "task":
         names = ("task", "version", "parameters", "length", "setting", "num_new_tokens")
         protocol = {name: content[name] for name in names}
         if "construction" in details:
-            provenance = _constructed(details["construction"], details["hidden_units"], details)
+            provenance = _constructed(details["construction"], details["hidden_units"])
         elif "trained" in details:
             trained = dict(details["trained"])
             if "taught" in trained:
@@ -65,10 +57,9 @@ def _compiled(details: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _constructed(construction: str, num_hidden_units: int, margins: dict[str, Any]) -> dict[str, Any]:
+def _constructed(construction: str, num_hidden_units: int) -> dict[str, Any]:
     return {
         "kind": "constructed",
         "construction": construction,
         "num_hidden_units": num_hidden_units,
-        "margins": {name: margins[name] for name in MARGINS if name in margins},
     }

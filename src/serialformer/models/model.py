@@ -17,8 +17,8 @@ from serialformer.circuits.sequential.registers import Fill, Register
 from serialformer.circuits.sequential.simulation import Cycle, Simulation
 from serialformer.circuits.word_columns import bits_to_columns
 from serialformer.circuits.words import Word
-from serialformer.compile.program import EQUALS
-from serialformer.compile.schedule import Schedule
+from serialformer.constructions.program import EQUALS
+from serialformer.constructions.schedule import Schedule
 from serialformer.decode.engine import Engine, Progress, make_engine
 from serialformer.errors import InputError
 from serialformer.files import new_directory
@@ -433,8 +433,8 @@ class Model:
             save_transformer(self.transformer, target, num_new_tokens=self.num_new_tokens)
             self.protocol.write_files(target)
             write_manifest(self.protocol, self.provenance, target)
-            if self.certificate is not None and isinstance(self.protocol, CircuitWords):
-                save_certificate(self.certificate, self.protocol.circuit, target)
+            if self.certificate is not None:
+                save_certificate(self.certificate, self.protocol, target)
         return replace(self, directory=Path(directory))
 
     def __repr__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +51,13 @@ class Protocol(ABC):
         kind: its name in ``serialformer.json``.
         what: what a model with this protocol is, in words, for errors.
         usage: how to ask such a model, for errors.
+        subject: what a certificate of such a model is about, in one word.
     """
 
     kind: ClassVar[str]
     what: ClassVar[str]
     usage: ClassVar[str]
+    subject: ClassVar[str] = "task"
 
     @property
     @abstractmethod
@@ -87,6 +91,10 @@ class Protocol(ABC):
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """What ``serialformer.json`` keeps of it."""
+
+    def digest(self) -> str:
+        """SHA-256 of what the chain is to be, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     # Most protocols need no further files.
     def write_files(self, directory: Path) -> None:  # noqa: B027

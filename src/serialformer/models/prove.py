@@ -4,42 +4,67 @@ from __future__ import annotations
 
 from serialformer.architecture import DtypeName
 from serialformer.circuits.circuit import Circuit
-from serialformer.compile.program import schedule_to_program
-from serialformer.errors import SerialformerError
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.program import schedule_to_program
+from serialformer.constructions.tasks import task_construction
+from serialformer.errors import InputError, SerialformerError
+from serialformer.models.circuit_prompt import CircuitPrompt
+from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.lower import certify_program, certify_weights, construction_to_placement
 from serialformer.models.model import Model
+from serialformer.models.provenance import ConstructedProvenance
 from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.transformer import cast_transformer
 
 
 def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
-    """Proves from the weights that a model's chain is what its circuit says, for every prompt and any order of sums.
+    """Proves from the weights that a model is right on every prompt, in whatever order sums are taken.
+
+    The weights are checked against the construction of the model's circuit or task (``proofs.realisation``), and the
+    construction against what the circuit or task says (``proofs.induction``). Where the weights of a circuit are not as
+    its construction says, what they do is looked for in them (``proofs.prove.certify_chain``).
 
     Args:
-        model: a compiled model.
+        model: a compiled or constructed model.
         dtype: the number format that it is to be loaded in; that of its weights unless told otherwise.
 
     Raises:
-        InputError: the model is no compiled circuit.
+        InputError: the model was trained: there is no construction that its weights could realise.
 
-    >>> from serialformer.circuits.builder import CircuitBuilder
-    >>> from serialformer import compile
+    >>> from serialformer import CircuitBuilder, compile, construct
     >>> build = CircuitBuilder()
     >>> build.output("odd", build.xor(*build.inputs("a", 2)))
     >>> certificate = certify(compile(build.circuit()), dtype="bfloat16")
-    >>> certificate.holds, certificate.arithmetic["storage"]
-    (True, 'bfloat16')
+    >>> certificate.holds, certificate.arithmetic["storage"], certificate.prompts
+    (True, 'bfloat16', 'all 2^2')
+    >>> certify(construct("parity", 5)).prompts
+    'all words of 5 symbols'
     """
-    from serialformer.proofs.prove import certify_chain
-
-    words, transformer = model.words, model.transformer
+    transformer = model.transformer
     if dtype is not None and dtype != transformer.architecture.dtype:
         if transformer.architecture.arithmetic is not None:
             raise SerialformerError("its arithmetic is its own", hint="it cannot be loaded in another dtype")
         transformer = cast_transformer(transformer, dtype)
-    program = schedule_to_program(words.circuit, words.schedule)
-    return certify_chain(
-        transformer, num_inputs=program.num_inputs, reads=program.reads, arity=program.arity, table=program.table
-    )
+    protocol = model.protocol
+    if isinstance(protocol, CircuitWords):
+        program = schedule_to_program(protocol.circuit, protocol.schedule)
+        if transformer.architecture.is_gpt2:
+            construction = program_to_construction(program)
+            certificate = certify_weights(transformer, construction_to_placement(construction))
+            if certificate.holds:
+                return certificate
+        return certify_program(transformer, program)
+    if not isinstance(model.provenance, ConstructedProvenance):
+        raise InputError(
+            f"is a {model.provenance.kind} model: there is no construction that its weights could realise",
+            where=None if model.directory is None else str(model.directory),
+            hint="evaluate scores it on samples",
+        )
+    if isinstance(protocol, CircuitPrompt):
+        return certify_weights(transformer, construction_to_placement(evaluator_construction(protocol.num_gates)))
+    items = model.items
+    return certify_weights(transformer, construction_to_placement(task_construction(items.task, items.length)))
 
 
 def decompile(model: Model) -> Circuit:

@@ -81,41 +81,18 @@ class CompiledProvenance(Provenance):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Margins:
-    """What was measured on the weights of a construction, for every prompt.
-
-    Attributes:
-        attention_gap: least lead of the score of a position that is to be read, in exact arithmetic.
-        rounded_attention_gap: the same less what rounding can take.
-        logit_margin: least lead of the logit of the right token, in exact arithmetic.
-        rounded_logit_margin: the same less what rounding can take.
-        unit_margin: least distance from 0 of a hidden unit's input; None where it was not measured.
-        num_cases: how many cases were gone through; None where they were not counted.
-    """
-
-    attention_gap: float
-    rounded_attention_gap: float
-    logit_margin: float
-    rounded_logit_margin: float
-    unit_margin: float | None = None
-    num_cases: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ConstructedProvenance(Provenance):
     """Of a model of a task that was constructed from the task's definition; which task, its protocol says.
 
     Attributes:
         construction: the name of the construction.
         num_hidden_units: hidden units that it uses, over all layers.
-        margins: what was measured on its weights.
     """
 
     kind = "constructed"
 
     construction: str
     num_hidden_units: int
-    margins: Margins
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, **_plain_fields(self, "names")}
@@ -124,9 +101,6 @@ class ConstructedProvenance(Provenance):
         return {
             "construction": self.construction,
             "hidden_units": self.num_hidden_units,
-            "cases": self.margins.num_cases,
-            "attention_gap": self.margins.attention_gap,
-            "logit_margin": self.margins.logit_margin,
         }
 
 
@@ -186,8 +160,6 @@ def provenance_from_json(content: Mapping[str, Any], names: Names | None) -> Pro
     if values.get("optimisation") is not None:
         report = values["optimisation"]
         values["optimisation"] = Optimisation(**{**report, "steps": tuple(report["steps"]), "seconds": 0.0})
-    if "margins" in values:
-        values["margins"] = Margins(**values["margins"])
     for name in ("teacher_forced", "generated"):
         if values.get(name) is not None:
             values[name] = Score(**values[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import inf, isfinite
@@ -83,6 +82,11 @@ class Certificate:
     witness: bool = False
 
     @property
+    def covers(self) -> str:
+        """The prompts that it is about, in words."""
+        return f"{self.prompts} prompts" if self.prompts.startswith("all 2^") else self.prompts
+
+    @property
     def holds(self) -> bool:
         return self.failure is None
 
@@ -110,25 +114,23 @@ class Certificate:
         """
         if content["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, found {content['format']!r}")
-        prompts = re.fullmatch(r"all 2\^(\d{1,9})", content["prompts"])
-        if prompts is None:
-            raise ValueError(f"expected the prompts 'all 2^n', found {content['prompts']!r}")
         failure = content["failure"]
         certificate = cls(
             failure=None if failure is None else Failure(**failure),
-            num_inputs=int(prompts[1]),
+            prompts=str(content["prompts"]),
             num_chain_tokens=int(content["chain_tokens"]),
             arithmetic={str(what): str(which) for what, which in content["arithmetic"].items()},
             attention=_json_to_lead(content["attention_gap"]),
             logits=_json_to_lead(content["logit_margin"]),
             norms=tuple(NormRange(**norm) for norm in content["layer_norms"]),
+            witness=content.get("method") == "witness",
         )
         if certificate.holds != content["holds"]:
             raise ValueError(f"holds is {content['holds']!r} and the failure is {failure!r}")
         return certificate
 
     def __repr__(self) -> str:
-        covers = f"all 2^{self.num_inputs} prompts, {count(self.num_chain_tokens, 'chain token')}"
+        covers = f"{self.covers}, {count(self.num_chain_tokens, 'chain token')}"
         if self.failure is not None:
             return f"Certificate(FAILED at position {self.failure.position}; {covers})"
         leads = f"attention gap {self.attention.rounded:.4g}, logit margin {self.logits.rounded:.4g}"
@@ -141,7 +143,7 @@ class Certificate:
             "Certificate",
             {
                 "holds": "yes" if self.failure is None else f"no: {self.failure}",
-                "covers": f"all 2^{self.num_inputs} prompts, {count(self.num_chain_tokens, 'chain token')}",
+                "covers": f"{self.covers}, {count(self.num_chain_tokens, 'chain token')}",
                 "arithmetic": ", ".join(f"{what} {which}" for what, which in self.arithmetic.items()),
                 **{name: f"{lead.exact:.4g}, {lead.rounded:.4g} under rounding" for name, lead in leads},
             },

@@ -7,6 +7,7 @@ norm, or every coordinate of them is +1 or -1.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import isqrt
 
 import numpy as np
@@ -32,7 +33,7 @@ class Coding:
         watched: the dimensions that hidden units read.
         probes: for each value how much a unit or a query looks for each carrier; 0 where it need not look.
         answers: for each value what a unit adds so that the value outweighs any other.
-        labels: for each dimension what follows the field's name in its label.
+        labels: for each dimension its label, with ``{field}`` for the field's name.
         gap: the least difference between a probe's product with its own value's carriers and with another's.
     """
 
@@ -85,6 +86,11 @@ def _plain(codes: np.ndarray, labels: tuple[str, ...], nothing: np.ndarray | Non
     )
 
 
+def _numbered(length: int) -> tuple[str, ...]:
+    return tuple(f"{{field}}.{index}" for index in range(length))
+
+
+@lru_cache(maxsize=8)  # fields with as many values share their codes
 def position_coding(num_values: int, *, signed_labels: bool = False, nothing: int = 0) -> Coding:
     """Values as position codes: the shortest neutral codes.
 
@@ -98,14 +104,14 @@ def position_coding(num_values: int, *, signed_labels: bool = False, nothing: in
     """
     length = code_length(num_values)
     codes = position_codes(np.arange(num_values, dtype=np.int32), length)
-    labels = ("+", "-") if signed_labels else tuple(f".{index}" for index in range(length))
+    labels = ("{field}+", "{field}-") if signed_labels else _numbered(length)
     return _plain(codes, labels, np.full(length, nothing, dtype=np.int8))
 
 
 def bit_coding() -> Coding:
     """0, 1 and a mark that is neither: a pair of dimensions for the bit and a pair for the mark."""
     codes = np.array([[-1, 1, 0, 0], [1, -1, 0, 0], [0, 0, 1, -1]], dtype=np.int8)
-    return _plain(codes, ("+", "-", "=+", "=-"))
+    return _plain(codes, ("{field}+", "{field}-", "equals+", "equals-"))
 
 
 def spread_coding(num_values: int) -> Coding:
@@ -124,7 +130,7 @@ def spread_coding(num_values: int) -> Coding:
     first = np.where(sums == 0, half, -sums // 2)
     second = np.where(sums == 0, -half, -sums // 2)
     codes = np.concatenate([words, first[:, None], second[:, None]], axis=1, dtype=np.int8)
-    plain = _plain(codes, tuple(f".{index}" for index in range(codes.shape[1])))
+    plain = _plain(codes, _numbered(codes.shape[1]))
     return replace(plain, watched=np.arange(words.shape[1]))
 
 
@@ -133,7 +139,7 @@ def weight_coding(square_norm: int) -> Coding:
     half = isqrt(square_norm // 4)
     assert 4 * half**2 == square_norm
     codes = np.array([[0, 0, 0, 0], [half, -half, half, -half]], dtype=np.int8)
-    return _plain(codes, tuple(f".{index}" for index in range(4)))
+    return _plain(codes, _numbered(4))
 
 
 def _pairs(signs: np.ndarray, labels: tuple[str, ...], probes: np.ndarray, answers: np.ndarray) -> Coding:
@@ -149,7 +155,7 @@ def _pairs(signs: np.ndarray, labels: tuple[str, ...], probes: np.ndarray, answe
         watched=2 * np.arange(num_signs),
         probes=probes,
         answers=np.repeat(answers, 2, axis=1) * of_dimension,
-        labels=tuple(label + sign for label in labels for sign in "+-"),
+        labels=tuple(f"{{field}}{label}{sign}" for label in labels for sign in "+-"),
         gap=2,
     )
 

@@ -97,7 +97,7 @@ class Layout:
         """A label for each dimension."""
         labels = [f"padding.{index}" for index in range(self.width)]
         for name, coding in self.codings.items():
-            labels[self.span(name)] = [name + label for label in coding.labels]
+            labels[self.span(name)] = [label.format(field=name) for label in coding.labels]
         first = self.ballast.start
         labels[self.ballast] = [f"ballast.{index - first}" for index in range(first, self.ballast.stop)]
         used = sum(coding.length for coding in self.codings.values()) + self.ballast.stop - first

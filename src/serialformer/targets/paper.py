@@ -44,6 +44,9 @@ MAX_PAPER_PRECISION = 12
 MAX_HEADS = 2
 """K/2 + 1/2, the largest sum of a hidden unit, has to stay below B_1 = 3/2."""
 
+AWAY = ("takes token 1 away", "takes token 0 away", "takes = away")
+"""The first three hidden units, by name."""
+
 TOKEN, EQUALS, ONE = 0, 2, 3
 """The first dimensions: the token's bit (two of them), whether it is ``=``, and a constant 1."""
 

@@ -1,0 +1,189 @@
+"""Lowering: a circuit or a task becomes a construction, weights, and a proof. This page is their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from serialformer.architecture import Activation, DtypeName
+from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.passes import split_gates
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.construction import Construction
+from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.placement import Placement
+from serialformer.constructions.program import Program, schedule_to_program
+from serialformer.constructions.schedule import Schedule, schedule_chain
+from serialformer.constructions.tasks import task_construction
+from serialformer.errors import CompileError
+from serialformer.proofs.certificate import Certificate
+from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
+from serialformer.targets.layout import Layout, lay_out
+from serialformer.targets.naming import layout_to_names
+from serialformer.targets.paper import PaperLayout, construction_to_paper
+from serialformer.tasks.task import Task
+from serialformer.transformer.names import Names
+from serialformer.transformer.transformer import Transformer
+
+Target = Literal["gpt2", "paper"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lowered:
+    """A transformer and how it came about: a value can be followed from its field to dimensions, heads and units."""
+
+    construction: Construction
+    layout: Layout | PaperLayout
+    transformer: Transformer
+    certificate: Certificate
+
+    @property
+    def names(self) -> Names:
+        """The names of directions, heads and hidden units."""
+        return layout_to_names(self.layout, self.transformer.architecture)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoweredCircuit(Lowered):
+    """The same of a circuit: a wire can be followed from gate to token to direction.
+
+    ``circuit`` is what the chain computes gate by gate: the circuit given, its wide gates split if the target asks.
+    """
+
+    circuit: Circuit
+    schedule: Schedule
+    program: Program
+
+
+def lower_circuit(
+    circuit: Circuit,
+    *,
+    target: Target = "gpt2",
+    dtype: DtypeName | None = None,
+    activation: Activation | None = None,
+    attention_gap: float | None = None,
+    precision: int | None = None,
+) -> LoweredCircuit:
+    """A circuit as a one-layer transformer that evaluates it gate by gate, with the proof that it does.
+
+    Args:
+        circuit: what to compute.
+        target: ``gpt2`` is a stock GPT-2; ``paper`` the transformer of arXiv 2402.12875, every operation rounded.
+        dtype: gpt2 only: number format of the weights, default float32; the result holds for runtimes that compute in
+            it or in a wider one.
+        activation: gpt2 only: ``gelu_new``, the default, is what stock GPT-2 has; ``relu`` takes the same weights.
+        attention_gap: gpt2 only: the least score difference to aim at; default: 40, more for very long chains.
+        precision: paper only: s of its arithmetic F_s, default 1.
+
+    Raises:
+        CompileError: it would not hold at this number format and gap, or has too many positions; or an option is the
+            other target's.
+    """
+    check_options(target, {"dtype": dtype, "activation": activation, "attention_gap": attention_gap}, precision)
+    circuit = split_gates(circuit) if target == "paper" else circuit
+    schedule = schedule_chain(circuit)
+    program = schedule_to_program(circuit, schedule)
+    construction = program_to_construction(program)
+    layout: Layout | PaperLayout
+    if target == "paper":
+        transformer, layout = construction_to_paper(construction, precision=1 if precision is None else precision)
+        certificate = certify_program(transformer, program)
+    else:
+        transformer, layout = construction_to_gpt2(
+            construction,
+            dtype=dtype or "float32",
+            activation=activation or "gelu_new",
+            attention_gap=attention_gap,
+        )
+        certificate = certify_weights(transformer, layout_to_placement(layout))
+    return LoweredCircuit(
+        construction=construction,
+        layout=layout,
+        transformer=transformer,
+        certificate=_demand(certificate),
+        circuit=circuit,
+        schedule=schedule,
+        program=program,
+    )
+
+
+def lower_task(
+    task: Task, length: int, *, dtype: DtypeName = "float32", activation: Activation = "gelu_new",
+    attention_gap: float | None = None,
+) -> Lowered:  # fmt: skip
+    """The transformer that makes a task's chains of thought for prompts of one length, with the proof that it does.
+
+    Args:
+        task: with its parameters; one of ``constructions.tasks.CONSTRUCTED``.
+        length: the number of items; of squarings, the most.
+        dtype: number format of the weights; the result holds for runtimes that compute in it or in a wider one.
+        activation: ``gelu_new`` is what stock GPT-2 has; ``relu`` takes the same weights.
+        attention_gap: the least score difference to aim at; default: 40, more for very long chains.
+
+    Raises:
+        CompileError: the task has no construction, it would be too large, or not hold at this number format.
+        TaskError: the task has no such length.
+    """
+    return _lower(task_construction(task, length), dtype, activation, attention_gap)
+
+
+def lower_evaluator(
+    num_gates: int, *, dtype: DtypeName = "float32", activation: Activation = "gelu_new",
+    attention_gap: float | None = None,
+) -> Lowered:  # fmt: skip
+    """The evaluator of circuits of up to ``num_gates`` gates, with the proof; see ``lower_task`` for the options."""
+    return _lower(evaluator_construction(num_gates), dtype, activation, attention_gap)
+
+
+def _lower(
+    construction: Construction, dtype: DtypeName, activation: Activation, attention_gap: float | None
+) -> Lowered:
+    transformer, layout = construction_to_gpt2(
+        construction, dtype=dtype, activation=activation, attention_gap=attention_gap
+    )
+    certificate = _demand(certify_weights(transformer, layout_to_placement(layout)))
+    return Lowered(construction=construction, layout=layout, transformer=transformer, certificate=certificate)
+
+
+def construction_to_placement(construction: Construction) -> Placement:
+    """Where the GPT-2 target puts a construction: the witness for a proof about weights that lie somewhere."""
+    return layout_to_placement(lay_out(construction))
+
+
+def certify_weights(transformer: Transformer, placement: Placement) -> Certificate:
+    """The certificate of a GPT-2 with a construction as its witness."""
+    from serialformer.proofs.prove import certify_construction
+
+    return certify_construction(transformer, placement)
+
+
+def certify_program(transformer: Transformer, program: Program) -> Certificate:
+    """The certificate of a model of one layer over bits without a witness: what it does is found in its weights."""
+    from serialformer.proofs.prove import certify_chain
+
+    return certify_chain(
+        transformer, num_inputs=program.num_inputs, reads=program.reads, arity=program.arity, table=program.table
+    )
+
+
+def _demand(certificate: Certificate) -> Certificate:
+    """Refuses a model that was not proven."""
+    if certificate.holds:
+        return certificate
+    number_format = certificate.arithmetic.get("storage") or certificate.arithmetic["format"]
+    is_float = "storage" in certificate.arithmetic
+    raise CompileError(
+        f"in {number_format} it would not hold: {certificate.failure}",
+        hint="ask for another attention gap or another dtype" if is_float else None,
+    )
+
+
+def check_options(target: str, of_gpt2: dict[str, object], precision: int | None) -> None:
+    """Refuses an unknown target, and options of another one."""
+    if target not in ("gpt2", "paper"):
+        raise CompileError(f"no target {target!r}", hint="gpt2 or paper")
+    foreign = [name for name, value in of_gpt2.items() if value is not None]
+    if target == "paper" and foreign:
+        raise CompileError(f"{', '.join(foreign)} for target paper", hint="its arithmetic is set by precision alone")
+    if target == "gpt2" and precision is not None:
+        raise CompileError("precision for target gpt2", hint="it has dtype; target paper has precision")

@@ -1,0 +1,61 @@
+"""The names of directions, heads and hidden units, which travel with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from serialformer.architecture import Architecture
+from serialformer.constructions.construction import Construction, LookUp, UnitTable
+from serialformer.targets.layout import Layout
+from serialformer.targets.paper import AWAY, PaperLayout
+from serialformer.transformer.names import UNUSED, Names, UnitRange
+
+MAX_NAMED_UNITS = 4096
+"""Where a layer has more hidden units than this, the units of one table share one name."""
+
+
+def layout_to_names(layout: Layout | PaperLayout, architecture: Architecture) -> Names:
+    """The names of a model's parts: heads by what they bring, units by what they watch for and what they write.
+
+    >>> from serialformer.constructions.tasks import task_construction
+    >>> from serialformer.targets.gpt2 import construction_to_gpt2
+    >>> from serialformer.tasks.registry import make_task
+    >>> construction = task_construction(make_task("parity"), 4)
+    >>> transformer, layout = construction_to_gpt2(construction, dtype="float32", activation="gelu_new")
+    >>> names = layout_to_names(layout, transformer.architecture)
+    >>> names.heads, names.units[0][0].name
+    ((('symbol[0]',),), 'mode is 0 and digit[0] is 0 and symbol[0] is 0: writes digit[0] 0, equals 0')
+    """
+    construction, first = layout.construction, AWAY if isinstance(layout, PaperLayout) else ()
+    heads, units = [], []
+    for layer in construction.layers:
+        named = [name for look_up in layer.look_ups for name in _head_names(look_up)]
+        heads.append((*named, *[UNUSED] * (architecture.num_heads - len(named))))
+        parts = [UnitRange(name=name) for name in first]
+        parts += _unit_ranges(construction, layer.tables)
+        rest = architecture.hidden_width - sum(part.count for part in parts)
+        units.append((*parts, *((UnitRange(name=UNUSED, count=rest),) if rest else ())))
+    return Names(directions=layout.directions(), heads=tuple(heads), units=tuple(units))
+
+
+def _head_names(look_up: LookUp) -> list[str]:
+    brought = ", ".join(bring.target for bring in look_up.brings)
+    return [brought] if look_up.copies == 1 else [f"{brought} (part {part})" for part in range(look_up.copies)]
+
+
+def _unit_ranges(construction: Construction, tables: Sequence[UnitTable]) -> Iterator[UnitRange]:
+    if sum(table.num_units for table in tables) > MAX_NAMED_UNITS:
+        for table in tables:
+            yield UnitRange(name=f"table {table.name}", count=table.num_units)
+        return
+    fields = construction.field_named
+    for table in tables:
+        for watched, written in zip(table.watched.tolist(), table.written.tolist(), strict=True):
+            reads = []
+            for name, pair in zip(table.reads, watched, strict=True):
+                values = [fields[name].value_name(value) for value in dict.fromkeys(pair)]
+                reads.append(f"{name} is {' or '.join(values)}")
+            writes = [
+                f"{name} {fields[name].value_name(value)}" for name, value in zip(table.writes, written, strict=True)
+            ]
+            yield UnitRange(name=f"{' and '.join(reads)}: writes {', '.join(writes)}")
