@@ -17,9 +17,9 @@ import numpy as np
 import serialformer
 from serialformer import Circuit, CircuitBuilder
 from serialformer.circuits.evaluate import evaluate_wires
-from serialformer.targets.sign_codes import sign_codes
 from serialformer.sweeps.experiment import Experiment, Surroundings
 from serialformer.sweeps.row import Row
+from serialformer.targets.sign_codes import sign_codes
 from serialformer.transformer.exponential import exponential_bounds
 from serialformer.transformer.precision import fixed_point
 

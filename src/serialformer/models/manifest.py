@@ -76,9 +76,7 @@ def _read_protocol(
     for known in (CircuitWords, CircuitPrompt):
         if kind == known.kind and (task is not None or trust_code):
             raise InputError(
-                f"is {known.what}, and no task need be named for it",
-                where=str(directory),
-                hint="leave out --task and --trust-code",
+                f"is {known.what}; only a model of a task is loaded with --task or --trust-code", where=str(directory)
             )
     if kind == CircuitWords.kind:
         return CircuitWords.from_json(content, directory)
