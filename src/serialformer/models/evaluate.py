@@ -69,7 +69,7 @@ def evaluate(
         progress: called with the number of samples done.
 
     Raises:
-        InputError: the model is a compiled circuit; or it is no directory, and ``task`` or ``trust_code`` is given.
+        InputError: the model is a compiled circuit; or ``task`` or ``trust_code`` is given with a loaded model.
         CheckpointError: the directory holds no model; see ``load``.
         TaskError: the model cannot read prompts of this length, or there are no samples to score.
 
