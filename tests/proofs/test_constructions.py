@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 
 from serialformer.architecture import DtypeName
+from serialformer.circuits.passes import split_gates
+from serialformer.constructions.circuit_chain import program_to_construction
 from serialformer.constructions.claim import BitClaim, TableClaim
 from serialformer.constructions.construction import Construction, ConstructionLayer
 from serialformer.constructions.interpret import interpret
 from serialformer.constructions.placement import Placement
-from serialformer.errors import CompileError
+from serialformer.constructions.program import schedule_to_program
+from serialformer.constructions.schedule import schedule_chain
+from serialformer.decode.rounded import RoundedEngine
+from serialformer.errors import CompileError, SerialformerError
 from serialformer.proofs.prove import certify_construction
 from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
+from serialformer.targets.paper import construction_to_paper, paper_to_placement
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer
+from tests.cases import every_input, small_circuits
 from tests.construction_cases import every_construction
 from tests.proofs.mutations import mutate
 
@@ -179,3 +186,53 @@ def test_weights_of_an_altered_construction_are_refused(name: str) -> None:
         if certificate.holds:
             cases = some_prompts(construction, random)
             assert all(writes(transformer, *case) for case in cases), what
+
+
+# --- the paper's arithmetic
+
+
+def lower_paper(construction: Construction, precision: int = 1) -> tuple[Transformer, Placement]:
+    transformer, layout = construction_to_paper(construction, precision=precision)
+    return transformer, paper_to_placement(layout)
+
+
+def paper_construction(name: str) -> Construction:
+    circuit = split_gates(small_circuits()[name])
+    return program_to_construction(schedule_to_program(circuit, schedule_chain(circuit)))
+
+
+@pytest.mark.parametrize("name", small_circuits())
+def test_the_paper_s_transformers_are_proven(name: str) -> None:
+    for precision in (1, 4):
+        certificate = certify_construction(*lower_paper(paper_construction(name), precision))
+        assert certificate.failure is None and certificate.witness
+        assert certificate.attention.exact == 2.0**precision - 2.0**-precision and certificate.logits.exact == 0.5
+
+
+@pytest.mark.parametrize("number", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_no_altered_paper_s_transformer_is_wrongly_certified(number: int) -> None:
+    random = np.random.default_rng(4)
+    construction = paper_construction("gates of one, two and three inputs")
+    transformer, placement = lower_paper(construction)
+    (claim,) = construction.claims()
+    assert isinstance(claim, BitClaim)
+    bits = every_input(claim.num_inputs)
+    prompts = np.concatenate([bits, np.full((len(bits), 1), construction.end_token)], axis=1).astype(np.int64)
+    chains = interpret(construction, prompts, len(claim.arity) + 1)
+    num_certified = num_wrong = 0
+    for _ in range(number):
+        altered, what = mutate(transformer, random)
+        certified = certify_construction(altered, placement).holds
+        is_wrong = not writes_rounded(altered, prompts, chains)
+        assert not (certified and is_wrong), what
+        num_certified, num_wrong = num_certified + certified, num_wrong + is_wrong
+    assert num_certified > 0 and num_wrong > 0
+
+
+def writes_rounded(transformer: Transformer, prompts: np.ndarray, chains: np.ndarray) -> bool:
+    """Whether a transformer writes these chains in its own arithmetic."""
+    try:
+        made = RoundedEngine(transformer).generate(prompts, chains.shape[1])
+    except SerialformerError:  # a softmax divides by zero, or a weight is no number of the format
+        return False
+    return np.array_equal(made, chains)

@@ -20,7 +20,7 @@ from serialformer.proofs.certificate import Certificate
 from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
 from serialformer.targets.layout import Layout, lay_out
 from serialformer.targets.naming import layout_to_names
-from serialformer.targets.paper import PaperLayout, construction_to_paper
+from serialformer.targets.paper import PaperLayout, construction_to_paper, lay_out_paper, paper_to_placement
 from serialformer.tasks.task import Task
 from serialformer.transformer.names import Names
 from serialformer.transformer.transformer import Transformer
@@ -87,7 +87,7 @@ def lower_circuit(
     layout: Layout | PaperLayout
     if target == "paper":
         transformer, layout = construction_to_paper(construction, precision=1 if precision is None else precision)
-        certificate = certify_program(transformer, program)
+        certificate = certify_weights(transformer, paper_to_placement(layout))
     else:
         transformer, layout = construction_to_gpt2(
             construction,
@@ -145,13 +145,18 @@ def _lower(
     return Lowered(construction=construction, layout=layout, transformer=transformer, certificate=certificate)
 
 
-def construction_to_placement(construction: Construction) -> Placement:
-    """Where the GPT-2 target puts a construction: the witness for a proof about weights that lie somewhere."""
-    return layout_to_placement(lay_out(construction))
+def construction_to_placement(construction: Construction, *, is_gpt2: bool = True) -> Placement:
+    """Where a target puts a construction: the witness for a proof about weights that lie somewhere.
+
+    Args:
+        construction: what was lowered.
+        is_gpt2: whether to a GPT-2; otherwise to the paper's transformer.
+    """
+    return layout_to_placement(lay_out(construction)) if is_gpt2 else paper_to_placement(lay_out_paper(construction))
 
 
 def certify_weights(transformer: Transformer, placement: Placement) -> Certificate:
-    """The certificate of a GPT-2 with a construction as its witness."""
+    """The certificate of a model with a construction as its witness."""
     from serialformer.proofs.prove import certify_construction
 
     return certify_construction(transformer, placement)

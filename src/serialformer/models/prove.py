@@ -49,12 +49,11 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
     protocol = model.protocol
     if isinstance(protocol, CircuitWords):
         program = schedule_to_program(protocol.circuit, protocol.schedule)
-        if transformer.architecture.is_gpt2:
-            construction = program_to_construction(program)
-            certificate = certify_weights(transformer, construction_to_placement(construction))
-            if certificate.holds:
-                return certificate
-        return certify_program(transformer, program)
+        placement = construction_to_placement(
+            program_to_construction(program), is_gpt2=transformer.architecture.is_gpt2
+        )
+        certificate = certify_weights(transformer, placement)
+        return certificate if certificate.holds else certify_program(transformer, program)
     if not isinstance(model.provenance, ConstructedProvenance):
         raise InputError(
             f"is a {model.provenance.kind} model: there is no construction that its weights could realise",

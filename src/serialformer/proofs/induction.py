@@ -38,9 +38,9 @@ class InductionError(Exception):
         position: the first position that breaks.
     """
 
-    def __init__(self, message: str, position: int) -> None:
+    def __init__(self, message: str, position: int | np.integer) -> None:
         super().__init__(message)
-        self.position = position
+        self.position = int(position)
 
 
 class Keys:
@@ -71,8 +71,8 @@ class Keys:
         number = np.zeros(1, dtype=np.int64)
         missing = np.zeros(1, dtype=bool)
         for values, size in zip(columns, self._sizes, strict=True):
-            missing = missing | (values == NOTHING)
-            number = number * (size + 1) + values + 1
+            missing = missing | (values < 0) | (values >= size)
+            number = number * (size + 1) + np.clip(values, -1, size - 1) + 1
         if self._sorted is not None:
             place = np.minimum(np.searchsorted(self._sorted, number), len(self._sorted) - 1)
             missing, number = missing | (self._sorted[place] != number), place
@@ -85,7 +85,8 @@ def position_keys(construction: Construction, look_up: LookUp, num_positions: in
     for clause in look_up.clauses:
         part = construction.field_named[clause.key]
         if part.origin != "position":
-            raise CompileError(f"look-up {look_up.name} compares {clause.key}, which the position does not decide")
+            message = f"look-up {look_up.name} compares {clause.key}, which the position does not decide"
+            raise InductionError(message, num_positions - 1)
         columns.append((np.asarray(part.at(slice(0, num_positions)), dtype=np.int64), part.num_values))
     return Keys(columns)
 
@@ -109,6 +110,56 @@ class Memory:
         if key not in self.tables:
             self.tables[key] = _CaseTable(rule, claim)
         return self.tables[key]
+
+
+def check_consistent(construction: Construction) -> None:
+    """Shows that a witness speaks of values that there are.
+
+    Raises:
+        InductionError: it does not.
+    """
+
+    def demand(holds: bool, what: str) -> None:
+        if not holds:
+            raise InductionError(f"the construction is inconsistent: {what}", 0)
+
+    fields = construction.field_named
+    for part in construction.fields_of("token"):
+        values = part.of_token
+        in_range = len(values) == len(construction.vocabulary) and bool((values < part.num_values).all())
+        demand(in_range and bool((values >= NOTHING).all()), f"tokens hold values that {part.name} has not")
+    for layer in construction.layers:
+        for look_up in layer.look_ups:
+            for clause in look_up.clauses:
+                size, what = fields[clause.key].num_values, f"look-up {look_up.name} asks for a value that there is not"
+                if clause.asked is None:
+                    demand(0 <= clause.constant < size, what)
+                elif clause.of_value is None:
+                    demand(fields[clause.asked].num_values == size, what)
+                else:
+                    demand(len(clause.of_value) == fields[clause.asked].num_values, what)
+                    demand(all(NOTHING <= value < size for value in clause.of_value), what)
+            for bring in look_up.brings:
+                size, what = fields[bring.target].num_values, f"look-up {look_up.name} brings a value that there is not"
+                demand(fields[bring.target].origin != "position", what)
+                if bring.of_value is None:
+                    demand(fields[bring.source].num_values == size, what)
+                else:
+                    demand(len(bring.of_value) == fields[bring.source].num_values, what)
+                    demand(all(NOTHING <= value < size for value in bring.of_value), what)
+        for table in layer.tables:
+            for place, name in enumerate(table.reads):
+                watched = table.watched[:, place]
+                demand(
+                    bool(((watched >= 0) & (watched < fields[name].num_values)).all()),
+                    f"table {table.name} watches for values that {name} has not",
+                )
+            for place, name in enumerate(table.writes):
+                written = table.written[:, place]
+                demand(
+                    bool(((written >= NOTHING) & (written < fields[name].num_values)).all()),
+                    f"table {table.name} writes values that {name} has not",
+                )
 
 
 def check_table_claim(construction: Construction, claim: TableClaim, memory: Memory | None = None) -> Occurring:

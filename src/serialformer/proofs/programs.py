@@ -66,6 +66,29 @@ def _check_fetched(construction: Construction, zero: int, one: int, end: int, fi
             raise InductionError(f"look-up {look_up.name} does not bring bits as they are", first)
 
 
+def check_prompt(construction: Construction, claim: BitClaim) -> None:
+    """Shows that look-ups find a position in the prompt as well, where nothing is written.
+
+    In the paper's arithmetic a softmax over scores that are all the lowest divides by zero.
+
+    Raises:
+        InductionError: one does not; names the first position that breaks.
+    """
+    (layer,) = construction.layers
+    positions = np.arange(claim.num_inputs, dtype=np.int64)
+    for look_up in layer.look_ups:
+        keys = position_keys(construction, look_up, claim.num_inputs)
+        columns = []
+        for clause in look_up.clauses:
+            held = None
+            if clause.asked is not None:
+                held = np.asarray(construction.field_named[clause.asked].at(slice(0, claim.num_inputs)), dtype=np.int64)
+            columns.append(np.broadcast_to(clause.wanted(held), positions.shape))
+        wrong = keys.find(columns)[0] > positions
+        if wrong.any():
+            raise InductionError(f"look-up {look_up.name} finds no position", int(np.argmax(wrong)))
+
+
 def _find_targets(
     construction: Construction, first: int, num_tokens: int
 ) -> tuple[Int64[np.ndarray, "writers look_ups"], int, str]:

@@ -18,19 +18,21 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float64, Int32, UInt8, UInt64
 
+from serialformer.architecture import Arithmetic
 from serialformer.constructions.claim import BitClaim, TableClaim
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement
-from serialformer.errors import CheckpointError
+from serialformer.errors import CheckpointError, CompileError
 from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRange
 from serialformer.proofs.circuit_prompts import MAX_GATES, SLOTS, CircuitPrompts
 from serialformer.proofs.float_reading import read_floats
-from serialformer.proofs.induction import InductionError, Memory, check_table_claim
+from serialformer.proofs.induction import InductionError, Memory, check_consistent, check_table_claim
 from serialformer.proofs.logits import Occurring
-from serialformer.proofs.programs import check_bit_claim
+from serialformer.proofs.programs import check_bit_claim, check_prompt
 from serialformer.proofs.reading import Reading
 from serialformer.proofs.realisation import check_realisation
 from serialformer.proofs.rounded_reading import read_rounded
+from serialformer.proofs.rounded_realisation import check_rounded_realisation
 from serialformer.proofs.rounding import Rounding, covered_rounding
 from serialformer.proofs.stream import RealisationError
 from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
@@ -51,7 +53,7 @@ def certify_construction(
         rounding: the runtimes to cover; unless given, those of the weights' own number format, and where that cannot be
             proven in 16 bits, those of them that store every result.
     """
-    construction = placement.construction
+    construction, arithmetic = placement.construction, transformer.architecture.arithmetic
     chosen = covered_rounding(transformer.architecture.dtype) if rounding is None else rounding
     candidates = [chosen]
     if rounding is None and chosen.storage != "float32":
@@ -60,13 +62,24 @@ def certify_construction(
     realisation, failure = None, None
     prompts = construction.prompts
     try:
+        check_consistent(construction)
         occurring, first, prompts = check_claims(construction)
+        if arithmetic is not None:
+            for claim in construction.claims():
+                if isinstance(claim, BitClaim):
+                    check_prompt(construction, claim)
     except InductionError as error:
         failure = Failure(position=error.position, token=_token(construction, error.position), reason=str(error))
+    except CompileError as error:  # two units of one table fire at once
+        failure = Failure(position=0, token=-1, reason=error.message)
     if failure is None:
         for chosen in candidates:
             try:
-                realisation, failure = check_realisation(transformer, placement, occurring, chosen), None
+                if arithmetic is None:
+                    realisation = check_realisation(transformer, placement, occurring, chosen)
+                else:
+                    realisation = check_rounded_realisation(transformer, placement, occurring)
+                failure = None
                 break
             except RealisationError as error:
                 where = first if error.position is None else max(first, error.position)
@@ -77,12 +90,7 @@ def certify_construction(
         failure=failure,
         prompts=prompts,
         num_chain_tokens=construction.num_chain_tokens,
-        arithmetic={
-            "storage": chosen.storage,
-            "accumulation": chosen.accumulation,
-            "order_of_sums": "any",
-            "results": "stored" if chosen.always_stored else "stored or wider",
-        },
+        arithmetic=_covered(chosen) if arithmetic is None else _paper_covered(arithmetic),
         attention=Lead(exact=attention[0], rounded=attention[1], position=first),
         logits=Lead(exact=logits[0], rounded=logits[1], position=first),
         norms=tuple(
@@ -91,6 +99,19 @@ def certify_construction(
         ),
         witness=True,
     )
+
+
+def _covered(rounding: Rounding) -> dict[str, str]:
+    return {
+        "storage": rounding.storage,
+        "accumulation": rounding.accumulation,
+        "order_of_sums": "any",
+        "results": "stored" if rounding.always_stored else "stored or wider",
+    }
+
+
+def _paper_covered(arithmetic: Arithmetic) -> dict[str, str]:
+    return {"format": arithmetic_to_format(arithmetic).name, "order_of_sums": "left to right"}
 
 
 def _token(construction: Construction, position: int) -> int:
@@ -153,7 +174,7 @@ def certify_chain(
     """
     num_chain_tokens, arithmetic = len(reads), transformer.architecture.arithmetic
     if arithmetic is not None:
-        covered = {"format": arithmetic_to_format(arithmetic).name, "order_of_sums": "left to right"}
+        covered = _paper_covered(arithmetic)
     else:
         rounding = covered_rounding(transformer.architecture.dtype) if rounding is None else rounding
         covered = {"storage": rounding.storage, "accumulation": rounding.accumulation, "order_of_sums": "any"}

@@ -108,7 +108,7 @@ def _read_heads(transformer: Transformer, context: Context, rounded: NumberForma
         own = transformer.position_embedding[block].astype(np.float64)
         stream[block] = rounded.add(embedding[context.states[block]], own[:, None])
         projected[block] = rounded.add(rounded.matmul(stream[block], into), bias)
-    _check_saturation(rounded)
+    check_saturation(rounded)
     targets = np.zeros((num_positions, num_heads), dtype=np.int32)
     failed, reason = num_positions, ""
     positions = np.arange(num_positions)
@@ -162,7 +162,7 @@ def _is_interleaved(vectors: Float64[np.ndarray, "rows 2 size"], size: float, be
     return ((np.abs(signs) == size) & (rest == between)).all(axis=(1, 2))
 
 
-def _check_saturation(rounded: NumberFormat) -> None:
+def check_saturation(rounded: NumberFormat) -> None:
     """Checks what the module says of scores and softmax, in this arithmetic."""
     largest = rounded.largest
     pairs = np.array([[largest, -largest], [-largest, -largest]])

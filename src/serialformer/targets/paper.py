@@ -33,6 +33,7 @@ from jaxtyping import Float32
 
 from serialformer.architecture import Architecture, Arithmetic
 from serialformer.constructions.construction import NOTHING, Construction
+from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
 from serialformer.targets.sign_codes import code_length, sign_codes
 from serialformer.transformer.precision import fixed_point
@@ -93,6 +94,41 @@ def lay_out_paper(construction: Construction) -> PaperLayout:
         code_length=length,
         num_heads=num_heads,
         width=num_heads * head_width,
+    )
+
+
+def paper_to_placement(layout: PaperLayout) -> Placement:
+    """The witness for the proof: what lies where, in which codes."""
+    construction, ids = layout.construction, _ids(layout.construction)
+    (token,) = construction.fields_of("token")
+    spans = {token.name: slice(TOKEN, ONE)}
+    codes = {token.name: np.array([[-1, -1, 0], [1, 1, 0], [0, 0, 1]], dtype=np.int8)}
+    of_ids: dict[int, np.ndarray] = {}
+    for name, start in layout.starts.items():
+        num_values = construction.field_named[name].num_values
+        if name in ids:
+            if num_values not in of_ids:
+                of_ids[num_values] = sign_codes(np.arange(num_values), layout.code_length)
+            codes[name] = of_ids[num_values]
+        else:
+            codes[name] = np.array([[-1], [1]], dtype=np.int8)
+        spans[name] = slice(start, start + codes[name].shape[1])
+    constant = np.zeros(layout.width)
+    constant[ONE] = 1
+    return Placement(
+        construction=construction,
+        width=layout.width,
+        deviation=1,
+        spans=spans,
+        codes=codes,
+        nothing={name: np.zeros(rows.shape[1], dtype=np.int8) for name, rows in codes.items()},
+        answers=codes,
+        constant=constant,
+        constant_change=np.zeros(layout.width),
+        heads=(tuple(range(layout.num_heads)),),
+        unit_output=0.5,
+        answer_weight=0.5,
+        default_weight=0.5,
     )
 
 
