@@ -27,6 +27,7 @@ from typing import Any
 
 from serialformer.sweeps.collect import collect
 from serialformer.sweeps.executor import Event, Executor
+from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.local import LocalExecutor, runs_directory
 from serialformer.sweeps.run import SweepRun
 from serialformer.sweeps.work import carry_out
@@ -121,11 +122,11 @@ class Prepared(Executor):
 def measure_driver(num_runs: int = 10_000) -> list[dict[str, Any]]:
     """Seconds that one process, the driver, takes a run: making ids, reading the store, storing rows to the disk."""
     with tempfile.TemporaryDirectory() as folder:
-        carry_out(tiny(0), Path(folder) / "warm")
+        carry_out(tiny(0), Surroundings(directory=Path(folder) / "warm"))
         seconds = []
         for seed in range(1, 6):
             started = time.perf_counter()
-            rows = carry_out(tiny(seed), Path(folder) / f"run{seed}")
+            rows = carry_out(tiny(seed), Surroundings(directory=Path(folder) / f"run{seed}"))
             seconds.append(time.perf_counter() - started)
         a_run = statistics.median(seconds)
         path = Path(folder) / "results.csv"

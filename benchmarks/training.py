@@ -1,14 +1,11 @@
-"""Training: seconds a step beside peers, CPU seconds to learn each task, and attention beside the constructions'.
+"""Training: seconds a step beside peers.
 
-    python benchmarks/training.py steps [--num-steps 40] [--widths 128 512] [--json FILE]
-    python benchmarks/training.py learn RESULTS.jsonl [--cases NAME ...] [--seeds 0 1 2] [--settings cot base hint]
-    python benchmarks/training.py pointers RESULTS.jsonl [--cases NAME ...] [--seeds 0 1 2]
-    python benchmarks/training.py show RESULTS.jsonl
+    python benchmarks/training.py [--num-steps 40] [--widths 128 512] [--settings cot base] [--json FILE]
 
-``steps``: one step of ``serialformer.train``, of the same model in plain torch in the manner of nanoGPT, and of
-transformers' GPT2LMHeadModel, in turns on the same batches; drawing the batch is counted for all three. All start
-from the same weights and must have the same loss. ``learn`` and ``pointers`` append each result to the file as soon as
-it is there, and do not do again what the file has; see training_runs.py. Seconds are process CPU seconds; one thread.
+One step of ``serialformer train``, of the same model in plain torch in the manner of nanoGPT, and of transformers'
+GPT2LMHeadModel, in turns on the same batches; drawing the batch is counted for all three. All start from the same
+weights and must have the same loss. Seconds are process CPU seconds; one thread. What learning takes, and where models
+look while they learn, is measured by ``recipes/training``.
 """
 
 from __future__ import annotations
@@ -29,17 +26,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import torch
 from torch import Tensor
 from torch.nn import functional
-from training_runs import (
-    CASES,
-    POINTER_CASES,
-    SETTINGS,
-    latest,
-    learn,
-    print_learnt,
-    print_pointers,
-    read_rows,
-    watch_pointers,
-)
 
 from serialformer.tasks.layout import lay_out
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
@@ -47,6 +33,8 @@ from serialformer.training.initial import draw_weights, make_generator
 from serialformer.training.loop import Execution, Report, train
 from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
+
+SETTINGS = ("cot", "base", "hint")
 
 HEADS = {128: 4, 512: 8}
 """Of a model of some width; others have heads of 32."""
@@ -235,37 +223,14 @@ def compare_steps(widths: list[int], settings: list[str], num_steps: int) -> lis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    steps = commands.add_parser("steps", help="seconds a step, beside peers")
-    steps.add_argument("--widths", type=int, nargs="+", default=[128, 512])
-    steps.add_argument("--settings", nargs="+", default=["cot", "base"], choices=SETTINGS)
-    steps.add_argument("--num-steps", type=int, default=40)
-    steps.add_argument("--json", type=Path)
-    for name, cases, what in (
-        ("learn", CASES, "CPU seconds to the target"),
-        ("pointers", POINTER_CASES, "attention beside that of the constructions"),
-    ):
-        command = commands.add_parser(name, help=what)
-        command.add_argument("results", type=Path, metavar="RESULTS.jsonl")
-        command.add_argument("--cases", nargs="+", default=list(cases), choices=list(cases))
-        command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-        if name == "learn":
-            command.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
-    show = commands.add_parser("show", help="the tables of the runs in a file")
-    show.add_argument("results", type=Path, metavar="RESULTS.jsonl")
+    parser.add_argument("--widths", type=int, nargs="+", default=[128, 512])
+    parser.add_argument("--settings", nargs="+", default=["cot", "base"], choices=SETTINGS)
+    parser.add_argument("--num-steps", type=int, default=40)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if arguments.command == "show":
-        rows = read_rows(arguments.results)
-        print_learnt(latest(rows, "learn"))
-        print_pointers(latest(rows, "pointers"))
-    elif arguments.command == "steps":
-        rows = compare_steps(arguments.widths, arguments.settings, arguments.num_steps)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
-    elif arguments.command == "learn":
-        print_learnt(learn(arguments.results, arguments.cases, arguments.seeds, arguments.settings))
-    else:
-        print_pointers(watch_pointers(arguments.results, arguments.cases, arguments.seeds))
+    rows = compare_steps(arguments.widths, arguments.settings, arguments.num_steps)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ PACKAGE = Path(serialformer.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    # Files that users name, imported: a task or an experiment of their own.
+    "python_file": {"errors", "files"},
     # How a value looks in a notebook.
     "notebook": set(),
     "architecture": {"errors"},
     "circuits": {"errors", "files", "notebook"},
-    "tasks": {"errors"},
+    "tasks": {"errors", "files", "python_file"},
     "transformer": {"errors", "files", "architecture"},
     # What is computed, for no family: it knows circuits and tasks, and the name of the token for unknown text.
     "constructions": {"errors", "architecture", "circuits", "tasks"},
@@ -35,14 +37,14 @@ MAY_IMPORT = {
     "decode": {"errors", "files", "architecture", "circuits", "transformer"},
     # A model is made of all of these: it is compiled or constructed, asked by its protocol, decoded, verified, proven.
     "models": {
-        *("errors", "files", "architecture", "circuits", "tasks", "transformer", "proofs", "decode"),
+        *("errors", "files", "python_file", "architecture", "circuits", "tasks", "transformer", "proofs", "decode"),
         *("notebook", "constructions", "targets"),
     },
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
-    "training": {"errors", "files", "architecture", "tasks", "transformer", "decode", "models"},
-    # Rows know no models. Runs are values, so they know configurations; ``work`` alone trains and evaluates, and
+    "training": {"errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "models"},
+    # Rows know no models. Runs are values, so they know configurations; ``run`` alone trains and evaluates, and
     # ``ray_batch`` alone runs compiled models.
-    "sweeps": {"errors", "files", "tasks", "training", "models", "decode"},
+    "sweeps": {"errors", "files", "python_file", "tasks", "training", "models", "decode"},
     # The page shows circuits, tasks and the names that travel with a model; it knows no construction but the order in
     # which a circuit's chain is written.
     "explorer": {
@@ -58,7 +60,7 @@ MAY_IMPORT = {
     },
     # Rows, or logs of training runs, in, axes out; the tasks know how often their most common answer is right, and the
     # models what a share is.
-    "figures": {"errors", "files", "models", "sweeps", "tasks", "training"},
+    "figures": {"errors", "files", "python_file", "models", "sweeps", "tasks", "training"},
     "__main__": {"cli"},
     # Parses, calls and prints.
     "cli": {

@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 MODULES = (
     *("circuits.formats.aiger.aiger", "circuits.formats.bench", "circuits.formats.blif.blif"),
     *("circuits.formats.bristol", "circuits.verilog.verilog"),
-    *("circuits.evaluate", "circuits.value_problem", "circuits.strategies", "compile.compile", "compile.schedule"),
+    *("circuits.evaluate", "circuits.value_problem", "circuits.strategies", "constructions.construction"),
     *(
         "transformer.transformer",
         "transformer.names",
@@ -30,8 +30,9 @@ MODULES = (
         "transformer.forward",
         "transformer.precision",
     ),
-    *("decode.engine", "tasks.registry", "tasks.task", "tasks.examples", "tasks.layout", "tasks.schedule"),
+    *("decode.engine", "tasks.registry", "tasks.task", "tasks.examples", "tasks.layout", "tasks.curriculum"),
     *(
+        "tasks.step_task",
         "tasks.text",
         "models.protocol",
         "models.provenance",
@@ -41,7 +42,7 @@ MODULES = (
         "training.config",
         "training.presets",
     ),
-    *("sweeps.run", "errors"),
+    *("sweeps.experiment", "sweeps.run", "errors"),
 )
 """Beyond the public names: what the guides use, and what a program that extends us needs."""
 

@@ -26,7 +26,7 @@ TASKS: dict[str, dict[str, ParameterValue]] = {
 def _make(task: str, setting: str, *, all_lengths: bool, relative_bias: bool, num_layers: int = 1) -> SweepRun:
     """A run that is asked about all lengths up to twice the trained one."""
     config = make_config(task, parameters=TASKS[task], length=LENGTH, setting=setting, num_layers=num_layers)
-    config = replace(config, room=2 * LENGTH, model=replace(config.model, relative_bias=relative_bias))
+    config = replace(config, max_length=2 * LENGTH, model=replace(config.model, relative_bias=relative_bias))
     if all_lengths:
         config = replace(config, shortest=1)
         if setting in ("cot", "aligned"):

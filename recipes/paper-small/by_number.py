@@ -1,41 +1,79 @@
 """Iterated squaring by the number of squarings that a prompt asks for: which models are right about the longest ones?
 
-    serialformer sweep recipes/paper-small/recipe.py:squarings -o DIR/squarings.csv --keep
-    serialformer train iterated-squaring -p bound=1000 --length 8 --setting base -o DIR/base  # and hint
-    python recipes/paper-small/by_number.py DIR/squarings.runs/* DIR/base DIR/hint -o recipes/paper-small/by_number.csv
-    python recipes/paper-small/by_number.py --show recipes/paper-small/by_number.csv     # the tables in README.md
+    serialformer sweep recipes/paper-small/by_number.py -o DIR/by_number.csv    # :small is a part
+    python recipes/paper-small/by_number.py DIR/by_number.csv                   # the tables in README.md
 
-Takes directories of models of that task, as ``train`` and ``sweep --keep`` make them. For each it draws prompts from
-the task's own distribution until every number of squarings has ``--samples`` of them, and counts right answers, given
+Trains the models of the recipe's squarings, and two with primes below 1000. For each it draws prompts from the task's
+own distribution until every number of squarings has as many as the experiment asks for, and counts right answers, given
 the true tokens before them. *Always 1* is exact, over all primes and residues: the share of prompts whose answer is 1,
 the most common one, whatever the prime.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
+import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from serialformer.compile.squaring import primes_below
-from serialformer.models.load import load
+from serialformer.constructions.squaring import primes_below
 from serialformer.models.model import Model
-from serialformer.models.score import score_taught, wilson_interval
-from serialformer.tasks.iterated_squaring import IteratedSquaring
+from serialformer.models.score import score_teacher_forced, wilson_interval
+from serialformer.sweeps.experiment import Surroundings
+from serialformer.sweeps.row import DONE, Row
+from serialformer.sweeps.store import read_rows
+from serialformer.sweeps.training_experiment import TrainingExperiment, report_training
 from serialformer.tasks.layout import lay_out
-from serialformer.training.run import load_config
+from serialformer.training.presets import make_config
 from serialformer.transformer.forward import compute_logits
 
-COLUMNS = ("bound", "length", "setting", "depth", "seed", "squarings", "samples", "answers")
 SETTINGS = ("base", "hint", "cot")
 DRAWN_AT_ONCE = 2048
 
-Row = dict[str, str]
+
+@dataclass(frozen=True, kw_only=True)
+class SquaringsByNumber(TrainingExperiment):
+    """Trains a model of iterated squaring and counts its right answers by the number of squarings asked for.
+
+    Attributes:
+        num_samples: of each number of squarings.
+    """
+
+    kind: ClassVar[str] = "squarings-by-number"
+
+    num_samples: int = 2048
+
+    @property
+    def evaluations(self) -> tuple[tuple[str, int], ...]:
+        return tuple((_name(number), self.config.length) for number in range(1, self.config.length + 1))
+
+    @property
+    def title(self) -> str:
+        config = self.config
+        return f"squarings below {config.parameters['bound']} {config.setting} depth {config.model.num_layers}"
+
+    def carry_out(self, surroundings: Surroundings) -> list[Row]:
+        from serialformer.training.loop import Execution, train
+
+        execution = Execution(device=surroundings.device, save_seconds=surroundings.save_seconds)
+        progress = report_training(surroundings)
+        model = train(self.config, surroundings.directory, execution=execution, resume=True, progress=progress).model
+        counts = enumerate(count(model, self.num_samples), 1)
+        return [self.numbered_row(surroundings, number, *found) for number, found in counts]
+
+    def numbered_row(self, surroundings: Surroundings | None, number: int, samples: int, answers: int) -> Row:
+        """The row of prompts with so many squarings."""
+        variables = {"squarings": number}
+        return self.row(surroundings, evaluation=_name(number), variables=variables, samples=samples, answers=answers)
+
+
+def _name(number: int) -> str:
+    return f"{number} squaring{'s' if number > 1 else ''}"
 
 
 def count(model: Model, num_samples: int) -> list[tuple[int, int]]:
@@ -52,20 +90,26 @@ def count(model: Model, num_samples: int) -> list[tuple[int, int]]:
             if not len(chosen):
                 continue
             layout = lay_out(model.task, examples.select(chosen), model.setting, model.length)
-            said = compute_logits(model.transformer, layout.tokens, dtype=np.float32).argmax(axis=-1)
+            predicted = compute_logits(model.transformer, layout.tokens, dtype=np.float32).argmax(axis=-1)
             samples[number - 1] += len(chosen)
-            answers[number - 1] += score_taught(layout, said).answers
+            answers[number - 1] += score_teacher_forced(layout, predicted).answers
     return list(zip(samples.tolist(), answers.tolist(), strict=True))
 
 
-def measure(directory: Path, num_samples: int) -> Iterator[Row]:
-    """The rows of one model."""
-    model, config = load(directory), load_config(directory)
-    if not isinstance(model.task, IteratedSquaring):
-        sys.exit(f"{directory}: a model of {model.task.name}, not of {IteratedSquaring.name}")
-    facts = (model.task.bound, model.length, model.setting, config.model.num_layers, config.seed)
-    for number, counts in enumerate(count(model, num_samples), 1):
-        yield dict(zip(COLUMNS, map(str, (*facts, number, *counts)), strict=True))
+def runs() -> list[SquaringsByNumber]:
+    """The models of eight squarings of the recipe, and two that learn primes below 1000."""
+    large = [
+        make_config("iterated-squaring", parameters={"bound": 1000}, length=8, setting=setting)
+        for setting in ("base", "hint")
+    ]
+    return [*small(), *(SquaringsByNumber(config=config, num_samples=1024) for config in large)]
+
+
+def small() -> list[SquaringsByNumber]:
+    """Primes below 100."""
+    from recipe import squarings
+
+    return [SquaringsByNumber(config=run.config) for run in squarings() if run.config.length == 8]
 
 
 def always_one(bound: int, number: int) -> float:
@@ -81,23 +125,23 @@ def always_one(bound: int, number: int) -> float:
 
 def make_tables(rows: Sequence[Row]) -> str:
     """A table for each bound and length: a line for each setting and depth, pooled over seeds."""
+    rows = [row for row in rows if row.status == DONE]
     tables = []
-    for bound, length in dict.fromkeys((row["bound"], row["length"]) for row in rows):
-        own = [row for row in rows if (row["bound"], row["length"]) == (bound, length)]
-        numbers = range(1, int(length) + 1)
-        places = {(row["setting"], int(row["depth"])) for row in own}
-        counts = {place: np.zeros((len(numbers), 2), dtype=np.int64) for place in places}
+    for parameters, length in dict.fromkeys((row.parameters, row.length) for row in rows):
+        own = [row for row in rows if (row.parameters, row.length) == (parameters, length)]
+        numbers = range(1, length + 1)
+        counts = {(row.setting, row.depth): np.zeros((len(numbers), 2), dtype=np.int64) for row in own}
         seeds = defaultdict(set)
         for row in own:
-            place = row["setting"], int(row["depth"])
-            counts[place][int(row["squarings"]) - 1] += int(row["samples"]), int(row["answers"])
-            seeds[place].add(row["seed"])
+            counts[row.setting, row.depth][row.variable["squarings"] - 1] += row.samples, row.answers
+            seeds[row.setting, row.depth].add(row.seed)
+        bound = json.loads(parameters)["bound"]
         lines = [
             f"**Primes below {bound}**, up to {length} squarings",
             "",
             f"| setting | depth | seeds | {' | '.join(map(str, numbers))} |",
             "|---|---|---|" + "---|" * len(numbers),
-            f"| always 1 | | | {' | '.join(f'{always_one(int(bound), number):.3f}' for number in numbers)} |",
+            f"| always 1 | | | {' | '.join(f'{always_one(bound, number):.3f}' for number in numbers)} |",
         ]
         for setting, depth in sorted(counts, key=lambda place: (SETTINGS.index(place[0]), place[1])):
             found = counts[setting, depth]
@@ -109,33 +153,5 @@ def make_tables(rows: Sequence[Row]) -> str:
     return "\n\n".join(tables) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directories", type=Path, nargs="*", metavar="DIR")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE.csv")
-    parser.add_argument("--samples", type=int, default=2048, help="of each number of squarings")
-    parser.add_argument("--show", type=Path, metavar="FILE.csv", help="measure nothing: the tables of a file")
-    options = parser.parse_args()
-    if not options.show and not options.directories:
-        parser.error("expected directories of models, or --show FILE.csv")
-    if options.show:
-        rows = read_rows(options.show)
-    else:
-        rows = [row for directory in options.directories for row in measure(directory, options.samples)]
-        rows.sort(key=lambda row: (*(int(row[name]) for name in ("bound", "length")), SETTINGS.index(row["setting"])))
-    if options.output:
-        with options.output.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-    print(make_tables(rows), end="")
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 if __name__ == "__main__":
-    main()
+    print(make_tables(read_rows(Path(sys.argv[1]))), end="")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from serialformer.sweeps.run import SweepRun
-from serialformer.tasks.schedule import SamplingSchedule
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.task import ParameterValue
 from serialformer.training.presets import make_config
 
@@ -68,8 +68,8 @@ def slow_permutations() -> list[SweepRun]:
     for setting, depth in (("base", 1), ("base", 2), ("hint", 2)):
         (run,) = grid("permutation-composition", {"format": "token"}, (8,), settings=(setting,), depths=(depth,))
         optimiser = replace(run.config.optimiser, num_steps=6000)
-        sampling = SamplingSchedule(name="neutral", start=0.9, num_steps=5000)
-        found.append(replace(run, config=replace(run.config, optimiser=optimiser, sampling=sampling)))
+        curriculum = Curriculum(name="neutral", start=0.9, num_steps=5000)
+        found.append(replace(run, config=replace(run.config, optimiser=optimiser, curriculum=curriculum)))
     return found
 
 

@@ -1,24 +1,25 @@
 """What precision the paper's construction needs: circuits run in F_1, and codes that are not interleaved beside it.
 
-    python recipes/precision/recipe.py -o DIR [--largest 14] [--figure PRECISION.png]
+    serialformer sweep recipes/precision -o DIR/precision.csv           # recipe.py:codes and :circuits are the parts
+    serialformer plot DIR/precision.csv -o DIR/precision.png
 
-writes ``circuits.csv`` and ``codes.csv``; ``expected/`` holds what they should be. See README.md for cost and findings.
+See README.md for cost and findings; ``expected.csv`` is what the rows should be. ``recipe.py:small`` takes ten seconds.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import time
+from dataclasses import dataclass
 from math import comb
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 import serialformer
 from serialformer import Circuit, CircuitBuilder
 from serialformer.circuits.evaluate import evaluate_wires
-from serialformer.compile.sign_codes import sign_codes
+from serialformer.sweeps.experiment import Experiment, Surroundings
+from serialformer.sweeps.row import Row
+from serialformer.targets.sign_codes import sign_codes
 from serialformer.transformer.exponential import exponential_bounds
 from serialformer.transformer.precision import fixed_point
 
@@ -28,6 +29,101 @@ LARGEST_PRECISION = 40
 
 FINEST_SCALE = 6
 """Scales of plain codes are tried in steps of 2^-s, or of 2^-6 if that is coarser."""
+
+BRUTE_FORCE_EXPONENT = SMALLEST + 1
+"""Up to so many positions the search is checked by the arithmetic itself."""
+
+INTERLEAVED, OFFSET, PLAIN = "interleaved", "plain, offset", "plain"
+"""Kinds of codes. Interleaved ones are the paper's, and need one bit whatever their length."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodePrecision(Experiment):
+    """The least precision with which a kind of code finds each of 2^exponent positions."""
+
+    kind: ClassVar[str] = "precision"
+
+    code: str
+    exponent: int
+
+    @property
+    def work(self) -> float:
+        return float(4**self.exponent)
+
+    def carry_out(self, surroundings: Surroundings) -> list[Row]:
+        variables = {"code": self.code, "positions": 1 << self.exponent}
+        if self.code == INTERLEAVED:
+            return [self.row(surroundings, variables=variables, measures={"precision": 1, "scale": None})]
+        offset = self.code == OFFSET
+        found = least_precision(self.exponent, offset=offset)
+        if self.exponent <= BRUTE_FORCE_EXPONENT:
+            precision = found[0] if found else LARGEST_PRECISION
+            for smaller in range(max(1, precision - 2), min(precision, 6)):
+                assert not brute_force(self.exponent, smaller, offset=offset), (self, smaller)
+            assert precision > 6 or brute_force(self.exponent, precision, offset=offset), self
+        precision_and_scale = found or (None, None)
+        measures = dict(zip(("precision", "scale"), precision_and_scale, strict=True))
+        return [self.row(surroundings, variables=variables, measures=measures)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperCircuit(Experiment):
+    """Compiles a circuit of 2^exponent gates to F_1 and counts the chain tokens that are the circuit's."""
+
+    kind: ClassVar[str] = "paper-circuit"
+
+    exponent: int
+
+    @property
+    def work(self) -> float:
+        return float(5**self.exponent)
+
+    def carry_out(self, surroundings: Surroundings) -> list[Row]:
+        circuit = random_circuit(1 << self.exponent, seed=self.exponent)
+        model = serialformer.compile(circuit, target="paper", precision=1)
+        architecture = model.transformer.architecture
+        num_runs = 256 if self.exponent <= 10 else 64 if self.exponent <= 12 else 8
+        bits = np.random.default_rng(self.exponent).integers(0, 2, (num_runs, NUM_INPUT_BITS)).astype(np.uint8)
+        chains = model.think(bits, model.engine())
+        expected = evaluate_wires(circuit, bits)[:, model.schedule.wire]
+        right = chains == expected if chains.shape == expected.shape else np.zeros(expected.shape, dtype=bool)
+        assert architecture.arithmetic is not None
+        row = self.row(
+            surroundings,
+            variables={"gates": circuit.num_gates},
+            measures={"precision": architecture.arithmetic.precision},
+            width=architecture.width,
+            depth=architecture.num_layers,
+            heads=architecture.num_heads,
+            generated_samples=num_runs,
+            generated_chains=int(right.all(axis=1).sum()),
+            generated_tokens=expected.size,
+            generated_tokens_right=int(right.sum()),
+        )
+        return [row]
+
+
+def codes(largest: int = LARGEST) -> list[Experiment]:
+    """The precision of each kind of code."""
+    exponents = range(SMALLEST, largest + 1)
+    return [
+        CodePrecision(code=code, exponent=exponent) for exponent in exponents for code in (INTERLEAVED, OFFSET, PLAIN)
+    ]
+
+
+def circuits(largest: int = LARGEST) -> list[Experiment]:
+    """Circuits in F_1."""
+    return [PaperCircuit(exponent=exponent) for exponent in range(SMALLEST, largest + 1)]
+
+
+def runs() -> list[Experiment]:
+    """Both parts."""
+    return [*codes(), *circuits()]
+
+
+def small() -> list[Experiment]:
+    """The same up to 2^5 positions and gates."""
+    return [*codes(5), *circuits(5)]
 
 
 def random_circuit(num_gates: int, seed: int) -> Circuit:
@@ -40,28 +136,6 @@ def random_circuit(num_gates: int, seed: int) -> Circuit:
         wires.append(build.gate(int(random.integers(0, 16)), *(wires[read] for read in reads)))
     build.outputs("y", wires[-8:])
     return build.circuit()
-
-
-def run_circuits(exponent: int) -> dict[str, int]:
-    """Compiles a circuit of 2^exponent gates to F_1 and counts the chain tokens that are the circuit's."""
-    circuit = random_circuit(1 << exponent, seed=exponent)
-    model = serialformer.compile(circuit, target="paper", precision=1)
-    architecture = model.transformer.architecture
-    num_runs = 256 if exponent <= 10 else 64 if exponent <= 12 else 8
-    bits = np.random.default_rng(exponent).integers(0, 2, (num_runs, NUM_INPUT_BITS)).astype(np.uint8)
-    chains = model.think(bits, model.engine())
-    expected = evaluate_wires(circuit, bits)[:, model.schedule.wire]
-    assert architecture.arithmetic is not None
-    return {
-        "gates": circuit.num_gates,
-        "width": architecture.width,
-        "layers": architecture.num_layers,
-        "heads": architecture.num_heads,
-        "precision": architecture.arithmetic.precision,
-        "inputs_run": num_runs,
-        "tokens": expected.size,
-        "tokens_right": int((chains == expected).sum()) if chains.shape == expected.shape else 0,
-    }
 
 
 def scores(scale: float, length: int, *, offset: bool) -> list[float]:
@@ -132,82 +206,3 @@ def brute_force(length: int, precision: int, *, offset: bool) -> bool:
         if (rounded.inner(weights, values) > 0).all():
             return True
     return False
-
-
-def find_precisions(exponent: int) -> dict[str, int | float | str]:
-    """The least precision of each kind of code for 2^exponent positions."""
-    row: dict[str, int | float | str] = {"positions": 1 << exponent, "interleaved": 1}
-    for name, offset in (("plain_with_offset", True), ("plain", False)):
-        found = least_precision(exponent, offset=offset)
-        row[name], row[f"{name}_scale"] = found if found else (f">{LARGEST_PRECISION}", "")
-        if exponent <= SMALLEST + 1:
-            precision = found[0] if found else LARGEST_PRECISION
-            for smaller in range(max(1, precision - 2), min(precision, 6)):
-                assert not brute_force(exponent, smaller, offset=offset), (exponent, smaller, name)
-            assert precision > 6 or brute_force(exponent, precision, offset=offset), (exponent, precision, name)
-    return row
-
-
-def write_table(path: Path, rows: list[dict]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def plot(rows: list[dict], path: Path) -> None:
-    """Least precision against positions, one line a kind of code, for one column of a page."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    series = (
-        ("plain", "plain codes", "#D55E00", "s"),
-        ("plain_with_offset", "plain codes, offset", "#0072B2", "^"),
-        ("interleaved", "interleaved codes", "#000000", "o"),
-    )
-    figure, axes = plt.subplots(figsize=(3.5, 2.6), layout="constrained")
-    for name, label, colour, marker in series:
-        points = [(row["positions"], row[name]) for row in rows if isinstance(row[name], int)]
-        x, y = zip(*points, strict=True)
-        axes.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1.2, label=label)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks([2**exponent for exponent in range(SMALLEST, LARGEST + 1, 2)])
-    axes.set_ylim(0, None)
-    axes.set_xlabel("positions", fontsize=8)
-    axes.set_ylabel("least precision $s$", fontsize=8)
-    axes.tick_params(labelsize=7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, frameon=False)
-    figure.savefig(path, dpi=200)
-    plt.close(figure)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--largest", type=int, default=LARGEST, help="log2 of the longest chain")
-    parser.add_argument("--codes-only", action="store_true", help="leave the circuits out")
-    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="needs the extra plot")
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    exponents = range(SMALLEST, options.largest + 1)
-    started = time.perf_counter()
-    codes = [find_precisions(exponent) for exponent in exponents]
-    write_table(options.output / "codes.csv", codes)
-    if options.figure:
-        plot(codes, options.figure)
-    print(f"codes.csv: {time.perf_counter() - started:.0f} s")
-    if options.codes_only:
-        return
-    circuits = []
-    for exponent in exponents:
-        started = time.perf_counter()
-        circuits.append(run_circuits(exponent))
-        print(*(f"{key}={value}" for key, value in circuits[-1].items()), f"{time.perf_counter() - started:.1f} s")
-    write_table(options.output / "circuits.csv", circuits)
-
-
-if __name__ == "__main__":
-    main()

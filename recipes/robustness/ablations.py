@@ -1,9 +1,10 @@
-"""Which damage is done, at which levels and how often, and the row of counts that comes of it."""
+"""Which damage is done, at which levels and how often, and the experiment that counts what comes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from damage import (
@@ -21,10 +22,12 @@ from judgement import Contradiction, is_certified, is_right, is_right_in_transfo
 
 from cases import LARGE, NUM_RANDOM_CIRCUITS, SMALL, Case, find_case
 from serialformer.architecture import DtypeName
-from serialformer.compile.compile import certify_program
-from serialformer.compile.lowering import program_to_gpt2
-from serialformer.compile.program import schedule_to_program
-from serialformer.errors import CompileError
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.program import schedule_to_program
+from serialformer.models.lower import certify_weights, construction_to_placement
+from serialformer.sweeps.experiment import Experiment, Surroundings
+from serialformer.sweeps.row import Row
+from serialformer.targets.gpt2 import construction_to_gpt2
 from serialformer.transformer.transformer import Transformer
 
 Level = float | int | str
@@ -65,12 +68,12 @@ def seeds(circuit: str, level: Level) -> int:
     return NUM_SEEDS
 
 
-def one_a_circuit(circuit: str, level: Level) -> int:
+def one_per_circuit(circuit: str, level: Level) -> int:
     return NUM_RANDOM_CIRCUITS if circuit == "random" else 1
 
 
 def choices_of_coordinates(circuit: str, level: Level) -> int:
-    return num_ways_to_drop(find_case(circuit, 0, "float32").residual.name_length, int(level))
+    return num_ways_to_drop(find_case(circuit, 0, "float32").layout.codings["name"].length, int(level))
 
 
 def _noise(case: Case, weights: str, level: Level, number: int) -> Transformer:
@@ -95,11 +98,11 @@ def _cast(case: Case, weights: str, level: Level, number: int) -> Transformer:
 
 
 def _drop(case: Case, weights: str, level: Level, number: int) -> Transformer:
-    return drop_coordinates(case.model.transformer, case.residual, int(level), number)
+    return drop_coordinates(case.model.transformer, case.layout, int(level), number)
 
 
 def _merge(case: Case, weights: str, level: Level, number: int) -> Transformer:
-    return merge_levels(case.model.transformer, case.residual, int(level))
+    return merge_levels(case.model.transformer, case.layout, int(level))
 
 
 def _gap(case: Case, weights: str, level: Level, number: int) -> Transformer:
@@ -110,8 +113,11 @@ def _gap(case: Case, weights: str, level: Level, number: int) -> Transformer:
 def _asked_gap(case: Case, weights: str, level: Level, number: int) -> Transformer:
     architecture = case.model.transformer.architecture
     program = schedule_to_program(case.model.circuit, case.model.schedule)
-    built, _ = program_to_gpt2(
-        program, dtype=architecture.dtype, activation=architecture.activation, attention_gap=float(level)
+    built, _ = construction_to_gpt2(
+        program_to_construction(program),
+        dtype=architecture.dtype,
+        activation=architecture.activation,
+        attention_gap=float(level),
     )
     return built
 
@@ -139,96 +145,116 @@ ABLATIONS = (
         levels=tuple(2**exponent for exponent in range(12)),
         damage=_flips, weights=(ALL,), count=seeds, is_random=True, skip_on_large=3,
     ),
-    Ablation(name="integers_per_tensor", levels=BITS, damage=_integers(False, False), count=one_a_circuit),
-    Ablation(name="integers_per_channel", levels=BITS, damage=_integers(True, False), count=one_a_circuit),
-    Ablation(name="integers_per_channel_power_of_two", levels=BITS, damage=_integers(True, True), count=one_a_circuit),
-    Ablation(name="casts", levels=FORMATS, damage=_cast, count=one_a_circuit),
+    Ablation(name="integers_per_tensor", levels=BITS, damage=_integers(False, False), count=one_per_circuit),
+    Ablation(name="integers_per_channel", levels=BITS, damage=_integers(True, False), count=one_per_circuit),
+    Ablation(
+        name="integers_per_channel_power_of_two", levels=BITS, damage=_integers(True, True), count=one_per_circuit
+    ),
+    Ablation(name="casts", levels=FORMATS, damage=_cast, count=one_per_circuit),
     Ablation(
         name="dropped_coordinates", levels=(0, 1, 2, 3), damage=_drop, weights=("names",), count=choices_of_coordinates
     ),
-    Ablation(name="levels_of_names", levels=(4, 3, 2), damage=_merge, weights=("names",), count=one_a_circuit),
-    Ablation(name="attention_gap", levels=GAPS, damage=_gap, weights=("queries",), count=one_a_circuit),
-    Ablation(name="attention_gap_asked", levels=GAPS, damage=_asked_gap, weights=("queries",), count=one_a_circuit),
-    Ablation(name="answer", levels=FACTORS, damage=_answers, weights=("mlp_output",), count=one_a_circuit),
+    Ablation(name="levels_of_names", levels=(4, 3, 2), damage=_merge, weights=("names",), count=one_per_circuit),
+    Ablation(name="attention_gap", levels=GAPS, damage=_gap, weights=("queries",), count=one_per_circuit),
+    Ablation(name="attention_gap_asked", levels=GAPS, damage=_asked_gap, weights=("queries",), count=one_per_circuit),
+    Ablation(name="answer", levels=FACTORS, damage=_answers, weights=("mlp_output",), count=one_per_circuit),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """One row of the table."""
+class Damage(Experiment):
+    """Damages and judges checkpoints of one circuit, in one way, at one level.
+
+    Attributes:
+        ablation: the way.
+        weights: which are hit.
+        dtype: of the checkpoints.
+        circuit: which is compiled.
+        level: how much.
+        most_checkpoints: no more of them than this.
+        in_transformers: how many of them transformers runs as well.
+    """
+
+    kind: ClassVar[str] = "damage"
 
     ablation: str
     weights: str
     dtype: DtypeName
     circuit: str
     level: Level
+    most_checkpoints: int = 1 << 20
+    in_transformers: int = 2
+
+    @property
+    def work(self) -> float:
+        return 100.0 if self.circuit == LARGE else 1.0
+
+    @property
+    def variables(self) -> dict[str, Level]:
+        """What the tables are by."""
+        names = ("ablation", "weights", "dtype", "circuit", "level")
+        return {name: getattr(self, name) for name in names}
+
+    def carry_out(self, surroundings: Surroundings) -> list[Row]:
+        """Raises Contradiction if a checkpoint is certified and wrong."""
+        return [self.row(surroundings, variables=self.variables, measures=self.count())]
+
+    def count(self) -> dict[str, int]:
+        """Checkpoints, and how many of them are certified, right, and right in transformers."""
+        (ablation,) = (ablation for ablation in ABLATIONS if ablation.name == self.ablation)
+        number_of = min(ablation.count(self.circuit, self.level), self.most_checkpoints)
+        certified = right = tried = right_there = 0
+        for number in range(number_of):
+            case = find_case(self.circuit, number, self.dtype)
+            damaged = ablation.damage(case, self.weights, self.level, number)
+            holds, is_exact = is_certified(case, damaged), is_right(case, damaged)
+            if self.ablation == "attention_gap_asked" and holds != _compiles(case, damaged):
+                raise Contradiction(f"{self}, number {number}: compile does not say what certify says")
+            wrong = [] if is_exact else ["the reference in float32"]
+            if number < self.in_transformers:
+                tried += 1
+                if holds and not is_right(case, damaged, np.float64):
+                    wrong.append("the reference in float64")
+                if is_right_in_transformers(case, damaged):
+                    right_there += 1
+                else:
+                    wrong.append(f"transformers in {self.dtype}")
+            if holds and wrong:
+                places = ", ".join(wrong)
+                raise Contradiction(f"{self}, number {number} (its seed): certified, but wrong in {places}")
+            certified, right = certified + holds, right + is_exact
+        return {
+            "checkpoints": number_of,
+            "certified": certified,
+            "right": right,
+            "in_transformers": tried,
+            "right_in_transformers": right_there,
+        }
 
 
-def list_tasks(*, quick: bool) -> list[Task]:
-    """All rows, in the order of the table; a small part of them if quick."""
-    tasks = []
+def list_damage(*, quick: bool = False, **options: int) -> list[Damage]:
+    """All experiments, in the order of the table; a small part of them if quick."""
+    found = []
     for ablation in ABLATIONS:
         for weights in ablation.weights:
             for dtype in DTYPES:
                 for circuit in SMALL[:2] if quick else (*SMALL, LARGE):
                     levels = ablation.levels_of(circuit)
-                    tasks += [
-                        Task(ablation=ablation.name, weights=weights, dtype=dtype, circuit=circuit, level=level)
+                    found += [
+                        Damage(
+                            ablation=ablation.name,
+                            weights=weights,
+                            dtype=dtype,
+                            circuit=circuit,
+                            level=level,
+                            **options,
+                        )
                         for level in (levels[:: max(1, len(levels) // 3)] if quick else levels)
                     ]
-    return tasks
-
-
-def run_task(task: Task, *, most_checkpoints: int, in_transformers: int) -> dict[str, Level]:
-    """Damages and judges the checkpoints of one row.
-
-    Args:
-        task: the row.
-        most_checkpoints: no more of them than this.
-        in_transformers: how many of them transformers runs as well.
-
-    Raises:
-        Contradiction: a checkpoint is certified and wrong.
-    """
-    (ablation,) = (ablation for ablation in ABLATIONS if ablation.name == task.ablation)
-    number_of = min(ablation.count(task.circuit, task.level), most_checkpoints)
-    certified = right = tried = right_there = 0
-    for number in range(number_of):
-        case = find_case(task.circuit, number, task.dtype)
-        damaged = ablation.damage(case, task.weights, task.level, number)
-        holds, is_exact = is_certified(case, damaged), is_right(case, damaged)
-        if task.ablation == "attention_gap_asked" and holds != _compiles(case, damaged):
-            raise Contradiction(f"{task}, number {number}: compile does not say what certify says")
-        wrong = [] if is_exact else ["the reference in float32"]
-        if number < in_transformers:
-            tried += 1
-            if holds and not is_right(case, damaged, np.float64):
-                wrong.append("the reference in float64")
-            if is_right_in_transformers(case, damaged):
-                right_there += 1
-            else:
-                wrong.append(f"transformers in {task.dtype}")
-        if holds and wrong:
-            raise Contradiction(f"{task}, number {number} (its seed): certified, but wrong in {', '.join(wrong)}")
-        certified, right = certified + holds, right + is_exact
-    return {
-        "ablation": task.ablation,
-        "weights": task.weights,
-        "dtype": task.dtype,
-        "circuit": task.circuit,
-        "level": task.level,
-        "checkpoints": number_of,
-        "certified": certified,
-        "right": right,
-        "in_transformers": tried,
-        "right_in_transformers": right_there,
-    }
+    return found
 
 
 def _compiles(case: Case, transformer: Transformer) -> bool:
     """Whether ``compile`` would hand these weights out: the last of its passes."""
-    try:
-        certify_program(transformer, schedule_to_program(case.model.circuit, case.model.schedule))
-    except CompileError:
-        return False
-    return True
+    program = schedule_to_program(case.model.circuit, case.model.schedule)
+    return certify_weights(transformer, construction_to_placement(program_to_construction(program))).holds

@@ -1,81 +1,126 @@
 """What a chain of thought buys in training, and whether what is learnt looks where the construction looks.
 
-    python recipes/training/recipe.py -o DIR [--cases NAME ...] [--seeds 0 1 2] [--figure TRAINING.png]
+    serialformer sweep recipes/training -o DIR/training.csv             # recipe.py:learning and :watching are the parts
+    serialformer plot DIR/training.csv -o DIR/training.png --kind learning
+    python recipes/training/tables.py DIR/training.csv                  # the tables in README.md
 
-keeps every run in ``DIR/runs.jsonl`` as soon as it ends, so that the same command goes on where it was stopped, and
-writes ``DIR/counts.csv``; ``expected.csv`` is what it should be but for what README.md says. Needs the extra ``torch``,
-and ``plot`` for the figure. Leave a core to it: seconds are CPU seconds of one thread, and a busy machine adds to them.
+``expected.csv`` is what the rows should be but for what README.md says. Leave a core to it, ``--workers 1``: seconds
+are CPU seconds of one thread, and a busy machine adds to them.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import os
-import sys
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from watched import FINE_TUNINGS, RANDOM, Watched
 
-import training_runs as runs
+from serialformer.sweeps.experiment import Experiment
+from serialformer.sweeps.run import SweepRun
+from serialformer.tasks.task import ParameterValue
+from serialformer.training.config import TrainingConfig
+from serialformer.training.presets import make_config
 
-COLUMNS = (
-    *("kind", "case", "setting", "start", "depth", "seed", "steps", "cpu_seconds", "reached_target", "pointer_share"),
-    *("samples", "chains", "tokens", "tokens_right", "answers", "answer_tokens", "answer_tokens_right"),
-    *("generated_samples", "generated_chains", "generated_answers"),
-)
+SEEDS = (0, 1, 2)
 
 
-def count(row: runs.Row) -> dict[str, object]:
-    """A run as a line of counts."""
-    taught, generated = row["taught"], row["generated"]
-    share = row["curve"][-1].get("pointer_share")
-    facts = {
-        **row,
-        **taught,
-        "setting": row["config"]["setting"],
-        "start": row.get("start", "random"),
-        "depth": row["config"]["model"]["num_layers"],
-        "cpu_seconds": round(row["cpu_seconds"], 1),
-        "pointer_share": "" if share is None else round(share, 4),
-        "generated_samples": generated["samples"],
-        "generated_chains": generated["generated_chains"],
-        "generated_answers": generated["generated_answers"],
-    }
-    return {name: facts[name] for name in COLUMNS}
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A task at a length, and how its models are trained.
+
+    Attributes:
+        task: its name.
+        parameters: of the task.
+        length: the number of items.
+        depth: of the models.
+        seeds: of the runs with a chain.
+        steps: for a setting without a chain the steps of each seed: as many as fitted into the CPU seconds that
+            ``cot`` took with the same seed, on one core of the machine of ``expected.csv``.
+    """
+
+    task: str
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    length: int
+    depth: int = 1
+    seeds: tuple[int, ...] = SEEDS
+    steps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def config(self, setting: str, seed: int) -> TrainingConfig:
+        """The default preset."""
+        return make_config(
+            self.task,
+            parameters=self.parameters,
+            length=self.length,
+            setting=setting,
+            num_layers=self.depth,
+            seed=seed,
+        )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--cases", nargs="+", default=list(runs.CASES), choices=list(runs.CASES))
-    parser.add_argument(
-        "--pointer-cases", nargs="*", default=list(runs.POINTER_CASES), choices=list(runs.POINTER_CASES)
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--report", action="store_true", help="run nothing: tables and figure of the runs in DIR")
-    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="needs the extra plot")
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    file = options.output / "runs.jsonl"
-    if not options.report:
-        runs.learn(file, options.cases, options.seeds, runs.SETTINGS)
-        runs.watch_pointers(file, options.pointer_cases, options.seeds)
-    learnt, watched = (runs.latest(runs.read_rows(file), kind) for kind in ("learn", "pointers"))
-    with (options.output / "counts.csv").open("w", newline="", encoding="utf-8") as target:
-        writer = csv.DictWriter(target, fieldnames=COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(count, learnt + watched))
-    runs.print_learnt(learnt)
-    print()
-    runs.print_pointers(watched)
-    if options.figure:
-        from panels import plot
+CASES = {
+    "modular-addition": Case(
+        task="modular-addition", length=16, steps={"base": (504, 573, 460), "hint": (243, 182, 218)}
+    ),
+    "s5-token": Case(
+        task="permutation-composition",
+        parameters={"format": "token"},
+        length=16,
+        steps={"base": (2033, 1917, 2380), "hint": (723, 672, 762)},
+    ),
+    "s5-brackets": Case(
+        task="permutation-composition",
+        parameters={"format": "brackets"},
+        length=16,
+        steps={"base": (5386,), "hint": (1443,)},
+    ),
+    "squaring-100": Case(
+        task="iterated-squaring",
+        parameters={"bound": 100},
+        length=8,
+        steps={"base": (2717, 1783, 2559), "hint": (665, 727, 1006)},
+    ),
+    "squaring-1000": Case(task="iterated-squaring", parameters={"bound": 1000}, length=8, seeds=(0,)),
+    "circuit-value-8": Case(task="circuit-value", length=8, steps={"base": (3322,), "hint": (833,)}),
+    "circuit-value-16": Case(task="circuit-value", length=16, depth=2, steps={"base": (2204,), "hint": (1815,)}),
+}
+"""What is learnt, by the name in the tables."""
 
-        plot(learnt, watched, options.figure)
+WATCHED = {
+    "modular-addition": CASES["modular-addition"],
+    "s5-token": CASES["s5-token"],
+    "parity": Case(task="parity", length=16),
+}
+"""What is watched while it is learnt."""
 
 
-if __name__ == "__main__":
-    main()
+def learning() -> list[SweepRun]:
+    """Each case with a chain, and without one for as long."""
+    found = []
+    for case in CASES.values():
+        found += [SweepRun(config=case.config("cot", seed), curve=True) for seed in case.seeds]
+        found += [
+            SweepRun(config=case.config(setting, seed).shortened(num_steps), curve=True)
+            for setting, steps in case.steps.items()
+            for seed, num_steps in enumerate(steps)
+        ]
+    return found
+
+
+def watching() -> list[Watched]:
+    """Attention to what the construction reads: from random weights, and from the construction's own."""
+    return [
+        Watched(config=_watch(case.config("cot", seed)), start=start)
+        for case in WATCHED.values()
+        for seed in SEEDS
+        for start in (RANDOM, *FINE_TUNINGS)
+    ]
+
+
+def _watch(config: TrainingConfig) -> TrainingConfig:
+    """A look every 20 steps."""
+    return replace(config, evaluation=replace(config.evaluation, every=20, pointers=True))
+
+
+def runs() -> list[Experiment]:
+    """Both parts."""
+    return [*learning(), *watching()]

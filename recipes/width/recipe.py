@@ -1,40 +1,52 @@
 """The width of compiled circuits against the length of their chains.
 
-    python recipes/width/recipe.py -o DIR [--max-gates 100000]        # DIR/width.csv, DIR/width.png
+    serialformer sweep recipes/width -o DIR/width.csv
+    serialformer plot DIR/width.csv -o DIR/width.png
 
-Random circuits of two-input gates are compiled, and one row is written for each; ``expected.csv`` is what it should be.
-The figure sets what came out beside 6 log2(T) + 14, what a twin for every signal would take, and needs the extra
-``plot``.
+Random circuits of two-input gates are compiled, one row each. ``recipe.py:large`` goes up to ten million gates.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-from math import log2
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 import serialformer
-from serialformer.figures.sheet import Band, Panel, make_sheet, styled, write_figure
-from serialformer.figures.width import draw_width
+from serialformer.sweeps.experiment import Experiment, Surroundings
+from serialformer.sweeps.row import Row
 
-COLUMNS = ("gates", "chain", "positions", "width")
 NUM_INPUTS = 8
 XOR, NAND = 6, 7
+BYTES_PER_GATE = 4000
 
 
-def measure(max_gates: int) -> list[dict[str, int]]:
-    """One circuit at each of 1, 2, 5 times a power of ten of gates, from 10."""
-    sizes = [step * 10**power for power in range(1, 8) for step in (1, 2, 5)]
-    rows = []
-    for num_gates in (size for size in sizes if size <= max_gates):
-        model = serialformer.compile(random_circuit(num_gates))
+@dataclass(frozen=True, kw_only=True)
+class Width(Experiment):
+    """Compiles a random circuit of so many gates."""
+
+    kind: ClassVar[str] = "width"
+
+    num_gates: int
+
+    @property
+    def work(self) -> float:
+        return float(self.num_gates)
+
+    @property
+    def num_bytes(self) -> int:
+        return super().num_bytes + BYTES_PER_GATE * self.num_gates
+
+    def carry_out(self, surroundings: Surroundings) -> list[Row]:
+        model = serialformer.compile(random_circuit(self.num_gates))
         architecture = model.transformer.architecture
-        facts = (num_gates, model.num_new_tokens, architecture.num_positions, architecture.width)
-        rows.append(dict(zip(COLUMNS, facts, strict=True)))
-    return rows
+        measures = {
+            "chain": model.num_new_tokens,
+            "positions": architecture.num_positions,
+            "width": architecture.width,
+        }
+        return [self.row(surroundings, variables={"gates": self.num_gates}, measures=measures)]
 
 
 def random_circuit(num_gates: int) -> serialformer.Circuit:
@@ -49,32 +61,12 @@ def random_circuit(num_gates: int) -> serialformer.Circuit:
     )
 
 
-def draw(rows: list[dict[str, int]], path: Path) -> None:
-    """Width against tokens of the chain."""
-    compiled = [(row["chain"], row["width"]) for row in rows]
-    twins = [(row["chain"], 6 * log2(row["positions"]) + 14) for row in rows]
-    names = ("compiled", "6 log2(T) + 14")
-    panel = Panel(title="", draw=lambda axes: draw_width(axes, {names[0]: compiled}, {names[1]: twins}))
-    band = Band(
-        heading="Compiled circuits", panels=[panel], across="tokens of the chain", upright="width", labels=names
-    )
-    with styled():
-        write_figure(make_sheet([band], ["T: positions, prompt and chain. One circuit each, of random gates."]), path)
+def runs(max_gates: int = 100_000) -> list[Width]:
+    """One circuit at each of 1, 2, 5 times a power of ten of gates, from 10."""
+    sizes = [step * 10**power for power in range(1, 8) for step in (1, 2, 5)]
+    return [Width(num_gates=size) for size in sizes if size <= max_gates]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", required=True)
-    parser.add_argument("--max-gates", type=int, default=100_000)
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    rows = measure(arguments.max_gates)
-    with (arguments.output / "width.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    draw(rows, arguments.output / "width.png")
-
-
-if __name__ == "__main__":
-    main()
+def large() -> list[Width]:
+    """The same up to ten million gates."""
+    return runs(10_000_000)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from serialformer.figures.bands import KINDS
+from serialformer.figures.experiments import SHEETS
 from serialformer.figures.measures import MEASURES
 from serialformer.figures.plot_files import KIND_NAMES, LOSS, MEASURE_NAMES
 from serialformer.sweeps.store import Store
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_the_names_of_options() -> None:
-    assert (*KINDS, LOSS) == KIND_NAMES and tuple(MEASURES) == MEASURE_NAMES
+    assert (*KINDS, *SHEETS, LOSS) == KIND_NAMES and tuple(MEASURES) == MEASURE_NAMES
 
 
 def test_a_store(store: Path, cli: Any) -> None:

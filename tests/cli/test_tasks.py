@@ -27,6 +27,7 @@ def test_tasks(cli: Any) -> None:
     facts = dict(line.strip().split(": ", 1) for line in entries["modular-addition"].splitlines())
     assert facts == {
         "class": "ACC0, outside AC0",
+        "also": "C_7 (modulus=7), C_2 (modulus=2)",
         "length counts": "residues",
         "parameters": "modulus=7",
         "prompt": "3 5 6 4 =",

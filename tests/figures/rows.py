@@ -9,7 +9,7 @@ from typing import Any
 
 from serialformer.sweeps.row import Row
 from serialformer.sweeps.run import SweepRun
-from serialformer.tasks.schedule import SamplingSchedule
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.training.config import EvaluationConfig, ModelConfig, TrainingConfig
 from tests.sweeps.runs import made_row
 
@@ -23,7 +23,7 @@ def make_row(
     depth: int = 1,
     seed: int = 0,
     width: int = 64,
-    sampling: SamplingSchedule | None = None,
+    curriculum: Curriculum | None = None,
     target: float | None = 0.999,
     config: dict[str, Any] | None = None,
     lengths: tuple[int, ...] = (),
@@ -38,7 +38,7 @@ def make_row(
             seed=seed,
             model=ModelConfig(num_layers=depth, width=width),
             evaluation=EvaluationConfig(target=target),
-            sampling=sampling,
+            curriculum=curriculum,
             **(config or {}),
         ),
         lengths=lengths,
@@ -53,7 +53,7 @@ def make_row(
         "generated_samples": 100,
         "generated_chains": right,
         "generated_answers": right,
-        "sampling": json.dumps(asdict(sampling)) if sampling else "",
+        "curriculum": json.dumps(asdict(curriculum)) if curriculum else "",
     }
     return made_row(run, **(counts | fields))
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serialformer.figures.curves import draw_curves
 from serialformer.figures.depth import draw_depth
 from serialformer.figures.generated import draw_generated
 from serialformer.figures.heat_map import draw_heat_map
@@ -15,7 +16,6 @@ from serialformer.figures.loss import draw_accuracy, draw_loss, smooth
 from serialformer.figures.measures import MEASURES
 from serialformer.figures.samples import count_samples, draw_samples
 from serialformer.figures.style import SETTING_LINES, line_style
-from serialformer.figures.width import draw_width
 from serialformer.models.score import wilson_interval
 from tests.figures.rows import make_row
 
@@ -155,7 +155,7 @@ def test_smoothing_keeps_what_is_even() -> None:
 
 
 def test_width(axes: Any) -> None:
-    handles = draw_width(axes, {"compiled": [(100, 38), (10, 32)]}, {"6 log2(T) + 14": [(8, 32.0), (1024, 74.0)]})
+    handles = draw_curves(axes, {"compiled": [(100, 38), (10, 32)]}, {"6 log2(T) + 14": [(8, 32.0), (1024, 74.0)]})
     assert handles["compiled"].get_xydata().tolist() == [[10, 32], [100, 38]]
     assert handles["compiled"].get_linestyle() == "None" and handles["6 log2(T) + 14"].get_marker() == "None"
     assert axes.get_xscale() == "log" and axes.get_ylim()[0] == 0

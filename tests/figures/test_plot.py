@@ -14,7 +14,7 @@ from serialformer.figures.plot import choose_kind, plot_rows
 from serialformer.figures.plot_logs import LoggedRun, plot_logs
 from serialformer.figures.sheet import MAX_BANDS, styled
 from serialformer.figures.style import COLUMN_WIDTH
-from serialformer.tasks.schedule import SamplingSchedule
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.training.config import OptimiserConfig
 from tests.figures.rows import grid, make_row
 
@@ -119,15 +119,15 @@ def test_failed_runs_are_counted() -> None:
     assert "failed" not in note_of(plot_rows([*rows, *failed], tasks=["parity"]))
 
 
-def test_eased_sampling_is_declared() -> None:
-    schedule = SamplingSchedule(name="neutral", start=0.8, num_steps=500)
-    eased = [make_row(setting="cot", sampling=schedule), make_row(setting="base")]
+def test_a_curriculum_is_declared() -> None:
+    schedule = Curriculum(name="neutral", start=0.8, num_steps=500)
+    eased = [make_row(setting="cot", curriculum=schedule), make_row(setting="base")]
     assert note_of(plot_rows(eased)).endswith(
-        "Trained with sampling eased (parity (cot): neutral 0.8 to 0 over 500 steps);"
+        "Trained with a curriculum (parity (cot): neutral 0.8 to 0 over 500 steps);"
         " evaluated on the task's own distribution."
     )
     assert "(parity: neutral" in note_of(plot_rows(eased[:1]))
-    assert "eased" not in note_of(plot_rows(eased[1:]))
+    assert "curriculum" not in note_of(plot_rows(eased[1:]))
     several = [make_row(setting="cot", config={"shortest": 2})]
     assert note_of(plot_rows(several)).endswith("Some were trained on batches of several lengths (2 to 8).")
 

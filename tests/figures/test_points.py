@@ -17,7 +17,7 @@ from serialformer.figures.points import (
     trained_lengths,
 )
 from serialformer.models.score import wilson_interval
-from serialformer.tasks.schedule import SamplingSchedule
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.training.config import OptimiserConfig
 from tests.figures.rows import make_row
 
@@ -68,17 +68,19 @@ def test_other_configurations_are_never_pooled() -> None:
 
 def test_variants_at_places_of_their_own_keep_together() -> None:
     """Two depths have each a number of steps, and both were asked again with another: that is one variant, not two."""
-    slow = SamplingSchedule(name="neutral", start=0.9, num_steps=5000)
-    fast = SamplingSchedule(name="neutral", start=0.8, num_steps=500)
+    slow = Curriculum(name="neutral", start=0.9, num_steps=5000)
+    fast = Curriculum(name="neutral", start=0.8, num_steps=500)
     asked = ((1, fast, 1000, 0), (1, fast, 1000, 1), (1, fast, 1000, 2), (1, slow, 6000, 0), (2, slow, 6000, 0))
     rows = [
-        make_row(depth=depth, sampling=easing, seed=seed, config={"optimiser": OptimiserConfig(num_steps=num_steps)})
-        for depth, easing, num_steps, seed in (*asked, (2, fast, 1400, 0))
+        make_row(
+            depth=depth, curriculum=curriculum, seed=seed, config={"optimiser": OptimiserConfig(num_steps=num_steps)}
+        )
+        for depth, curriculum, num_steps, seed in (*asked, (2, fast, 1400, 0))
     ]
     (one, plain), (other, eased) = split_variants(rows)
     assert (plain, eased) == ([*rows[:3], rows[5]], rows[3:5])
-    assert describe_variant(one) == "sampling neutral 0.8 to 0 over 500 steps"
-    assert describe_variant(other) == "num steps 6000, sampling neutral 0.9 to 0 over 5,000 steps"
+    assert describe_variant(one) == "curriculum neutral 0.8 to 0 over 500 steps"
+    assert describe_variant(other) == "curriculum neutral 0.9 to 0 over 5,000 steps, num steps 6000"
 
 
 def test_a_final_evaluation_counts_once() -> None:

@@ -33,7 +33,7 @@ def test_an_exact_model_is_always_right(engine: str) -> None:
 
 
 def test_an_evaluator_is_judged_on_its_task(tmp_path: Path) -> None:
-    """Of every length up to its own it is right, taught and generating."""
+    """Of every length up to its own it is right, teacher-forced and generating."""
     directory = tmp_path / "evaluator"
     construct("circuit-value", 6).save(directory)
     model = load(directory)
@@ -88,14 +88,14 @@ def test_counts_from_transformers_logits(
         ended = now & (own[:, place] == end)
         if place + 1 < width:
             tokens[now, place + 1] = own[now, place]
-    taught = say(layout.tokens)
+    predicted = say(layout.tokens)
     counts = dict.fromkeys(Score().counts, 0) | {"samples": 60}
     for row in range(60):
         labels = layout.labels[row].tolist()
         places = [place for place, label in enumerate(labels) if label != -1]
         answer = layout.answer_positions[row].tolist()
         for prefix, said, among in (
-            ("", taught[row].tolist(), places),
+            ("", predicted[row].tolist(), places),
             ("generated_", own[row].tolist(), [place for place in places if made[row, place]]),
         ):
             right = {place: said[place] == labels[place] for place in among}

@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from serialformer.models.score import Score, score_generated, score_taught, wilson_interval
+from serialformer.models.score import Score, score_generated, score_teacher_forced, wilson_interval
 from serialformer.tasks.layout import lay_out
 from serialformer.tasks.registry import make_task
 
@@ -18,8 +18,8 @@ def test_counts_by_hand() -> None:
     examples = task.solve(np.array([[3, 5, 6, 7], [1, 1, 1, 7]]), 3)
     layout = lay_out(task, examples, "cot", 3)
     assert layout.labels.tolist() == [[-1, -1, -1, 3, 1, 0], [-1, -1, -1, 1, 2, 3]]
-    said = np.array([[9, 9, 9, 3, 2, 0], [0, 0, 0, 1, 2, 3]])
-    assert score_taught(layout, said) == Score(
+    predicted = np.array([[9, 9, 9, 3, 2, 0], [0, 0, 0, 1, 2, 3]])
+    assert score_teacher_forced(layout, predicted) == Score(
         samples=2, chains=1, tokens=6, tokens_right=5, answers=2, answer_tokens=2, answer_tokens_right=2
     )
     made = np.array([[3, 1, 4], [0, 2, 3]])
@@ -33,9 +33,9 @@ def test_answers_by_symbol_and_whole() -> None:
     task = make_task("permutation-composition", {"degree": 3})
     examples = task.sample(np.random.default_rng(0), 2, 1)
     layout = lay_out(task, examples, "base", 2)
-    said = layout.labels.copy()
-    said[0, layout.answer_positions[0, 1]] += 1
-    score = score_taught(layout, said)
+    predicted = layout.labels.copy()
+    predicted[0, layout.answer_positions[0, 1]] += 1
+    score = score_teacher_forced(layout, predicted)
     assert (score.answers, score.answer_tokens, score.answer_tokens_right) == (0, 3, 2)
     assert score.accuracies["answer_accuracy"] == 0 and score.accuracies["answer_token_accuracy"] == 2 / 3
 

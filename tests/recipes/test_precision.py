@@ -1,43 +1,58 @@
-"""The recipe of docs/concepts/precision.md makes the tables that are committed, as far as it takes seconds."""
+"""The recipe of docs/concepts/precision.md makes the rows that are committed, as far as it takes seconds."""
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 from pathlib import Path
+
+from serialformer.sweeps.recipe import load_recipe
+from serialformer.sweeps.row import Row
+from serialformer.sweeps.store import read_rows
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "precision"
 
 
 def test_the_small_part_is_what_is_expected(tmp_path: Path) -> None:
-    command = [sys.executable, str(RECIPE / "recipe.py"), "-o", str(tmp_path), "--largest", "5"]
-    subprocess.run(command, check=True, capture_output=True)
-    for name in ("codes.csv", "circuits.csv"):
-        made = (tmp_path / name).read_text().splitlines()
-        assert len(made) == 3
-        assert made == (RECIPE / "expected" / name).read_text().splitlines()[:3]
+    store = tmp_path / "precision.csv"
+    command = [sys.executable, "-m", "serialformer", "sweep", f"{RECIPE / 'recipe.py'}:small", "-o", str(store)]
+    subprocess.run([*command, "--workers", "1"], check=True, capture_output=True)
+    expected = {row.run: row.measured for row in read_rows(RECIPE / "expected.csv")}
+    made = read_rows(store)
+    assert len(made) == 2 * 3 + 2
+    for row in made:
+        assert row.measured == expected[row.run]
 
 
-def expected_rows(name: str) -> list[dict[str, str]]:
-    with (RECIPE / "expected" / name).open() as file:
-        return list(csv.DictReader(file))
+def test_the_expected_rows_are_of_the_recipe() -> None:
+    runs, _ = load_recipe(str(RECIPE))
+    assert sorted(row.run for row in read_rows(RECIPE / "expected.csv")) == sorted(run.id for run in runs)
 
 
-def test_the_page_shows_the_expected_tables() -> None:
+def circuit_cells(row: Row) -> list[object]:
+    sizes = (row.variable["gates"], row.width, row.depth, row.heads, row.measure["precision"])
+    return [*sizes, row.generated_samples, row.generated_tokens, row.generated_tokens_right]
+
+
+def test_the_page_shows_the_expected_rows() -> None:
     page = (ROOT / "docs" / "concepts" / "precision.md").read_text().replace(",", "")
-    circuits = expected_rows("circuits.csv")
+    rows = read_rows(RECIPE / "expected.csv")
+    circuits = sorted((row for row in rows if row.experiment == "paper-circuit"), key=lambda row: row.variable["gates"])
     assert len(circuits) == 11
     for row in circuits:
-        assert f"| {' | '.join(row.values())} |" in page
-        assert row["tokens"] == row["tokens_right"]
-    codes = expected_rows("codes.csv")
-    for label, column in (
+        assert f"| {' | '.join(map(str, circuit_cells(row)))} |" in page
+        assert row.generated_tokens == row.generated_tokens_right
+    codes = [row for row in rows if row.experiment == "precision"]
+    for label, code in (
         ("interleaved least s", "interleaved"),
-        ("plain with offset", "plain_with_offset"),
+        ("plain with offset", "plain, offset"),
         ("plain", "plain"),
     ):
-        assert f"| {label} | {' | '.join(row[column] for row in codes)} |" in page
-    total = sum(int(row["tokens"]) for row in circuits)
+        found = sorted(
+            (row.variable["positions"], row.measure["precision"]) for row in codes if row.variable["code"] == code
+        )
+        assert len(found) == 11
+        assert f"| {label} | {' | '.join(str(precision) for _, precision in found)} |" in page
+    total = sum(row.generated_tokens for row in circuits)
     assert f"{total:,}" in (RECIPE / "README.md").read_text()

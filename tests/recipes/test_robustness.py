@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from serialformer.figures.damage import sum_levels
+from serialformer.sweeps.row import Row
+from serialformer.sweeps.store import read_rows
 from serialformer.transformer.transformer import Transformer
 
 ROOT = Path(__file__).parents[2]
@@ -35,38 +36,45 @@ COUNTS = ("checkpoints", "certified", "right")
 
 
 @pytest.fixture(scope="module")
-def expected() -> list[dict[str, str]]:
-    with (RECIPE / "expected.csv").open() as file:
-        return list(csv.DictReader(file))
+def expected() -> list[Row]:
+    return read_rows(RECIPE / "expected.csv")
 
 
-def row_name(row: dict) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in ("ablation", "weights", "dtype", "circuit", "level"))
+def of_variables(rows: list[Row]) -> dict[tuple[object, ...], dict[str, int]]:
+    """What was counted, by what was varied, whatever the experiment's other fields."""
+    return {tuple(row.variable.values()): row.measure for row in rows}
 
 
-def test_no_certified_checkpoint_is_wrong(expected: list[dict[str, str]]) -> None:
-    """Judged anew on the smallest circuit; ``run_task`` raises where a certificate holds and a token is wrong."""
-    counts = {row_name(row): row for row in expected}
+def key(run: ablations.Damage) -> tuple[object, ...]:
+    return tuple(run.variables[name] for name in sorted(run.variables))
+
+
+def test_no_certified_checkpoint_is_wrong(expected: list[Row]) -> None:
+    """Judged anew on the smallest circuit; ``count`` raises where a certificate holds and a token is wrong."""
+    counts = of_variables(expected)
     made = []
-    for task in ablations.list_tasks(quick=True):
-        if task.circuit == "parity8":
-            made.append(ablations.run_task(task, most_checkpoints=2, in_transformers=0))
-    for row in made:
-        assert row["certified"] <= row["right"] <= row["checkpoints"]
-        if row["ablation"] not in RANDOM | {"dropped_coordinates"}:  # of those there are more than two
-            assert [str(row[name]) for name in COUNTS] == [counts[row_name(row)][name] for name in COUNTS]
-    assert any(row["certified"] == row["checkpoints"] for row in made)
-    assert any(row["certified"] < row["right"] for row in made)
-    assert any(row["right"] < row["checkpoints"] for row in made)
+    for run in ablations.list_damage(quick=True, most_checkpoints=2, in_transformers=0):
+        if run.circuit == "parity8":
+            made.append((run, run.count()))
+    for run, found in made:
+        assert found["certified"] <= found["right"] <= found["checkpoints"]
+        if run.ablation not in RANDOM | {"dropped_coordinates"}:  # of those there are more than two
+            assert [found[name] for name in COUNTS] == [counts[key(run)][name] for name in COUNTS]
+    assert any(found["certified"] == found["checkpoints"] for _, found in made)
+    assert any(found["certified"] < found["right"] for _, found in made)
+    assert any(found["right"] < found["checkpoints"] for _, found in made)
+
+
+def noise(level: float, dtype: str = "float32", **options: int) -> ablations.Damage:
+    return ablations.Damage(ablation="noise", weights="all", dtype=dtype, circuit="parity8", level=level, **options)
 
 
 def test_transformers_agrees() -> None:
     pytest.importorskip("transformers")
     for level, certified, right in ((2.0**-16, 1, 1), (0.5, 0, 0)):
         for dtype in ablations.DTYPES:
-            task = ablations.Task(ablation="noise", weights="all", dtype=dtype, circuit="parity8", level=level)
-            row = ablations.run_task(task, most_checkpoints=1, in_transformers=1)
-            assert [row["certified"], row["right"], row["right_in_transformers"]] == [certified, right, right]
+            found = noise(level, dtype, most_checkpoints=1, in_transformers=1).count()
+            assert [found["certified"], found["right"], found["right_in_transformers"]] == [certified, right, right]
 
 
 def test_the_dense_engine_writes_what_is_judged() -> None:
@@ -87,10 +95,11 @@ def test_the_dense_engine_writes_what_is_judged() -> None:
 
 
 def test_a_contradiction_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = ablations.Task(ablation="noise", weights="all", dtype="float32", circuit="parity8", level=0.5)
     monkeypatch.setattr(ablations, "is_certified", lambda case, transformer: True)
-    with pytest.raises(judgement.Contradiction, match=r"level=0.5\), number 0 .*certified, but wrong in the reference"):
-        ablations.run_task(task, most_checkpoints=3, in_transformers=0)
+    with pytest.raises(
+        judgement.Contradiction, match=r"level=0.5,.*, number 0 .*certified, but wrong in the reference"
+    ):
+        noise(0.5, most_checkpoints=3, in_transformers=0).count()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -155,23 +164,23 @@ def test_casts_are_those_of_torch() -> None:
 
 def test_damage_hits_what_it_says() -> None:
     case = find_case("random", 0, "float32")
-    transformer, residual = case.model.transformer, case.residual
+    transformer, layout = case.model.transformer, case.layout
     random = np.random.default_rng(0)
     assert changed(transformer, damage.add_noise(transformer, "position_embedding", 1.0, random)) == {
         "position_embedding"
     }
     moved = damage.add_noise(transformer, "all", 0.25, random).position_embedding - transformer.position_embedding
     assert abs(moved.std() - 0.25) < 0.02
-    blind = damage.drop_coordinates(transformer, residual, 2, 1)
+    blind = damage.drop_coordinates(transformer, layout, 2, 1)
     before, after = (each.layers[0].attention_in_weight for each in (transformer, blind))
     # Choice 1 of two coordinates is the first and the third; every key and each head's query lose both.
     lost = np.flatnonzero((before != after).any(axis=1))
-    starts = [residual.name, *(residual.read_name(head) for head in range(residual.num_heads))]
+    starts = [layout.starts["name"], *(layout.starts[f"read[{head}]"] for head in range(layout.num_heads))]
     assert lost.tolist() == [start + place for start in starts for place in (0, 2)]
     assert changed(transformer, blind) == {"layers.0.attention_in_weight"}
-    two = damage.merge_levels(transformer, residual, 2).position_embedding
-    assert set(np.unique(two[:, residual.name : residual.used]).tolist()) == {-2.0, 2.0}
-    assert np.array_equal(two[:, : residual.name], transformer.position_embedding[:, : residual.name])
+    two = damage.merge_levels(transformer, layout, 2).position_embedding
+    assert set(np.unique(two[:, starts[0] : layout.span(f"read[{layout.num_heads - 1}]").stop]).tolist()) == {-2.0, 2.0}
+    assert np.array_equal(two[:, : starts[0]], transformer.position_embedding[:, : starts[0]])
     halved = damage.scale_queries(transformer, 0.5).layers[0].attention_in_weight
     width = transformer.architecture.width
     assert np.array_equal(halved[:, :width], before[:, :width] / 2)
@@ -187,38 +196,50 @@ def changed(before: Transformer, after: Transformer) -> set[str]:
     return {name for (name, one), (_, other) in pairs if not np.array_equal(one, other)}
 
 
-def test_the_expected_table_has_all_rows_and_no_contradiction(expected: list[dict[str, str]]) -> None:
-    tasks = ablations.list_tasks(quick=False)
-    assert [row_name(row) for row in expected] == [row_name(vars(task)) for task in tasks]
+def test_the_expected_table_has_all_rows_and_no_contradiction(expected: list[Row]) -> None:
+    runs = ablations.list_damage()
+    assert [row.run for row in expected] == [run.id for run in runs]
+    assert [tuple(row.variable.values()) for row in expected] == [key(run) for run in runs]
     for row in expected:
-        count = SimpleNamespace(**{name: int(row[name]) for name in (*COUNTS, "in_transformers")})
-        right_there = int(row["right_in_transformers"])
-        assert count.certified <= count.right <= count.checkpoints
+        count = row.measure
+        assert count["certified"] <= count["right"] <= count["checkpoints"]
         # What transformers ran are the first ones; those of them that are certified, it must have right.
-        assert right_there >= count.in_transformers - (count.checkpoints - count.certified)
+        assert count["right_in_transformers"] >= count["in_transformers"] - (count["checkpoints"] - count["certified"])
 
 
-def test_the_readme_shows_the_expected_tables() -> None:
+def test_the_readme_shows_the_expected_tables(expected: list[Row]) -> None:
     readme = (RECIPE / "README.md").read_text()
-    counts = summary.read_counts(RECIPE / "expected.csv")
-    for line in summary.threshold_lines(counts) + summary.quantisation_lines(counts):
+    lines = summary.threshold_lines(expected) + summary.quantisation_lines(expected)
+    assert len(lines) == 2 * len(summary.THRESHOLDS) + 4 * len(summary.QUANTISATIONS)
+    for line in lines:
         assert line in readme
-    checkpoints = sum(int(row["checkpoints"]) for row in counts.rows)
-    certified = sum(int(row["certified"]) for row in counts.rows)
+    checkpoints = sum(row.measure["checkpoints"] for row in expected)
+    certified = sum(row.measure["certified"] for row in expected)
     assert f"{checkpoints:,} damaged checkpoints" in readme
     assert f"{certified:,} of them certified" in readme
 
 
-def test_the_command(tmp_path: Path, expected: list[dict[str, str]]) -> None:
-    command = [sys.executable, str(RECIPE / "recipe.py"), "-o", str(tmp_path), "--quick", "--workers", "1"]
-    command += ["--only", "answer", "--in-transformers", "0"]
-    run = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert run.stdout == "" and "16/16 rows" in run.stderr
-    with (tmp_path / "counts.csv").open() as file:
-        made = list(csv.DictReader(file))
-    counts = {row_name(row): row for row in expected}
+def test_levels_are_summed_over_the_small_circuits(expected: list[Row]) -> None:
+    small = sum_levels(expected, "noise", "all", "float32")
+    assert list(small) == [str(2.0**exponent) for exponent in range(-17, 0)]
+    assert {counts[0] for counts in small.values()} == {60}
+    assert {counts[0] for counts in sum_levels(expected, "noise", "all", "float32", large=True).values()} == {20}
+
+
+def test_the_command(tmp_path: Path, expected: list[Row]) -> None:
+    """Part of the quick runs, through a sweep and its processes."""
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        f"import sys\nsys.path.insert(0, {str(RECIPE)!r})\nfrom ablations import list_damage\n\n\ndef runs():\n"
+        "    found = list_damage(quick=True, most_checkpoints=3, in_transformers=0)\n"
+        "    return [run for run in found if run.ablation == 'answer']\n"
+    )
+    store = tmp_path / "damage.csv"
+    command = [sys.executable, "-m", "serialformer", "sweep", str(recipe), "-o", str(store), "--workers", "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == f"{store}: 16 runs; 0 were there, 16 done now, 0 failed\n"
+    counts, made = of_variables(expected), of_variables(read_rows(store))
     assert len(made) == 16
-    for row in made:
-        assert (row["certified"] == row["checkpoints"]) == (
-            counts[row_name(row)]["certified"] == counts[row_name(row)]["checkpoints"]
-        )
+    for name, found in made.items():
+        all_certified = counts[name]["certified"] == counts[name]["checkpoints"]
+        assert (found["certified"] == found["checkpoints"]) == all_certified

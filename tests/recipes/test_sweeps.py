@@ -58,7 +58,10 @@ def test_smoke(tmp_path: Path) -> None:
     for key, row in found.items():
         assert row.reached_target == expected[key].reached_target == (row.setting in ("cot", "aligned"))
         assert row.samples == expected[key].samples
-        difference = row.taught.accuracies["answer_accuracy"] - expected[key].taught.accuracies["answer_accuracy"]
+        difference = (
+            row.teacher_forced.accuracies["answer_accuracy"]
+            - expected[key].teacher_forced.accuracies["answer_accuracy"]
+        )
         assert abs(difference) < 0.25
 
 

@@ -39,6 +39,7 @@ def made_row(run: SweepRun, **fields: Any) -> Row:
     """A row that says of a run what it is told."""
     config = run.config
     plain: dict[str, Any] = {
+        "experiment": run.kind,
         "run": run.id,
         "task": config.task,
         "parameters": "{}",
@@ -48,7 +49,7 @@ def made_row(run: SweepRun, **fields: Any) -> Row:
         "width": config.model.width,
         "heads": config.model.num_heads,
         "batch_size": config.optimiser.batch_size,
-        "sampling": "",
+        "curriculum": "",
         "seed": config.seed,
         "evaluation": "final",
         "evaluated_length": config.length,

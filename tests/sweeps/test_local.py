@@ -22,7 +22,6 @@ from serialformer.sweeps.collect import Sweep, collect
 from serialformer.sweeps.executor import Event
 from serialformer.sweeps.local import LocalExecutor, runs_directory
 from serialformer.sweeps.run import SweepRun
-from serialformer.sweeps.size import estimate_bytes, estimate_work
 from serialformer.sweeps.store import read_rows
 from tests.sweeps.runs import failing_run, make_run, measured, no_circumstances
 
@@ -33,9 +32,9 @@ import json, sys
 from pathlib import Path
 from serialformer.sweeps.collect import collect
 from serialformer.sweeps.local import LocalExecutor, runs_directory
-from serialformer.sweeps.run import SweepRun
+from serialformer.sweeps.kinds import experiment_from_json
 store = Path(sys.argv[1])
-runs = [SweepRun.from_json(content) for content in json.loads(sys.argv[2])]
+runs = [experiment_from_json(content) for content in json.loads(sys.argv[2])]
 make = lambda: LocalExecutor(runs_directory(store), num_workers=2, save_seconds=0.05)
 collect(runs, store, make, report=lambda event: print(event.state, flush=True))
 """
@@ -81,7 +80,7 @@ def test_a_sweep(swept: tuple[Path, Sweep, list[Event]]) -> None:
     final = next(row for row in rows if row.run == RUNS[0].id)
     assert (final.samples, final.generated_samples, final.steps, final.tokens) == (32, 8, 20, 128)
     assert (final.answer_tokens, final.generated_answer_tokens) == (32, 8) and final.cpu_seconds > 0
-    assert SweepRun.from_json(json.loads(final.config)) == RUNS[0]
+    assert SweepRun.from_fields(json.loads(final.config)) == RUNS[0]
     ends = {event.run.id: event.state for event in events}
     assert [ends[run.id] for run in RUNS] == ["done", "failed", "done", "done"]
     assert events[0].run == RUNS[2], "the longest is begun first"
@@ -91,9 +90,10 @@ def test_a_sweep(swept: tuple[Path, Sweep, list[Event]]) -> None:
 
 def test_the_same_as_one_run_after_another(swept: tuple[Path, Sweep, list[Event]], tmp_path: Path) -> None:
     """What the workers measure is what this process measures."""
+    from serialformer.sweeps.experiment import Surroundings
     from serialformer.sweeps.work import carry_out
 
-    rows = carry_out(RUNS[0], tmp_path / "run")
+    rows = carry_out(RUNS[0], Surroundings(directory=tmp_path / "run"))
     found = [row for row in read_rows(swept[0]) if row.run == RUNS[0].id]
     assert [no_circumstances(row) for row in rows] == [no_circumstances(row) for row in found]
 
@@ -219,7 +219,7 @@ def test_memory_bounds_how_many_go_on_at_once(tmp_path: Path) -> None:
         (going.add if event.state in ("started", "advanced") else going.discard)(event.run.id)
         most = max(most, len(going))
 
-    sweep(tmp_path / "store.csv", runs, watch, num_workers=3, memory_bytes=int(1.5 * estimate_bytes(runs[0])))
+    sweep(tmp_path / "store.csv", runs, watch, num_workers=3, memory_bytes=int(1.5 * runs[0].num_bytes))
     assert most == 1
 
 
@@ -245,15 +245,18 @@ def test_a_full_disk_stops_the_sweep(tmp_path: Path) -> None:
 
 def test_sizes() -> None:
     small, large = make_run(0), make_run(0, length=32)
-    assert estimate_work(large) > 8 * estimate_work(small)
-    assert estimate_bytes(large) > estimate_bytes(small)
+    assert large.work > 8 * small.work
+    assert large.num_bytes > small.num_bytes
 
 
 def peak_bytes(run: SweepRun, directory: Path) -> int:
     program = (
-        "import json, resource, sys; from pathlib import Path; from serialformer.sweeps.run import SweepRun;"
+        "import json, resource, sys; from pathlib import Path;"
+        "from serialformer.sweeps.kinds import experiment_from_json;"
+        "from serialformer.sweeps.experiment import Surroundings;"
         "from serialformer.sweeps.work import carry_out;"
-        "carry_out(SweepRun.from_json(json.loads(sys.argv[1])), Path(sys.argv[2]));"
+        "surroundings = Surroundings(directory=Path(sys.argv[2]));"
+        "carry_out(experiment_from_json(json.loads(sys.argv[1])), surroundings);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     arguments = [json.dumps(run.to_json()), str(directory)]
@@ -277,4 +280,4 @@ def test_the_estimate_of_memory_is_near(tmp_path: Path, setting: str, depth: int
     )
     run = SweepRun(config=config)
     found = peak_bytes(run, tmp_path / "run")
-    assert 0.9 * found <= estimate_bytes(run) <= 2.5 * found
+    assert 0.9 * found <= run.num_bytes <= 2.5 * found

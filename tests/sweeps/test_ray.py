@@ -136,9 +136,9 @@ def test_the_driver_is_killed(cluster: Any, tmp_path: Path) -> None:
     path = tmp_path / "ray.csv"
     recipe = tmp_path / "recipe.py"
     recipe.write_text(
-        "import json\nfrom pathlib import Path\nfrom serialformer.sweeps.run import SweepRun\n\n\n"
+        "import json\nfrom pathlib import Path\nfrom serialformer.sweeps.kinds import experiment_from_json\n\n\n"
         "def runs():\n    content = json.loads(Path(__file__).with_name('runs.json').read_text())\n"
-        "    return [SweepRun.from_json(run) for run in content]\n"
+        "    return [experiment_from_json(run) for run in content]\n"
     )
     (tmp_path / "runs.json").write_text(json.dumps([run.to_json() for run in runs]))
     command = [sys.executable, "-m", "serialformer", "sweep", str(recipe), "-o", str(path), "--ray", cluster.address]

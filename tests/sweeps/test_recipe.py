@@ -47,16 +47,16 @@ def test_a_recipe_imports_what_lies_beside_it(tmp_path: Path) -> None:
         ("def runs(:\n", "{path}:1: SyntaxError: invalid syntax"),
         ("x = 1\nimport no_such_module\n", "{path}:2: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def runs():\n    return [1 / 0]\n", "{path}:2: ZeroDivisionError: division by zero"),
-        ("", "{path}: has no function runs()\nhint: def runs() -> list[SweepRun]: ..."),
+        ("", "{path}: has no function runs()\nhint: def runs(): return [...]"),
         ("runs = 3\n", "{path}: has no function runs()"),
         ("def runs():\n    return 3\n", "{path}: runs() returns int, not a list of runs"),
         (
             "def runs():\n    return [{}]\n",
-            "{path}: runs()[0] is dict, not SweepRun\nhint: from serialformer.sweeps.run",
+            "{path}: runs()[0] is dict, no experiment\nhint: from serialformer.sweeps.experiment",
         ),
         ("def runs():\n    return []\n", "{path}: runs() has no runs"),
         (GOOD.replace('"cot"', '"cow"'), "{path}:6: no setting 'cow'\nhint: one of base,"),
-        (GOOD.replace('"cot")', '"cot"), lengths=(9,)'), "{path}:6: run of parity: with room for 2 items"),
+        (GOOD.replace('"cot")', '"cot"), lengths=(9,)'), "{path}:6: run of parity: with a max_length of 2 it has"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:

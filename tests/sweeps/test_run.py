@@ -40,7 +40,7 @@ def test_the_canonical_form() -> None:
     content = json.loads(run.canonical)
     assert content["semantics"] == 1 and content["task_version"] == PLAIN.make_task().version
     assert run.canonical == json.dumps(content, sort_keys=True, separators=(",", ":"))
-    assert SweepRun.from_json(content) == run
+    assert SweepRun.from_fields(content) == run
     # Another process, with another seed of Python's own hash, says the same; also of 0 where 0.0 is meant.
     program = (
         "from serialformer.sweeps.run import SweepRun;"
@@ -60,13 +60,13 @@ def test_the_id_counts_the_tasks_version(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(type(PLAIN.make_task()), "version", 99)
     assert SweepRun(config=PLAIN).id != identity
     with pytest.raises(SerialformerError, match="run: expected task_version 99, found 1"):
-        SweepRun.from_json(json.loads(before.canonical))
+        SweepRun.from_fields(json.loads(before.canonical))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lengths": (7,)}, "with room for 6 items, it has 12 positions .*; length 7 takes 14"),
+        ({"lengths": (7,)}, "with a max_length of 6 it has 12 positions .*; length 7 takes 14"),
         ({"lengths": (0,)}, "run of modular-addition: length 0"),
         ({"lengths": (3, 3)}, "a length is given twice"),
         ({"num_samples": 0}, "expected at least one sample"),
@@ -80,6 +80,6 @@ def test_refusals(change: dict[str, object], message: str) -> None:
 
 
 def test_what_is_no_run() -> None:
-    for content in ({}, {**make_run().to_json(), "more": 1}):
+    for content in ({}, {**make_run().fields_to_json(), "more": 1}):
         with pytest.raises(SerialformerError, match="run: expected an object of config, lengths, num_samples, seed"):
-            SweepRun.from_json(content)
+            SweepRun.from_fields(content)

@@ -72,7 +72,7 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
         (HEADER + b"1,2\n", f":2: expected {len(COLUMNS)} cells, found 2"),
         (HEADER + b'"\n', ":2: is no line of a store"),
         (HEADER + b"\xff\n", ":2: is no line of a store"),
-        (HEADER + format_row(replace(made_row(RUNS[0]), format=2)), ":2: expected format 1, found 2"),
+        (HEADER + format_row(replace(made_row(RUNS[0]), format=3)), ":2: expected format 2, found 3"),
         (
             HEADER + format_row(made_row(RUNS[0])).replace(b",100,90,", b",100,x,"),
             ":2: chains: expected a whole number",

@@ -91,7 +91,7 @@ def test_answers_by_symbol_are_chance() -> None:
 
 def test_identities_of_a_schedule() -> None:
     task = make_task("permutation-composition", {"format": "token"})
-    prompts = task.sample(np.random.default_rng(5), 4, 50_000, easing=("neutral", 0.8)).prompts[:, :-1]
+    prompts = task.sample(np.random.default_rng(5), 4, 50_000, curriculum=("neutral", 0.8)).prompts[:, :-1]
     assert_follows(np.bincount(prompts.ravel(), minlength=120), [0.8 + 0.2 / 120] + [0.2 / 120] * 119)
 
 

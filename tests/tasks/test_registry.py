@@ -50,7 +50,7 @@ def test_a_table_keeps_its_signs() -> None:
             "x",
             [],
             "no task 'x'\nhint: one of modular-addition, permutation-composition, iterated-squaring, circuit-value, "
-            "parity, majority, word-problem, automaton, arithmetic-expression, edit-distance",
+            "parity, majority, word-problem, automaton, arithmetic-expression, edit-distance, S_5, C_7, C_2, CVP",
         ),
         ("modular-addition", ["modulo=3"], "modular-addition: no parameter 'modulo'\nhint: did you mean modulus?"),
         ("parity", ["modulus=3"], "parity: no parameter 'modulus'\nhint: it has no parameters"),

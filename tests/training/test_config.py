@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from serialformer.errors import SerialformerError, TrainingError
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.registry import TASKS
-from serialformer.tasks.schedule import SamplingSchedule
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
 from serialformer.training.presets import PRESETS, make_config
 
@@ -21,7 +21,7 @@ def some_config(**fields: Any) -> TrainingConfig:
 def test_json_and_back() -> None:
     config = some_config(
         parameters={"modulus": 5},
-        sampling=SamplingSchedule(name="neutral", start=0.5, num_steps=10),
+        curriculum=Curriculum(name="neutral", start=0.5, num_steps=10),
         model=ModelConfig(hidden_width=7, norm="none", activation="relu", position_deviation=0.1),
         optimiser=OptimiserConfig(clip_norm=None, betas=(0.5, 0.75), precision="bfloat16"),
         evaluation=EvaluationConfig(target=None),
@@ -58,7 +58,7 @@ def test_the_papers_preset_is_the_papers() -> None:
     optimiser = config.optimiser
     assert (optimiser.num_steps, optimiser.batch_size, optimiser.betas) == (10**6, 64, (0.9, 0.95))
     assert [optimiser.rate(step) for step in (0, 2000, 10**6 - 1)] == [1e-6, 1e-5, 1e-5]
-    assert (optimiser.weight_decay, optimiser.clip_norm, config.sampling) == (0, 1, None)
+    assert (optimiser.weight_decay, optimiser.clip_norm, config.curriculum) == (0, 1, None)
     with pytest.raises(TrainingError, match="no preset 'papers'\nhint: one of default, paper"):
         make_config("parity", length=4, setting="cot", preset="papers")
 
@@ -71,15 +71,15 @@ def test_values_from_text() -> None:
             "optimiser.betas": "0.9, 0.95",
             "optimiser.clip_norm": "none",
             "evaluation.pointers": "true",
-            "sampling.name": "neutral",
-            "sampling.start": "1",
-            "sampling.num_steps": "20",
+            "curriculum.name": "neutral",
+            "curriculum.start": "1",
+            "curriculum.num_steps": "20",
         }
     )
     assert config.model.width == 64 and config.optimiser.learning_rate == 1e-3
     assert config.optimiser.betas == (0.9, 0.95) and config.optimiser.clip_norm is None
     assert config.evaluation.pointers is True
-    assert config.sampling == SamplingSchedule(name="neutral", start=1.0, num_steps=20)
+    assert config.curriculum == Curriculum(name="neutral", start=1.0, num_steps=20)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,15 @@ def test_values_from_text() -> None:
         ({"evaluation.target": "1.5"}, "evaluation.target must be from 0 to 1, found 1.5"),
         ({"model.activation": "tanh"}, "model.activation must be relu or gelu_new, found 'tanh'"),
         ({"model.width": "100000", "model.num_layers": "50"}, "model must be at most .* weights"),
-        ({"sampling.name": "nothing", "sampling.start": "1", "sampling.num_steps": "2"}, "no easing 'nothing'"),
-        ({"sampling.name": "neutral"}, "sampling.start is missing; sampling.num_steps is missing"),
+        (
+            {"curriculum.name": "nothing", "curriculum.start": "1", "curriculum.num_steps": "2"},
+            "no curriculum 'nothing'",
+        ),
+        ({"curriculum.name": "neutral"}, "curriculum.start is missing; curriculum.num_steps is missing"),
         ({"length": "0"}, "expected a length of at least"),
         ({"shortest": "0"}, "shortest must be from 1 to the length, 4, found 0"),
         ({"shortest": "5"}, "shortest must be from 1 to the length, 4, found 5"),
-        ({"room": "3"}, "room must be at least the length, 4, found 3"),
+        ({"max_length": "3"}, "max_length must be at least the length, 4, found 3"),
         ({"setting": "cots"}, "no setting 'cots'"),
         ({"task": "addition"}, "no task 'addition'"),
     ],

@@ -21,8 +21,8 @@ from serialformer.errors import CheckpointError, SerialformerError, TrainingErro
 from serialformer.models.construct import construct
 from serialformer.models.evaluate import evaluate
 from serialformer.models.load import load
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.registry import make_task
-from serialformer.tasks.schedule import SamplingSchedule
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
 from serialformer.training.initial import draw_weights
 from serialformer.training.log import read_log
@@ -41,7 +41,7 @@ def make_config(**fields: Any) -> TrainingConfig:
         "setting": "cot",
         "model": ModelConfig(width=32, num_heads=2, initial_deviation=0.08),
         "optimiser": OptimiserConfig(num_steps=40, batch_size=16, warmup_steps=5, weight_decay=0.01),
-        "sampling": SamplingSchedule(name="neutral", start=0.5, num_steps=20),
+        "curriculum": Curriculum(name="neutral", start=0.5, num_steps=20),
         "evaluation": EvaluationConfig(
             every=10, num_samples=64, num_generated=8, num_final_samples=64, num_final_generated=8, target=None
         ),
@@ -87,12 +87,12 @@ def test_positions_may_be_trained_slower_or_not_at_all(tmp_path: Path) -> None:
 def test_it_learns_and_any_runtime_takes_what_it_made(tmp_path: Path) -> None:
     config = make_config(
         optimiser=OptimiserConfig(num_steps=400, batch_size=32, learning_rate=5e-3, warmup_steps=20),
-        sampling=None,
+        curriculum=None,
         evaluation=EvaluationConfig(every=50, num_samples=256, num_final_samples=1000, target=0.999),
     )
     result = train(config, tmp_path / "run")
     assert result.reached_target and result.steps < 400
-    assert result.taught.accuracies["chain_accuracy"] >= 0.999
+    assert result.teacher_forced.accuracies["chain_accuracy"] >= 0.999
     assert result.generated.accuracies["generated_chain_accuracy"] >= 0.99
     score = evaluate(load(tmp_path / "run"), num_samples=300).score
     assert score.accuracies["generated_answer_accuracy"] >= 0.99
@@ -108,7 +108,7 @@ def test_every_setting_trains(tmp_path: Path, setting: str) -> None:
     result = train(make_config(setting=setting), tmp_path / "run")
     losses = [row["loss"] for row in rows(tmp_path / "run") if "loss" in row]
     assert losses[-1] < losses[0] < 2 * np.log(4)
-    assert result.taught.samples == 64 and result.generated.samples == 8
+    assert result.teacher_forced.samples == 64 and result.generated.samples == 8
     assert load(tmp_path / "run").setting == setting
 
 
@@ -122,10 +122,10 @@ def test_stopped_anywhere_and_resumed_is_never_stopped(tmp_path: Path) -> None:
                 train(config, directory, execution=SAVE_ALWAYS, resume=True, progress=stop_at(stop))
         result = train(config, directory, execution=SAVE_ALWAYS, resume=True)
         assert_same_run(tmp_path / "whole", directory)
-        assert result.taught == whole.taught and result.generated == whole.generated
+        assert result.teacher_forced == whole.teacher_forced and result.generated == whole.generated
     # What has ended is read, not done again.
     again = train(config, tmp_path / "whole", resume=True, progress=stop_at(1))
-    assert again.taught == whole.taught and again.cpu_seconds == whole.cpu_seconds
+    assert again.teacher_forced == whole.teacher_forced and again.cpu_seconds == whole.cpu_seconds
 
 
 def test_killed_at_any_moment_and_resumed_is_never_stopped(tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_ctrl_c_saves_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
 
 
 def test_batches_of_several_lengths(tmp_path: Path) -> None:
-    """Trained on 2 to 5 items, with room for 7: it learns all four lengths, and can be asked about longer ones."""
+    """Trained on 2 to 5 items, with a max_length of 7: it learns all four, and can be asked about longer ones."""
     optimiser = OptimiserConfig(num_steps=300, batch_size=32, warmup_steps=5, learning_rate=5e-3)
-    result = train(make_config(shortest=2, room=7, optimiser=optimiser), tmp_path / "mixed")
+    result = train(make_config(shortest=2, max_length=7, optimiser=optimiser), tmp_path / "mixed")
     for length in range(2, 6):
         score = evaluate(result.model, length=length, num_samples=200).score
         assert score.accuracies["token_accuracy"] > 0.6, length  # chance is a third
@@ -184,7 +184,7 @@ def test_batches_of_several_lengths(tmp_path: Path) -> None:
     optimiser = replace(optimiser, num_steps=20)
     same = train(make_config(shortest=5, optimiser=optimiser), tmp_path / "same")
     plain = train(make_config(optimiser=optimiser), tmp_path / "plain")
-    assert same.taught == plain.taught
+    assert same.teacher_forced == plain.teacher_forced
     assert rows(tmp_path / "mixed")[0]["loss"] != rows(tmp_path / "plain")[0]["loss"]
 
 
@@ -229,7 +229,7 @@ def test_pointers_of_the_construction_itself_are_its_own(tmp_path: Path) -> None
     )
     result = train(config, tmp_path / "run", initial=construction, construction=construction)
     assert result.reached_target and result.steps == 5
-    assert result.taught.accuracies["chain_accuracy"] == 1
+    assert result.teacher_forced.accuracies["chain_accuracy"] == 1
     shares = [row["pointer_shares"] for row in rows(tmp_path / "run") if "pointer_shares" in row]
     assert len(shares) == 2 and len(shares[0]) == 1  # the next residue; the sum so far is the own token
     assert np.allclose(shares, 1)

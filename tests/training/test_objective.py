@@ -13,7 +13,7 @@ from serialformer.tasks.layout import SETTINGS, lay_out, num_positions
 from serialformer.tasks.registry import TASKS, make_task
 from serialformer.training.config import ModelConfig, TrainingConfig
 from serialformer.training.initial import draw_weights, make_generator
-from serialformer.training.objective import compute_loss, make_targets, say
+from serialformer.training.objective import compute_loss, make_targets, predict_tokens
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.module import TransformerModule
 
@@ -50,7 +50,7 @@ def test_loss_is_the_mean_over_labels(name: str, setting: str) -> None:
                 expected[row, place] = scores.argmax()
     loss = compute_loss(module, make_targets(layout))
     assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)  # the last step is in float32
-    np.testing.assert_array_equal(say(module, layout), expected)
+    np.testing.assert_array_equal(predict_tokens(module, layout), expected)
 
 
 def test_rows_of_one_span_are_asked_as_a_span() -> None:

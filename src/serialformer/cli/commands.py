@@ -19,6 +19,7 @@ from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, verilog_options
 from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
+from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.cli.values import parse_assignments
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
@@ -91,11 +92,15 @@ def run_command(
     ray: Annotated[
         str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="With --batch: run the rows on a Ray cluster.")
     ] = None,
+    task: TaskOption = None,
+    trust_code: TrustCode = False,
     as_json: Json = False,
 ) -> None:
     """Run a model on its input words and print its output words."""
     if ray is not None and batch is None:
         raise InputError("--ray goes with --batch")
+    if prompt is None and (task is not None or trust_code):
+        raise InputError("--task and --trust-code go with --prompt")
     clock = ClockOptions(cycles=cycles, stimulus=stimulus, vcd=vcd, output=output, initial=initial, seed=seed)
     if clock.is_asked:
         if trace or batch is not None or max_tokens is not None or prompt is not None or circuit is not None:
@@ -116,7 +121,7 @@ def run_command(
         raise InputError("--circuit and --prompt exclude each other")
     if prompt is not None and (inputs or trace or max_tokens is not None):
         raise InputError("--prompt goes with none of -i, --trace, --batch, -o, --max-tokens")
-    model = load(directory)
+    model = load(directory, task=task, trust_code=trust_code)
     given = None if circuit is None else read(circuit)
     question = _question(given, prompt, parse_assignments(inputs or []))
     whole = _num_tokens(model, given)
@@ -221,10 +226,12 @@ def info_command(
     parameters: ParametersOption = None,
     includes: IncludesOption = None,
     sources: SourcesOption = None,
+    task: TaskOption = None,
+    trust_code: TrustCode = False,
     as_json: Json = False,
 ) -> None:
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
-    facts = info(path, **verilog_options(top, parameters, includes, sources))
+    facts = info(path, **verilog_options(top, parameters, includes, sources), task=task, trust_code=trust_code)
     if as_json:
         print(json.dumps(facts))
     else:

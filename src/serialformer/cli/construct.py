@@ -16,7 +16,9 @@ from serialformer.tasks.registry import parse_task
 
 
 def construct_command(
-    name: Annotated[str, typer.Argument(metavar="TASK", help="A task; serialformer tasks lists them.")],
+    name: Annotated[
+        str, typer.Argument(metavar="TASK", help="A task (serialformer tasks lists them) or FILE.py:Class.")
+    ],
     length: Annotated[int, typer.Option("--length", metavar="N", help="The number of items.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
     parameters: Parameters = None,

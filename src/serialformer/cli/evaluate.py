@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from serialformer.cli.progress import progress_bar
+from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
 from serialformer.models.evaluate import Evaluation, evaluate
@@ -31,10 +32,12 @@ def evaluate_command(
     engine: Annotated[
         str, typer.Option("--engine", metavar="|".join(ENGINE_NAMES), help="What generates; auto chooses.")
     ] = "auto",
+    task: TaskOption = None,
+    trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Score a model on fresh samples of its task, taught (given the true chain) and generating (its own)."""
-    model = load(directory)
+    """Score a model on fresh samples of its task, teacher-forced (given the true chain) and generating its own."""
+    model = load(directory, task=task, trust_code=trust_code)
     lengths = _parse_lengths(length, model.length)
     for number in lengths:
         model.token_ids(number)  # said before the work, not after it

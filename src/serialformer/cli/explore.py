@@ -11,6 +11,7 @@ import typer
 
 from serialformer.cli.commands import Json
 from serialformer.cli.progress import progress_bar
+from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.errors import InputError
 
 
@@ -30,6 +31,8 @@ def explore_command(
     ] = 0,
     samples: Annotated[int, typer.Option("--samples", min=1, max=1000, metavar="N", help="Of a task: prompts.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Of a task: which prompts.")] = 0,
+    task: TaskOption = None,
+    trust_code: TrustCode = False,
     as_json: Json = False,
 ) -> None:
     """Write one web page on which the model is run from its weights, token by token; or serve it."""
@@ -44,7 +47,15 @@ def explore_command(
 
     with nullcontext() if serve else progress_bar("preparing", None):
         num_bytes = explore(
-            directory, other, output=output, num_samples=samples, seed=seed, port=port, announce=announce
+            directory,
+            other,
+            output=output,
+            num_samples=samples,
+            seed=seed,
+            port=port,
+            task=task,
+            trust_code=trust_code,
+            announce=announce,
         )
     if output is not None:
         facts: dict[str, Any] = {"page": str(output), "bytes": num_bytes}

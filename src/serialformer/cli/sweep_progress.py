@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from serialformer.cli.progress import format_seconds
 from serialformer.sweeps.executor import Event
-from serialformer.sweeps.run import SweepRun
-from serialformer.sweeps.size import estimate_work
+from serialformer.sweeps.experiment import Experiment
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,10 +38,10 @@ class SweepProgress:
         self.num_stored = self.num_failed = 0
         """Runs that are in the store, and runs that failed now."""
 
-    def begin(self, left: Sequence[SweepRun]) -> None:
+    def begin(self, left: Sequence[Experiment]) -> None:
         """The store has all but these."""
         self.num_stored = self._num_runs - len(left)
-        self._work = {run.id: estimate_work(run) for run in left}
+        self._work = {run.id: run.work for run in left}
         self._work_all = sum(self._work.values())
         self._started = time.perf_counter()
         if left and sys.stderr.isatty():
@@ -82,7 +81,7 @@ class SweepProgress:
         """From the work done so far, as sizes estimate it; None before there is any."""
         done = self._work_done
         for event, _ in list(self._going.values()):
-            done += self._work.get(event.run.id, 0.0) * event.step / event.run.config.optimiser.num_steps
+            done += self._work.get(event.run.id, 0.0) * event.step / event.run.num_steps
         if not done:
             return None
         return (self._work_all - done) / done * (time.perf_counter() - self._started)
@@ -103,7 +102,7 @@ class SweepProgress:
             state = "done" if event.state == "done" else f"failed: {event.reason.splitlines()[0]}"
             table.add_row(event.run.title, state, _share(event.accuracy), "")
         for event, since in shown:
-            steps, seconds = event.run.config.optimiser.num_steps, time.perf_counter() - since
+            steps, seconds = event.run.num_steps, time.perf_counter() - since
             rest = format_seconds(seconds * (steps - event.step) / event.step) if event.step else ""
             table.add_row(event.run.title, f"step {event.step}/{steps}", _share(event.accuracy), rest)
         return table
@@ -128,6 +127,8 @@ def describe(event: Event) -> str:
     if event.state == "done":
         return (
             f"done {title}: accuracy {_share(event.accuracy)} after {event.step} steps, {format_seconds(event.seconds)}"
+            if event.accuracy is not None
+            else f"done {title}: {format_seconds(event.seconds)}"
         )
     reason = " | ".join(event.reason.splitlines())
     return f"{'failed' if event.state == 'failed' else 'trying again'} {title}: {reason}"

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from serialformer.errors import TaskError
-from serialformer.tasks.registry import TASKS, make_task, parse_task
+from serialformer.tasks.registry import ALIASES, TASKS, make_task, parse_task
 from serialformer.tasks.task import Task
 from serialformer.tasks.text import write_tokens
 
@@ -18,9 +18,19 @@ Parameters = Annotated[
     list[str] | None, typer.Option("-p", "--parameter", metavar="KEY=VALUE", help="A parameter of the task.")
 ]
 
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", metavar="FILE.py:Class", help="For a model of a task of your own: its file, named again."),
+]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run the source of its own task that the checkpoint holds.")
+]
+
 
 def tasks_command(
-    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Say more of this one.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[TASK]", help="Say more of this one, or of FILE.py:Class.")
+    ] = None,
     parameters: Parameters = None,
     length: Annotated[
         int | None, typer.Option("--length", metavar="N", help="Of the example; what it counts is listed.")
@@ -30,7 +40,7 @@ def tasks_command(
 ) -> None:
     """List the tasks: complexity class, parameters, sizes and an example of each."""
     if name is None and (parameters or length is not None):
-        raise TaskError("-p and --length go with a TASK", hint=f"one of {', '.join(TASKS)}")
+        raise TaskError("-p and --length go with a TASK", hint=f"one of {', '.join((*TASKS, *ALIASES))}")
     tasks = [make_task(known) for known in TASKS] if name is None else [parse_task(name, parameters or [])]
     facts = {task.name: _facts(task, task.example_length if length is None else length, seed) for task in tasks}
     if as_json:
@@ -40,8 +50,12 @@ def tasks_command(
         if number:
             print()
         print(task_name)
-        for key in ("class", "length_counts", "parameters", "prompt", "chain", "answer"):
+        for key in ("class", "aliases", "length_counts", "parameters", "prompt", "chain", "answer"):
             value = entry[key]
+            if key == "aliases":
+                if value:
+                    print(f"  also: {', '.join(name + (f' ({what})' if what else '') for name, what in value.items())}")
+                continue
             if isinstance(value, dict):
                 value = " ".join(f"{parameter}={given}" for parameter, given in value.items()) or "none"
             print(f"  {key.replace('_', ' ')}: {value}")
@@ -59,6 +73,7 @@ def _facts(task: Task, length: int, seed: int) -> dict[str, Any]:
     return {
         "class": task.complexity,
         "version": task.version,
+        "aliases": {alias: what for alias, (known, what) in ALIASES.items() if known == task.name},
         "length_counts": task.items,
         "parameters": task.parameters,
         "length": length,

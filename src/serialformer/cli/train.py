@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 
 def train_command(
-    name: Annotated[str, typer.Argument(metavar="TASK", help="A task; serialformer tasks lists them.")],
+    name: Annotated[
+        str, typer.Argument(metavar="TASK", help="A task (serialformer tasks lists them) or FILE.py:Class.")
+    ],
     setting: Annotated[
-        str, typer.Option("--setting", metavar="base|cot|hint|aligned|filler", help="What it reads and says.")
+        str, typer.Option("--setting", metavar="base|cot|hint|aligned|filler", help="What it reads and predicts.")
     ],
     length: Annotated[int, typer.Option("--length", metavar="N", help="The number of items.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The directory of the run.")],
@@ -52,9 +54,7 @@ def train_command(
     as_json: Json = False,
 ) -> None:
     """Train a model of a task on fresh samples; killed and begun again with --resume, it goes on where it was."""
-    require_torch()
-    from serialformer.training.loop import Execution, Report
-
+    # What is mistyped is refused before torch is imported, which takes seconds.
     config = configure(
         parse_task(name, parameters or []),
         length=length,
@@ -68,6 +68,9 @@ def train_command(
     )
     if not resume:
         refuse_existing(output)
+    require_torch()
+    from serialformer.training.loop import Execution, Report
+
     num_samples, last = config.optimiser.num_steps * config.optimiser.batch_size, [0]
     with progress_bar("training", num_samples, unit="samples") as advance:
 
@@ -100,21 +103,21 @@ def _parse_changes(texts: list[str]) -> dict[str, str]:
 
 
 def _print_result(output: Path, result: TrainingResult, *, as_json: bool) -> None:
-    taught, generated = result.taught.accuracies, result.generated.accuracies
+    teacher_forced, generated = result.teacher_forced.accuracies, result.generated.accuracies
     facts: dict[str, Any] = {
         "directory": str(output),
         "steps": result.steps,
         "cpu_seconds": round(result.cpu_seconds, 3),
         "seconds": round(result.seconds, 3),
         "reached_target": result.reached_target,
-        "chain_accuracy": taught["chain_accuracy"],
-        "answer_accuracy": taught["answer_accuracy"],
-        "answer_token_accuracy": taught["answer_token_accuracy"],
+        "chain_accuracy": teacher_forced["chain_accuracy"],
+        "answer_accuracy": teacher_forced["answer_accuracy"],
+        "answer_token_accuracy": teacher_forced["answer_token_accuracy"],
     }
     if result.generated.samples:
         facts["generated_chain_accuracy"] = generated["generated_chain_accuracy"]
         facts["generated_answer_accuracy"] = generated["generated_answer_accuracy"]
-    facts["samples"], facts["generated_samples"] = result.taught.samples, result.generated.samples
+    facts["samples"], facts["generated_samples"] = result.teacher_forced.samples, result.generated.samples
     if as_json:
         print(json.dumps(facts))
         return

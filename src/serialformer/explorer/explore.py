@@ -11,8 +11,9 @@ from serialformer.explorer.content import circuit_content, task_content
 from serialformer.explorer.page import write_page
 from serialformer.files import refuse_os_errors
 from serialformer.models.circuit_words import CircuitWords
-from serialformer.models.load import load
+from serialformer.models.load import find_model
 from serialformer.models.model import Model
+from serialformer.tasks.task import Task
 
 
 def explore(
@@ -23,6 +24,8 @@ def explore(
     num_samples: int = 8,
     seed: int = 0,
     port: int = 0,
+    task: str | Task | None = None,
+    trust_code: bool = False,
     announce: Callable[[str], None] = print,
 ) -> int:
     """Writes one web page on which a model is run, token by token; or serves it until it is interrupted.
@@ -34,6 +37,8 @@ def explore(
         num_samples: of a task: prompts.
         seed: of a task: which prompts.
         port: where to serve; 0 takes a free one.
+        task: of directories of models of a user's task: see ``load``.
+        trust_code: of such directories: see ``load``.
         announce: called with the page's address when it is served.
 
     Returns:
@@ -43,7 +48,8 @@ def explore(
         InputError: the two models are not of one task, or the page is a directory.
         SerialformerError: a model cannot be read, or is too large for a page.
     """
-    first, *others = (each if isinstance(each, Model) else load(each) for each in (model, other) if each is not None)
+    given = [each for each in (model, other) if each is not None]
+    first, *others = (find_model(each, task=task, trust_code=trust_code) for each in given)
     embedded = output is not None
     for each in (first, *others) if others else ():
         if isinstance(each.protocol, CircuitWords):

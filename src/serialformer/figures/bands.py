@@ -207,8 +207,8 @@ def _explain_lengths(rows: Sequence[Row], measure: Measure) -> list[str]:
 
 def _explain_generated(rows: Sequence[Row], measure: Measure) -> list[str]:
     return [
-        "Full: taught, each token said after the true ones (base, hint: answers; cot: whole chains). Hollow: generated,"
-        " each said after the model's own (whole answers).",
+        "Full: teacher-forced, each token predicted after the true ones (base, hint: answers; cot: whole chains)."
+        " Hollow: generated, each after the model's own (whole answers).",
         *_explain_shares(rows, measure),
     ]
 

@@ -1,4 +1,4 @@
-"""Taught beside generated: what the paper measures, and what the model's own writing comes to."""
+"""Teacher-forced beside generated: what the paper measures, and what the model's own writing comes to."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def draw_generated(axes: Axes, rows: Sequence[Row], *, styles: Mapping[int, Styl
         What stands for each length in a legend.
     """
     final = select_final(rows)
-    taught, generated = (pool(final, MEASURES[name]) for name in ("paper", "generated"))
-    lengths = sorted({point.length for point in taught})
+    teacher_forced, generated = (pool(final, MEASURES[name]) for name in ("paper", "generated"))
+    lengths = sorted({point.length for point in teacher_forced})
     styles = styles or {length: line_style(place) for place, length in enumerate(lengths)}
     handles: dict[int, Any] = {}
     for place, length in enumerate(lengths):
         # The hollow marker of a pair stands to the right of the full one, the pairs of a depth beside each other.
         shift = 1.5 * SHIFT * (place - (len(lengths) - 1) / 2)
-        for points, hollow in ((taught, False), (generated, True)):
+        for points, hollow in ((teacher_forced, False), (generated, True)):
             line = [point for point in points if point.length == length]
             if line:
                 depths = [point.depth for point in line]
@@ -39,6 +39,6 @@ def draw_generated(axes: Axes, rows: Sequence[Row], *, styles: Mapping[int, Styl
                 drawn = draw_shares(axes, depths, line, styles[length], shift=offset, hollow=hollow, label=f"{length}")
                 handles.setdefault(length, drawn)
     draw_share_axis(axes)
-    if taught:
-        draw_doubling_axis(axes, [point.depth for point in taught])
+    if teacher_forced:
+        draw_doubling_axis(axes, [point.depth for point in teacher_forced])
     return handles

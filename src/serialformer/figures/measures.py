@@ -31,20 +31,21 @@ class Measure:
 
 
 def count_paper(row: Row) -> tuple[int, int]:
-    """The paper's measure, taught: of cot whole chains, of base and hint answers."""
+    """The paper's measure, teacher-forced: of cot whole chains, of base and hint answers."""
     return (row.chains if row.setting in CHAIN_SETTINGS else row.answers), row.samples
 
 
 def count_generated(row: Row) -> tuple[int, int]:
     """Whole answers of what the model generated, by whatever chain.
 
-    Whole chains are not shown: tokens being the likeliest, a chain is right as generated exactly if it is as taught.
+    Whole chains are not shown: tokens being the likeliest, a chain is right as generated exactly if it is right
+    teacher-forced.
     """
     return row.generated_answers, row.generated_samples
 
 
 def count_tokens(row: Row) -> tuple[int, int]:
-    """Tokens of answers, taught: of a permutation, its symbols one by one."""
+    """Tokens of answers, teacher-forced: of a permutation, its symbols one by one."""
     return row.answer_tokens_right, row.answer_tokens
 
 
@@ -58,13 +59,13 @@ MEASURES = {
         count=count_generated,
         name=lambda setting: "generated",
         is_of_answers=lambda setting: True,
-        note="Generated: whole answers, each token said after the model's own.",
+        note="Generated: whole answers, each token predicted after the model's own.",
     ),
     "tokens": Measure(
         count=count_tokens,
         name=lambda setting: "tokens",
         is_of_answers=lambda setting: False,
-        note="Tokens: those of the answer one by one, taught.",
+        note="Tokens: those of the answer one by one, teacher-forced.",
         independent=False,
     ),
 }

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from serialformer.errors import FigureError
 from serialformer.figures.bands import KINDS
+from serialformer.figures.experiments import SHEETS
+from serialformer.figures.learning import STEP
 from serialformer.figures.measures import MEASURES
-from serialformer.figures.points import describe_sampling, describe_variant, split_variants, trained_lengths
+from serialformer.figures.points import (
+    describe_curriculum,
+    describe_task,
+    describe_variant,
+    split_variants,
+    trained_lengths,
+)
 from serialformer.figures.sheet import Band, Figure, make_sheet
 from serialformer.sweeps.row import DONE, FAILED, Row
+
+TRAINING, LEARNING = "training", "learning"
 
 
 def plot_rows(
@@ -21,15 +30,15 @@ def plot_rows(
 
     Args:
         rows: each evaluation once, as ``sweep.merge.merge_rows`` gives them.
-        kind: one of KINDS; chosen by what the rows hold if None.
+        kind: one of KINDS or SHEETS; chosen by what the rows hold if None.
         measure: one of MEASURES.
         tasks: their names, if not all.
 
     Raises:
         FigureError: no such kind, measure or task, no finished runs, or nothing of this kind among them.
     """
-    if kind is not None and kind not in KINDS:
-        raise FigureError(f"no kind {kind!r}", where="--kind", hint=f"one of {', '.join(KINDS)}")
+    if kind is not None and kind not in KINDS and kind not in SHEETS:
+        raise FigureError(f"no kind {kind!r}", where="--kind", hint=f"one of {', '.join((*KINDS, *SHEETS))}")
     if measure not in MEASURES:
         raise FigureError(f"no measure {measure!r}", where="--measure", hint=f"one of {', '.join(MEASURES)}")
     rows = _of_tasks(rows, tasks)
@@ -39,6 +48,9 @@ def plot_rows(
         failed = f", and {num_failed} that failed" if num_failed else ""
         raise FigureError(f"no finished runs{failed}", where="figure", hint="serialformer sweep fills a store")
     kind = kind or choose_kind(done)
+    if kind in SHEETS:
+        return _plot_experiments(done, kind, num_failed)
+    done = [row for row in done if row.experiment == TRAINING and not row.evaluation.startswith(STEP)]
     bands, shown = [], list[Row]()
     for heading, part in split_tasks(done, variants=KINDS[kind].splits):
         made = KINDS[kind].bands(heading, part, MEASURES[measure])
@@ -58,9 +70,30 @@ def plot_rows(
     return make_sheet(bands, note)
 
 
+def _plot_experiments(rows: Sequence[Row], kind: str, num_failed: int) -> Figure:
+    """A figure of experiments that are no trainings, or of how trainings went."""
+    is_curve = kind == LEARNING
+    chosen = [row for row in rows if (row.evaluation.startswith(STEP) if is_curve else row.experiment == kind)]
+    bands, note = SHEETS[kind](chosen) if chosen else ([], [])
+    if not bands:
+        needed = "curves of trainings" if is_curve else f"experiments of kind {kind}"
+        raise FigureError(f"no {needed}", where=f"--kind {kind}", hint="leave --kind out to see what there is")
+    return make_sheet(bands, [*note, *_failure_notes(num_failed)])
+
+
 def choose_kind(rows: Sequence[Row]) -> str:
-    """What finished rows are for: lengths, if no task has several depths and some model was evaluated at several
-    lengths; otherwise the paper's panels."""
+    """What finished rows are for.
+
+    Experiments that are no trainings have a figure of their own. Of trainings: lengths, if no task has several depths
+    and some model was evaluated at several lengths; otherwise the paper's panels.
+    """
+    experiments = list(dict.fromkeys(row.experiment for row in rows))
+    if experiments and TRAINING not in experiments:
+        known = [name for name in experiments if name in SHEETS]
+        if not known:
+            raise FigureError(f"no figure of {', '.join(experiments)}", where="figure", hint=f"of {', '.join(SHEETS)}")
+        return known[0]
+    rows = [row for row in rows if row.experiment == TRAINING and not row.evaluation.startswith(STEP)]
     depths: dict[tuple[str, str], set[int]] = {}
     evaluated: dict[str, set[int]] = {}
     for row in rows:
@@ -98,16 +131,6 @@ def split_tasks(rows: Sequence[Row], *, variants: bool = True) -> list[tuple[str
     return found
 
 
-def describe_task(task: str, parameters: str) -> str:
-    """A task with its parameters, for people.
-
-    >>> describe_task("modular-addition", '{"modulus": 7}')
-    'modular addition, modulus 7'
-    """
-    values = json.loads(parameters)
-    return ", ".join([task.replace("-", " "), *(f"{name.replace('_', ' ')} {value}" for name, value in values.items())])
-
-
 def _of_tasks(rows: Sequence[Row], tasks: Sequence[str]) -> list[Row]:
     found = dict.fromkeys(row.task for row in rows)
     for task in tasks:
@@ -121,8 +144,8 @@ def _training_notes(rows: Sequence[Row]) -> list[str]:
     trained: dict[str, dict[str, set[str]]] = {}
     settings = {row.task: {other.setting for other in rows if other.task == row.task} for row in rows}
     for row in rows:
-        if row.sampling:
-            schedule = trained.setdefault(describe_sampling(row.sampling), {})
+        if row.curriculum:
+            schedule = trained.setdefault(describe_curriculum(row.curriculum), {})
             schedule.setdefault(row.task, set()).add(row.setting)
     parts = []
     for schedule_text, tasks in trained.items():
@@ -131,7 +154,7 @@ def _training_notes(rows: Sequence[Row]) -> list[str]:
             for task, found in tasks.items()
         ]
         parts.append(f"{', '.join(names)}: {schedule_text}")
-    eased = f"Trained with sampling eased ({'; '.join(parts)}); evaluated on the task's own distribution."
+    eased = f"Trained with a curriculum ({'; '.join(parts)}); evaluated on the task's own distribution."
     return [eased] if parts else []
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from serialformer.figures.plot_logs import LoggedRun
 
 LOSS = "loss"
-KIND_NAMES = ("depth", "heatmap", "lengths", "generated", "samples", LOSS)
+KIND_NAMES = ("depth", "heatmap", "lengths", "generated", "samples", "width", "precision", "damage", "learning", LOSS)
 MEASURE_NAMES = ("paper", "generated", "tokens")
 
 
@@ -85,23 +85,26 @@ def plot(
 def _read_run(directory: Path) -> LoggedRun:
     """The log of a run, and what people tell it by."""
     from serialformer.figures.plot_logs import LoggedRun
-    from serialformer.figures.points import describe_sampling
+    from serialformer.figures.points import describe_curriculum
     from serialformer.training.log import read_log
-    from serialformer.training.run import load_config
+    from serialformer.training.run import read_run
 
-    log, config = list(read_log(directory)), load_config(directory)
-    task = " ".join([config.task.replace("-", " "), *(f"{value}" for value in config.parameters.values())])
-    facts = {
-        "task": task,
-        "setting": config.setting,
-        "length": str(config.length),
-        "depth": str(config.model.num_layers),
-        "width": str(config.model.width),
-        "seed": str(config.seed),
-    }
-    schedule = config.to_json()["sampling"]
-    sampling = describe_sampling(json.dumps(schedule)) if schedule else ""
-    return LoggedRun(name=directory.resolve().name, facts=facts, log=log, sampling=sampling)
+    log, config = list(read_log(directory)), read_run(directory)
+    try:
+        values = [f"{value}" for value in config["parameters"].values()]
+        facts = {
+            "task": " ".join([config["task"].replace("-", " "), *values]),
+            "setting": config["setting"],
+            "length": str(config["length"]),
+            "depth": str(config["model"]["num_layers"]),
+            "width": str(config["model"]["width"]),
+            "seed": str(config["seed"]),
+        }
+        schedule = config["curriculum"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"a field of its configuration is missing or wrong: {error}", where=str(directory)) from None
+    curriculum = describe_curriculum(json.dumps(schedule)) if schedule else ""
+    return LoggedRun(name=directory.resolve().name, facts=facts, log=log, curriculum=curriculum)
 
 
 def _say(text: str) -> None:

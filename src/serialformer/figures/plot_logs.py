@@ -20,13 +20,13 @@ class LoggedRun:
         name: of its directory.
         facts: what people tell it by (task, setting, length, ...), in order.
         log: the rows of ``log.jsonl``.
-        sampling: the schedule of its training in words; empty if it trained on the task's own distribution.
+        curriculum: of its training, in words; empty if it trained on the task's own distribution.
     """
 
     name: str
     facts: Mapping[str, str]
     log: Sequence[LogRow]
-    sampling: str = ""
+    curriculum: str = ""
 
 
 def plot_logs(runs: Sequence[LoggedRun]) -> Figure:
@@ -58,7 +58,7 @@ def plot_logs(runs: Sequence[LoggedRun]) -> Figure:
     if any("chain_accuracy" in row for run in runs for row in run.log):
         panel = make_panel(draw_accuracy)
         bands.append(Band(heading="", panels=[panel], across="step", upright="whole samples right", labels=labels))
-    return make_sheet(bands, ["Thin: the loss of a batch; bold: its running mean.", *_sampling_notes(runs, labels)])
+    return make_sheet(bands, ["Thin: the loss of a batch; bold: its running mean.", *_curriculum_notes(runs, labels)])
 
 
 def name_runs(runs: Sequence[LoggedRun]) -> tuple[str, list[str]]:
@@ -82,12 +82,12 @@ def _say(name: str, value: str) -> str:
     return value if name in ("task", "setting") else f"{name} {value}"
 
 
-def _sampling_notes(runs: Sequence[LoggedRun], labels: Sequence[str]) -> list[str]:
+def _curriculum_notes(runs: Sequence[LoggedRun], labels: Sequence[str]) -> list[str]:
     eased: dict[str, list[str]] = {}
     for run, label in zip(runs, labels, strict=True):
-        if run.sampling:
-            eased.setdefault(run.sampling, []).append(label)
+        if run.curriculum:
+            eased.setdefault(run.curriculum, []).append(label)
     if not eased:
         return []
     parts = "; ".join(f"{', '.join(found)}: {schedule}" for schedule, found in eased.items())
-    return [f"Trained with sampling eased ({parts}); accuracy is on the task's own distribution."]
+    return [f"Trained with a curriculum ({parts}); accuracy is on the task's own distribution."]

@@ -189,12 +189,12 @@ def evaluation_seed(row: Row) -> int:
     return int(_parse(row.config).get("seed", 0))
 
 
-def describe_sampling(text: str) -> str:
-    """A sampling schedule of training in words.
+def describe_curriculum(text: str) -> str:
+    """A curriculum of training in words.
 
-    >>> describe_sampling('{"name": "neutral", "start": 0.8, "end": 0.0, "num_steps": 500}')
+    >>> describe_curriculum('{"name": "neutral", "start": 0.8, "end": 0.0, "num_steps": 500}')
     'neutral 0.8 to 0 over 500 steps'
-    >>> describe_sampling("null")
+    >>> describe_curriculum("null")
     "the task's own"
     """
     schedule = json.loads(text) if text else None
@@ -233,10 +233,10 @@ def _configuration(text: str) -> tuple[tuple[str, str], ...]:
 def _flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in content.items():
-        if isinstance(value, dict) and name != "sampling":
+        if isinstance(value, dict) and name != "curriculum":
             flat |= _flatten(value, f"{prefix}{name}.")
         else:
-            flat[f"{prefix}{name}"] = describe_sampling(json.dumps(value)) if name == "sampling" else value
+            flat[f"{prefix}{name}"] = describe_curriculum(json.dumps(value)) if name == "curriculum" else value
     return flat
 
 
@@ -248,3 +248,13 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FigureError(f"the configuration of a run is no JSON object: {text[:40]!r}", where="figure")
     return content
+
+
+def describe_task(task: str, parameters: str) -> str:
+    """A task with its parameters, for people.
+
+    >>> describe_task("modular-addition", '{"modulus": 7}')
+    'modular addition, modulus 7'
+    """
+    values = json.loads(parameters)
+    return ", ".join([task.replace("-", " "), *(f"{name.replace('_', ' ')} {value}" for name, value in values.items())])

@@ -63,6 +63,7 @@ class Band:
         labels: of the legend, in order; no legend if there are none.
         legend: what comes before them.
         height: of its panels without ticks, in inches.
+        below: what its ticks take below the panels, in inches, beside a line of text.
     """
 
     heading: str
@@ -72,6 +73,7 @@ class Band:
     labels: Sequence[str] = ()
     legend: str = ""
     height: float = PANEL_HEIGHT
+    below: float = 0.0
 
 
 @contextmanager
@@ -142,7 +144,9 @@ def _columns(band: Band) -> list[int]:
 
 def _height(band: Band, width: float, *, last: bool) -> float:
     """Inches that a band takes, from its heading to the space below its legend."""
-    return _height_above(band, width) + band.height + _height_below(last=last) + _legend_height(band, width) + SPACE
+    return (
+        _height_above(band, width) + band.height + _height_below(band, last=last) + _legend_height(band, width) + SPACE
+    )
 
 
 def _height_above(band: Band, width: float) -> float:
@@ -151,9 +155,9 @@ def _height_above(band: Band, width: float) -> float:
     return heading + (TITLE_HEIGHT + TITLE_LINE_HEIGHT * (num_lines - 1) if num_lines else 0.0)
 
 
-def _height_below(*, last: bool) -> float:
+def _height_below(band: Band, *, last: bool) -> float:
     """Of ticks, and the name of the axis below the last band."""
-    return TICKS_HEIGHT + (AXIS_NAME_HEIGHT if last else 0.0)
+    return TICKS_HEIGHT + band.below + (AXIS_NAME_HEIGHT if last and band.across else 0.0)
 
 
 def _legend_height(band: Band, width: float) -> float:
@@ -193,7 +197,7 @@ def _draw_band(figure: Figure, band: Band, num_columns: int, top: float, *, last
             axes.tick_params(labelleft=False)
     shown = [label for label in band.labels if label in handles]
     if shown:
-        place = (0.5, (foot - _height_below(last=last) - LEGEND_GAP) / height)
+        place = (0.5, (foot - _height_below(band, last=last) - LEGEND_GAP) / height)
         _add_legend(figure, band, [handles[label] for label in shown], shown, place)
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from serialformer.circuits.sequential.registers import Register, count_state_bits
+from serialformer.errors import InputError
 from serialformer.models.circuit_words import CircuitWords
-from serialformer.models.load import load
+from serialformer.models.load import find_model, load
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance
 from serialformer.models.source import Source, VerilogOptions, read_source
+from serialformer.tasks.task import Task
 
 
 def info(
@@ -22,6 +24,8 @@ def info(
     parameters: Mapping[str, int | str] | None = None,
     includes: Sequence[str | os.PathLike[str]] = (),
     sources: Sequence[str | os.PathLike[str]] = (),
+    task: str | Task | None = None,
+    trust_code: bool = False,
 ) -> dict[str, Any]:
     """The sizes of a circuit or a model, as JSON can hold them.
 
@@ -31,9 +35,11 @@ def info(
         parameters: of the top module.
         includes: folders of files to include.
         sources: further files.
+        task: of the directory of a model of a user's task: see ``load``.
+        trust_code: of such a directory: see ``load``.
 
     Raises:
-        SerialformerError: it cannot be read.
+        SerialformerError: it cannot be read, or a task is named for what is no model of a task.
 
     >>> from serialformer import CircuitBuilder
     >>> build = CircuitBuilder()
@@ -42,9 +48,11 @@ def info(
     {'gates': 1, 'depth': 1, 'inputs': 1, 'outputs': 1, 'fan_in': 1, 'input_words': {'x': 1}, 'output_words': {'y': 1}}
     """
     if isinstance(source, Model):
-        return _model_facts(source)
+        return _model_facts(find_model(source, task=task, trust_code=trust_code))
     if isinstance(source, str | os.PathLike) and Path(source).is_dir():
-        return _model_facts(load(source))
+        return _model_facts(load(source, task=task, trust_code=trust_code))
+    if task is not None or trust_code:
+        raise InputError("expected the directory of a model of a task with --task and --trust-code", where=str(source))
     options = VerilogOptions(top=top, parameters=parameters, includes=includes, sources=sources)
     sequential = read_source(source, options)
     circuit = sequential.circuit

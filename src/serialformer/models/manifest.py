@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from serialformer.errors import CheckpointError, SerialformerError
+from serialformer.errors import CheckpointError, InputError, SerialformerError
 from serialformer.files import write_file
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
@@ -14,6 +14,7 @@ from serialformer.models.manifest_version1 import upgrade_version1
 from serialformer.models.protocol import Protocol
 from serialformer.models.provenance import Provenance, provenance_from_json
 from serialformer.models.task_items import TaskItems
+from serialformer.tasks.task import Task
 from serialformer.transformer.checkpoint import read_json
 from serialformer.transformer.names import Names
 
@@ -33,12 +34,20 @@ def write_manifest(protocol: Protocol, provenance: Provenance, directory: Path) 
     write_file(directory / MANIFEST_FILE, json.dumps(content, indent=1).encode() + b"\n")
 
 
-def read_manifest(directory: Path) -> tuple[Protocol, Provenance]:
+def read_manifest(
+    directory: Path, *, task: str | Task | None = None, trust_code: bool = False
+) -> tuple[Protocol, Provenance]:
     """Reads ``serialformer.json`` of this format or of an older one, and the files that the protocol needs beside it.
+
+    Args:
+        directory: of the checkpoint.
+        task: of a model of a user's task: see ``load``.
+        trust_code: of such a model: see ``load``.
 
     Raises:
         CheckpointError: there is none, it is of another format, or a field is missing or wrong.
-        TaskError: it is of a task that is not known.
+        TaskError: it is of a task that is not known, or of a user's that is not named or not what it was.
+        InputError: a task is named for a model that is of none.
     """
     path = directory / MANIFEST_FILE
     content = read_json(path)
@@ -50,7 +59,7 @@ def read_manifest(directory: Path) -> tuple[Protocol, Provenance]:
     try:
         if found == 1:
             content = upgrade_version1(content)
-        protocol = _read_protocol(str(content["kind"]), content["protocol"], directory)
+        protocol = _read_protocol(str(content["kind"]), content["protocol"], directory, task, trust_code=trust_code)
         names = None if content["names"] is None else Names.from_json(content["names"])
         return protocol, provenance_from_json(content["provenance"], names)
     except SerialformerError:
@@ -59,12 +68,19 @@ def read_manifest(directory: Path) -> tuple[Protocol, Provenance]:
         raise CheckpointError(f"a field is missing or wrong: {error!r}", where=str(path)) from None
 
 
-def _read_protocol(kind: str, content: dict[str, Any], directory: Path) -> Protocol:
+def _read_protocol(
+    kind: str, content: dict[str, Any], directory: Path, task: str | Task | None, *, trust_code: bool
+) -> Protocol:
+    if kind == TaskItems.kind:
+        return TaskItems.from_json(content, directory, task=task, trust_code=trust_code)
+    for known in (CircuitWords, CircuitPrompt):
+        if kind == known.kind and (task is not None or trust_code):
+            raise InputError(
+                f"is {known.what}; only a model of a task is loaded with --task or --trust-code", where=str(directory)
+            )
     if kind == CircuitWords.kind:
         return CircuitWords.from_json(content, directory)
-    if kind == TaskItems.kind:
-        return TaskItems.from_json(content)
     if kind == CircuitPrompt.kind:
         return CircuitPrompt.from_json(content)
-    known = (CircuitWords, TaskItems, CircuitPrompt)
-    raise ValueError(f"no kind {kind!r}; known are {', '.join(protocol.kind for protocol in known)}")
+    kinds = ", ".join(protocol.kind for protocol in (CircuitWords, TaskItems, CircuitPrompt))
+    raise ValueError(f"no kind {kind!r}; known are {kinds}")

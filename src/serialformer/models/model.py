@@ -160,7 +160,7 @@ class Model:
 
     @property
     def setting(self) -> str:
-        """Of a model of a task: how it was taught, hence what it reads and says."""
+        """Of a model of a task: what it reads and predicts."""
         return self.items.setting
 
     @property

@@ -14,17 +14,17 @@ from serialformer.tasks.layout import Layout
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Counts of what was right. *Taught*: every token is said after the true tokens before it. *Generated*: after the
-    model's own.
+    """Counts of what was right. *Teacher-forced*: every token is predicted after the true tokens before it.
+    *Generated*: after the model's own.
 
     Attributes:
         samples: prompts.
-        chains: samples whose every labelled token was right when taught; the paper's measure of cot.
+        chains: samples whose every labelled token was right when teacher-forced; the paper's measure of cot.
         tokens: labelled tokens; in cot the chain's, in hint those of the prompt's positions and the answer's.
-        tokens_right: of those, right when taught.
-        answers: samples whose whole answer was right when taught.
+        tokens_right: of those, right when teacher-forced.
+        answers: samples whose whole answer was right when teacher-forced.
         answer_tokens: tokens of answers.
-        answer_tokens_right: of those, right when taught.
+        answer_tokens_right: of those, right when teacher-forced.
         generated_chains: samples for which all that the model generated was right: chain and answer.
         generated_tokens: tokens that were to be generated.
         generated_tokens_right: of those, the ones that are the true chain's.
@@ -84,18 +84,18 @@ class Score:
         }
 
 
-def score_taught(layout: Layout, said: Int64[np.ndarray, "rows tokens"]) -> Score:
-    """Counts what a model says at each position of a layout, given the true tokens before it.
+def score_teacher_forced(layout: Layout, predicted: Int64[np.ndarray, "rows tokens"]) -> Score:
+    """Counts what a model predicts at each position of a layout, given the true tokens before it.
 
     Args:
-        layout: what it read, and what it was to say.
-        said: its token at every position; those without a label do not matter.
+        layout: what it read, and the labels.
+        predicted: its token at every position; those without a label do not matter.
     """
-    right = said == layout.labels
+    right = predicted == layout.labels
     has_loss = layout.has_loss
     answers_right = np.take_along_axis(right, layout.answer_positions, axis=1)
     return Score(
-        samples=len(said),
+        samples=len(predicted),
         chains=int((right | ~has_loss).all(axis=1).sum()),
         tokens=int(has_loss.sum()),
         tokens_right=int((right & has_loss).sum()),
@@ -110,7 +110,7 @@ def score_generated(
     made: Int64[np.ndarray, "rows tokens"],
     answers_right: Bool[np.ndarray, "rows answer"],
 ) -> Score:
-    """Counts what a model generated; adds to ``score_taught`` of the same samples.
+    """Counts what a model generated; adds to ``score_teacher_forced`` of the same samples.
 
     Args:
         expected: the true tokens, of one number in every row.

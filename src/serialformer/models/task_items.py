@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from serialformer.decode.engine import Engine, Progress
 from serialformer.errors import InputError, TaskError
 from serialformer.models.protocol import Protocol, Run
 from serialformer.models.transcript import Transcript
+from serialformer.python_file import split_reference
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.layout import check_setting, num_new_tokens, num_positions
-from serialformer.tasks.registry import make_task
-from serialformer.tasks.task import EQUALS, Task
+from serialformer.tasks.registry import find_reference, make_task, make_user_task
+from serialformer.tasks.task import EQUALS, ParameterValue, Task
 from serialformer.tasks.text import read_prompt
+from serialformer.tasks.user_task import check_record, record_source, recorded_reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class TaskItems(Protocol):
         task: the problem, with its parameters.
         length: the number of items it is made for; it may be asked about fewer, and about more if its positions and
             tokens suffice.
-        setting: how it was taught, hence what it reads and says; see ``tasks.layout``.
+        setting: what it reads and predicts; see ``tasks.layout``.
 
     Raises:
         TaskError: the task has no such length, or there is no such setting.
@@ -183,23 +186,36 @@ class TaskItems(Protocol):
             "num_new_tokens": self.num_new_tokens,
         }
 
+    def write_files(self, directory: Path) -> None:
+        """Of a user's task, the text of the file that defines it, for the record."""
+        record_source(self.task, directory)
+
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> TaskItems:
+    def from_json(
+        cls, content: dict[str, Any], directory: Path, *, task: str | Task | None = None, trust_code: bool = False
+    ) -> TaskItems:
         """The inverse of ``to_json``.
 
+        Args:
+            content: what ``to_json`` gave.
+            directory: of the checkpoint, which has the record of a user's task.
+            task: of a model of a user's task, the file and class again, ``FILE.py:Class``, or the task itself.
+            trust_code: whether the recorded source may be run instead.
+
         Raises:
-            TaskError: there is no such task, parameter, length or setting, or the task is at another version now.
+            TaskError: there is no such task, parameter, length or setting, or the task is at another version now; or it
+                is a user's, and is not named, or is not what it was.
             KeyError, TypeError, ValueError: a field is missing or wrong.
         """
         name, parameters, version = str(content["task"]), dict(content["parameters"]), int(content["version"])
         length, setting = int(content["length"]), str(content["setting"])
-        task = make_task(name, parameters)
-        if task.version != version:
+        made = _find_task(name, parameters, directory, task, trust_code=trust_code)
+        if made.version != version:
             raise TaskError(
-                f"the model is of version {version} of {task.name}, which is at version {task.version} now",
+                f"the model is of version {version} of {made.name}, which is at version {made.version} now",
                 hint="make the model again, or use the release that made it",
             )
-        return cls(task=task, length=length, setting=setting)
+        return cls(task=made, length=length, setting=setting)
 
     def info(self) -> dict[str, Any]:
         return {
@@ -212,3 +228,27 @@ class TaskItems(Protocol):
     def facts(self) -> dict[str, str]:
         parameters = "".join(f" {name}={value}" for name, value in self.task.parameters.items())
         return {"task": f"{self.task.name}{parameters}", "length": f"{self.length:,}", "setting": self.setting}
+
+
+def _find_task(
+    name: str,
+    parameters: dict[str, ParameterValue],
+    directory: Path,
+    given: str | Task | None,
+    *,
+    trust_code: bool,
+) -> Task:
+    """The task of a checkpoint; a user's is imported only if the user names it or trusts the recorded source."""
+    reference = find_reference(given) if isinstance(given, Task) else given
+    if split_reference(name) is not None:
+        chosen, name = recorded_reference(name, directory, reference, trust_code=trust_code)
+        task = make_user_task(chosen, parameters, name=name)
+        if not trust_code:
+            check_record(task, directory)
+    else:
+        if reference is not None and make_task(reference).name != name:
+            raise TaskError(f"is a model of {name}, not of {reference}", where=str(directory))
+        task = make_task(name, parameters)
+    if isinstance(given, Task) and given.parameters != task.parameters:
+        raise TaskError(f"is a model of {task!r}, not of {given!r}", where=str(directory))
+    return task

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from serialformer.sweeps.executor import Event, Executor
-from serialformer.sweeps.run import SweepRun
+from serialformer.sweeps.experiment import Experiment
 from serialformer.sweeps.store import Say, Store
 from serialformer.sweeps.work import failed_row
 
@@ -32,12 +32,12 @@ class Sweep:
 
 
 def collect(
-    runs: Sequence[SweepRun],
+    runs: Sequence[Experiment],
     path: str | Path,
     make_executor: Callable[[], Executor],
     *,
     report: Callable[[Event], None] | None = None,
-    begin: Callable[[Sequence[SweepRun]], None] | None = None,
+    begin: Callable[[Sequence[Experiment]], None] | None = None,
     say: Say = print,
 ) -> Sweep:
     """Carries out the runs that a store does not have, and appends their rows.

@@ -8,8 +8,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
+from serialformer.sweeps.experiment import Experiment
 from serialformer.sweeps.row import Row
-from serialformer.sweeps.run import SweepRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Event:
     Attributes:
         run: which.
         state: ``started``; ``advanced`` to a step; ``again``, because what carried it out died; ``done``; ``failed``.
-        step: training steps done.
+        step: steps done.
         loss: of that step.
         accuracy: of the last evaluation, the share of samples with every labelled token right.
         rows: of a run that is done.
@@ -27,7 +27,7 @@ class Event:
         seconds: how long it had gone on.
     """
 
-    run: SweepRun
+    run: Experiment
     state: Literal["started", "advanced", "again", "done", "failed"]
     step: int = 0
     loss: float | None = None
@@ -37,6 +37,13 @@ class Event:
     seconds: float = 0.0
 
 
+def done_event(run: Experiment, rows: tuple[Row, ...], seconds: float) -> Event:
+    """What is heard of an experiment that is done."""
+    first = rows[0]
+    accuracy = first.teacher_forced.accuracies["chain_accuracy"] if first.samples else None
+    return Event(run=run, state="done", step=first.steps, accuracy=accuracy, rows=rows, seconds=seconds)
+
+
 class Executor(ABC):
     """Carries runs out."""
 
@@ -44,7 +51,7 @@ class Executor(ABC):
     """Where: ``cpu``, ``cuda`` or ``cuda:N``."""
 
     @abstractmethod
-    def carry_out(self, runs: Sequence[SweepRun], afresh: AbstractSet[str]) -> Iterator[Event]:
+    def carry_out(self, runs: Sequence[Experiment], afresh: AbstractSet[str]) -> Iterator[Event]:
         """Carries all of them out, in an order of its own; an iterator that may be closed at any time.
 
         When it is asked for the next event, the rows of the last one are on the disk.

@@ -19,10 +19,11 @@ from typing import IO, Any
 
 from serialformer.errors import SweepError
 from serialformer.files import refuse_os_errors
-from serialformer.sweeps.executor import Event, Executor
+from serialformer.sweeps.executor import Event, Executor, done_event
+from serialformer.sweeps.experiment import Experiment
 from serialformer.sweeps.row import Row
-from serialformer.sweeps.run import SweepRun
-from serialformer.sweeps.size import available_bytes, estimate_bytes, estimate_work, num_cores
+from serialformer.sweeps.shipping import pack
+from serialformer.sweeps.size import available_bytes, num_cores
 
 MEMORY_SHARE = 0.9
 """Of the memory that is free when the sweep begins, how much its runs may take."""
@@ -67,7 +68,7 @@ class LocalExecutor(Executor):
         self._memory = int(available_bytes() * MEMORY_SHARE) if memory_bytes is None else memory_bytes
         self._options = json.dumps({"device": device, "save_seconds": save_seconds})
 
-    def carry_out(self, runs: Sequence[SweepRun], afresh: AbstractSet[str]) -> Iterator[Event]:
+    def carry_out(self, runs: Sequence[Experiment], afresh: AbstractSet[str]) -> Iterator[Event]:
         """See ``Executor``. The longest run is begun first; one whose process dies is tried once more."""
         with refuse_os_errors(str(self._directory)):
             self._directory.mkdir(exist_ok=True)
@@ -75,7 +76,7 @@ class LocalExecutor(Executor):
         for run in runs:
             if run.id in afresh:
                 shutil.rmtree(self._directory / run.id, ignore_errors=True)
-        pending = sorted(runs, key=estimate_work, reverse=True)
+        pending = sorted(runs, key=lambda run: run.work, reverse=True)
         workers: list[_Worker] = []
         deaths: Counter[str] = Counter()
         with selectors.DefaultSelector() as selector:
@@ -113,14 +114,14 @@ class LocalExecutor(Executor):
             fcntl.flock(file, fcntl.LOCK_EX)
 
     def _fill(
-        self, workers: list[_Worker], pending: list[SweepRun], selector: selectors.BaseSelector
-    ) -> Iterator[SweepRun]:
+        self, workers: list[_Worker], pending: list[Experiment], selector: selectors.BaseSelector
+    ) -> Iterator[Experiment]:
         """Gives idle processes the longest runs that fit into memory with those that go on; starts processes."""
         while pending:
             busy = [worker.run for worker in workers if worker.run is not None]
-            free = self._memory - sum(map(estimate_bytes, busy))
+            free = self._memory - sum(run.num_bytes for run in busy)
             # One that would not fit into memory by itself still goes on alone: the estimate is one.
-            fitting = (place for place, run in enumerate(pending) if not busy or estimate_bytes(run) <= free)
+            fitting = (place for place, run in enumerate(pending) if not busy or run.num_bytes <= free)
             place = next(fitting, None)
             if place is None:
                 return
@@ -135,7 +136,7 @@ class LocalExecutor(Executor):
             worker.begin(run, self._directory / run.id)
             yield run
 
-    def _bury(self, worker: _Worker, pending: list[SweepRun], deaths: Counter[str]) -> list[Event]:
+    def _bury(self, worker: _Worker, pending: list[Experiment], deaths: Counter[str]) -> list[Event]:
         """What becomes of the run of a process that died: once more, or failed."""
         cause = worker.end()
         run = worker.run
@@ -181,7 +182,7 @@ class _Worker:
         self._input, self.output = self._process.stdin, self._process.stdout
         self._heard = b""
         self._started = 0.0
-        self.run: SweepRun | None = None
+        self.run: Experiment | None = None
         self.has_died = False
 
     @property
@@ -189,10 +190,10 @@ class _Worker:
         """How long it has been at its run."""
         return time.perf_counter() - self._started
 
-    def begin(self, run: SweepRun, directory: Path) -> None:
+    def begin(self, run: Experiment, directory: Path) -> None:
         """Sends it a run. If it has died, its output will say so."""
         self.run, self._started = run, time.perf_counter()
-        command = {"run": run.to_json(), "directory": str(directory)}
+        command = {"package": pack(run), "directory": str(directory)}
         try:
             self._input.write(json.dumps(command).encode() + b"\n")
             self._input.flush()
@@ -223,8 +224,7 @@ class _Worker:
         if word["state"] == "failed":
             return Event(run=run, state="failed", reason=word["reason"], seconds=word["seconds"])
         rows = tuple(Row.from_json(row) for row in word["rows"])
-        accuracy = rows[0].taught.accuracies["chain_accuracy"]
-        return Event(run=run, state="done", step=rows[0].steps, accuracy=accuracy, rows=rows, seconds=self.seconds)
+        return done_event(run, rows, self.seconds)
 
     def interrupt(self) -> None:
         """Asks it to save its run and end."""

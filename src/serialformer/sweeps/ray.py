@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from serialformer.errors import SweepError, ToolError
-from serialformer.sweeps.executor import Event, Executor
+from serialformer.sweeps.executor import Event, Executor, done_event
+from serialformer.sweeps.experiment import Experiment, Surroundings
 from serialformer.sweeps.row import Row
-from serialformer.sweeps.run import SweepRun
-from serialformer.sweeps.size import estimate_bytes, estimate_work
+from serialformer.sweeps.shipping import pack, unpack
 
 MAX_RETRIES = 3
 """How often a run is tried again whose process or node dies."""
 
-TASKS_A_CORE = 2
+TASKS_PER_CORE = 2
 """Tasks handed to Ray for each core of the cluster, so that none waits for the driver."""
 
 SECONDS_BETWEEN_LOOKS = 10.0
@@ -55,18 +55,18 @@ class RayExecutor(Executor):
         self._address, self._num_gpus, self._save_seconds = address, num_gpus, save_seconds
         import_ray()
 
-    def carry_out(self, runs: Sequence[SweepRun], afresh: AbstractSet[str]) -> Iterator[Event]:
+    def carry_out(self, runs: Sequence[Experiment], afresh: AbstractSet[str]) -> Iterator[Event]:
         """See ``Executor``. The longest run is begun first."""
         with connect(self._address) as ray:
             task = ray.remote(num_cpus=1, num_gpus=self._num_gpus, max_retries=MAX_RETRIES)(_carry_out)
-            pending = deque(sorted(runs, key=estimate_work, reverse=True))
+            pending = deque(sorted(runs, key=lambda run: run.work, reverse=True))
             options = {
                 "device": self.device,
                 "save_seconds": self._save_seconds,
                 "version": version("serialformer"),
                 "token": uuid.uuid4().hex,
             }
-            going: dict[Any, tuple[SweepRun, float]] = {}
+            going: dict[Any, tuple[Experiment, float]] = {}
             self._check_room(ray)
             looked = -SECONDS_BETWEEN_LOOKS
             while pending or going:
@@ -74,7 +74,7 @@ class RayExecutor(Executor):
                     room, memory, looked = *self._room(ray), time.perf_counter()
                 while pending and len(going) < room:
                     run = pending.popleft()
-                    reference = task.options(memory=min(memory, estimate_bytes(run))).remote(run.to_json(), options)
+                    reference = task.options(memory=min(memory, run.num_bytes)).remote(pack(run), options)
                     going[reference] = (run, time.perf_counter())
                     yield Event(run=run, state="started")
                 ready, _ = ray.wait(list(going), num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)
@@ -99,7 +99,7 @@ class RayExecutor(Executor):
             cores = node["CPU"]
             places += min(cores, node["GPU"] / self._num_gpus) if self._num_gpus else cores
             memory = max(memory, node.get("memory", 0.0))
-        return max(1, int(TASKS_A_CORE * places)), int(memory)
+        return max(1, int(TASKS_PER_CORE * places)), int(memory)
 
 
 def import_ray() -> Any:
@@ -140,22 +140,21 @@ def connect(address: str) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _understand(ray: Any, reference: Any, run: SweepRun, seconds: float) -> Event:
+def _understand(ray: Any, reference: Any, run: Experiment, seconds: float) -> Event:
     """What a task came to."""
     try:
-        said = ray.get(reference)
+        answer = ray.get(reference)
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         cause = f"{type(error).__name__}, after {MAX_RETRIES} further tries: {reason}"
         return Event(run=run, state="failed", reason=cause, seconds=seconds)
-    if "reason" in said:
-        return Event(run=run, state="failed", reason=said["reason"], seconds=said["seconds"])
-    rows = tuple(Row.from_json(row) for row in said["rows"])
-    accuracy = rows[0].taught.accuracies["chain_accuracy"]
-    return Event(run=run, state="done", step=rows[0].steps, accuracy=accuracy, rows=rows, seconds=said["seconds"])
+    if "reason" in answer:
+        return Event(run=run, state="failed", reason=answer["reason"], seconds=answer["seconds"])
+    rows = tuple(Row.from_json(row) for row in answer["rows"])
+    return done_event(run, rows, answer["seconds"])
 
 
-def _carry_out(content: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+def _carry_out(package: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """One run, in a process of a node."""
     import fcntl
 
@@ -166,18 +165,20 @@ def _carry_out(content: dict[str, Any], options: dict[str, Any]) -> dict[str, An
     if found != options["version"]:
         reason = f"the node has serialformer {found}, not {options['version']}"
         return {"reason": reason, "seconds": 0.0}
-    run = SweepRun.from_json(content)
     # The token is the sweep's, so that what another left lying is not gone on with.
-    directory = Path(tempfile.gettempdir()) / f"serialformer-{options['token']}-{run.id}"
+    directory = Path(tempfile.gettempdir()) / f"serialformer-{options['token']}-{package['id']}"
     lock = directory.with_suffix(".lock")
     try:
         with lock.open("w") as file:
             # A process whose node has died may live a moment longer, and share this disk.
             fcntl.flock(file, fcntl.LOCK_EX)
-            rows = carry_out(run, directory, device=options["device"], save_seconds=options["save_seconds"])
-        said: dict[str, Any] = {"rows": [row.to_json() for row in rows]}
+            surroundings = Surroundings(
+                directory=directory, device=options["device"], save_seconds=options["save_seconds"]
+            )
+            rows = carry_out(unpack(package), surroundings)
+        answer: dict[str, Any] = {"rows": [row.to_json() for row in rows]}
     except Exception as error:  # whatever it is, it is this run's
-        said = {"reason": explain(error, directory)}
+        answer = {"reason": explain(error, directory)}
     shutil.rmtree(directory, ignore_errors=True)
     lock.unlink(missing_ok=True)
-    return {**said, "seconds": time.perf_counter() - started}
+    return {**answer, "seconds": time.perf_counter() - started}

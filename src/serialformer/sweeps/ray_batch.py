@@ -14,12 +14,12 @@ from jaxtyping import UInt8
 from serialformer.decode.engine import Engine
 from serialformer.errors import EngineError, SerialformerError, SweepError
 from serialformer.models.model import Model
-from serialformer.sweeps.ray import MAX_RETRIES, TASKS_A_CORE, connect
+from serialformer.sweeps.ray import MAX_RETRIES, TASKS_PER_CORE, connect
 
 MIN_ROWS = 64
 """Of a block: as many as the sliced engine takes at once anyway."""
 
-BLOCKS_A_CORE = 4
+BLOCKS_PER_CORE = 4
 """Of a whole table, so that cores end at about the same time."""
 
 _ENGINES: dict[str, Engine] = {}
@@ -48,7 +48,7 @@ class Batch:
         most = self._model.rows_a_block(self._model.batch_engine(self._engine))
         if num_rows is None:
             return most
-        return max(MIN_ROWS, min(-(-num_rows // (BLOCKS_A_CORE * self._cores)), most))
+        return max(MIN_ROWS, min(-(-num_rows // (BLOCKS_PER_CORE * self._cores)), most))
 
     def run(self, blocks: Iterable[UInt8[np.ndarray, "_ inputs"]]) -> Iterator[UInt8[np.ndarray, "_ outputs"]]:
         """The output bits of each block, in order; only so many blocks are on their way as keep all cores busy.
@@ -60,7 +60,7 @@ class Batch:
         going: deque[Any] = deque()
         for bits in blocks:
             going.append(self._task.remote(self._shared, bits, self._engine, self._token))
-            if len(going) >= TASKS_A_CORE * self._cores:
+            if len(going) >= TASKS_PER_CORE * self._cores:
                 yield self._wait_for(going.popleft())
         while going:
             yield self._wait_for(going.popleft())

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from serialformer.errors import SerialformerError, SweepError
-from serialformer.sweeps.run import SweepRun
+from serialformer.errors import SweepError
+from serialformer.python_file import load_python, located
+from serialformer.sweeps.experiment import Experiment
 
 RECIPE_FILE = "recipe.py"
 FUNCTION = "runs"
 
 
-def load_recipe(text: str) -> tuple[list[SweepRun], int]:
+def load_recipe(text: str) -> tuple[list[Experiment], int]:
     """The runs of a recipe, in its order.
 
     Args:
@@ -30,14 +29,14 @@ def load_recipe(text: str) -> tuple[list[SweepRun], int]:
     """
     path, name = _split(text)
     listed = _call(path, name)
-    found: dict[str, SweepRun] = {}
+    found: dict[str, Experiment] = {}
     count = 0
     for number, run in enumerate(listed):
-        if not isinstance(run, SweepRun):
+        if not isinstance(run, Experiment):
             raise SweepError(
-                f"{name}()[{number}] is {type(run).__name__}, not SweepRun",
+                f"{name}()[{number}] is {type(run).__name__}, no experiment",
                 where=str(path),
-                hint="from serialformer.sweeps.run import SweepRun",
+                hint="from serialformer.sweeps.experiment import Experiment",
             )
         found.setdefault(run.id, run)
         count += 1
@@ -63,19 +62,15 @@ def _call(path: Path, name: str) -> Iterable[object]:
     """What the function of the file returns."""
     if not path.is_file():
         raise SweepError("no such file", where=str(path), hint="a sweep is a Python file with a function runs()")
-    module_name = f"serialformer_recipe_{path.stem}"
-    specification = importlib.util.spec_from_file_location(module_name, path)
-    if specification is None or specification.loader is None:
+    if path.suffix != ".py":
         raise SweepError("is no Python file", where=str(path), hint="its name must end in .py")
-    module = importlib.util.module_from_spec(specification)
+    module = load_python(path, SweepError).module
     folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)  # a recipe may have its panels in files beside it
-    sys.modules[module_name] = module
+    sys.path.insert(0, folder)  # a recipe may have other files beside it
     try:
-        specification.loader.exec_module(module)
         function = getattr(module, name, None)
         if not callable(function):
-            raise SweepError(f"has no function {name}()", where=str(path), hint=f"def {name}() -> list[SweepRun]: ...")
+            raise SweepError(f"has no function {name}()", where=str(path), hint=f"def {name}(): return [...]")
         listed = function()
         if not isinstance(listed, Iterable):
             raise SweepError(f"{name}() returns {type(listed).__name__}, not a list of runs", where=str(path))
@@ -83,21 +78,8 @@ def _call(path: Path, name: str) -> Iterable[object]:
     except SweepError as error:
         if error.where == str(path):
             raise
-        raise _located(path, error) from None
+        raise located(error, path, SweepError) from None
     except Exception as error:
-        raise _located(path, error) from None
+        raise located(error, path, SweepError) from None
     finally:
         sys.path.remove(folder)
-        sys.modules.pop(module_name, None)
-
-
-def _located(path: Path, error: Exception) -> SweepError:
-    """An error in a recipe with the line of the recipe that led to it."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return SweepError(f"SyntaxError: {error.msg}", where=f"{path}:{error.lineno}")
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    where = f"{path}:{lines[-1]}" if lines else str(path)
-    if isinstance(error, SerialformerError):
-        within = "" if error.where is None else f"{error.where}: "
-        return SweepError(f"{within}{error.message}", where=where, hint=error.hint)
-    return SweepError(f"{type(error).__name__}: {error}", where=where)

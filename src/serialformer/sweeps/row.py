@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from serialformer.errors import SweepError
 from serialformer.models.score import Score
 
-FORMAT = 1
+FORMAT = 2
 
 DONE, FAILED = "done", "failed"
 
@@ -20,19 +20,21 @@ class Row:
     """One line of a store. The fields are its columns, in this order; docs/formats/sweep.md says what each is."""
 
     format: int = FORMAT
+    experiment: str
     run: str
-    task: str
-    parameters: str
-    length: int
-    setting: str
-    depth: int
-    width: int
-    heads: int
-    batch_size: int
-    sampling: str
-    seed: int
+    task: str = ""
+    parameters: str = "{}"
+    length: int = 0
+    setting: str = ""
+    depth: int = 0
+    width: int = 0
+    heads: int = 0
+    batch_size: int = 0
+    curriculum: str = ""
+    seed: int = 0
+    variables: str = "{}"
     evaluation: str
-    evaluated_length: int
+    evaluated_length: int = 0
     samples: int = 0
     chains: int = 0
     tokens: int = 0
@@ -47,6 +49,7 @@ class Row:
     generated_answers: int = 0
     generated_answer_tokens: int = 0
     generated_answer_tokens_right: int = 0
+    measures: str = "{}"
     steps: int = 0
     reached_target: bool = False
     cpu_seconds: float = 0.0
@@ -69,9 +72,9 @@ class Row:
         return tuple(getattr(self, name) for name in COLUMNS if name not in CIRCUMSTANCES)
 
     @property
-    def taught(self) -> Score:
-        """The counts of the taught samples."""
-        return Score(**{name: getattr(self, name) for name in TAUGHT})
+    def teacher_forced(self) -> Score:
+        """The counts of the teacher-forced samples."""
+        return Score(**{name: getattr(self, name) for name in TEACHER_FORCED})
 
     @property
     def generated(self) -> Score:
@@ -81,6 +84,21 @@ class Row:
             answer_tokens=self.generated_answer_tokens,
             **{name: getattr(self, name) for name in GENERATED},
         )
+
+    @property
+    def task_parameters(self) -> dict[str, Any]:
+        """The parameters of the task by name."""
+        return dict(json.loads(self.parameters))
+
+    @property
+    def variable(self) -> dict[str, Any]:
+        """What was varied besides what has a column of its own, by name."""
+        return dict(json.loads(self.variables))
+
+    @property
+    def measure(self) -> dict[str, Any]:
+        """What was measured besides the counts that have columns of their own, by name."""
+        return dict(json.loads(self.measures))
 
     def cells(self) -> list[str]:
         """The row as text, one cell a column, none with a line break."""
@@ -116,6 +134,15 @@ class Row:
         return Row(**content)
 
 
+def to_cell(content: Any) -> str:
+    """JSON for a cell: sorted keys, no blanks.
+
+    >>> to_cell({"positions": 16, "code": "plain"})
+    '{"code":"plain","positions":16}'
+    """
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def one_line(text: str) -> str:
     """A text without line breaks, for a cell; what was on lines of its own is parted by `` | ``.
 
@@ -145,8 +172,8 @@ COLUMNS = tuple(_KINDS)
 CIRCUMSTANCES = ("cpu_seconds", "seconds", "commit", "versions", "device")
 """Columns that may differ between two honest rows of one evaluation."""
 
-TAUGHT = ("samples", "chains", "tokens", "tokens_right", "answers", "answer_tokens", "answer_tokens_right")
-"""Columns that are the counts of Score for taught samples."""
+TEACHER_FORCED = ("samples", "chains", "tokens", "tokens_right", "answers", "answer_tokens", "answer_tokens_right")
+"""Columns that are the counts of Score for teacher-forced samples."""
 
 GENERATED = (
     "generated_chains",

@@ -5,45 +5,44 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from serialformer.sweeps.run import SweepRun
+from serialformer.sweeps.experiment import PROCESS_BYTES
 from serialformer.tasks.layout import num_new_tokens, num_positions
+from serialformer.training.config import TrainingConfig
 
-PROCESS_BYTES = 450 << 20
-"""A process with torch, numba and ours, before it does anything."""
-
-LOGITS_A_PASS = 1 << 22
-"""As many logits a pass of an evaluation as ``train.measure`` takes."""
+LOGITS_PER_PASS = 1 << 22
+"""As many logits a pass of an evaluation as ``training.measure`` takes."""
 
 
-def estimate_bytes(run: SweepRun) -> int:
-    """About how much memory a run takes at its most, process included: a bound for choosing how many go on at once.
+def estimate_bytes(config: TrainingConfig) -> int:
+    """About how much memory a training takes at its most, process included: a bound, for choosing how many fit.
 
     Weights count twelve times (gradients, two moments, and copies while they are saved); activations of a training step
     twice, since gradients of the largest are there with them; an evaluation holds one layer's activations, of more
     samples. Attention's scores are never held all at once. The last layer is computed only where there is a label.
     """
-    weights, tokens, vocabulary = _num_weights(run), _num_tokens(run), _num_vocabulary(run)
-    model, optimiser, evaluation = run.config.model, run.config.optimiser, run.config.evaluation
+    weights, tokens, vocabulary = _num_weights(config), _num_tokens(config), _num_vocabulary(config)
+    model, optimiser, evaluation = config.model, config.optimiser, config.evaluation
     hidden = model.hidden_width or 4 * model.width
-    whole, share = 10 * model.width + 3 * hidden, _num_labels(run) / tokens
+    whole, share = 10 * model.width + 3 * hidden, _num_labels(config) / tokens
     last = 6 * model.width + share * (4 * model.width + 3 * hidden)
     layer = whole if model.num_layers > 1 else last
     step = optimiser.batch_size * tokens * ((model.num_layers - 1) * whole + last + 3 * vocabulary)
     most = max(evaluation.num_samples, evaluation.num_final_samples)
-    rows = max(1, min(LOGITS_A_PASS // (tokens * vocabulary), most))
+    rows = max(1, min(LOGITS_PER_PASS // (tokens * vocabulary), most))
     one = rows * tokens * (layer + vocabulary)
     cache = min(rows, evaluation.num_final_generated) * tokens * 2 * model.width * model.num_layers
     return PROCESS_BYTES + 4 * int(12 * weights + max(2 * step, one + cache))
 
 
-def estimate_work(run: SweepRun) -> float:
+def estimate_work(config: TrainingConfig) -> float:
     """Floating point operations of all its steps, about: for comparing runs with each other only."""
-    model, optimiser = run.config.model, run.config.optimiser
-    tokens = _num_tokens(run)
-    a_token = (
-        6 * (_num_weights(run) + _num_vocabulary(run) * model.width) + 12 * model.num_layers * model.width * tokens
+    model, optimiser = config.model, config.optimiser
+    tokens = _num_tokens(config)
+    per_token = (
+        6 * (_num_weights(config) + _num_vocabulary(config) * model.width)
+        + 12 * model.num_layers * model.width * tokens
     )
-    return float(optimiser.num_steps) * optimiser.batch_size * tokens * a_token
+    return float(optimiser.num_steps) * optimiser.batch_size * tokens * per_token
 
 
 def available_bytes() -> int:
@@ -78,25 +77,24 @@ def num_cores() -> int:
     return cores
 
 
-def _num_tokens(run: SweepRun) -> int:
-    config = run.config
-    return num_positions(config.make_task(), config.setting, config.room or config.length)
+def _num_tokens(config: TrainingConfig) -> int:
+    return num_positions(config.make_task(), config.setting, config.max_length or config.length)
 
 
-def _num_labels(run: SweepRun) -> int:
+def _num_labels(config: TrainingConfig) -> int:
     """Positions of a sample that have a label, about."""
-    config, task = run.config, run.config.make_task()
+    task = config.make_task()
     if config.setting == "hint":
-        return _num_tokens(run)
-    return num_new_tokens(task, config.setting, config.room or config.length)
+        return _num_tokens(config)
+    return num_new_tokens(task, config.setting, config.max_length or config.length)
 
 
-def _num_vocabulary(run: SweepRun) -> int:
-    return len(run.config.make_task().vocabulary(run.config.room or run.config.length))
+def _num_vocabulary(config: TrainingConfig) -> int:
+    return len(config.make_task().vocabulary(config.max_length or config.length))
 
 
-def _num_weights(run: SweepRun) -> int:
-    model = run.config.model
+def _num_weights(config: TrainingConfig) -> int:
+    model = config.model
     hidden = model.hidden_width or 4 * model.width
     layers = model.num_layers * (4 * model.width**2 + 2 * model.width * hidden)
-    return layers + (_num_vocabulary(run) + _num_tokens(run)) * model.width
+    return layers + (_num_vocabulary(config) + _num_tokens(config)) * model.width

@@ -11,8 +11,9 @@ from types import TracebackType
 
 from serialformer.errors import SweepError
 from serialformer.files import read_file
+from serialformer.sweeps.experiment import Experiment
+from serialformer.sweeps.old_store import OLD_HEADER, row_of_old_cells
 from serialformer.sweeps.row import COLUMNS, DONE, FAILED, Row
-from serialformer.sweeps.run import SweepRun
 
 HEADER = (",".join(COLUMNS) + "\n").encode()
 
@@ -36,6 +37,12 @@ class Store:
         self._descriptor = self._open()
         try:
             content = read_file(self.path)
+            if content.startswith(OLD_HEADER):
+                raise SweepError(
+                    "is a store of version 0.1, which can be read but not added to",
+                    where=str(self.path),
+                    hint=f"serialformer merge {self.path} -o NEW.csv makes one of today's",
+                )
             rows, whole = parse_store(content, str(self.path))
             if whole < len(content):
                 say(f"{self.path}: its last line was not whole ({len(content) - whole} bytes) and is cut off")
@@ -72,7 +79,7 @@ class Store:
             ) from None
         return descriptor
 
-    def is_done(self, run: SweepRun) -> bool:
+    def is_done(self, run: Experiment) -> bool:
         """Whether every evaluation of the run has its row."""
         return all((run.id, *evaluation) in self._done for evaluation in run.evaluations)
 
@@ -144,25 +151,27 @@ def parse_store(content: bytes, where: str) -> tuple[list[Row], int]:
     Raises:
         SweepError: as in ``read_rows``.
     """
-    if not content.startswith(HEADER):
-        if HEADER.startswith(content):
+    if not content.startswith((HEADER, OLD_HEADER)):
+        if HEADER.startswith(content) or OLD_HEADER.startswith(content):
             return [], 0  # nothing yet, or torn in its first line
         first = content.partition(b"\n")[0].decode(errors="replace")
-        another = first.startswith("format,run,")
+        another = first.startswith(("format,run,", "format,experiment,"))
         raise SweepError(
             "is a store of another version" if another else "is no store of a sweep",
             where=f"{where}:1",
             hint="choose another name" if not another else "use the release that made it, or choose another name",
         )
     whole = content.rfind(b"\n") + 1
-    rows = []
+    rows, is_old = [], False
     for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1):
-        if line == HEADER[:-1]:
+        if line in (HEADER[:-1], OLD_HEADER[:-1]):
+            is_old = line == OLD_HEADER[:-1]
             continue  # also between stores that were put one behind the other
         try:
             text = line.decode()
             (cells,) = csv.reader([text], strict=True)
         except (UnicodeDecodeError, csv.Error, ValueError):
             raise SweepError("is no line of a store", where=f"{where}:{number}") from None
-        rows.append(Row.from_cells(cells, f"{where}:{number}"))
+        at = f"{where}:{number}"
+        rows.append(row_of_old_cells(cells, at) if is_old else Row.from_cells(cells, at))
     return rows, whole

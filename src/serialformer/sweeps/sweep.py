@@ -15,11 +15,11 @@ from serialformer.training.start import require_torch
 if TYPE_CHECKING:
     from serialformer.sweeps.collect import Sweep
     from serialformer.sweeps.executor import Event, Executor
-    from serialformer.sweeps.run import SweepRun
+    from serialformer.sweeps.experiment import Experiment
 
 
 def sweep(
-    recipe: str | os.PathLike[str] | Sequence[SweepRun],
+    recipe: str | os.PathLike[str] | Sequence[Experiment],
     output: str | os.PathLike[str],
     *,
     workers: int | None = None,
@@ -28,13 +28,14 @@ def sweep(
     gpus: float = 0.0,
     keep: bool = False,
     report: Callable[[Event], None] | None = None,
-    begin: Callable[[Sequence[SweepRun]], None] | None = None,
+    begin: Callable[[Sequence[Experiment]], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Sweep:
-    """Carries out the runs of a recipe that a store does not have; called again, it continues where it was.
+    """Carries out the experiments of a recipe that a store does not have; called again, it continues where it was.
 
     Args:
-        recipe: a Python file (or its folder) with a function ``runs()``, ``FILE.py:NAME``, or the runs themselves.
+        recipe: a Python file (or its folder) with a function ``runs()``, ``FILE.py:NAME``, or the experiments
+            themselves.
         output: the store to append to.
         workers: processes on this machine; as many as it has cores if None.
         ray: ``auto`` or the address of a Ray cluster to carry the runs out on.

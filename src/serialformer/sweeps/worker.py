@@ -1,6 +1,6 @@
 """A process that carries out runs, one after another, for ``local``: a JSON object a line, in and out.
 
-It reads ``{"run": ..., "directory": ...}`` and writes ``{"state": ...}``: ``advanced`` with the step, then ``done``
+It reads ``{"package": ..., "directory": ...}`` and writes ``{"state": ...}``: ``advanced`` with the step, then ``done``
 with the rows, or ``failed``, or ``stopped`` where no run can go on. When its input ends, whoever started it has gone,
 and it ends at once, whatever it is doing.
 """
@@ -16,14 +16,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from serialformer.errors import SerialformerError
-from serialformer.sweeps.run import SweepRun
+from serialformer.sweeps.experiment import Report, Surroundings
+from serialformer.sweeps.shipping import unpack
 from serialformer.sweeps.work import carry_out, explain
-
-if TYPE_CHECKING:
-    from serialformer.training.loop import Report
 
 SECONDS_BETWEEN_WORDS = 0.5
 """How often it says how far it is."""
@@ -66,17 +64,16 @@ def _answer(command: dict[str, Any], options: dict[str, Any], words: BinaryIO) -
         now = time.perf_counter()
         if now - last >= SECONDS_BETWEEN_WORDS:
             last = now
-            say(state="advanced", step=report.step, loss=report.loss, accuracy=report.chain_accuracy)
+            say(state="advanced", step=report.step, loss=report.loss, accuracy=report.accuracy)
 
     try:
-        run = SweepRun.from_json(command["run"])
-        rows = carry_out(
-            run,
-            Path(command["directory"]),
+        surroundings = Surroundings(
+            directory=Path(command["directory"]),
             device=options["device"],
             save_seconds=options["save_seconds"],
             progress=advance,
         )
+        rows = carry_out(unpack(command["package"]), surroundings)
         say(state="done", rows=[row.to_json() for row in rows])
     except Exception as error:  # whatever it is, it is this run's
         state = "stopped" if _find_errno(error) in STOPPING else "failed"

@@ -95,7 +95,7 @@ class ArithmeticExpression(Task):
         return np.choose(kind, [left + right, left - right, left * right, quotient]) % self.modulus
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+        self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         p = self.modulus
         tokens = random.integers(0, p, (num_samples, 1))

@@ -54,7 +54,7 @@ class CircuitValue(Task):
         return "P-complete"
 
     @property
-    def easings(self) -> Mapping[str, str]:
+    def curricula(self) -> Mapping[str, str]:
         return {"early": "every input is one of the first two gates"}
 
     def vocabulary(self, length: int) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class CircuitValue(Task):
         return None
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+        self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         shape = (num_samples, length)
         chance = random.random(shape, dtype=np.float32)
@@ -104,7 +104,7 @@ class CircuitValue(Task):
         coin = random.integers(0, 2, shape, dtype=np.int8)
         kinds = np.where(is_constant, TRUE + coin, np.where(is_negation, NOT, AND + coin)).astype(np.int64)
         earlier = np.arange(length, dtype=np.float32)
-        if easing == "early":
+        if curriculum == "early":
             # A reach of 4.3 gates draws the fifth in 0.3 of 4.3 cases.
             earlier = np.minimum(earlier, 2 + np.float32(1 - amount) * (length - 2), dtype=np.float32)
         wires = (random.random((2, *shape), dtype=np.float32) * earlier).astype(np.int64)
@@ -151,15 +151,16 @@ class CircuitValue(Task):
         length: int,
     ) -> Bool[np.ndarray, "rows chain"]:
         kinds, first, second = self._split(prompts, length)
-        said = chains.reshape(len(chains), length, 4) - length
-        said = np.where((said >= 0) & (said <= NOT_APPLICABLE), said, NOT_APPLICABLE + 1)
-        own = said[:, :, 3]
+        values = chains.reshape(len(chains), length, 4) - length
+        values = np.where((values >= 0) & (values <= NOT_APPLICABLE), values, NOT_APPLICABLE + 1)
+        own = values[:, :, 3]
         left = np.where(kinds <= FALSE, NOT_APPLICABLE, np.take_along_axis(own, first, axis=1))
         right = np.where((kinds == AND) | (kinds == OR), np.take_along_axis(own, second, axis=1), NOT_APPLICABLE)
-        # The rules as a set of (type, first value, second value, own value), of the values that the chain itself says.
-        keys = ((kinds * 8 + said[:, :, 1]) * 8 + said[:, :, 2]) * 8 + own
+        # The rules as a set of (type, first value, second value, own value), of the values that the chain itself gives.
+        keys = ((kinds * 8 + values[:, :, 1]) * 8 + values[:, :, 2]) * 8 + own
         follow = np.stack(
-            [said[:, :, 0] == kinds, said[:, :, 1] == left, said[:, :, 2] == right, np.isin(keys, _rules())], axis=2
+            [values[:, :, 0] == kinds, values[:, :, 1] == left, values[:, :, 2] == right, np.isin(keys, _rules())],
+            axis=2,
         )
         return follow.reshape(chains.shape)
 

@@ -72,7 +72,7 @@ class EditDistance(Task):
         return None if wrong is None else f"{wrong!r} is no letter"
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+        self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         rows = np.arange(num_samples)
         prompts = np.empty((num_samples, 2 * length + 2), dtype=np.int64)

@@ -73,7 +73,7 @@ class IteratedSquaring(Task):
         return None if wrong is None else f"expected {SQUARE}, found {wrong!r}"
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+        self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         primes = random.choice(_primes_below(self.bound), num_samples)
         prompts = np.full((num_samples, length + 3), self.bound, dtype=np.int64)

@@ -1,15 +1,15 @@
-"""Layout: what a model reads and what it is to say at each position, for each way of teaching a task.
+"""Layout: what a model reads and what it is to predict at each position, for each setting.
 
 The settings, for a prompt x1 .. xn = and a chain c1 .. cT that ends in the answer a:
 
-    base      reads x1 .. xn =                  says a at =
-    cot       reads x1 .. xn = c1 .. c(T-1)     says c1 at =, c2 at c1, ...
-    hint      reads x1 .. xn =                  says the chain's tokens at the prompt's own positions, a at =
-    filler    reads x1 .. xn = = .. = (T of =)  says a at the last of them
-    aligned   reads x1 c1 x2 c2 .. xn           says c1 at x1, c2 at x2, ...: each item's part of the chain behind it
+    base      reads x1 .. xn =                  predicts a at =
+    cot       reads x1 .. xn = c1 .. c(T-1)     predicts c1 at =, c2 at c1, ...
+    hint      reads x1 .. xn =                  predicts the chain's tokens at the prompt's own positions, a at =
+    filler    reads x1 .. xn = = .. = (T of =)  predicts a at the last of them
+    aligned   reads x1 c1 x2 c2 .. xn           predicts c1 at x1, c2 at x2, ...: an item's part of the chain follows it
 
 An answer of several tokens (the symbols of a permutation) is read back like a chain in base, hint and filler: its first
-token is said where a stands above, the next at the first, and so on (ours; the paper does not say).
+token is predicted where a stands above, the next at the first, and so on (ours; the paper leaves it open).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Layout:
     Rows are left-aligned and padded with ``=``; causal attention keeps what comes after a row's end from mattering.
 
     Attributes:
-        tokens: what is read. The last token that is said is not among them.
-        labels: for each position, the token to be said there (already shifted: not the token that stands there), or
-            NO_LABEL where there is no loss.
-        answer_positions: the positions where the answer's tokens are said.
+        tokens: what is read. The last token that is predicted is not among them.
+        labels: for each position, the token to be predicted there (already shifted: not the token that stands
+            there), or NO_LABEL where there is no loss.
+        answer_positions: the positions where the answer's tokens are predicted.
     """
 
     tokens: Int64[np.ndarray, "rows tokens"]
@@ -77,10 +77,10 @@ def lay_out(task: Task, examples: Examples, setting: str, length: int) -> Layout
         continued = join(thinking, examples.chain_lengths, answers, counts, examples.end_token)
         layout = _continue(examples, continued, examples.chain_lengths + counts, examples.chain_lengths)
         positions = np.arange(layout.tokens.shape[1])
-        unsaid = positions < layout.answer_positions[:, :1]
+        before_answer = positions < layout.answer_positions[:, :1]
         return Layout(
             tokens=layout.tokens,
-            labels=np.where(unsaid, NO_LABEL, layout.labels),
+            labels=np.where(before_answer, NO_LABEL, layout.labels),
             answer_positions=layout.answer_positions,
         )
     layout = _continue(examples, answers, counts, nothing)
@@ -103,11 +103,11 @@ def _continue(
     lengths: Int64[np.ndarray, " rows"],
     answer_starts: Int64[np.ndarray, " rows"],
 ) -> Layout:
-    """Something said behind the prompts, all of it with loss."""
+    """Tokens that follow the prompts, all of them with loss."""
     end = examples.end_token
     whole = join(examples.prompts, examples.prompt_lengths, continued, lengths, end)
-    said = np.arange(whole.shape[1] - 1) - (examples.prompt_lengths[:, None] - 1)
-    labels = np.where((said >= 0) & (said < lengths[:, None]), whole[:, 1:], NO_LABEL)
+    places = np.arange(whole.shape[1] - 1) - (examples.prompt_lengths[:, None] - 1)
+    labels = np.where((places >= 0) & (places < lengths[:, None]), whole[:, 1:], NO_LABEL)
     first = examples.prompt_lengths - 1 + answer_starts
     return Layout(
         tokens=whole[:, :-1],
@@ -130,11 +130,11 @@ def _align(task: Task, examples: Examples, length: int) -> Layout:
     # The place in the chain, from 1; rows that end before it have padding there.
     place = np.concatenate([np.zeros_like(prompt_items), 1 + np.arange(len(chain_items))])[order]
     labels = np.where(from_chain & (place <= examples.chain_lengths[:, None]), whole, NO_LABEL)
-    said = np.flatnonzero(from_chain)
+    predicted = np.flatnonzero(from_chain)
     return Layout(
-        tokens=whole[:, : said[-1]],
-        labels=labels[:, 1 : said[-1] + 1],
-        answer_positions=said[examples.answer_starts][:, None] - 1 + np.arange(examples.num_answer_tokens),
+        tokens=whole[:, : predicted[-1]],
+        labels=labels[:, 1 : predicted[-1] + 1],
+        answer_positions=predicted[examples.answer_starts][:, None] - 1 + np.arange(examples.num_answer_tokens),
     )
 
 

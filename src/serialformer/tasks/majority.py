@@ -52,7 +52,7 @@ class Majority(Task):
         return None if wrong is None else f"{wrong!r} is no bit"
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+        self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         prompts = np.full((num_samples, length + 1), self.end_token(length), dtype=np.int64)
         prompts[:, :-1] = random.integers(0, 2, (num_samples, length), dtype=np.int8)

@@ -29,9 +29,9 @@ class PermutationComposition(Task):
     on, from left to right, with (σ∘π)_i = σ_{π_i}. Answer: the k symbols of the last one. The ``brackets`` of the paper
     take k + 2 tokens a permutation: of degree 3, ``( 2 3 1 ) ( 2 1 3 ) =`` has the chain ``( 2 3 1 ) ( 3 2 1 )`` and
     the answer ``3 2 1``. ``symbols`` leaves the brackets out; ``token`` writes a permutation as one token, ``231``. The
-    hint labels are the chain's tokens at their own places; an answer of k symbols is said from ``=`` on, each symbol
-    read back before the next, also in the settings without a chain (ours: one position cannot say five symbols). A
-    right answer can be counted by symbol or whole.
+    hint labels are the chain's tokens at their own places; an answer of k symbols is predicted from ``=`` on, each
+    symbol read back before the next, also in the settings without a chain (ours: one position cannot predict five
+    symbols). A right answer can be counted by symbol or whole.
 
     Attributes:
         degree: k, at least 2; at most 6 where a permutation is one token.
@@ -104,7 +104,7 @@ class PermutationComposition(Task):
         return None
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+        self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         if self.degree <= MAX_DEGREE_OF_TOKENS:
             order = factorial(self.degree)

@@ -1,4 +1,4 @@
-"""Tasks of one token an item whose chain says, item by item, what all so far come to."""
+"""Tasks of one token an item whose chain gives, item by item, what all items so far come to."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunningTask(Task):
         """The chain's tokens."""
 
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+        self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
         prompts = np.full((num_samples, length + 1), self.end_token(length), dtype=np.int64)
         prompts[:, :-1] = random.integers(0, self._num_kinds(), (num_samples, length), dtype=np.int16)

@@ -21,8 +21,8 @@ MAX_TOKENS = 1 << 27
 
 ParameterValue = int | float | str
 
-Easing = tuple[str, float]
-"""The name of one of a task's easings, and how much of it: from 0, the task's own distribution, to 1, the easiest."""
+CurriculumAmount = tuple[str, float]
+"""The name of one of a task's curricula, and how much of it: from 0, the task's own distribution, to 1, the easiest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +72,11 @@ class Task(ABC):
         return None
 
     @property
-    def easings(self) -> Mapping[str, str]:
+    def curricula(self) -> Mapping[str, str]:
         """The ways in which samples can be made easier, by name, with what an amount of 1 of each means.
 
         >>> from serialformer.tasks.modular_addition import ModularAddition
-        >>> list(ModularAddition().easings)
+        >>> list(ModularAddition().curricula)
         ['neutral']
         """
         if self.neutral_item is None:
@@ -120,7 +120,7 @@ class Task(ABC):
     # --- sampling and solving
 
     def sample(
-        self, random: np.random.Generator, length: int, num_samples: int, *, easing: Easing | None = None
+        self, random: np.random.Generator, length: int, num_samples: int, *, curriculum: CurriculumAmount | None = None
     ) -> Examples:
         """A batch drawn from the task's distribution, the same for the same generator state.
 
@@ -128,17 +128,17 @@ class Task(ABC):
             random: where the randomness comes from.
             length: the number of items.
             num_samples: rows of the batch.
-            easing: one of ``easings`` and its amount, for a training schedule; ``("neutral", 0.8)`` puts the neutral
-                item in the place of each with a probability of 0.8. An amount of 0 draws exactly what None does: the
+            curriculum: one of ``curricula`` and its amount, for training; ``("neutral", 0.8)`` puts the neutral item
+                in the place of each with a probability of 0.8. An amount of 0 draws exactly what None does: the
                 task's own distribution, on which it is evaluated.
 
         Raises:
-            TaskError: the length is too small, the batch too large, or the task has no such easing.
+            TaskError: the length is too small, the batch too large, or the task has no such curriculum.
         """
         self.check_size(length, num_samples)
-        if easing is not None:
-            self.check_easing(easing)
-        name, amount = easing or ("", 0.0)
+        if curriculum is not None:
+            self.check_curriculum(curriculum)
+        name, amount = curriculum or ("", 0.0)
         return self.solve(self._draw(random, length, num_samples, name, amount), length)
 
     def solve(self, prompts: Int64[np.ndarray, "rows prompt"], length: int) -> Examples:
@@ -215,14 +215,14 @@ class Task(ABC):
                 hint="ask for fewer at a time",
             )
 
-    def check_easing(self, easing: Easing) -> None:
-        """Refuses easings that the task, with its parameters, does not have, and amounts that are none."""
-        name, amount = easing
-        if name not in self.easings:
-            known = f"it has {', '.join(self.easings)}" if self.easings else "it has none"
-            raise TaskError(f"no easing {name!r}", where=self.name, hint=known)
+    def check_curriculum(self, curriculum: CurriculumAmount) -> None:
+        """Refuses curricula that the task, with its parameters, does not have, and amounts that are none."""
+        name, amount = curriculum
+        if name not in self.curricula:
+            known = f"it has {', '.join(self.curricula)}" if self.curricula else "it has none"
+            raise TaskError(f"no curriculum {name!r}", where=self.name, hint=known)
         if not 0 <= amount <= 1:
-            raise TaskError(f"expected an amount from 0 to 1, found {amount}", where=f"{self.name}, easing {name}")
+            raise TaskError(f"expected an amount from 0 to 1, found {amount}", where=f"{self.name}, curriculum {name}")
 
     def _check_prompts(self, prompts: Int64[np.ndarray, "rows prompt"], length: int) -> None:
         if prompts.shape[1] != self.prompt_width(length):
@@ -239,9 +239,9 @@ class Task(ABC):
 
     @abstractmethod
     def _draw(
-        self, random: np.random.Generator, length: int, num_samples: int, easing: str, amount: float
+        self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:
-        """Prompts, eased by an amount of one of ``easings``; with an amount of 0, as if there were no easings."""
+        """Prompts, eased by an amount of one of ``curricula``; with an amount of 0, as if there were no curricula."""
 
     @abstractmethod
     def _solve(self, prompts: Int64[np.ndarray, "rows prompt"], length: int) -> Examples: ...

@@ -10,15 +10,19 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 from serialformer.architecture import Activation, Architecture, NormName
 from serialformer.errors import TrainingError
+from serialformer.python_file import split_reference
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.layout import check_setting, num_positions
 from serialformer.tasks.registry import make_task
-from serialformer.tasks.schedule import SamplingSchedule
 from serialformer.tasks.task import EQUALS, ParameterValue, Task
 
 T = TypeVar("T")
 
 LATER = {"later": True}
 """Of a field that older configurations do not have: at its default it is left out of the JSON, and their ids stay."""
+
+OLD_NAMES = {"sampling": "curriculum", "room": "max_length"}
+"""Fields of TrainingConfig by the names that they had in version 0.1; read for one more release."""
 
 MAX_PARAMETERS = 1 << 31
 """Of a model: a configuration that asks for more is taken for a slip."""
@@ -115,9 +119,9 @@ class EvaluationConfig:
 
     Attributes:
         every: steps between evaluations.
-        num_samples: samples that are taught, each time.
+        num_samples: samples that are teacher-forced, each time.
         num_generated: samples that are generated, each time.
-        num_final_samples: samples that are taught at the end, and to confirm that the target is reached.
+        num_final_samples: samples that are teacher-forced at the end, and to confirm that the target is reached.
         num_final_generated: samples that are generated at the end.
         target: the run ends once this share of samples has every labelled token right; None: it never ends early.
         pointers: whether to measure how much attention goes where the task's construction reads.
@@ -137,18 +141,18 @@ class TrainingConfig:
     """Everything that shapes the numbers of a run; a run is a pure function of it.
 
     Attributes:
-        task: the task's name.
+        task: the task's name, a short name of the paper's, or ``FILE.py:Class``.
         parameters: its parameters; those left out have their defaults.
         length: the number of items, at which it is evaluated as well.
         shortest: each batch has a length of its own, drawn evenly from ``shortest`` to ``length``; None: all have
             ``length``.
-        room: the number of items that the model has positions and tokens for, at least ``length``, so that it can be
-            asked about longer ones than it was trained on; ``length`` if None.
+        max_length: the most items that the model has positions and tokens for, at least ``length``, so that it can be
+            asked about longer prompts than it was trained on; ``length`` if None.
         setting: ``base``, ``cot``, ``hint``, ``aligned`` or ``filler``; see ``tasks.layout``.
         seed: decides initial weights, batches and evaluation samples.
         model: the decoder.
         optimiser: how it is trained.
-        sampling: how batches start out easier; None for the task's own distribution throughout.
+        curriculum: how batches start out easier; None for the task's own distribution throughout.
         evaluation: how it is judged.
         initial: SHA-256 of the weights of the checkpoint that the run starts from; None for random ones. The model's
             shape is the checkpoint's then.
@@ -162,25 +166,27 @@ class TrainingConfig:
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     length: int
     shortest: int | None = None
-    room: int | None = None
+    max_length: int | None = None
     setting: str
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    sampling: SamplingSchedule | None = None
+    curriculum: Curriculum | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     initial: str | None = None
 
     def __post_init__(self) -> None:
         task = self.make_task()
+        if split_reference(self.task) is None:
+            object.__setattr__(self, "task", task.name)  # of a short name the task's own
         object.__setattr__(self, "parameters", dict(task.parameters))
-        for length in {self.shortest or self.length, self.length, self.room or self.length}:
+        for length in {self.shortest or self.length, self.length, self.max_length or self.length}:
             task.check_size(length, max(1, self.optimiser.batch_size))
         check_setting(self.setting)
         if self.setting == "aligned" and task.aligned_items(self.length) is None:
             raise TrainingError("the chain does not go along with the prompt", where=task.name, hint="--setting cot")
-        if self.sampling is not None:
-            self.sampling.check(task)
+        if self.curriculum is not None:
+            self.curriculum.check(task)
         problems = [
             f"{name} must be {rule}, found {value!r}" for name, value, holds, rule in self._rules() if not holds
         ]
@@ -226,10 +232,11 @@ class TrainingConfig:
         clip = optimiser.clip_norm
         rules.append(("optimiser.clip_norm", clip, clip is None or clip > 0, "above 0, or none"))
         whole = model.num_heads >= 1 and model.width % model.num_heads == 0
-        shortest, room = self.shortest, self.room
+        shortest, max_length = self.shortest, self.max_length
         fits = shortest is None or 1 <= shortest <= self.length
         rules.append(("shortest", shortest, fits, f"from 1 to the length, {self.length}"))
-        rules.append(("room", room, room is None or room >= self.length, f"at least the length, {self.length}"))
+        holds = max_length is None or max_length >= self.length
+        rules.append(("max_length", max_length, holds, f"at least the length, {self.length}"))
         rules.append(("model.width", model.width, whole, f"a multiple of {model.num_heads} heads"))
         size = model.num_layers * model.width * (4 * model.width + 2 * (model.hidden_width or 4 * model.width))
         rules.append(("model", f"{size:,} weights", size <= MAX_PARAMETERS, f"at most {MAX_PARAMETERS:,} weights"))
@@ -241,11 +248,11 @@ class TrainingConfig:
 
     def architecture(self) -> Architecture:
         """The shape of a model that starts from random weights."""
-        task, model, room = self.make_task(), self.model, self.room or self.length
-        vocabulary = task.vocabulary(room)
+        task, model, max_length = self.make_task(), self.model, self.max_length or self.length
+        vocabulary = task.vocabulary(max_length)
         return Architecture(
             vocabulary=vocabulary,
-            num_positions=num_positions(task, self.setting, room),
+            num_positions=num_positions(task, self.setting, max_length),
             width=model.width,
             num_layers=model.num_layers,
             num_heads=model.num_heads,
@@ -287,10 +294,11 @@ class TrainingConfig:
         """
         content = self.to_json()
         for name, text in values.items():
-            *path, last = name.split(".")
+            first, dot, rest = name.partition(".")
+            *path, last = f"{OLD_NAMES.get(first, first)}{dot}{rest}".split(".")
             place: Any = content
             for part in path:
-                if isinstance(place, dict) and place.get(part) is None and part == "sampling":
+                if isinstance(place, dict) and place.get(part) is None and part == "curriculum":
                     place[part] = {}  # none so far
                 place = place.get(part) if isinstance(place, dict) else None
             if not isinstance(place, dict):
@@ -301,6 +309,17 @@ class TrainingConfig:
     def shortened(self, num_steps: int) -> TrainingConfig:
         """The same with another number of steps; schedules that count steps stay as they are."""
         return replace(self, optimiser=replace(self.optimiser, num_steps=num_steps))
+
+
+def rename_fields(content: object) -> object:
+    """The JSON of a configuration of version 0.1, with today's names.
+
+    >>> rename_fields({"room": 8, "sampling": None})
+    {'max_length': 8, 'curriculum': None}
+    """
+    if not isinstance(content, Mapping):
+        return content
+    return {OLD_NAMES.get(name, name): value for name, value in content.items()}
 
 
 _FIELD_EXAMPLE = "model.width, optimiser.learning_rate, evaluation.every"

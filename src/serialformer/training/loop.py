@@ -27,7 +27,7 @@ from serialformer.training.log import Log
 from serialformer.training.measure import measure
 from serialformer.training.objective import compute_loss, make_targets
 from serialformer.training.pointers import find_pointers, pointer_shares
-from serialformer.training.run import RunDirectory, create_run, load_config, untrained_model
+from serialformer.training.run import RunDirectory, create_run, load_config, record_config, untrained_model
 from serialformer.training.state import Progress, load_progress, load_state, save_state
 from serialformer.transformer.checkpoint import load_transformer
 from serialformer.transformer.forward import compute_attention
@@ -66,7 +66,7 @@ class TrainingResult:
         steps: steps done.
         cpu_seconds: of all processes that worked on it, sampling and evaluations included.
         seconds: the same on the clock.
-        taught: the score of the final evaluation's taught samples.
+        teacher_forced: the score of the final evaluation's teacher-forced samples.
         generated: the score of its generated samples, which are fewer.
         reached_target: whether the final evaluation, early or not, reached the target.
         model: what was trained.
@@ -75,7 +75,7 @@ class TrainingResult:
     steps: int
     cpu_seconds: float
     seconds: float
-    taught: Score
+    teacher_forced: Score
     generated: Score
     reached_target: bool
     model: Model
@@ -137,7 +137,7 @@ def train(
 
 def _open(path: Path, config: TrainingConfig) -> RunDirectory:
     """The run that lies in a directory, if it is of this configuration."""
-    found = load_config(path)
+    found = load_config(path, config.task)
     if found != config:
         theirs, ours = _flatten(found.to_json()), _flatten(config.to_json())
         differing = [name for name in ours if theirs.get(name) != ours[name]]
@@ -248,12 +248,12 @@ class _Training:
     def _step(self, step: int) -> dict[str, Any]:
         """One step of the optimiser on the batch of this step."""
         config, optimiser = self._config, self._config.optimiser
-        easing = None if config.sampling is None else config.sampling.easing(step)
+        curriculum = None if config.curriculum is None else config.curriculum.at(step)
         length = config.length
         if config.shortest is not None:
             length = int(make_generator(config.seed, "length", step).integers(config.shortest, length + 1))
         examples = self._run.model.task.sample(
-            make_generator(config.seed, "batch", step), length, optimiser.batch_size, easing=easing
+            make_generator(config.seed, "batch", step), length, optimiser.batch_size, curriculum=curriculum
         ).renumber(self._ids[length])
         targets = make_targets(lay_out(self._run.model.task, examples, config.setting, length), self._module.device)
         rate = optimiser.rate(step)
@@ -267,7 +267,7 @@ class _Training:
         norm = torch.nn.utils.clip_grad_norm_(self._module.parameters(), clip)
         self._optimiser.step()
         row = {"step": step + 1, "loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
-        return row if easing is None else {**row, "easing": easing[1]}
+        return row if curriculum is None else {**row, "curriculum_amount": curriculum[1]}
 
     def _autocast(self) -> Any:
         if self._config.optimiser.precision == "float32":
@@ -290,7 +290,6 @@ class _Training:
             return measure(
                 self._module,
                 self._run.model,
-                self._config,
                 make_generator(self._config.seed, stream, step),
                 num_samples,
                 num_generated,
@@ -334,7 +333,7 @@ class _Training:
 
     def _provenance(self, step: int) -> TrainedProvenance:
         config = self._config
-        return TrainedProvenance(steps=step, seed=config.seed, configuration=config.to_json(), **self._clock())
+        return TrainedProvenance(steps=step, seed=config.seed, configuration=record_config(config), **self._clock())
 
     def _clock(self) -> dict[str, Any]:
         """Seconds since the run began."""
@@ -345,7 +344,7 @@ class _Training:
 
     def _result(self, progress: Progress) -> TrainingResult:
         """Read from the directory, so that a run that ended before gives the same."""
-        model = load(self._run.path)
+        model = load(self._run.path, task=self._config.task)
         trained = model.provenance
         assert (
             isinstance(trained, TrainedProvenance)
@@ -356,19 +355,19 @@ class _Training:
             steps=progress.step,
             cpu_seconds=progress.cpu_seconds,
             seconds=progress.seconds,
-            taught=trained.teacher_forced,
+            teacher_forced=trained.teacher_forced,
             generated=trained.generated,
             reached_target=bool(trained.reached_target),
             model=model,
         )
 
 
-def _facts(taught: Score, generated: Score) -> dict[str, Any]:
+def _facts(teacher_forced: Score, generated: Score) -> dict[str, Any]:
     """An evaluation as a row of the log."""
     names = ("chain_accuracy", "answer_accuracy", "token_accuracy", "answer_token_accuracy")
     made = ("generated_chain_accuracy", "generated_answer_accuracy")
     return {
-        "samples": taught.samples,
-        **{name: taught.accuracies[name] for name in names},
+        "samples": teacher_forced.samples,
+        **{name: teacher_forced.accuracies[name] for name in names},
         **({name: generated.accuracies[name] for name in made} if generated.samples else {}),
     }

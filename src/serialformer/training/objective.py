@@ -22,7 +22,7 @@ class Targets:
     Attributes:
         tokens: what is read.
         asked: the positions with a label: a span that all rows share, or some of each row, padded with position 0.
-        labels: the token to be said at each; NO_LABEL where ``asked`` is padding.
+        labels: the token to be predicted at each; NO_LABEL where ``asked`` is padding.
     """
 
     tokens: Int64[Tensor, "B T"]
@@ -59,15 +59,15 @@ def compute_loss(module: TransformerModule, targets: Targets) -> Float[Tensor, "
     return functional.cross_entropy(logits.flatten(0, 1).float(), targets.labels.flatten(), ignore_index=NO_LABEL)
 
 
-def say(module: TransformerModule, layout: Layout) -> Int64[np.ndarray, "rows tokens"]:
+def predict_tokens(module: TransformerModule, layout: Layout) -> Int64[np.ndarray, "rows tokens"]:
     """The token with the largest logit at every labelled position, given the true tokens before it; 0 elsewhere."""
-    said = np.zeros_like(layout.tokens)
+    predicted = np.zeros_like(layout.tokens)
     targets = make_targets(layout, module.device)
     with torch.no_grad():
         chosen = module(targets.tokens, targets.asked).argmax(dim=-1).cpu().numpy()
     if isinstance(targets.asked, slice):
-        said[:, targets.asked] = chosen
+        predicted[:, targets.asked] = chosen
     else:
         rows, places = np.nonzero(targets.labels.cpu().numpy() != NO_LABEL)
-        said[rows, targets.asked.cpu().numpy()[rows, places]] = chosen[rows, places]
-    return said
+        predicted[rows, targets.asked.cpu().numpy()[rows, places]] = chosen[rows, places]
+    return predicted

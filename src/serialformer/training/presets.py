@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from serialformer.errors import TrainingError
+from serialformer.python_file import split_reference
+from serialformer.tasks.curriculum import Curriculum
 from serialformer.tasks.registry import make_task
-from serialformer.tasks.schedule import SamplingSchedule
 from serialformer.tasks.task import ParameterValue, Task
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
 
@@ -35,7 +36,7 @@ def make_config(
     """The configuration of a preset.
 
     Args:
-        task: the task's name.
+        task: the task's name, a short name of the paper's, or ``FILE.py:Class``.
         length: the number of items.
         setting: ``base``, ``cot``, ``hint``, ``aligned`` or ``filler``.
         parameters: of the task.
@@ -51,7 +52,7 @@ def make_config(
         raise TrainingError(f"no preset {preset!r}", hint=f"one of {', '.join(PRESETS)}")
     made = make_task(task, parameters)
     return TrainingConfig(
-        task=task,
+        task=task if split_reference(task) else made.name,
         parameters=made.parameters,
         length=length,
         setting=setting,
@@ -94,13 +95,13 @@ def _small(task: Task, length: int, setting: str, num_layers: int) -> dict[str, 
         return {
             "model": model,
             "optimiser": OptimiserConfig(num_steps=600, learning_rate=5e-3, warmup_steps=20),
-            "sampling": _neutral(task, 0.8, 60),
+            "curriculum": _neutral(task, 0.8, 60),
             "evaluation": EvaluationConfig(every=20),
         }
     return {
         "model": model,
         "optimiser": OptimiserConfig(num_steps=6000, learning_rate=5e-3, warmup_steps=20),
-        "sampling": _neutral(task, 0.9, 5000),
+        "curriculum": _neutral(task, 0.9, 5000),
         "evaluation": EvaluationConfig(every=100),
     }
 
@@ -116,7 +117,7 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
         return {
             "model": ModelConfig(num_layers=num_layers, initial_deviation=0.08),
             "optimiser": one if num_layers == 1 else more,
-            "sampling": _neutral(task, 0.8, 500),
+            "curriculum": _neutral(task, 0.8, 500),
             "evaluation": EvaluationConfig(every=50),
         }
     return {
@@ -138,7 +139,7 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
             betas=(0.9, 0.95),
             position_rate=0.0,  # each trained for itself, they lose what the waves have in common, and some seeds fail
         ),
-        "sampling": _neutral(task, 0.8, 300),
+        "curriculum": _neutral(task, 0.8, 300),
         "evaluation": FEWER_SAMPLES,
     }
 
@@ -191,9 +192,9 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
     }
 
 
-def _neutral(task: Task, start: float, num_steps: int) -> SamplingSchedule | None:
-    has = "neutral" in task.easings
-    return SamplingSchedule(name="neutral", start=start, num_steps=num_steps) if has else None
+def _neutral(task: Task, start: float, num_steps: int) -> Curriculum | None:
+    has = "neutral" in task.curricula
+    return Curriculum(name="neutral", start=start, num_steps=num_steps) if has else None
 
 
 TUNED: tuple[tuple[tuple[str, ...], Callable[[Task, int, str, int], dict[str, Any]]], ...] = (

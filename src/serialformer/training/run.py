@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from serialformer.errors import TrainingError
 from serialformer.files import new_directory, refuse_os_errors, write_file
@@ -13,12 +14,15 @@ from serialformer.models.manifest import write_manifest
 from serialformer.models.model import Model
 from serialformer.models.provenance import TrainedProvenance
 from serialformer.models.task_items import TaskItems
-from serialformer.training.config import TrainingConfig
+from serialformer.python_file import split_reference
+from serialformer.tasks.user_task import check_record, recorded_reference
+from serialformer.training.config import TrainingConfig, rename_fields
 from serialformer.transformer.checkpoint import read_json, save_transformer, save_weights
 from serialformer.transformer.transformer import Transformer
 
 RUN_FILE = "run.json"
-FORMAT = 1
+FORMAT = 2
+"""Of ``run.json``; format 1 differs in the names of two fields of the configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +52,11 @@ def create_run(path: Path, config: TrainingConfig, transformer: Transformer) -> 
     model = untrained_model(path, config, transformer)
     with new_directory(path) as temporary:
         save_transformer(transformer, temporary, num_new_tokens=model.num_new_tokens)
+        model.protocol.write_files(temporary)
         write_manifest(model.protocol, model.provenance, temporary)
         content = {
             "format": FORMAT,
-            "config": config.to_json(),
+            "config": record_config(config),
             "versions": {name: version(name) for name in ("serialformer", "torch", "numpy")},
         }
         write_file(temporary / RUN_FILE, json.dumps(content, indent=1).encode() + b"\n")
@@ -67,24 +72,53 @@ def untrained_model(path: Path, config: TrainingConfig, transformer: Transformer
     return Model(
         transformer=transformer,
         protocol=TaskItems(task=config.make_task(), length=config.length, setting=config.setting),
-        provenance=TrainedProvenance(steps=0, seed=config.seed, configuration=config.to_json()),
+        provenance=TrainedProvenance(steps=0, seed=config.seed, configuration=record_config(config)),
         directory=path,
     )
 
 
-def load_config(path: Path) -> TrainingConfig:
+def record_config(config: TrainingConfig) -> dict[str, Any]:
+    """A configuration as the files of a run have it: a user's task by its name, without the folder of its file."""
+    return {**config.to_json(), "task": config.make_task().name}
+
+
+def load_config(path: Path, task: str | None = None) -> TrainingConfig:
     """The configuration of the run in a directory.
+
+    Args:
+        path: of the run.
+        task: ``FILE.py:Class``, for a run on a user's task: no file is imported because a run names it.
 
     Raises:
         TrainingError: there is none, or it is not one that this release knows.
+        TaskError: its task is a user's, and is not named, or was another when the run began.
+    """
+    content = read_run(path)
+    name = str(content.get("task"))
+    try:
+        if split_reference(name) is None:
+            return TrainingConfig.from_json(content)
+        reference, _ = recorded_reference(name, path, task, trust_code=False)
+        config = TrainingConfig.from_json({**content, "task": reference})
+    except TrainingError as error:
+        raise TrainingError(error.message, where=str(path / RUN_FILE)) from None
+    check_record(config.make_task(), path)
+    return config
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The configuration of the run in a directory, as JSON that nothing has looked at.
+
+    Raises:
+        TrainingError: there is none, or it is of another format.
     """
     file = path / RUN_FILE
     if not file.is_file():
         raise TrainingError("no run here", where=str(file), hint="leave --resume out to begin one in a new directory")
     content = read_json(file)
-    if content.get("format") != FORMAT:
+    if content.get("format") not in (1, FORMAT):
         raise TrainingError(f"expected format {FORMAT}, found {content.get('format')!r}", where=str(file))
-    try:
-        return TrainingConfig.from_json(content.get("config"))
-    except TrainingError as error:
-        raise TrainingError(error.message, where=str(file)) from None
+    config = rename_fields(content.get("config")) if content["format"] == 1 else content.get("config")
+    if not isinstance(config, dict):
+        raise TrainingError(f"expected a configuration, found {config!r}", where=str(file))
+    return config

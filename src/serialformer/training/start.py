@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from serialformer.errors import CompileError, InputError, TrainingError
 from serialformer.models.load import load
 from serialformer.models.model import Model
+from serialformer.python_file import split_reference
+from serialformer.tasks.registry import find_reference
 from serialformer.tasks.task import ParameterValue, Task
 from serialformer.training.config import TrainingConfig
 from serialformer.training.presets import make_config
@@ -36,9 +38,9 @@ def configure(
     """The configuration of a training run.
 
     Args:
-        task: a task, or its name.
+        task: a task; or its name, a short name of the paper's, or ``FILE.py:Class``.
         length: the number of items.
-        setting: ``base``, ``cot``, ``hint``, ``aligned`` or ``filler``: what the model reads and says.
+        setting: ``base``, ``cot``, ``hint``, ``aligned`` or ``filler``: what the model reads and predicts.
         depth: layers.
         parameters: of a task that is given by its name.
         seed: of initial weights and samples.
@@ -57,7 +59,7 @@ def configure(
     if isinstance(task, Task):
         if parameters:
             raise TrainingError("a task that is made already has its parameters", where="parameters")
-        parameters, task = task.parameters, task.name
+        parameters, task = task.parameters, find_reference(task)
     config = make_config(
         task, parameters=parameters, length=length, setting=setting, num_layers=depth, seed=seed, preset=preset
     ).with_values(changes or {})
@@ -80,7 +82,8 @@ def train(
     """Trains a model of a task on fresh samples, or goes on with a run, or reads the result of one that has ended.
 
     Args:
-        task: a configuration; or a task, or its name, and then ``options`` are those of ``configure``.
+        task: a configuration; or a task, its name, a short name of the paper's, or ``FILE.py:Class``, and then
+            ``options`` are those of ``configure``.
         directory: of the run: configuration, log, state, and a checkpoint that every other function takes.
         initial: start from this model of the same task, setting and length, constructed or trained.
         execution: where and how.
@@ -138,9 +141,10 @@ def require_torch() -> None:
 
 def _initial_weights(initial: Model | str | os.PathLike[str], config: TrainingConfig) -> Transformer:
     """The weights of a model of the same task, setting and length."""
-    model = initial if isinstance(initial, Model) else load(initial)
+    own = config.task if split_reference(config.task) else None
+    model = initial if isinstance(initial, Model) else load(initial, task=own)
     theirs = (model.task.name, model.task.parameters, model.length, model.setting)
-    ours = (config.task, dict(config.parameters), config.length, config.setting)
+    ours = (config.make_task().name, dict(config.parameters), config.length, config.setting)
     if theirs != ours:
         where = None if model.directory is None else str(model.directory)
         raise InputError(f"is a model of {theirs}, not of {ours}", where=where)

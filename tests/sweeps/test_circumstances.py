@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serialformer.sweeps import work
+from serialformer.sweeps import circumstances
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         # It is no Python package, so the extra `dev` cannot bring it; what is said without it is tested all the same.
         pytest.skip("needs git")
     package = tmp_path / "src" / "serialformer"
-    (package / "sweep").mkdir(parents=True)
+    (package / "sweeps").mkdir(parents=True)
     (package / "__init__.py").write_text("one = 1\n")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     git(tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "one")
-    monkeypatch.setattr(work, "__file__", str(package / "sweep" / "work.py"))
+    monkeypatch.setattr(circumstances, "__file__", str(package / "sweeps" / "circumstances.py"))
     return tmp_path
 
 
@@ -34,16 +34,16 @@ def git(folder: Path, *arguments: str) -> str:
 
 def test_the_commit_and_whether_it_was_changed(repository: Path) -> None:
     head = git(repository, "rev-parse", "HEAD").strip()
-    assert work.find_commit.__wrapped__() == head
+    assert circumstances.find_commit.__wrapped__() == head
     (repository / "src" / "serialformer" / "__init__.py").write_text("one = 2\n")
-    assert work.find_commit.__wrapped__() == head + "+"
+    assert circumstances.find_commit.__wrapped__() == head + "+"
     git(repository, "rm", "--cached", "--quiet", "src/serialformer/__init__.py")
-    assert work.find_commit.__wrapped__() == "", "a package that the repository does not have"
+    assert circumstances.find_commit.__wrapped__() == "", "a package that the repository does not have"
 
 
 def test_without_git_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert work.find_commit.__wrapped__() == ""
+    assert circumstances.find_commit.__wrapped__() == ""
 
 
 def test_asking_writes_nothing_into_the_repository(repository: Path) -> None:
@@ -51,5 +51,5 @@ def test_asking_writes_nothing_into_the_repository(repository: Path) -> None:
     os.utime(repository / "src" / "serialformer" / "__init__.py", (1, 1))
     index = repository / ".git" / "index"
     before = index.stat()
-    assert not work.find_commit.__wrapped__().endswith("+")
+    assert not circumstances.find_commit.__wrapped__().endswith("+")
     assert (index.stat().st_ino, index.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
