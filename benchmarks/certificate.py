@@ -2,9 +2,11 @@
 
 Each size is certified in a process of its own, from its checkpoint directory; memory is the process's peak less what
 loading alone took. `--mutations N` alters one weight at a time in small models and compares the certificate with runs
-of all inputs.
+of all inputs; `--constructions N` does so N times for each of the constructions of tasks and evaluators, and compares
+with runs of some prompts of each shape.
 
-    python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--json FILE]
+    python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--constructions 2000]
+                                     [--json FILE]
 """
 
 from __future__ import annotations
@@ -73,10 +75,34 @@ def try_mutations(number: int) -> Counter[str]:
     return counts
 
 
+def try_constructions(number: int) -> dict[str, Counter[str]]:
+    """The same for each construction, with the construction as the only witness."""
+    from serialformer.proofs.prove import certify_construction
+    from tests.proofs.mutations import mutate
+    from tests.proofs.test_constructions import CONSTRUCTIONS, SOME, lower, some_prompts, writes
+
+    found = {}
+    for name in SOME:
+        random, counts = np.random.default_rng(1), Counter[str]()
+        construction = CONSTRUCTIONS[name]()
+        transformer, placement = lower(construction)
+        cases = some_prompts(construction, random)
+        for _ in range(number):
+            altered, _ = mutate(transformer, random)
+            with np.errstate(all="ignore"):
+                holds = certify_construction(altered, placement).holds
+                right = all(writes(altered, *case) for case in cases)
+            counts[f"{'right' if right else 'wrong'}, {'certified' if holds else 'refused'}"] += 1
+        found[name] = counts
+        print(f"{name}: {', '.join(f'{what} {count:,}' for what, count in sorted(counts.items()))}", flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--mutations", type=int, default=0)
+    parser.add_argument("--constructions", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = [measure(size) for size in arguments.sizes]
@@ -90,8 +116,10 @@ def main() -> None:
     counts = try_mutations(arguments.mutations) if arguments.mutations else Counter[str]()
     for what, count in sorted(counts.items()):
         print(f"{what}: {count:,}")
+    constructions = try_constructions(arguments.constructions) if arguments.constructions else {}
     if arguments.json:
-        arguments.json.write_text(json.dumps({"sizes": rows, "mutations": counts}, indent=1) + "\n")
+        content = {"sizes": rows, "mutations": counts, "constructions": constructions}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
