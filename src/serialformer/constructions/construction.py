@@ -194,10 +194,13 @@ class UnitTable:
         for place, size in enumerate(sizes):
             keys = (keys[:, :, None] * size + self.watched[:, place][:, None, :]).reshape(self.num_units, -1)
         units = np.repeat(np.arange(self.num_units), keys.shape[1])
-        pairs = np.unique(np.stack([keys.ravel(), units], axis=1), axis=0)
-        if len(np.unique(pairs[:, 0])) != len(pairs):
+        order = np.argsort(keys.ravel(), kind="stable")
+        keys, units = keys.ravel()[order], units[order]
+        same = keys[1:] == keys[:-1]
+        if (same & (units[1:] != units[:-1])).any():
             raise CompileError(f"two units of table {self.name} fire for the same values")
-        return pairs[:, 0], pairs[:, 1], sizes
+        kept = np.append(True, ~same)[: len(keys)]
+        return keys[kept], units[kept], sizes
 
 
 def exact_table(

@@ -185,11 +185,18 @@ def fields_to_tokens(construction: Construction, answers: Values) -> Int64[np.nd
     unwritten = (written == UNWRITTEN).all(axis=1)
     written[unwritten] = default
     of_token = np.stack([construction.field_named[name].of_token for name in names], axis=1)
-    different, which = np.unique(written, axis=0, return_inverse=True)
-    tokens = []
-    for row in different:
-        (matching,) = np.nonzero((of_token == row).all(axis=1))
-        if len(matching) != 1:
-            return None
-        tokens.append(int(matching[0]))
-    return np.array(tokens, dtype=np.int64)[which.reshape(-1)]
+    # Rows of values as numbers, which are much faster to sort.
+    sizes = [max(int(written[:, place].max()), int(of_token[:, place].max())) + 3 for place in range(len(names))]
+    of_rows, of_tokens = (rows_to_numbers(rows + 2, sizes) for rows in (written, of_token))
+    order = np.argsort(of_tokens, kind="stable")
+    first = np.searchsorted(of_tokens[order], of_rows)
+    last = np.searchsorted(of_tokens[order], of_rows, side="right")
+    return order[first].astype(np.int64) if (last - first == 1).all() else None
+
+
+def rows_to_numbers(rows: np.ndarray, sizes: list[int]) -> Int64[np.ndarray, " rows"]:
+    """A number for each row, equal where rows are; column i holds values below ``sizes[i]``."""
+    numbers = np.zeros(len(rows), dtype=np.int64)
+    for column, size in zip(rows.T, sizes, strict=True):
+        numbers = numbers * size + column
+    return numbers

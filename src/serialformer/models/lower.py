@@ -27,6 +27,9 @@ from serialformer.transformer.transformer import Transformer
 
 Target = Literal["gpt2", "paper"]
 
+GATES_WHEN_MADE = 1 << 8
+"""When an evaluator is made, circuits of up to so many gates are gone through, which takes a second or two."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lowered:
@@ -155,11 +158,13 @@ def construction_to_placement(construction: Construction, *, is_gpt2: bool = Tru
     return layout_to_placement(lay_out(construction)) if is_gpt2 else paper_to_placement(lay_out_paper(construction))
 
 
-def certify_weights(transformer: Transformer, placement: Placement) -> Certificate:
-    """The certificate of a model with a construction as its witness."""
+def certify_weights(
+    transformer: Transformer, placement: Placement, *, max_gates: int | None = GATES_WHEN_MADE
+) -> Certificate:
+    """The certificate of a model with a construction as its witness; ``max_gates`` as in ``certify_construction``."""
     from serialformer.proofs.prove import certify_construction
 
-    return certify_construction(transformer, placement)
+    return certify_construction(transformer, placement, max_gates=max_gates)
 
 
 def certify_program(transformer: Transformer, program: Program) -> Certificate:

@@ -61,7 +61,8 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
             hint="evaluate scores it on samples",
         )
     if isinstance(protocol, CircuitPrompt):
-        return certify_weights(transformer, construction_to_placement(evaluator_construction(protocol.num_gates)))
+        placement = construction_to_placement(evaluator_construction(protocol.num_gates))
+        return certify_weights(transformer, placement, max_gates=None)
     items = model.items
     return certify_weights(transformer, construction_to_placement(task_construction(items.task, items.length)))
 

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Int64
 
 from serialformer.constructions.claim import ANY, Rule, TableClaim
 from serialformer.constructions.construction import NOTHING, Construction, LookUp
-from serialformer.constructions.interpret import UNWRITTEN, fields_to_tokens, fire_tables
+from serialformer.constructions.interpret import UNWRITTEN, fields_to_tokens, fire_tables, rows_to_numbers
 from serialformer.errors import CompileError
 from serialformer.proofs.logits import Occurring
 
@@ -354,7 +354,10 @@ class _CaseTable:
         self.rule, self.claim = rule, claim
         self.used = np.flatnonzero((rule.read != ANY).any(axis=0))
         self.columns = np.concatenate([rule.own[:, None], rule.read[:, self.used]], axis=1)
-        self.is_exact = bool((self.columns != ANY).all()) and len(np.unique(self.columns, axis=0)) == len(self.columns)
+        self.is_exact = bool((self.columns != ANY).all())
+        if self.is_exact:
+            numbers = rows_to_numbers(self.columns, [int(column.max(initial=0)) + 1 for column in self.columns.T])
+            self.is_exact = len(np.unique(numbers)) == len(numbers)
 
     def follow(
         self, read: list[np.ndarray], is_anchor: Sequence[bool]

@@ -43,7 +43,7 @@ TOKENS_A_BLOCK = 1 << 15
 
 
 def certify_construction(
-    transformer: Transformer, placement: Placement, *, rounding: Rounding | None = None
+    transformer: Transformer, placement: Placement, *, rounding: Rounding | None = None, max_gates: int | None = None
 ) -> Certificate:
     """Proves that a model does what the claims of a construction say, with the construction as a witness.
 
@@ -52,6 +52,7 @@ def certify_construction(
         placement: the construction and where it lies in the weights; checked and never trusted.
         rounding: the runtimes to cover; unless given, those of the weights' own number format, and where that cannot be
             proven in 16 bits, those of them that store every result.
+        max_gates: of an evaluator: circuits of up to so many gates are gone through; by default MAX_GATES.
     """
     construction, arithmetic = placement.construction, transformer.architecture.arithmetic
     chosen = covered_rounding(transformer.architecture.dtype) if rounding is None else rounding
@@ -63,7 +64,7 @@ def certify_construction(
     prompts = construction.prompts
     try:
         check_consistent(construction)
-        occurring, first, prompts = check_claims(construction)
+        occurring, first, prompts = check_claims(construction, MAX_GATES if max_gates is None else max_gates)
         if arithmetic is not None:
             for claim in construction.claims():
                 if isinstance(claim, BitClaim):
@@ -119,7 +120,7 @@ def _token(construction: Construction, position: int) -> int:
     return max(-1, position - (construction.num_positions - 1 - construction.num_chain_tokens))
 
 
-def check_claims(construction: Construction) -> tuple[Occurring, int, str]:
+def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tuple[Occurring, int, str]:
     """Shows that a construction does what all its claims say.
 
     Returns:
@@ -137,8 +138,8 @@ def check_claims(construction: Construction) -> tuple[Occurring, int, str]:
         elif isinstance(claim, TableClaim):
             found.append(check_table_claim(construction, claim, memory))
             firsts.append(claim.num_prompt - 1)
-        elif claim.num_gates > MAX_GATES:
-            prompts = f"all circuits of up to {MAX_GATES} gates; those of more are not gone through"
+        elif claim.num_gates > max_gates:
+            prompts = f"all circuits of up to {max_gates} gates; those of more are not gone through"
             break
         else:
             if circuits is None:
