@@ -22,12 +22,12 @@ from judgement import Contradiction, is_certified, is_right, is_right_in_transfo
 
 from cases import LARGE, NUM_RANDOM_CIRCUITS, SMALL, Case, find_case
 from serialformer.architecture import DtypeName
-from serialformer.compile.compile import certify_program
-from serialformer.compile.lowering import program_to_gpt2
-from serialformer.compile.program import schedule_to_program
-from serialformer.errors import CompileError
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.program import schedule_to_program
+from serialformer.models.lower import certify_weights, construction_to_placement
 from serialformer.sweeps.experiment import Experiment, Surroundings
 from serialformer.sweeps.row import Row
+from serialformer.targets.gpt2 import construction_to_gpt2
 from serialformer.transformer.transformer import Transformer
 
 Level = float | int | str
@@ -73,7 +73,7 @@ def one_per_circuit(circuit: str, level: Level) -> int:
 
 
 def choices_of_coordinates(circuit: str, level: Level) -> int:
-    return num_ways_to_drop(find_case(circuit, 0, "float32").residual.name_length, int(level))
+    return num_ways_to_drop(find_case(circuit, 0, "float32").layout.codings["name"].length, int(level))
 
 
 def _noise(case: Case, weights: str, level: Level, number: int) -> Transformer:
@@ -98,11 +98,11 @@ def _cast(case: Case, weights: str, level: Level, number: int) -> Transformer:
 
 
 def _drop(case: Case, weights: str, level: Level, number: int) -> Transformer:
-    return drop_coordinates(case.model.transformer, case.residual, int(level), number)
+    return drop_coordinates(case.model.transformer, case.layout, int(level), number)
 
 
 def _merge(case: Case, weights: str, level: Level, number: int) -> Transformer:
-    return merge_levels(case.model.transformer, case.residual, int(level))
+    return merge_levels(case.model.transformer, case.layout, int(level))
 
 
 def _gap(case: Case, weights: str, level: Level, number: int) -> Transformer:
@@ -113,8 +113,11 @@ def _gap(case: Case, weights: str, level: Level, number: int) -> Transformer:
 def _asked_gap(case: Case, weights: str, level: Level, number: int) -> Transformer:
     architecture = case.model.transformer.architecture
     program = schedule_to_program(case.model.circuit, case.model.schedule)
-    built, _ = program_to_gpt2(
-        program, dtype=architecture.dtype, activation=architecture.activation, attention_gap=float(level)
+    built, _ = construction_to_gpt2(
+        program_to_construction(program),
+        dtype=architecture.dtype,
+        activation=architecture.activation,
+        attention_gap=float(level),
     )
     return built
 
@@ -253,8 +256,5 @@ def list_damage(*, quick: bool = False, **options: int) -> list[Damage]:
 
 def _compiles(case: Case, transformer: Transformer) -> bool:
     """Whether ``compile`` would hand these weights out: the last of its passes."""
-    try:
-        certify_program(transformer, schedule_to_program(case.model.circuit, case.model.schedule))
-    except CompileError:
-        return False
-    return True
+    program = schedule_to_program(case.model.circuit, case.model.schedule)
+    return certify_weights(transformer, construction_to_placement(program_to_construction(program))).holds

@@ -13,9 +13,9 @@ import serialformer
 from serialformer import Circuit, CircuitBuilder, Model
 from serialformer.architecture import DtypeName
 from serialformer.circuits.evaluate import evaluate_wires
-from serialformer.compile.names import name_length
-from serialformer.compile.program import EQUALS
-from serialformer.compile.residual import Residual, lay_out
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.program import EQUALS, schedule_to_program
+from serialformer.targets.layout import Layout, lay_out
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -35,13 +35,13 @@ class Case:
 
     Attributes:
         model: as compiled, undamaged.
-        residual: where its signals lie.
+        layout: where its fields lie.
         tokens: for each prompt that is run the prompt, ``=`` and the right chain.
         expected: for each of them the tokens from the first of the chain to the end mark behind it.
     """
 
     model: Model
-    residual: Residual
+    layout: Layout
     tokens: np.ndarray
     expected: np.ndarray
 
@@ -88,7 +88,7 @@ def compiled_case(name: str, number: int, dtype: DtypeName) -> Case:
         "multiplier16": lambda: serialformer.read(EXAMPLES / "multiplier16.blif"),
     }[name]()
     model = serialformer.compile(circuit, dtype=dtype)
-    num_inputs, architecture = circuit.num_inputs, model.transformer.architecture
+    num_inputs = circuit.num_inputs
     if num_inputs == 8:
         bits = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.uint8)
     else:
@@ -97,7 +97,7 @@ def compiled_case(name: str, number: int, dtype: DtypeName) -> Case:
     mark = np.full((len(bits), 1), EQUALS)
     return Case(
         model=model,
-        residual=lay_out(architecture.num_heads, name_length(architecture.num_positions)),
+        layout=lay_out(program_to_construction(schedule_to_program(model.circuit, model.schedule))),
         tokens=np.concatenate([bits, mark, chain], axis=1).astype(np.int64),
         expected=np.concatenate([chain, mark], axis=1).astype(np.int64),
     )

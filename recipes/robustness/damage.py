@@ -13,8 +13,8 @@ import ml_dtypes
 import numpy as np
 
 from serialformer.architecture import DTYPES
-from serialformer.compile.names import LEVELS
-from serialformer.compile.residual import Residual
+from serialformer.targets.layout import Layout
+from serialformer.targets.position_codes import LEVELS
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 
 MOST_FLIPS = 1 << 12
@@ -94,30 +94,31 @@ def num_ways_to_drop(length: int, count: int) -> int:
     return comb(length, count)
 
 
-def drop_coordinates(transformer: Transformer, residual: Residual, count: int, which: int) -> Transformer:
+def drop_coordinates(transformer: Transformer, layout: Layout, count: int, which: int) -> Transformer:
     """Leaves so many coordinates of all names out of keys and queries alike: choice ``which`` of all choices.
 
     The residual stream, and so the layer norm, stays as it is.
     """
-    dropped = np.array(list(combinations(range(residual.name_length), count))[which], dtype=np.int64)
-    width = residual.width
+    dropped = np.array(list(combinations(range(layout.codings["name"].length), count))[which], dtype=np.int64)
+    width = layout.width
 
     def blind(_: str, weight: np.ndarray) -> np.ndarray:
-        weight[residual.name + dropped, width : 2 * width] = 0
-        for head in range(residual.num_heads):
-            weight[residual.read_name(head) + dropped, :width] = 0
+        weight[layout.starts["name"] + dropped, width : 2 * width] = 0
+        for head in range(layout.num_heads):
+            weight[layout.starts[f"read[{head}]"] + dropped, :width] = 0
         return weight
 
     return change(transformer, "layers.0.attention_in_weight", blind)
 
 
-def merge_levels(transformer: Transformer, residual: Residual, count: int) -> Transformer:
+def merge_levels(transformer: Transformer, layout: Layout, count: int) -> Transformer:
     """Names with fewer levels than -3, -1, 1, 3: the inner two become 0, or all become -2 and 2."""
+    names = slice(layout.starts["name"], layout.span(f"read[{layout.num_heads - 1}]").stop)
     merged = {4: LEVELS, 3: (-3, 0, 0, 3), 2: (-2, -2, 2, 2)}[count]
 
     def merge(_: str, weight: np.ndarray) -> np.ndarray:
-        named = weight[:, residual.name : residual.used]
-        weight[:, residual.name : residual.used] = np.array(merged)[np.searchsorted(LEVELS, named)]
+        named = weight[:, names]
+        weight[:, names] = np.array(merged)[np.searchsorted(LEVELS, named)]
         return weight
 
     return change(transformer, "position_embedding", merge)

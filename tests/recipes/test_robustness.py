@@ -164,23 +164,23 @@ def test_casts_are_those_of_torch() -> None:
 
 def test_damage_hits_what_it_says() -> None:
     case = find_case("random", 0, "float32")
-    transformer, residual = case.model.transformer, case.residual
+    transformer, layout = case.model.transformer, case.layout
     random = np.random.default_rng(0)
     assert changed(transformer, damage.add_noise(transformer, "position_embedding", 1.0, random)) == {
         "position_embedding"
     }
     moved = damage.add_noise(transformer, "all", 0.25, random).position_embedding - transformer.position_embedding
     assert abs(moved.std() - 0.25) < 0.02
-    blind = damage.drop_coordinates(transformer, residual, 2, 1)
+    blind = damage.drop_coordinates(transformer, layout, 2, 1)
     before, after = (each.layers[0].attention_in_weight for each in (transformer, blind))
     # Choice 1 of two coordinates is the first and the third; every key and each head's query lose both.
     lost = np.flatnonzero((before != after).any(axis=1))
-    starts = [residual.name, *(residual.read_name(head) for head in range(residual.num_heads))]
+    starts = [layout.starts["name"], *(layout.starts[f"read[{head}]"] for head in range(layout.num_heads))]
     assert lost.tolist() == [start + place for start in starts for place in (0, 2)]
     assert changed(transformer, blind) == {"layers.0.attention_in_weight"}
-    two = damage.merge_levels(transformer, residual, 2).position_embedding
-    assert set(np.unique(two[:, residual.name : residual.used]).tolist()) == {-2.0, 2.0}
-    assert np.array_equal(two[:, : residual.name], transformer.position_embedding[:, : residual.name])
+    two = damage.merge_levels(transformer, layout, 2).position_embedding
+    assert set(np.unique(two[:, starts[0] : layout.span(f"read[{layout.num_heads - 1}]").stop]).tolist()) == {-2.0, 2.0}
+    assert np.array_equal(two[:, : starts[0]], transformer.position_embedding[:, : starts[0]])
     halved = damage.scale_queries(transformer, 0.5).layers[0].attention_in_weight
     width = transformer.architecture.width
     assert np.array_equal(halved[:, :width], before[:, :width] / 2)

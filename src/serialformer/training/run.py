@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from serialformer.errors import TrainingError
 from serialformer.files import new_directory, refuse_os_errors, write_file
