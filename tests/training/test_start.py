@@ -25,9 +25,7 @@ def test_a_name_and_a_configuration_make_the_same_run(tmp_path: Path) -> None:
     assert isinstance(provenance, TrainedProvenance) and provenance.names is None
     assert (provenance.steps, provenance.seed) == (10, 0) and provenance.configuration == config.to_json()
     assert provenance.generated is not None and provenance.generated == by_config.generated
-    assert repr(found).startswith(
-        "Model(trained task: task parity, length 4, setting cot; gpt2 float32, 1 layer, 2 heads,"
-    )
+    assert repr(found).startswith("Model(trained task: parity, length 4, setting cot; gpt2 float32, 1 layer, 2 heads,")
     assert serialformer.info(found)["provenance"] == "trained"
 
 
