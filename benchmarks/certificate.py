@@ -77,9 +77,10 @@ def try_mutations(number: int) -> Counter[str]:
 
 def try_constructions(number: int) -> dict[str, Counter[str]]:
     """The same for each construction, with the construction as the only witness."""
-    from serialformer.proofs.prove import certify_construction
     from tests.proofs.mutations import mutate
     from tests.proofs.test_constructions import CONSTRUCTIONS, SOME, lower, some_prompts, writes
+
+    from serialformer.proofs.prove import certify_construction
 
     found = {}
     for name in SOME:
