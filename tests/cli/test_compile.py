@@ -31,16 +31,18 @@ def alu(tmp_path: Path) -> Path:
 
 
 def test_verilog_to_answers(alu: Path, tmp_path: Path, cli: Any) -> None:
-    result = cli("compile", alu, "-o", tmp_path / "m", "--top", "adder", "-D", "W=6", "--json")
+    result = cli("compile", alu, "-o", tmp_path / "m", "--top", "adder", "-P", "W=6", "--json")
     assert (result.status, result.err) == (0, "")
     facts = json.loads(result.out)
     assert facts["source"] == "alu.v" and facts["heads"] == 2
     assert (facts["optimisation_level"], facts["proven"]) == (1, None)
     assert facts["gates"] <= facts["gates_before"] and facts["input_words"] == {"a": 6, "b": 6}
     assert cli("run", tmp_path / "m", "-i", "a=63", "-i", "b=62").out == "s=125\n"
-    against = ("--against", alu, "--top", "adder", "-D", "W=6", "--samples", "50")
+    assert facts["read_by"] == "slang, as Verilog-2005" and facts["passes"].endswith("write_aiger2")
+    assert facts["certificate_begins"] == "at the netlist, not at the source (verify --against FILE --simulator NAME)"
+    against = ("--against", alu, "--top", "adder", "-P", "W=6", "--samples", "50")
     assert cli("verify", tmp_path / "m", *against).out.startswith("verified: random inputs, 50")
-    info = json.loads(cli("info", alu, "--top", "adder", "-D", "W=9", "--json").out)
+    info = json.loads(cli("info", alu, "--top", "adder", "-P", "W=9", "--json").out)
     assert info["output_words"] == {"s": 10}
 
 
@@ -86,14 +88,15 @@ def test_a_failed_proof_writes_nothing(tmp_path: Path, cli: Any, monkeypatch: py
     [
         (["alu.v"], "error: alu.v: expected one top module, found 2: adder, other\nhint: choose one with --top NAME"),
         (["alu.v", "--top", "nope"], "error: alu.v: no module 'nope'\nhint: the modules are: adder, other"),
-        (["alu.v", "--top", "adder", "-D", "Q=1"], "error: alu.v: module 'adder' has no parameter 'Q'"),
-        (["alu.v", "--top", "adder", "-D", "W"], "error: -D: expected NAME=VALUE, found 'W'"),
-        (["alu.v", "--top", "adder", "-D", "W=1", "-D", "W=2"], "error: -D: 'W' is given twice"),
+        (["alu.v", "--top", "adder", "-P", "Q=1"], "error: alu.v: module 'adder' has no parameter 'Q'"),
+        (["alu.v", "--top", "adder", "-P", "W"], "error: -P: expected NAME=VALUE, found 'W'"),
+        (["alu.v", "--top", "adder", "-D", "W="], "error: -D: expected NAME or NAME=TEXT, found 'W='"),
+        (["alu.v", "--top", "adder", "-P", "W=1", "-P", "W=2"], "error: -P: 'W' is given twice"),
         (["alu.v", "--top", "adder", "--source", "missing.v"], "error: missing.v: no such file"),
         (["broken.v"], "error: broken.v:2: expected expression\n     assign y = ;\n                ^\n"),
         (
             [MULTIPLIER, "--top", "adder"],
-            "error: " + MULTIPLIER + ": top, parameters, includes and sources (--top, -D, --include, --source) go with",
+            "error: " + MULTIPLIER + ": top, parameters, macros, includes and sources (--top, -P, -D,",
         ),
         ([MULTIPLIER, "-O", "4"], "less than or equal to 3"),
         ([MULTIPLIER, "--lut", "7"], "less than or equal to 6"),
@@ -157,3 +160,51 @@ def test_the_command_and_the_function_make_the_same_model(
     assert files == sorted(file.name for file in (tmp_path / "function").iterdir())
     for name in files:
         assert (tmp_path / "command" / name).read_bytes() == (tmp_path / "function" / name).read_bytes(), name
+
+
+def test_macros_and_parameters(alu: Path, tmp_path: Path, cli: Any) -> None:
+    path = tmp_path / "macro.v"
+    path.write_text(
+        "module m(input [3:0] a, output [3:0] y);\n`ifdef FAST\n assign y = a + `STEP;\n`endif\nendmodule\n"
+    )
+    assert cli("compile", path, "-o", tmp_path / "m", "-D", "FAST", "-D", "STEP=3").status == 0
+    assert cli("run", tmp_path / "m", "-i", "a=4").out == "y=7\n"
+    old = cli("info", alu, "--top", "adder", "-D", "W=9", "--json")
+    assert json.loads(old.out)["input_words"] == {"a": 9, "b": 9}
+    assert old.err == (
+        "warning: W is a parameter: give it as -P W=9; -D defines macros, and will only do that in the next release\n"
+    )
+
+
+def test_what_is_ignored_is_said(tmp_path: Path, cli: Any) -> None:
+    path = tmp_path / "noisy.v"
+    path.write_text(
+        'module m(input [3:0] a, output reg [3:0] y);\n always @* begin y = a; $display("y", y); end\nendmodule\n'
+    )
+    result = cli("compile", path, "-o", tmp_path / "m", "--json")
+    assert result.err == "ignored, because it computes nothing: $display (1)\n" and result.status == 0
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
+def test_verify_against_the_source(tmp_path: Path, cli: Any) -> None:
+    path = tmp_path / "counter.v"
+    text = """module m #(parameter W = 3)(input clk, r, input [3:0] d, output reg [W-1:0] q, output [3:0] y);
+ reg [3:0] held;
+ always @(posedge clk) begin if (r) q <= 1; else q <= q + d; held <= d; end
+ assign y = d / held;
+endmodule
+"""
+    path.write_text(text)
+    assert cli("compile", path, "-o", tmp_path / "m", "-P", "W=4").status == 0
+    against = ("verify", tmp_path / "m", "--against", path, "--simulator", "iverilog", "--samples", "40")
+    result = cli(*against, "-P", "W=4")
+    assert result.status == 0 and result.out.startswith("verified: random inputs against iverilog, 40 run by ")
+    assert "output bits that have no value in the source, so that any will do: " in result.out, "it divides by zero"
+    path.write_text(text.replace("q + d", "q - d"))
+    result = cli(*against, "-P", "W=4")
+    assert result.status == 1 and result.out.startswith("WRONG: random inputs against iverilog")
+    assert "iverilog says" in result.out
+    assert cli("verify", tmp_path / "m", "--simulator", "iverilog").err == (
+        "error: --simulator goes with --against and a Verilog file\n"
+    )

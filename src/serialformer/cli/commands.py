@@ -17,7 +17,14 @@ from serialformer.circuits.formats.read_write import read
 from serialformer.circuits.value_problem import TOKENS_A_GATE, translate_circuit
 from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
-from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, verilog_options
+from serialformer.cli.source import (
+    IncludesOption,
+    MacrosOption,
+    ParametersOption,
+    SourcesOption,
+    TopOption,
+    verilog_options,
+)
 from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
 from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.cli.values import parse_assignments
@@ -28,10 +35,10 @@ from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.info import info
 from serialformer.models.load import load
 from serialformer.models.model import Model
-from serialformer.models.source import VerilogOptions, read_source
+from serialformer.models.source import VerilogOptions, is_verilog, read_source, simulated_source
 from serialformer.models.trace import trace_lines
 from serialformer.models.transcript import Transcript
-from serialformer.models.verify import num_verified_tokens, verify
+from serialformer.models.verify import Verification, num_verified_tokens, verify, verify_against_simulator
 
 
 class DtypeOption(StrEnum):
@@ -179,8 +186,17 @@ def verify_command(
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Try every input.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
     engine: EngineFlag = "auto",
+    simulator: Annotated[
+        str | None,
+        typer.Option(
+            "--simulator",
+            metavar="iverilog|verilator",
+            help="With --against a Verilog file: have the source itself simulated, and compare with that.",
+        ),
+    ] = None,
     top: TopOption = None,
     parameters: ParametersOption = None,
+    macros: MacrosOption = None,
     includes: IncludesOption = None,
     sources: SourcesOption = None,
     as_json: Json = False,
@@ -189,31 +205,47 @@ def verify_command(
     if exhaustive and samples is not None:
         raise InputError("--samples and --exhaustive exclude each other")
     model = load(directory)
-    if against is None and (top is not None or parameters or includes or sources):
-        raise InputError("--top, -D, --include and --source go with --against")
-    options = VerilogOptions(**verilog_options(top, parameters, includes, sources))
+    options = VerilogOptions(**verilog_options(against, top, parameters, macros, includes, sources))
+    if against is None and options.are_given:
+        raise InputError("--top, -P, -D, --include and --source go with --against")
+    if simulator is not None:
+        if against is None or not is_verilog(against):
+            raise InputError("--simulator goes with --against and a Verilog file")
+        if exhaustive:
+            raise InputError("--simulator goes with --samples, not with --exhaustive")
+        source = simulated_source(against, options)
+        with progress_bar("verifying", samples or 64, unit="rows") as advance:
+            result = verify_against_simulator(
+                model, source, simulator, num_samples=samples or 64, seed=seed, engine=engine, progress=advance
+            )
+        print_verification(result, f"random inputs against {simulator}", as_json=as_json)
+        return
     other = None if against is None else read_source(against, options).circuit
     num_samples = None if exhaustive else samples or 64
     with progress_bar("verifying", num_verified_tokens(model, num_samples), unit="tokens") as advance:
         result = verify(model, against=other, num_samples=num_samples, seed=seed, engine=engine, progress=advance)
+    what = "every input" if exhaustive else "random inputs"
+    print_verification(result, what, as_json=as_json)
+
+
+def print_verification(result: Verification, what: str, *, as_json: bool) -> None:
+    """Says how a verification ended; the exit status is 1 where anything differs."""
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "verified": result.verified,
-                    "inputs": result.inputs,
-                    "tokens": result.tokens,
-                    "wrong_inputs": result.wrong_inputs,
-                    "first_wrong": result.first_wrong,
-                    "engine": result.engine,
-                }
-            )
-        )
+        facts = {
+            "verified": result.verified,
+            "inputs": result.inputs,
+            "tokens": result.tokens,
+            "wrong_inputs": result.wrong_inputs,
+            "first_wrong": result.first_wrong,
+            "engine": result.engine,
+        }
+        print(json.dumps(facts))
     else:
-        what = "every input" if exhaustive else "random inputs"
         verdict = "verified" if result.verified else "WRONG"
         print(f"{verdict}: {what}, {result.inputs} run by {result.engine}, {result.wrong_inputs} wrong")
         print(f"tokens compared: {result.tokens}")
+        if result.undefined_bits:
+            print(f"output bits that have no value in the source, so that any will do: {result.undefined_bits}")
         if result.first_wrong:
             print(result.first_wrong)
     if not result.verified:
@@ -224,6 +256,7 @@ def info_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A circuit file or a checkpoint directory.")],
     top: TopOption = None,
     parameters: ParametersOption = None,
+    macros: MacrosOption = None,
     includes: IncludesOption = None,
     sources: SourcesOption = None,
     task: TaskOption = None,
@@ -231,7 +264,7 @@ def info_command(
     as_json: Json = False,
 ) -> None:
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
-    facts = info(path, **verilog_options(top, parameters, includes, sources), task=task, trust_code=trust_code)
+    facts = info(path, **verilog_options(path, top, parameters, macros, includes, sources), task=task, trust_code=trust_code)
     if as_json:
         print(json.dumps(facts))
     else:

@@ -12,7 +12,14 @@ import typer
 
 from serialformer.cli.commands import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
-from serialformer.cli.source import IncludesOption, ParametersOption, SourcesOption, TopOption, verilog_options
+from serialformer.cli.source import (
+    IncludesOption,
+    MacrosOption,
+    ParametersOption,
+    SourcesOption,
+    TopOption,
+    verilog_options,
+)
 from serialformer.errors import InputError
 from serialformer.models.compile import compile
 from serialformer.models.info import info
@@ -35,6 +42,7 @@ def compile_command(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
     top: TopOption = None,
     parameters: ParametersOption = None,
+    macros: MacrosOption = None,
     includes: IncludesOption = None,
     sources: SourcesOption = None,
     level: Annotated[
@@ -75,7 +83,7 @@ def compile_command(
     with progress_bar("compiling", None) as advance:
         model = compile(
             circuit,
-            **verilog_options(top, parameters, includes, sources),
+            **verilog_options(circuit, top, parameters, macros, includes, sources),
             level=level,
             lut=lut,
             prove=prove,
@@ -86,4 +94,6 @@ def compile_command(
         ).save(output)
     if isinstance(model.provenance, CompiledProvenance) and model.provenance.is_out_of_time:
         print("optimising stopped when its time was over: not everything was tried", file=sys.stderr)
+    if isinstance(model.provenance, CompiledProvenance) and model.provenance.reading.get("ignored"):
+        print(f"ignored, because it computes nothing: {model.provenance.reading['ignored']}", file=sys.stderr)
     print_made(output, info(model), started, as_json=as_json)

@@ -13,7 +13,15 @@ from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.lower import Target, lower_circuit
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance
-from serialformer.models.source import Source, VerilogOptions, has_gates_of_its_own, read_source, source_name
+from serialformer.models.source import (
+    Source,
+    VerilogOptions,
+    has_gates_of_its_own,
+    is_verilog,
+    read_source,
+    read_verilog_source,
+    source_name,
+)
 
 PAPER_FAN_IN = 2
 """The paper's transformer has two heads."""
@@ -24,6 +32,7 @@ def compile(
     *,
     top: str | None = None,
     parameters: Mapping[str, int | str] | None = None,
+    macros: Mapping[str, int | str] | None = None,
     includes: Sequence[str | os.PathLike[str]] = (),
     sources: Sequence[str | os.PathLike[str]] = (),
     level: int | None = None,
@@ -46,6 +55,7 @@ def compile(
             ``module.py:function``.
         top: Verilog only: the top module.
         parameters: Verilog only: parameters of the top module.
+        macros: Verilog only: what `` `define `` would define.
         includes: Verilog only: folders in which ``include`` looks for files.
         sources: Verilog only: further files of the same design.
         level: how hard to optimise, 0 to 3. Default: 0, the gates as they are, for a circuit or a netlist; 1 for
@@ -82,8 +92,13 @@ def compile(
         )
     if level is None:
         level = 0 if has_gates_of_its_own(source) and lut is None else 1
-    options = VerilogOptions(top=top, parameters=parameters, includes=includes, sources=sources)
-    given = read_source(source, options, max_fan_in=(lut or 2) if level else 2)
+    options = VerilogOptions(top=top, parameters=parameters, macros=macros, includes=includes, sources=sources)
+    how_read: Mapping[str, str] = {}
+    if isinstance(source, str | os.PathLike) and is_verilog(source):
+        reading = read_verilog_source(source, options)
+        given, how_read = reading.circuit, reading.facts
+    else:
+        given = read_source(source, options, max_fan_in=(lut or 2) if level else 2)
     if lut is None and target == "paper":
         lut = PAPER_FAN_IN
     better, report = optimise(given.circuit, level=level, max_fan_in=lut, prove=prove, progress=progress)
@@ -114,6 +129,7 @@ def compile(
             depth=circuit.depth,
             circuit_sha256=circuit.digest(),
             optimisation=replace(report, seconds=0.0),  # so that the same circuit always gives the same files
+            reading=how_read,
             names=lowered.names,
         ),
         proof=lowered.certificate,

@@ -22,6 +22,7 @@ def info(
     *,
     top: str | None = None,
     parameters: Mapping[str, int | str] | None = None,
+    macros: Mapping[str, int | str] | None = None,
     includes: Sequence[str | os.PathLike[str]] = (),
     sources: Sequence[str | os.PathLike[str]] = (),
     task: str | Task | None = None,
@@ -31,8 +32,9 @@ def info(
 
     Args:
         source: a model, its directory, or anything that ``compile`` takes.
-        top: Verilog only, as are the next three: see ``compile``.
+        top: Verilog only, as are the next four: see ``compile``.
         parameters: of the top module.
+        macros: what is defined before the first line.
         includes: folders of files to include.
         sources: further files.
         task: of the directory of a model of a user's task: see ``load``.
@@ -53,7 +55,7 @@ def info(
         return _model_facts(load(source, task=task, trust_code=trust_code))
     if task is not None or trust_code:
         raise InputError("expected the directory of a model of a task with --task and --trust-code", where=str(source))
-    options = VerilogOptions(top=top, parameters=parameters, includes=includes, sources=sources)
+    options = VerilogOptions(top=top, parameters=parameters, macros=macros, includes=includes, sources=sources)
     sequential = read_source(source, options)
     circuit = sequential.circuit
     return {

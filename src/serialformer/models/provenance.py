@@ -46,6 +46,7 @@ class CompiledProvenance(Provenance):
         depth: its depth.
         circuit_sha256: its digest.
         optimisation: what optimising did; how long that took is not kept. None where nobody recorded it.
+        reading: of Verilog: the reader and the passes that made the circuit, and where the certificate begins.
     """
 
     kind = "compiled"
@@ -56,6 +57,7 @@ class CompiledProvenance(Provenance):
     depth: int
     circuit_sha256: str
     optimisation: Optimisation | None = None
+    reading: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_out_of_time(self) -> bool:
@@ -63,16 +65,17 @@ class CompiledProvenance(Provenance):
         return self.optimisation is not None and self.optimisation.out_of_time
 
     def to_json(self) -> dict[str, Any]:
-        content = _plain_fields(self, "names", "optimisation")
+        content = _plain_fields(self, "names", "optimisation", *([] if self.reading else ["reading"]))
         if self.optimisation is not None:
             content["optimisation"] = _plain_fields(self.optimisation, "seconds")
         return {"kind": self.kind, **content}
 
     def facts(self) -> dict[str, Any]:
         if self.optimisation is None:
-            return {"source": self.source}
+            return {"source": self.source, **self.reading}
         return {
             "source": self.source,
+            **self.reading,
             "optimisation_level": self.optimisation.level,
             "gates_before": self.optimisation.gates_before,
             "optimisation_steps": list(self.optimisation.steps),

@@ -6,12 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.read_write import is_function, read_sequential
 from serialformer.circuits.function.decorator import CircuitFunction
 from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.errors import InputError
+
+if TYPE_CHECKING:
+    from serialformer.circuits.verilog.simulators import Source as SimulatedSource
+    from serialformer.circuits.verilog.verilog import VerilogReading
 
 VERILOG_SUFFIXES = (".v", ".sv")
 
@@ -26,18 +31,20 @@ class VerilogOptions:
     Attributes:
         top: the top module, where there are several.
         parameters: parameters of the top module.
+        macros: what is defined before the first line.
         includes: folders in which ``include`` looks for files.
         sources: further files of the same design.
     """
 
     top: str | None = None
     parameters: Mapping[str, int | str] | None = None
+    macros: Mapping[str, int | str] | None = None
     includes: Sequence[str | os.PathLike[str]] = ()
     sources: Sequence[str | os.PathLike[str]] = ()
 
     @property
     def are_given(self) -> bool:
-        return self.top is not None or bool(self.parameters or self.includes or self.sources)
+        return self.top is not None or bool(self.parameters or self.macros or self.includes or self.sources)
 
 
 def read_source(source: Source, options: VerilogOptions | None = None, *, max_fan_in: int = 2) -> SequentialCircuit:
@@ -53,19 +60,13 @@ def read_source(source: Source, options: VerilogOptions | None = None, *, max_fa
         SerialformerError: as in ``read_sequential``.
     """
     options = options or VerilogOptions()
-    if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() in VERILOG_SUFFIXES:
-        from serialformer.circuits.verilog.verilog import read_sequential_verilog
-
-        return read_sequential_verilog(
-            [source, *options.sources],
-            top=options.top,
-            parameters=options.parameters,
-            includes=[str(folder) for folder in options.includes],
-        )
+    if isinstance(source, str | os.PathLike) and is_verilog(source):
+        return read_verilog_source(source, options).circuit
     if options.are_given:
         where = str(source) if isinstance(source, str | os.PathLike) else source_name(source)
         raise InputError(
-            "top, parameters, includes and sources (--top, -D, --include, --source) go with Verilog", where=where
+            "top, parameters, macros, includes and sources (--top, -P, -D, --include, --source) go with Verilog",
+            where=where,
         )
     if isinstance(source, SequentialCircuit):
         return source
@@ -80,10 +81,45 @@ def read_source(source: Source, options: VerilogOptions | None = None, *, max_fa
     return read_sequential(source)
 
 
+def is_verilog(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's name says that it is Verilog or SystemVerilog."""
+    return Path(path).suffix.lower() in VERILOG_SUFFIXES
+
+
+def read_verilog_source(path: str | os.PathLike[str], options: VerilogOptions) -> VerilogReading:
+    """The circuit of a Verilog file, and how it was read; see ``elaborate_verilog``."""
+    from serialformer.circuits.verilog.verilog import elaborate_verilog
+
+    return elaborate_verilog(
+        [path, *options.sources],
+        top=options.top,
+        parameters=options.parameters,
+        macros=options.macros,
+        includes=[str(folder) for folder in options.includes],
+    )
+
+
+def simulated_source(path: str | os.PathLike[str], options: VerilogOptions) -> SimulatedSource:
+    """What a simulator is given: the source, and what our reading of it says of its clock and its registers."""
+    from serialformer.circuits.verilog.simulators import Source
+
+    reading = read_verilog_source(path, options)
+    return Source(
+        paths=tuple(map(str, (path, *options.sources))),
+        top=reading.top,
+        is_verilog_2005=reading.is_verilog_2005,
+        parameters=options.parameters or {},
+        macros=options.macros or {},
+        includes=tuple(map(str, options.includes)),
+        clock=reading.clock,
+        registers=tuple(one.name for one in reading.circuit.registers if None in one.initial),
+    )
+
+
 def has_gates_of_its_own(source: Source) -> bool:
     """Whether a source says itself which gates there are: netlists and circuits do, Verilog and Python do not."""
     if isinstance(source, str | os.PathLike):
-        return Path(source).suffix.lower() not in VERILOG_SUFFIXES and not is_function(source)
+        return not is_verilog(source) and not is_function(source)
     return not isinstance(source, CircuitFunction)
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.evaluate import WORDS_A_BLOCK, evaluate_outputs, pack_rows
-from serialformer.circuits.words import Word, bits_to_values
+from serialformer.circuits.words import ABSENT, Word, bits_to_values
 from serialformer.decode.engine import Engine, Progress
 from serialformer.decode.hugging_face import HuggingFaceEngine
 from serialformer.errors import InputError
 from serialformer.models.model import Model
+
+if TYPE_CHECKING:
+    from serialformer.circuits.verilog.simulators import Source
 
 MAX_EXHAUSTIVE_INPUTS = 24
 """Where an engine decodes many rows at once."""
@@ -38,6 +42,7 @@ class Verification:
         wrong_inputs: on how many inputs anything differed.
         first_wrong: what differed first, in words; "" if nothing.
         engine: which engine ran the model.
+        undefined_bits: how many output bits had no value to be compared with.
     """
 
     inputs: int
@@ -45,6 +50,7 @@ class Verification:
     wrong_inputs: int
     first_wrong: str
     engine: str
+    undefined_bits: int = 0
 
     @property
     def verified(self) -> bool:
@@ -95,6 +101,80 @@ def verify(
         tokens += chains.size
         inputs += len(bits)
     return Verification(inputs=inputs, tokens=tokens, wrong_inputs=wrong, first_wrong=first_wrong, engine=chosen.name)
+
+
+def verify_against_simulator(
+    model: Model,
+    source: Source,
+    simulator: str,
+    *,
+    num_samples: int = 64,
+    seed: int = 0,
+    engine: str = "auto",
+    progress: Progress | None = None,
+) -> Verification:
+    """Runs the model and has a simulator run its Verilog source, on the same random inputs; compares the answers.
+
+    This is a second opinion on how the source was read. A model with registers runs for as many cycles as there are
+    samples; registers to which the source gives no value begin with 0 in both. Bits that are x in the simulation are
+    counted, not compared.
+
+    Args:
+        model: a model that was compiled from the source.
+        source: the source.
+        simulator: ``iverilog`` or ``verilator``.
+        num_samples: how many random inputs, or cycles.
+        seed: of the random inputs.
+        engine: which engine runs the model.
+        progress: called with the number of inputs that are done.
+
+    Raises:
+        InputError: the source has other words than the model, or there is no such simulator.
+        ToolError: the simulator is not installed.
+        FormatError: the simulator refuses the source.
+    """
+    from serialformer.circuits.verilog.simulators import simulate_source
+    from serialformer.circuits.verilog.stimulus import random_stimulus
+
+    words = model.words
+    num_registers = len(words.registers)
+    inputs, outputs = words.inputs[num_registers:], words.outputs[num_registers:]
+    first = sum(len(word.places) for word in words.outputs[:num_registers])
+    stimulus = random_stimulus(inputs, num_samples, np.random.default_rng(seed))
+    simulated = simulate_source(source, inputs, outputs, stimulus, simulator)
+    if num_registers:
+        chosen = model.engine(engine)
+        simulation = model.simulation(fill="zero", engine=chosen)
+        rows = []
+        for bits in stimulus:
+            rows.append(simulation.step_bits(bits).made[first:])
+            if progress is not None:
+                progress(1)
+        answers = np.array(rows, dtype=np.uint8)
+    else:
+        chosen = model.batch_engine(engine)
+        answers = model.run_bits(stimulus, engine=chosen)
+        if progress is not None:
+            progress(num_samples)
+    wrong = (answers != simulated.values) & simulated.is_known
+    first_wrong = ""
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.any(axis=1))[0])
+        shifted = [_shift_word(word, -first) for word in outputs]
+        given = [_shift_word(word, -first) for word in inputs]
+        differing = [word.name for word in shifted if wrong[row, list(word.places)].any()]
+        found, expected = bits_to_values(shifted, answers[row]), bits_to_values(shifted, simulated.values[row])
+        values = ", ".join(f"{name}={value}" for name, value in bits_to_values(given, stimulus[row]).items())
+        shown = ", ".join(f"{name} is {found[name]}, {simulator} says {expected[name]}" for name in differing)
+        first_wrong = f"{f'in cycle {row}, ' if num_registers else ''}with {values}: {shown}"
+    return Verification(
+        inputs=num_samples,
+        tokens=num_samples * words.num_chain_tokens,
+        wrong_inputs=int(wrong.any(axis=1).sum()),
+        first_wrong=first_wrong,
+        engine=chosen.name,
+        undefined_bits=int((~simulated.is_known).sum()),
+    )
 
 
 def num_verified_inputs(model: Model, num_samples: int | None) -> int:
@@ -161,6 +241,11 @@ def _input_blocks(
             # 64 bits a draw, which leaves nothing over: the same rows, whatever the size of the blocks.
             words = random.integers(0, 1 << 64, (stop - start, -(-num_inputs // 64)), dtype=np.uint64).astype("<u8")
         yield np.unpackbits(words.view(np.uint8), axis=1, count=num_inputs, bitorder="little")
+
+
+def _shift_word(word: Word, by: int) -> Word:
+    """The word with each of its places so much later."""
+    return replace(word, bits=tuple(place if place == ABSENT else place + by for place in word.bits))
 
 
 def _check_words(model: Model, other: Circuit) -> None:

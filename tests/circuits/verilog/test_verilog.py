@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.blif.blif import parse_blif
-from serialformer.circuits.verilog.verilog import read_verilog, verilog_to_blif
+from serialformer.circuits.verilog.verilog import elaborate_verilog, read_verilog, verilog_to_blif
 from serialformer.errors import FormatError, SerialformerError
 from tests.circuits.verilog.sha256_verilog import sha256_verilog
 
@@ -173,7 +174,7 @@ def test_sha256_unrolled(tmp_path: Path) -> None:
         ("module m(input a, output y);\n assign y = a ^ 1'bx;\nendmodule", "design.sv:2: a bit that is x is read here"),
         (
             "module m(input a, b, output y);\n assign y = a ? b : 1'bz;\nendmodule",
-            "design.sv:2: a bit that is z is read here",
+            "design.sv:2: 'y' is z where its driver is off",
         ),
         ("module m(input a, output y, inout z);\n assign y = a;\nendmodule", "design.sv:1: port 'z' is inout"),
         ("module m(input a);\nendmodule", "design.sv: module 'm' has no outputs"),
@@ -181,7 +182,7 @@ def test_sha256_unrolled(tmp_path: Path) -> None:
         ("\n", "design.sv: is empty"),
         (
             "module m(input e, d, output reg q);\n always @* if (e) q = d;\nendmodule",
-            "design.sv:2: a latch is inferred for 'q': not every branch assigns it\n     always @* if (e) q = d;\n",
+            "design.sv:2: a latch is inferred for 'q': nothing assigns it where e=0\n     always @* if (e) q = d;\n",
         ),
         (
             "module m(input clk, d, output reg [3:0] q, reg r);\nalways @(posedge clk) {q, r} <= {q, d};\nendmodule",
@@ -243,7 +244,7 @@ def test_registers_become_latches(tmp_path: Path) -> None:
     assert ports[".inputs"] == ["reset", "d[0]", "d[1]", "d[2]", "d[3]"], "the clock is no input"
     assert ports[".outputs"] == [*(f"q[{bit}]" for bit in range(4)), *(f"t[{bit}]" for bit in range(4))]
     initial = {line[2]: line[3] for line in lines if line and line[0] == ".latch"}
-    unset = {f"q.register[{bit}]": "2" for bit in range(4)}
+    unset = {f"q.register[{bit}]": "3" for bit in range(4)}
     assert initial == {"t[0]": "1", "t[1]": "0", "t[2]": "1", "t[3]": "0", **unset}
     # One cycle of it: registers as inputs, what they take as outputs.
     state = [line[2] for line in lines if line and line[0] == ".latch"]
@@ -330,3 +331,62 @@ def test_out_of_range_and_division_by_zero(tmp_path: Path) -> None:
         assert circuit.evaluate(a=a, b=0, s=a % 3 + 5, w=31) == {"q": 15, "r": a, "z": 0}
     simple = "module m(input [4:0] w, input [2:0] s, output z); assign z = w[s]; endmodule"
     assert [read_text(simple, tmp_path).evaluate(w=31, s=s)["z"] for s in range(8)] == [1] * 5 + [0] * 3
+
+
+def test_names_that_systemverilog_keeps_for_itself(tmp_path: Path) -> None:
+    text = """module top(input bit, byte, int, output logic, priority);
+     wire final = bit & byte, var = bit | int, interface = final ^ var, property = ~interface;
+     assign logic = property, priority = final;
+    endmodule"""
+    (tmp_path / "old.v").write_text(text)
+    circuit = read_verilog(tmp_path / "old.v")
+    for bit, byte, number in itertools.product((0, 1), repeat=3):
+        expected = {"logic": 1 ^ (bit & byte) ^ (bit | number), "priority": bit & byte}
+        assert circuit.evaluate({"bit": bit, "byte": byte, "int": number}) == expected
+    with pytest.raises(FormatError, match="expected"):
+        read_text(text, tmp_path)
+
+
+def test_an_escaped_top_and_what_it_needs(tmp_path: Path) -> None:
+    text = "module \\a-b (input \\x+1 , output [1:0] y); assign y = {2{\\x+1 }}; endmodule\n"
+    (tmp_path / "odd.v").write_text(text + "module other(input a, output y); assign y = a; endmodule\n")
+    assert read_verilog(tmp_path / "odd.v", top="a-b").evaluate({"x+1": 1}) == {"y": 3}
+
+
+def test_macros(tmp_path: Path) -> None:
+    (tmp_path / "m.v").write_text("module m(input [3:0] a, output [3:0] y); assign y = a + `STEP; endmodule\n")
+    assert read_verilog(tmp_path / "m.v", macros={"STEP": 3}).evaluate(a=4) == {"y": 7}
+    with pytest.raises(FormatError, match=r"macro STEP: the text '1 \+ 2' has a space"):
+        read_verilog(tmp_path / "m.v", macros={"STEP": "1 + 2"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "module m(input [1:0] d, input e, output reg q);\n"
+            " always_comb case (d) 0: q = 1; 1: q = e; endcase\nendmodule",
+            "design.sv:2: a latch is inferred for 'q': nothing assigns it where d=2; d=3\n",
+        ),
+        (
+            "module m(input clk, l, input [1:0] d, output reg q);\n always @(posedge clk, posedge l)\n"
+            "  if (l) q <= d[0]; else q <= d[1];\nendmodule",
+            "'q' takes a value asynchronously that may change while it is being taken",
+        ),
+        (
+            "module m(input [1:0] a, output reg y);\n initial case (2'd1)\n  1: y = 1;\n endcase\nendmodule",
+            "design.sv:2: case in an initial block is not read",
+        ),
+        (
+            "(* blackbox *) module b(input a, output y); endmodule\n"
+            "module m(input a, output y);\n b u(a, y);\nendmodule",
+            "of module 'b' there is only the outside",
+        ),
+    ],
+)
+def test_refused_with_the_reason(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "design.sv").write_text(text + "\n")
+    with pytest.raises(FormatError) as caught:
+        elaborate_verilog("design.sv")
+    assert message in str(caught.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -14,6 +14,7 @@ _WIRE = re.compile(
     r"(?:(?P<direction>input|output|inout) (?P<order>\d+) )?(?:signed )?(?P<name>\S+)"
 )
 _SOURCE = re.compile(r'  attribute \\src "([^"|]*)')
+_INITIAL = re.compile(r"  attribute \\init (?P<value>\S+)")
 _UNDEFINED = re.compile(r"(?<![\w$.\\])\d+'[01]*([xz])[01xz]*")
 _ORDER = re.compile(r"(?m)^(  wire .*?(?:input|output|inout) )(\d+)( .*)$")
 
@@ -30,6 +31,8 @@ class Wire:
         lowest: the least index in its declaration; ``[7:4]`` has 4.
         upwards: declared as ``[0:7]``: its most significant bit has the least index.
         source: where it is declared, ``file:line.column-line.column``.
+        initial: what its bits hold before the first cycle, least significant first, as far as they are given; ``x``
+            where they are not.
     """
 
     name: str
@@ -39,16 +42,20 @@ class Wire:
     lowest: int
     upwards: bool
     source: str
+    initial: str = ""
 
-    def bit_name(self, bit: int) -> str:
-        """What Yosys calls a bit, counted from the least significant."""
-        if self.width == 1 and not self.lowest:
-            return self.name
-        return f"{self.name}[{self.lowest + (self.width - 1 - bit if self.upwards else bit)}]"
+    @property
+    def rtlil_name(self) -> str:
+        """The name as RTLIL writes it."""
+        return rtlil_name(self.name)
 
     def word_name(self, bit: int) -> str:
         """What we call it: bit 0 is the least significant, whatever the declaration counts from."""
         return self.name if self.width == 1 else f"{self.name}[{bit}]"
+
+    def bit_words(self) -> list[str]:
+        """What we call its bits, least significant first."""
+        return [self.word_name(bit) for bit in range(self.width)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +79,19 @@ class Module:
     connections: tuple[tuple[str, str], ...]
 
     @property
+    def rtlil_name(self) -> str:
+        """The name as RTLIL writes it."""
+        return rtlil_name(self.name)
+
+    @property
     def ports(self) -> list[Wire]:
         """The ports in their order."""
         return sorted((wire for wire in self.wires.values() if wire.direction), key=lambda wire: wire.order)
+
+
+def rtlil_name(name: str) -> str:
+    """A name that the source gave with RTLIL's backslash; one that Yosys made up as it is."""
+    return name if name.startswith("$") else f"\\{name}"
 
 
 def parse_rtlil(text: str) -> list[Module]:
@@ -87,14 +104,14 @@ def _parse_module(name: str, lines: Iterator[str]) -> Module:
     wires: dict[str, Wire] = {}
     cells: list[Cell] = []
     connections: list[tuple[str, str]] = []
-    source, cell = "", None
+    source, initial, cell = "", "", None
     for line in lines:
         if line == "end":
             break
         if cell is not None:
             if line == "  end":
                 cells.append(cell)
-                cell, source = None, ""
+                cell = None
             else:
                 kind, *key, value = line.split(None, 2)
                 if kind == "connect":
@@ -104,19 +121,22 @@ def _parse_module(name: str, lines: Iterator[str]) -> Module:
                     cell.parameters[words[-2].removeprefix("\\")] = words[-1]
         elif found := _SOURCE.match(line):
             source = found[1]
+        elif found := _INITIAL.fullmatch(line):
+            initial = "".join(reversed(constant_bits(found["value"])))
         elif line.startswith("  cell "):
             _, cell_type, cell_name = line.split()
             cell = Cell(type=cell_type.removeprefix("\\"), name=cell_name, source=source)
+            source, initial = "", ""
         elif found := _WIRE.fullmatch(line):
-            wire = _match_to_wire(found, source)
+            wire = _match_to_wire(found, source, initial)
             wires[wire.name] = wire
-            source = ""
+            source, initial = "", ""
         elif line.startswith("  connect "):
             connections.append(_sides(line[len("  connect ") :]))
     return Module(name=name, wires=wires, cells=tuple(cells), connections=tuple(connections))
 
 
-def _match_to_wire(found: re.Match[str], source: str) -> Wire:
+def _match_to_wire(found: re.Match[str], source: str, initial: str) -> Wire:
     return Wire(
         name=found["name"].removeprefix("\\"),
         direction=cast(Direction, found["direction"] or ""),
@@ -125,6 +145,7 @@ def _match_to_wire(found: re.Match[str], source: str) -> Wire:
         lowest=int(found["offset"] or 0),
         upwards=bool(found["upto"]),
         source=source,
+        initial=initial,
     )
 
 
@@ -149,25 +170,48 @@ def undefined_bit(signal: str) -> str | None:
     return found[1] if found else None
 
 
-def signal_bits(signal: str, wires: dict[str, Wire]) -> list[tuple[str, str]]:
-    """Each bit of a signal, most significant first: its wire and ""; or "" and its constant."""
-    bits: list[tuple[str, str]] = []
+Bit = tuple[str, int] | str
+"""One bit of a signal: a wire and a place in it, counted from the least significant; or a constant: 0, 1, x or z."""
+
+
+def signal_bits(signal: str, wires: Mapping[str, Wire]) -> list[Bit]:
+    """The bits of a signal, least significant first.
+
+    >>> wire = Wire(name="a", direction="", order=0, width=3, lowest=0, upwards=False, source="")
+    >>> signal_bits("{ 2'0x \\\\a [1:0] }", {"a": wire})
+    [('a', 0), ('a', 1), 'x', '0']
+    """
+    bits: list[Bit] = []  # most significant first
     words = [word for word in signal.split() if word not in "{}"]
     for place, word in enumerate(words):
         if word.startswith("["):
             continue
         if word[0] in "\\$":
             name = word.removeprefix("\\")
-            width = wires[name].width if name in wires else 1
+            high, low = wires[name].width - 1, 0
             if place + 1 < len(words) and words[place + 1].startswith("["):
-                high, _, low = words[place + 1].strip("[]").partition(":")
-                width = int(high) - int(low) + 1 if low else 1
-            bits += [(name, "")] * width
-        elif "'" in word:
-            bits += [("", value) for value in word.partition("'")[2].removeprefix("s")]
+                first, _, last = words[place + 1].strip("[]").partition(":")
+                high, low = int(first), int(last or first)
+            bits += [(name, index) for index in range(high, low - 1, -1)]
         else:
-            bits += [("", value) for value in f"{int(word) % (1 << 32):032b}"]
-    return bits
+            bits += constant_bits(word)
+    return bits[::-1]
+
+
+def constant_bits(text: str) -> list[str]:
+    """The bits of a constant, most significant first; without a width it has 32.
+
+    >>> constant_bits("4'01xz"), "".join(constant_bits("5"))
+    (['0', '1', 'x', 'z'], '00000000000000000000000000000101')
+    """
+    width, quote, digits = text.partition("'")
+    if not quote:
+        return list(f"{int(text) % (1 << 32):032b}")
+    digits = digits.removeprefix("s")
+    if not digits:
+        return []
+    # A short constant repeats an x or z that it begins with, and fills up with 0 else.
+    return list(digits.rjust(int(width), digits[0] if digits[0] in "xz" else "0"))
 
 
 def signal_names(signal: str) -> list[str]:

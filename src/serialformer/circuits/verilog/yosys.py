@@ -118,7 +118,9 @@ def log_to_error(run: Run, sources: list[str]) -> FormatError:
             hint="the design may be too large for this machine's memory, or have met a fault of Yosys",
         )
     first = found[0]
-    message = _ID.sub(r"'\1'", first["message"].strip())
+    message = _ID.sub(r"'\1'", re.sub(r" \[-W[\w-]+\]$| \(ignore with '--[\w-]+'\)$", "", first["message"].strip()))
+    if message.startswith("Assert "):
+        message = f"the reader of this Yosys fails at this design: {message}"
     place = _PLACE.fullmatch(first["where"] or "")
     if place is None:
         return FormatError(message, where=sources[0])

@@ -293,7 +293,7 @@ def test_limit_is_an_argument() -> None:
         ),
         (".model m\n.inputs a a\n", "t.blif:2: 'a' is declared an input twice"),
         (".model m\n.inputs a\n.outputs y\n.end", "t.blif:3: output 'y' is never defined"),
-        (".model m\n.names a y\n1 1\n", "t.blif:2: 'a' is read but never defined"),
+        (".model m\n.inputs b\n.names a y\n1 1\n", "t.blif:3: 'a' is read but never defined"),
         (".model m\n.names y\n.names y\n1\n", "t.blif:3: 'y' is defined twice"),
         (".model m\n.inputs y\n.names y\n", "t.blif:3: 'y' is an input and driven by a gate"),
         (".model m\n.names y x\n1 1\n.names x y\n1 1\n", "depends on itself\nhint: a combinational circuit"),
@@ -416,3 +416,17 @@ def test_we_read_what_abc_writes(tmp_path: Path) -> None:
     )
     for seed in range(10):
         assert_same_outputs(random_circuit(seed), read_blif(tmp_path / f"{seed}.lut.blif"))
+
+
+def test_inputs_by_other_names_and_none_at_all() -> None:
+    assert parse(".model m\n.input a\n.inputs b\n.output y\n.names a b y\n11 1\n.end").evaluate(a=1, b=1) == {"y": 1}
+    circuit = parse(".model m\n.outputs y\n.names t c y\n11 1\n.names b a t\n10 1\n.end")
+    assert [word.name for word in circuit.input_words or ()] == ["c", "b", "a"]
+    assert circuit.evaluate(a=0, b=1, c=1) == {"y": 1}
+
+
+def test_the_root_is_taken_where_it_is_not_the_first() -> None:
+    child = ".model inverter\n.inputs a\n.outputs y\n.names a y\n0 1\n.end\n"
+    root = ".model top\n.inputs x\n.outputs z\n.subckt inverter a=x y=t\n.names t z\n1 1\n.end\n"
+    for text in (child + root, root + child):
+        assert parse(text).evaluate(x=0) == {"z": 1}

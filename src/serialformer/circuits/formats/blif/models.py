@@ -16,6 +16,9 @@ from serialformer.circuits.formats.statements import Statements, near_hint, shor
 from serialformer.errors import FormatError
 
 STATEMENTS = (".model", ".inputs", ".outputs", ".names", ".latch", ".subckt", ".conn", ".end", ".exdc", ".blackbox")
+ALIASES = {".input": ".inputs", ".output": ".outputs"}
+"""Other spellings that BLIF's description has."""
+
 LATCHES = (".latch", ".mlatch", ".flop", ".dff")
 _BLOCK = 1 << 15
 """Covers that are read together."""
@@ -117,7 +120,7 @@ class TokenNumbers:
 
 
 def read_models(statements: Statements, numbers: TokenNumbers, *, sequential: bool) -> list[Model]:
-    """All models of a file, the first of which is the top.
+    """All models of a file, the top first: the first of the file, or, if that is instantiated, the root.
 
     Raises:
         FormatError: a line is not what BLIF has, or the file has no model; or, unless ``sequential``, it has latches.
@@ -141,7 +144,16 @@ def read_models(statements: Statements, numbers: TokenNumbers, *, sequential: bo
                 )
             models[model.name] = model
         start, stop = mark + (word != ".model"), None
-    return list(models.values())
+    return _root_first(list(models.values()))
+
+
+def _root_first(models: list[Model]) -> list[Model]:
+    """The models with the one first that no other instantiates, if the first is not such and there is one only."""
+    used = {name for model in models for name in model.instances}
+    roots = [model for model in models if model.name not in used]
+    if len(roots) != 1 or roots[0] is models[0]:
+        return models
+    return [roots[0], *(model for model in models if model is not roots[0])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +185,9 @@ def _index_lines(statements: Statements, numbers: TokenNumbers, sequential: bool
     _refuse_words(statements, words, dots[firsts], counts, sequential)
     of_word = {word: np.zeros(0, dtype=np.int64) for word in STATEMENTS}
     for word, token in zip(words, tokens.tolist(), strict=True):
+        word = ALIASES.get(word, word)
         if word in of_word:
-            of_word[word] = dots[heads[dots] == token]
+            of_word[word] = np.sort(np.concatenate([of_word[word], dots[heads[dots] == token]]))
     after = np.append(dots[1:], statements.num_lines)
     return _LineIndex(heads=heads, dots=dots, after=after, of_word=of_word)
 
@@ -196,7 +209,7 @@ def _refuse_words(
         if word in REFUSED or (word in LATCHES and word != ".latch"):
             message, hint = REFUSED.get(word, _OTHER_LATCH)
             raise statements.error(line, f"{word}: {message}", hint=hint)
-        if word not in STATEMENTS and word not in IGNORED:
+        if ALIASES.get(word, word) not in STATEMENTS and word not in IGNORED:
             raise statements.error(
                 line,
                 f"unknown statement {shorten(word)}",
@@ -257,6 +270,10 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
     joined = joined.reshape(-1, 2)
     gates.add(joined[:, 1], joined[:, :1], 0b10, connections)
     driven = np.concatenate([names[name_start + num_nets - 1], joined[:, 1], latches.driven])
+    input_lines = ports[".inputs"][1]
+    if not len(index.within(".inputs", start, stop)) and not instances:
+        inputs = _undriven(np.concatenate([_nets_read(names, name_start, num_nets), joined[:, 0], latched]), driven)
+        input_lines = np.full(len(inputs), start)
     _add_constants(numbers, gates, net_token, inputs, driven, start)
     del names, name_start, num_nets, num_rows
     driven, fan_in, arity, table, gate_lines = gates.arrays()
@@ -265,7 +282,7 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
         line=start,
         inputs=inputs,
         outputs=outputs,
-        input_lines=ports[".inputs"][1],
+        input_lines=input_lines,
         output_lines=ports[".outputs"][1],
         net_token=net_token,
         num_nets=gates.num_nets,
@@ -278,6 +295,22 @@ def _read_model(statements: Statements, numbers: TokenNumbers, index: _LineIndex
         instances=_place_instances(instances, actuals),
         is_black_box=len(index.within(".blackbox", start, stop)) > 0,
     )
+
+
+def _nets_read(
+    names: Int[np.ndarray, " nets"], name_start: Int[np.ndarray, " covers"], num_nets: Int[np.ndarray, " covers"]
+) -> Int[np.ndarray, " read"]:
+    """The nets of ``.names`` lines but for the last of each, which is the output."""
+    is_read = np.ones(len(names), dtype=bool)
+    is_read[name_start + num_nets - 1] = False
+    return names[is_read]
+
+
+def _undriven(read: Int[np.ndarray, " read"], driven: Int[np.ndarray, " driven"]) -> Int[np.ndarray, " inputs"]:
+    """The nets that are read and not driven, in the order in which they are met."""
+    nets, first = np.unique(read, return_index=True)
+    nets = nets[np.argsort(first, kind="stable")]
+    return nets[~np.isin(nets, driven)]
 
 
 def _port_tokens(
