@@ -89,7 +89,7 @@ def test_a_function_object_is_compiled_as_its_name_is(tmp_path: Path) -> None:
         ({"level": 4}, "expected a level from 0 to 3, found 4"),
         ({"lut": 7}, "expected max_fan_in from 2 to 6, found 7"),
         ({"lut": 3, "target": "paper"}, "expected gates of two inputs for target paper, found lut 3"),
-        ({"top": "adder"}, "top, parameters, includes and sources .* go with Verilog"),
+        ({"top": "adder"}, "top, parameters, macros, includes and sources .* go with Verilog"),
         ({"precision": 3}, "precision for target gpt2"),
         ({"dtype": "float16", "target": "paper"}, "dtype for target paper"),
     ],
