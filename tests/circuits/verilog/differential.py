@@ -53,7 +53,7 @@ def compare(
     )
     try:
         answers = simulate_source(
-            source, circuit.input_words, circuit.output_words, stimulus, simulator, max_seconds=5.0
+            source, circuit.input_words, circuit.output_words, stimulus, simulator, max_seconds=2.0
         )
     except SerialformerError as error:
         return Comparison(verdict="simulator refuses", detail=str(error))
