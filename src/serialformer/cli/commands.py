@@ -264,7 +264,8 @@ def info_command(
     as_json: Json = False,
 ) -> None:
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
-    facts = info(path, **verilog_options(path, top, parameters, macros, includes, sources), task=task, trust_code=trust_code)
+    options = verilog_options(path, top, parameters, macros, includes, sources)
+    facts = info(path, **options, task=task, trust_code=trust_code)
     if as_json:
         print(json.dumps(facts))
     else:
