@@ -10,7 +10,7 @@ import serialformer
 from serialformer import Circuit, Model
 from serialformer.circuits.evaluate import evaluate_outputs, evaluate_wires
 from serialformer.circuits.strategies import circuits
-from serialformer.compile.program import EQUALS
+from serialformer.constructions.program import EQUALS
 from serialformer.transformer.forward import compute_logits
 from tests.cases import every_input, slow_wires, small_circuits
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serialformer.compile.evaluator import construct_evaluator
+from serialformer.models.lower import lower_evaluator
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.indexed import IndexedEngine
 from serialformer.decode.kernels import FEW_KEYS, compare_keys
@@ -22,7 +22,7 @@ from tests.value_problems import random_problem
 
 @cache
 def transformer(num_gates: int) -> Transformer:
-    return construct_evaluator(num_gates).transformer
+    return lower_evaluator(num_gates).transformer
 
 
 def prompts(num_gates: int, length: int, count: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from serialformer import Model
 from serialformer.circuits.evaluate import evaluate_wires
-from serialformer.compile.program import EQUALS
+from serialformer.constructions.program import EQUALS
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import every_input

@@ -70,7 +70,9 @@ def certify_construction(
                 break
             except RealisationError as error:
                 where = first if error.position is None else max(first, error.position)
-                failure = Failure(position=where, token=_token(construction, where), reason=str(error))
+                # Where prompts differ in length, the first position to write is in the longer ones.
+                token = 0 if where == first else _token(construction, where)
+                failure = Failure(position=where, token=token, reason=str(error))
     nothing = (0.0, 0.0)
     attention, logits = (nothing, nothing) if realisation is None else (realisation.attention, realisation.logits)
     return Certificate(

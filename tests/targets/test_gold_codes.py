@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serialformer.compile.gold_codes import gold_degree, gold_words
+from serialformer.targets.gold_codes import gold_degree, gold_words
 from serialformer.errors import CompileError
 
 
