@@ -313,18 +313,19 @@ def test_a_wrong_table_is_noticed() -> None:
     out = transformer.layers[0].mlp_out_weight
     out[[60, 61]] = out[[61, 60]]
     failure = certify_weights(transformer, layout_to_placement(layout)).failure
-    assert failure is not None and failure.reason == "a unit of table rule 0 does not write what it is to write"
+    assert failure is not None and failure.reason == "a unit of table rule 12 does not write what it is to write"
     # Weights and witness agree here; what the task says is another thing.
     (layer,) = construction.layers
-    rule, *others = layer.tables
-    written = rule.written.copy()
-    written[[60, 61]] = written[[61, 60]]
-    wrong = replace(
-        construction, layers=(replace(layer, tables=(replace(rule, written=written), *others)),)
-    )
-    transformer, layout = construction_to_gpt2(wrong, dtype="float32", activation="gelu_new")
-    failure = certify_weights(transformer, layout_to_placement(layout)).failure
-    assert failure is not None and "XX" in failure.reason
+    for number, position in ((0, 4), (12, 5)):  # the start state comes to position 4 alone
+        table = layer.tables[number]
+        written = table.written.copy()
+        written[[0, 1]] = written[[1, 0]]
+        tables = (*layer.tables[:number], replace(table, written=written), *layer.tables[number + 1 :])
+        wrong = replace(construction, layers=(replace(layer, tables=tables),))
+        transformer, layout = construction_to_gpt2(wrong, dtype="float32", activation="gelu_new")
+        failure = certify_weights(transformer, layout_to_placement(layout)).failure
+        assert failure is not None and failure.position == position
+        assert failure.reason == "word-problem writes another token than the claim says"
 
 
 def test_margins_are_those_of_the_reference() -> None:

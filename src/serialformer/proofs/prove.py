@@ -66,7 +66,9 @@ def certify_construction(
     if failure is None:
         for chosen in candidates:
             try:
-                realisation, failure = check_realisation(transformer, placement, occurring, chosen), None
+                # What overflows or is no number fails a comparison, and so the proof.
+                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                    realisation, failure = check_realisation(transformer, placement, occurring, chosen), None
                 break
             except RealisationError as error:
                 where = first if error.position is None else max(first, error.position)
