@@ -15,8 +15,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 import serialformer
 from serialformer.circuits.gate_words import describe_gate
-from serialformer.compile.names import name_length, position_names
-from serialformer.compile.program import schedule_to_program
+from serialformer.constructions.program import schedule_to_program
+from serialformer.targets.position_codes import code_length, position_codes
 from serialformer.transformer.forward import compute_attention
 
 INK, PALE, HEADS = "#22313f", "#eef1f4", ("#0072b2", "#d55e00")
@@ -38,8 +38,8 @@ def draw(model: serialformer.Model, value: int) -> Figure:
     program = schedule_to_program(model.circuit, model.schedule)
     tokens = np.concatenate([transcript.prompt, transcript.chain])
     (attention,) = compute_attention(model.transformer, tokens[None])
-    length = name_length(len(tokens))
-    names = position_names(np.arange(len(tokens)), length)
+    length = code_length(len(tokens))
+    names = position_codes(np.arange(len(tokens)), length)
     first = len(transcript.prompt) - 1
     focus = first + 2  # the first gate that reads a token of the chain
     labels = [f"in[{place}]" for place in range(first)] + ["end of prompt"]

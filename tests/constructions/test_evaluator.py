@@ -194,8 +194,16 @@ def test_nothing_of_a_smaller_evaluator_is_lost_in_a_larger() -> None:
         (0, {}, "expected from 1 to 131,072 gates, found 0"),
         (MAX_GATES + 1, {}, "expected from 1 to 131,072 gates, found 131,073"),
         (64, {"attention_gap": -1.0}, "expected an attention gap above 0, found -1.0"),
-        (64, {"attention_gap": 4.0}, r"end of the circuit\) has a score gap of 4, 4 after rounding, where 13.2 is needed"),
-        (64, {"attention_gap": 8.0, "dtype": "bfloat16"}, r"a score gap of 8, 7.51 after rounding, where 13.2 is needed"),
+        (
+            64,
+            {"attention_gap": 4.0},
+            r"end of the circuit\) has a score gap of 4, 4 after rounding, where 13.2 is needed",
+        ),
+        (
+            64,
+            {"attention_gap": 8.0, "dtype": "bfloat16"},
+            r"a score gap of 8, 7.51 after rounding, where 13.2 is needed",
+        ),
         (64, {"attention_gap": 2e3, "dtype": "float16"}, "look-up end of the circuit can overflow"),
         (64, {"attention_gap": 1e4, "dtype": "float16"}, "float16 does not hold the weight 65536 exactly"),
     ],

@@ -1,4 +1,4 @@
-"""Residues: different numbers have different ones, differences need no borrow, and the moduli are as few as promised."""
+"""Residues: numbers have different ones, differences need no borrow, and the moduli are as few as promised."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from serialformer import Circuit
 from serialformer.architecture import Architecture
 from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.circuits.strategies import circuits
-from serialformer.models.lower import lower_circuit
-from serialformer.targets.position_codes import code_length, position_codes
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.indexed import IndexedEngine
+from serialformer.models.lower import lower_circuit
+from serialformer.targets.position_codes import code_length, position_codes
 from serialformer.transformer.key_shape import find_grid
 from serialformer.transformer.transformer import Layer, Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits

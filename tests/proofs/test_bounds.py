@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,9 @@ def test_what_is_stored_is_within_its_bound(dtype: DtypeName) -> None:
         assert (np.abs(reached - ideal) <= bound).all(), "it may be kept wider"
         assert np.array_equal(stored[vanishes], ideal[vanishes])
     assert 0 < vanishes.sum() < len(ideal)
-    # No looser than twice the error and one rounding of the largest number that can be reached.
-    assert (bound <= 2 * errors + 2 * rounding.storage_roundoff * (np.abs(ideal) + errors) + 1e-12).all()
+    # No looser than twice the error and one rounding of the largest number, and what flushing to zero may take.
+    loosest = 2 * errors + 2 * rounding.storage_roundoff * (np.abs(ideal) + errors) + 2 * rounding.smallest
+    assert (bound <= loosest).all()
 
 
 def test_an_error_of_a_whole_step_does_not_vanish() -> None:
@@ -206,9 +208,7 @@ def test_rounded_leads_hold_in_torch(name: str, dtype: DtypeName, tmp_path: Path
     construction, transformer, placement = made(name, dtype)
     certificate = certify_weights(transformer, placement)
     watched = Watched(transformer, placement, tmp_path / "m")
-    gaps, leads = zip(
-        *(watched.least_leads(*case) for case in prompts_and_chains(name, construction)), strict=True
-    )
+    gaps, leads = zip(*(watched.least_leads(*case) for case in prompts_and_chains(name, construction)), strict=True)
     assert min(gaps) >= certificate.attention.rounded > 0
     assert min(leads) >= certificate.logits.rounded > 0
     # And a promise that says something: no less than a third of what is seen in so few prompts.
@@ -264,8 +264,6 @@ def test_a_unit_that_reads_what_it_should_not() -> None:
     ],
 )
 def test_a_damaged_evaluator(part: str, field: str, reason: str) -> None:
-    import re
-
     _, transformer, placement = made("evaluator/5")
     row = placement.spans[field].start if field else 0
     for column in (0, 1):

@@ -128,7 +128,11 @@ def test_logit_margin_is_attained() -> None:
 @pytest.mark.parametrize(
     ("dtype", "gap", "message"),
     [
-        ("bfloat16", 3.0, r"in bfloat16 it would not hold: position 6, .* a score gap of 3.67, 2.99 after rounding, where"),
+        (
+            "bfloat16",
+            3.0,
+            r"in bfloat16 it would not hold: position 6, .* a score gap of 3.67, 2.99 after rounding, where",
+        ),
         (
             "float32",
             3.0,

@@ -76,7 +76,9 @@ def test_the_papers_units_are_named_in_their_order() -> None:
             names.directions[row]: float(layer.mlp_in_weight[row, unit])
             for row in np.flatnonzero(layer.mlp_in_weight[:, unit])
         }
-        pattern = r"fetched\[0\] is ([01]) and fetched\[1\] is ([01]) and table\[([0-3])\] is ([01]): writes token ([01])"
+        pattern = (
+            r"fetched\[0\] is ([01]) and fetched\[1\] is ([01]) and table\[([0-3])\] is ([01]): writes token ([01])"
+        )
         match = re.fullmatch(pattern, name)
         if match is None:
             assert (name, reads) in [

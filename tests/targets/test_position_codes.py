@@ -7,16 +7,16 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from serialformer.errors import CompileError
 from serialformer.targets.position_codes import (
     LEVELS,
     MIN_CODE_GAP,
-    level_counts,
     code_length,
     code_norm,
+    level_counts,
     num_codes,
     position_codes,
 )
-from serialformer.errors import CompileError
 
 
 @pytest.mark.parametrize("length", [2, 4, 6, 8])

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64, UInt64
 
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
+from serialformer.transformer.key_shape import KeyShape, find_key_shape
 
 BLOCK = 1 << 15
 
