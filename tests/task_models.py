@@ -1,4 +1,4 @@
-"""Small models of tasks: random ones, and an exact one made of a compiled circuit."""
+"""Small models of tasks: random ones, and an exact one made of a lowered circuit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from serialformer import CircuitBuilder
 from serialformer.architecture import Architecture
-from serialformer.compile.compile import compile_circuit
+from serialformer.models.lower import lower_circuit
 from serialformer.models.model import Model
 from serialformer.models.provenance import Provenance
 from serialformer.models.task_items import TaskItems
@@ -56,9 +56,9 @@ def exact_parity(length: int) -> Model:
     for bit in bits[1:]:
         parities.append(build.xor(parities[-1], bit))
     build.outputs("parities", parities)
-    compiled = compile_circuit(build.circuit())
+    lowered = lower_circuit(build.circuit())
     return Model(
-        transformer=compiled.transformer,
+        transformer=lowered.transformer,
         protocol=TaskItems(task=make_task("parity"), length=length),
         provenance=Provenance(note="made from a circuit"),
     )

@@ -1,4 +1,7 @@
-"""Every level says the same, token for token: circuit, numpy forward pass, dense decoder, transformers' generate."""
+"""Every level says the same, token for token.
+
+Circuit, construction (interpreted), numpy forward pass, dense decoder, transformers' generate.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ import serialformer
 from serialformer import Circuit, Model
 from serialformer.circuits.evaluate import evaluate_outputs, evaluate_wires
 from serialformer.circuits.strategies import circuits
-from serialformer.compile.program import EQUALS
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.interpret import interpret
+from serialformer.constructions.program import EQUALS, schedule_to_program
 from serialformer.transformer.forward import compute_logits
 from tests.cases import every_input, slow_wires, small_circuits
 
@@ -25,11 +30,15 @@ def sequences(model: Model, bits: np.ndarray) -> np.ndarray:
 
 
 def check_numpy_levels(circuit: Circuit, model: Model, dtype: type[np.floating]) -> np.ndarray:
-    """Circuit evaluation, forward pass and dense decoder agree on all inputs; returns the right sequences."""
+    """Circuit, construction, forward pass and dense decoder agree on all inputs; returns the right sequences."""
     bits = every_input(circuit.num_inputs)
     right = sequences(model, bits)
     first = circuit.num_inputs + 1
     assert np.array_equal(evaluate_wires(circuit, bits)[:, model.schedule.wire], right[:, first:])
+    construction = program_to_construction(schedule_to_program(model.circuit, model.schedule))
+    interpreted = interpret(construction, right[:, :first], right.shape[1] - first + 1)
+    assert np.array_equal(interpreted[:, :-1], right[:, first:])
+    assert (interpreted[:, -1] == EQUALS).all(), "the last position ends the chain"
     written = compute_logits(model.transformer, right, dtype=dtype).argmax(axis=-1)[:, first - 1 :]
     assert np.array_equal(written[:, :-1], right[:, first:])
     assert (written[:, -1] == EQUALS).all(), "the last position ends the chain"

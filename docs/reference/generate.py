@@ -22,7 +22,8 @@ HERE = Path(__file__).resolve().parent
 MODULES = (
     *("circuits.formats.aiger.aiger", "circuits.formats.bench", "circuits.formats.blif.blif"),
     *("circuits.formats.bristol", "circuits.verilog.verilog"),
-    *("circuits.evaluate", "circuits.value_problem", "circuits.strategies", "constructions.construction"),
+    *("circuits.evaluate", "circuits.value_problem", "circuits.strategies"),
+    *("constructions.construction", "constructions.interpret", "constructions.schedule", "models.lower"),
     *(
         "transformer.transformer",
         "transformer.names",

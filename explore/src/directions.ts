@@ -28,7 +28,7 @@ const LEVELS = [-3, -1, 1, 3];
 
 /**
  * The position that a block of digits names: the rank of the arrangement, in lexicographic order, among those of its
- * multiset (serialformer/compile/names.py); -1 if it is no name.
+ * multiset (serialformer/targets/position_codes.py); -1 if it is no name.
  */
 export function nameToPosition(digits: number[]): number {
   const outer = Math.floor(digits.length / 4);

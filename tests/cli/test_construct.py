@@ -37,7 +37,7 @@ def test_construct_and_evaluate(cli: Any, tmp_path: Path) -> None:
         "parameters": facts["parameters"],
         "bytes": 4 * facts["parameters"],
         "dtype": "float32",
-        "cases": 6 * 5 + 5,
+        "certified": True,
         "attention_gap": pytest.approx(51.2, abs=0.1),
         "logit_margin": facts["logit_margin"],
     }

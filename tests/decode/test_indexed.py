@@ -14,10 +14,10 @@ from serialformer import Circuit
 from serialformer.architecture import Architecture
 from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.circuits.strategies import circuits
-from serialformer.compile.compile import compile_circuit
-from serialformer.compile.names import name_length, position_names
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.indexed import IndexedEngine
+from serialformer.models.lower import lower_circuit
+from serialformer.targets.position_codes import code_length, position_codes
 from serialformer.transformer.key_shape import find_grid
 from serialformer.transformer.transformer import Layer, Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
@@ -96,29 +96,29 @@ def test_one_altered_weight(data: st.DataObject, change: float, place: int) -> N
 @settings(max_examples=40, deadline=None)
 @given(first=st.integers(0, 40), second=st.integers(0, 40), what=st.sampled_from(["name", "read", "table", "row"]))
 def test_one_altered_key_position_or_gate(first: int, second: int, what: str) -> None:
-    compiled = compile_circuit(CASES["random, 2 inputs a gate"])
-    residual, table = compiled.residual, compiled.transformer.position_embedding.copy()
+    lowered = lower_circuit(CASES["random, 2 inputs a gate"])
+    layout, table = lowered.layout, lowered.transformer.position_embedding.copy()
     first, second = first % len(table), second % len(table)
     columns = {
-        "name": slice(residual.name, residual.name + residual.name_length),
-        "read": slice(residual.read_name(0), residual.read_name(1)),
-        "table": slice(residual.table, residual.name),
+        "name": layout.span("name"),
+        "read": layout.span("read[0]"),
+        "table": slice(layout.span("table[0]").start, layout.span("table[3]").stop),
         "row": slice(None),
     }[what]
     table[first, columns] = table[second, columns]
-    transformer = replace(compiled.transformer, position_embedding=table)
+    transformer = replace(lowered.transformer, position_embedding=table)
     prompts = serialformer.compile(CASES["random, 2 inputs a gate"]).prompts(every_input(6)[::7])
     same_as_dense(transformer, prompts, 40)
 
 
 def test_a_doubled_key_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
-    compiled = compile_circuit(CASES["random, 2 inputs a gate"])
-    residual, table = compiled.residual, compiled.transformer.position_embedding.copy()
-    names = slice(residual.name, residual.name + residual.name_length)
-    read = int(compiled.program.reads[20, 0])
+    lowered = lower_circuit(CASES["random, 2 inputs a gate"])
+    layout, table = lowered.layout, lowered.transformer.position_embedding.copy()
+    names = layout.span("name")
+    read = int(lowered.program.reads[20, 0])
     table[read + 1, names] = table[read, names]
     prompts = serialformer.compile(CASES["random, 2 inputs a gate"]).prompts(every_input(6)[:3])
-    refusals = same_as_dense(replace(compiled.transformer, position_embedding=table), prompts, 40)
+    refusals = same_as_dense(replace(lowered.transformer, position_embedding=table), prompts, 40)
     assert all("no single key matches the query" in refusal for refusal in refusals)
     assert "going on with the dense engine" in capsys.readouterr().err
 
@@ -158,8 +158,8 @@ def reciter(num_items: int) -> Transformer:
     Tokens: item j with bit b is 2j+b, answer j with bit b is 2 (num_items + j) + b, and one that begins. An answer's
     query is the name of the item after it.
     """
-    length = name_length(num_items + 1)
-    names = position_names(np.arange(num_items + 1), length).astype(np.float32)
+    length = code_length(num_items + 1)
+    names = position_codes(np.arange(num_items + 1), length).astype(np.float32)
     bit, item, answer, following = 0, 2, 2 + length, 2 + 2 * length
     width = 2 + 3 * length
     tokens = np.zeros((4 * num_items + 1, width), np.float32)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serialformer.compile.evaluator import construct_evaluator
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.indexed import IndexedEngine
 from serialformer.decode.kernels import FEW_KEYS, compare_keys
 from serialformer.decode.routing import alike_tokens
+from serialformer.models.lower import lower_evaluator
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.decode.test_engines import noisy
 from tests.decode.test_indexed import same_as_dense
@@ -22,7 +22,7 @@ from tests.value_problems import random_problem
 
 @cache
 def transformer(num_gates: int) -> Transformer:
-    return construct_evaluator(num_gates).transformer
+    return lower_evaluator(num_gates).transformer
 
 
 def prompts(num_gates: int, length: int, count: int) -> np.ndarray:

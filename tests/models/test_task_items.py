@@ -172,7 +172,7 @@ def test_circuits_and_tasks_are_told_apart(tmp_path: Path) -> None:
     task = serialformer.load(tmp_path / "task")
     asked: list[Callable[[], object]] = [
         *(lambda: task.circuit, lambda: task.inputs, lambda: next(task.run_many([{}])), lambda: task.simulation()),
-        *(lambda: task.stream(a=1), lambda: verify(task), lambda: certify(task), lambda: decompile(task)),
+        *(lambda: task.stream(a=1), lambda: verify(task), lambda: decompile(task)),
         lambda: trace_lines(task, task.run("0110")),
     ]
     for ask in asked:
@@ -182,6 +182,12 @@ def test_circuits_and_tasks_are_told_apart(tmp_path: Path) -> None:
             f"{tmp_path}/task: is a model of a task, not a compiled circuit\n"
             "hint: give a prompt as text: model.run('0 1 1'), or serialformer run DIR --prompt TEXT; evaluate scores it"
         )
+    with pytest.raises(InputError) as error:
+        certify(task)
+    assert str(error.value) == (
+        f"{tmp_path}/task: was not constructed (provenance: unknown): no construction says what its weights should be\n"
+        "hint: evaluate scores it on samples"
+    )
     with pytest.raises(InputError, match="is a model of a task, which cannot be asked this\nhint: give a prompt"):
         task.run(a=1)
     with pytest.raises(InputError, match="max_tokens: a model of a task makes its whole chain\nhint: leave it out"):

@@ -30,7 +30,7 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
         dtype: the number format that it is to be loaded in; that of its weights unless told otherwise.
 
     Raises:
-        InputError: the model was trained: there is no construction that its weights could realise.
+        InputError: the model was trained, say, so that no construction says what its weights should be.
 
     >>> from serialformer import CircuitBuilder, compile, construct
     >>> build = CircuitBuilder()
@@ -56,7 +56,8 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
         return certificate if certificate.holds else certify_program(transformer, program)
     if not isinstance(model.provenance, ConstructedProvenance):
         raise InputError(
-            f"is a {model.provenance.kind} model: there is no construction that its weights could realise",
+            f"was not constructed (provenance: {model.provenance.kind}): no construction says what its weights should"
+            " be",
             where=None if model.directory is None else str(model.directory),
             hint="evaluate scores it on samples",
         )

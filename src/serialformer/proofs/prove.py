@@ -76,15 +76,19 @@ def certify_construction(
     if failure is None:
         for chosen in candidates:
             try:
-                if arithmetic is None:
-                    realisation = check_realisation(transformer, placement, occurring, chosen)
-                else:
-                    realisation = check_rounded_realisation(transformer, placement, occurring)
+                # What overflows or is no number fails a comparison, and so the proof.
+                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                    if arithmetic is None:
+                        realisation = check_realisation(transformer, placement, occurring, chosen)
+                    else:
+                        realisation = check_rounded_realisation(transformer, placement, occurring)
                 failure = None
                 break
             except RealisationError as error:
                 where = first if error.position is None else max(first, error.position)
-                failure = Failure(position=where, token=_token(construction, where), reason=str(error))
+                # Where prompts differ in length, the first position to write is in the longer ones.
+                token = 0 if where == first else _token(construction, where)
+                failure = Failure(position=where, token=token, reason=str(error))
     nothing = (0.0, 0.0)
     attention, logits = (nothing, nothing) if realisation is None else (realisation.attention, realisation.logits)
     return Certificate(

@@ -111,7 +111,7 @@ def position_coding(num_values: int, *, signed_labels: bool = False, nothing: in
 def bit_coding() -> Coding:
     """0, 1 and a mark that is neither: a pair of dimensions for the bit and a pair for the mark."""
     codes = np.array([[-1, 1, 0, 0], [1, -1, 0, 0], [0, 0, 1, -1]], dtype=np.int8)
-    return _plain(codes, ("{field}+", "{field}-", "equals+", "equals-"))
+    return replace(_plain(codes, ("{field}+", "{field}-", "equals+", "equals-")), gap=2)
 
 
 def spread_coding(num_values: int) -> Coding:

@@ -10,7 +10,8 @@ Why that matters: with e, f two words of norm n and g(e, f) >= -n/4 their produc
 
     <e + f, e> = <e + f, f> = n + g(e, f) >= 3 n / 4,    <e + f, other> <= n / 2,
 
-so a threshold tells {e, f} from all other words. With codes of small distance, such as ``names``, it would not.
+so a threshold tells {e, f} from all other words. With codes of small distance, such as those of ``position_codes``, it
+would not.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serialformer.compile.gold_codes import gold_degree, gold_words
 from serialformer.errors import CompileError
+from serialformer.targets.gold_codes import gold_degree, gold_words
 
 
 @pytest.mark.parametrize(("degree", "num_words", "largest"), [(5, 1023, 8), (7, 2000, 16)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serialformer.compile.sign_codes import code_length, interleave, sign_codes
+from serialformer.targets.sign_codes import code_length, interleave, sign_codes
 from serialformer.transformer.precision import fixed_point
 from tests.transformer.slow_numbers import SlowFormat, fixed_values
 

@@ -7,8 +7,8 @@ from math import prod
 import numpy as np
 import pytest
 
-from serialformer.compile.automaton import Rule
-from serialformer.compile.digits import cyclic_digits, dihedral_digits, group_digits, prime_powers
+from serialformer.constructions.automaton import DigitRule
+from serialformer.constructions.digits import cyclic_digits, dihedral_digits, group_digits, prime_powers
 from serialformer.tasks.groups import make_group
 
 UNITS = {
@@ -30,7 +30,7 @@ UNITS = {
 }
 
 
-def multiply(digits: np.ndarray, rules: tuple[Rule, ...], left: int, right: int) -> list[int]:
+def multiply(digits: np.ndarray, rules: tuple[DigitRule, ...], left: int, right: int) -> list[int]:
     """The digits of a product by the rules alone: exactly one unit may fire for each digit."""
     made: dict[int, list[int]] = {place: [] for place in range(digits.shape[1])}
     for rule in rules:

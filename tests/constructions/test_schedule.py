@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from serialformer import Circuit, CircuitBuilder
 from serialformer.circuits.circuit import NO_WIRE
 from serialformer.circuits.strategies import circuits
-from serialformer.compile.schedule import schedule_chain
+from serialformer.constructions.schedule import schedule_chain
 from tests.cases import small_circuits
 
 

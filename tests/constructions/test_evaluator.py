@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serialformer.architecture import Activation, DtypeName
-from serialformer.compile.evaluator import MAX_GATES, Evaluator, construct_evaluator
+from serialformer.constructions.evaluator import MAX_GATES
+from serialformer.constructions.residues import moduli
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.indexed import IndexedEngine
 from serialformer.errors import CompileError
+from serialformer.models.lower import Lowered, lower_evaluator
 from serialformer.tasks.circuit_value import CircuitValue
 from serialformer.transformer.forward import (
     apply_mlp,
@@ -29,8 +31,8 @@ from tests.value_problems import WORKED_CHAIN, WORKED_PROMPT, every_problem, ran
 
 
 @cache
-def evaluator(num_gates: int, dtype: DtypeName = "float32", activation: Activation = "gelu_new") -> Evaluator:
-    return construct_evaluator(num_gates, dtype=dtype, activation=activation)
+def evaluator(num_gates: int, dtype: DtypeName = "float32", activation: Activation = "gelu_new") -> Lowered:
+    return lower_evaluator(num_gates, dtype=dtype, activation=activation)
 
 
 @cache
@@ -38,7 +40,7 @@ def indexed(num_gates: int, dtype: DtypeName = "float32") -> IndexedEngine:
     return IndexedEngine(evaluator(num_gates, dtype).transformer)
 
 
-def token_ids(made: Evaluator, texts: list[list[str]]) -> np.ndarray:
+def token_ids(made: Lowered, texts: list[list[str]]) -> np.ndarray:
     number = {text: index for index, text in enumerate(made.transformer.architecture.vocabulary)}
     return np.array([[number[token] for token in text] for text in texts], dtype=np.int64)
 
@@ -57,7 +59,8 @@ def test_the_worked_example_of_the_paper() -> None:
 def test_vocabulary_and_sizes() -> None:
     for num_gates in (1, 2, 64, 1000):
         made = evaluator(num_gates)
-        architecture, length = made.transformer.architecture, made.layout.name_length
+        architecture = made.transformer.architecture
+        length = sum((modulus - 1).bit_length() for modulus in moduli(2 * num_gates + 1))
         task = CircuitValue()
         assert architecture.vocabulary == (*task.vocabulary(num_gates), "<unk>")
         assert architecture.end_token == task.end_token(num_gates)
@@ -140,7 +143,7 @@ def test_every_coordinate_is_a_sign_and_every_gap_is_as_measured() -> None:
         assert np.allclose(np.abs(normed[:, seen]), 1, atol=1e-6)
         x = apply_mlp(x, cast, architecture.activation, epsilon)
     # All gaps are the one that was worked out beforehand, or whole multiples of it.
-    assert min(least_gaps) == pytest.approx(made.margins.attention_gap, rel=1e-5)
+    assert min(least_gaps) == pytest.approx(made.certificate.attention.exact, rel=1e-5)
 
 
 def test_the_logit_margin_is_reached_and_not_undercut() -> None:
@@ -153,7 +156,8 @@ def test_the_logit_margin_is_reached_and_not_undercut() -> None:
         right = logits[np.arange(len(logits)), sequence[0, 4 * length + 1 :]]
         logits[np.arange(len(logits)), sequence[0, 4 * length + 1 :]] = -np.inf
         least = min(least, float((right - logits.max(axis=1)).min()))
-    assert made.margins.logit_margin * 0.999 <= least <= made.margins.logit_margin * 1.1
+    exact = made.certificate.logits.exact
+    assert exact * 0.999 <= least <= exact * 1.1, (exact, least)
 
 
 @pytest.mark.parametrize(
@@ -190,14 +194,23 @@ def test_nothing_of_a_smaller_evaluator_is_lost_in_a_larger() -> None:
         (0, {}, "expected from 1 to 131,072 gates, found 0"),
         (MAX_GATES + 1, {}, "expected from 1 to 131,072 gates, found 131,073"),
         (64, {"attention_gap": -1.0}, "expected an attention gap above 0, found -1.0"),
-        (64, {"attention_gap": 4.0}, r"gap 4.0 shrinks to 4.0 under float32 rounding; 10.4 is needed to tell 513 pos"),
-        (64, {"attention_gap": 8.0, "dtype": "bfloat16"}, r"gap 8.0 shrinks to 6.4 under bfloat16 rounding; 10.4"),
-        (64, {"attention_gap": 1e4, "dtype": "float16"}, r"products reach 8.52e\+05, beyond what float16 holds"),
+        (
+            64,
+            {"attention_gap": 4.0},
+            r"end of the circuit\) has a score gap of 4, 4 after rounding, where 13.2 is needed",
+        ),
+        (
+            64,
+            {"attention_gap": 8.0, "dtype": "bfloat16"},
+            r"a score gap of 8, 7.51 after rounding, where 13.2 is needed",
+        ),
+        (64, {"attention_gap": 2e3, "dtype": "float16"}, "look-up end of the circuit can overflow"),
+        (64, {"attention_gap": 1e4, "dtype": "float16"}, "float16 does not hold the weight 65536 exactly"),
     ],
 )
 def test_refusals(num_gates: int, options: dict, message: str) -> None:
     with pytest.raises(CompileError, match=message):
-        construct_evaluator(num_gates, **options)
+        lower_evaluator(num_gates, **options)
 
 
 @pytest.mark.slow

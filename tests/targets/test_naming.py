@@ -9,7 +9,7 @@ import pytest
 
 import serialformer
 from serialformer import Model, construct
-from serialformer.compile.program import schedule_to_program
+from serialformer.constructions.program import schedule_to_program
 from serialformer.tasks.layout import lay_out
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import Task
@@ -46,9 +46,12 @@ def test_the_unit_that_fires_is_named_for_what_was_fetched_and_for_what_the_tabl
     tokens = np.concatenate([model.prompts(bits), model.think(bits, model.engine("dense"))], axis=1)[0]
     fired = names_that_fire(model, tokens, 0)
     for token, reads in enumerate(program.reads):
-        fetched = ", ".join(str(int(tokens[place] == 1)) for place in reads)
+        bits = [int(tokens[place] == 1) for place in reads]
+        fetched = " and ".join(f"fetched[{head}] is {bit}" for head, bit in enumerate(bits))
+        entry = sum(bit << head for head, bit in enumerate(bits))
         written = tokens[program.num_inputs + 1 + token]
-        assert fired[program.num_inputs + token] == [f"fetched {fetched} and the table says {written}"]
+        expected = f"{fetched} and table[{entry}] is {written}: writes token {written}"
+        assert fired[program.num_inputs + token] == [expected]
 
 
 def test_directions_hold_what_they_are_named_for() -> None:
@@ -73,7 +76,10 @@ def test_the_papers_units_are_named_in_their_order() -> None:
             names.directions[row]: float(layer.mlp_in_weight[row, unit])
             for row in np.flatnonzero(layer.mlp_in_weight[:, unit])
         }
-        match = re.fullmatch(r"fetched ([01]), ([01]) and the table says ([01])", name)
+        pattern = (
+            r"fetched\[0\] is ([01]) and fetched\[1\] is ([01]) and table\[([0-3])\] is ([01]): writes token ([01])"
+        )
+        match = re.fullmatch(pattern, name)
         if match is None:
             assert (name, reads) in [
                 ("takes token 1 away", {"token.0": 1.0}),
@@ -81,9 +87,12 @@ def test_the_papers_units_are_named_in_their_order() -> None:
                 ("takes = away", {"equals": 1.0}),
             ]
         else:
-            first, second, says = (int(group) for group in match.groups())
-            entry = f"table[{first + 2 * second}]"
-            assert reads == {"fetched[0]": first - 0.5, "fetched[1]": second - 0.5, entry: says - 0.5}
+            first, second, entry, says, written = (int(group) for group in match.groups())
+            assert entry == first + 2 * second and written == says
+            assert reads == {"fetched[0]": first - 0.5, "fetched[1]": second - 0.5, f"table[{entry}]": says - 0.5}
+            writes = np.flatnonzero(layer.mlp_out_weight[unit])
+            assert [names.directions[column] for column in writes] == ["token.0", "token.1"]
+            assert set(layer.mlp_out_weight[unit, writes].tolist()) == {2.0 * written - 1}
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 import serialformer
 from serialformer import Circuit, CircuitBuilder
 from serialformer.circuits.strategies import circuits
-from serialformer.compile.compile import _check_options, certify_program, compile_circuit
-from serialformer.compile.paper import lay_out_paper, program_to_paper
-from serialformer.compile.schedule import schedule_chain
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.program import Program, schedule_to_program
+from serialformer.constructions.schedule import schedule_chain
 from serialformer.decode.rounded import RoundedEngine
 from serialformer.errors import CompileError
+from serialformer.models.lower import certify_program, check_options, lower_circuit
+from serialformer.targets.paper import construction_to_paper, lay_out_paper
 from serialformer.transformer.transformer import weights_to_transformer
 from tests.cases import every_input, slow_wires, small_circuits
 
@@ -37,12 +39,12 @@ def random_circuit(seed: int, num_inputs: int, num_gates: int, num_outputs: int 
 
 def check_chains(circuit: Circuit, bits: np.ndarray, *, precision: int = 1) -> None:
     """Every chain is what plain Python makes of the circuit, and ends there."""
-    compiled = compile_circuit(circuit, target="paper", precision=precision)
-    num_chain = compiled.program.num_chain_tokens
+    lowered = lower_circuit(circuit, target="paper", precision=precision)
+    num_chain = lowered.program.num_chain_tokens
     prompts = np.pad(bits.astype(np.int64), ((0, 0), (0, 1)), constant_values=2)
-    made = RoundedEngine(compiled.transformer).generate(prompts, num_chain + 1)
-    wires = np.array([slow_wires(compiled.circuit, row.tolist()) for row in bits], dtype=np.int64)
-    expected = wires.reshape(len(bits), compiled.circuit.num_wires)[:, compiled.schedule.wire]
+    made = RoundedEngine(lowered.transformer).generate(prompts, num_chain + 1)
+    wires = np.array([slow_wires(lowered.circuit, row.tolist()) for row in bits], dtype=np.int64)
+    expected = wires.reshape(len(bits), lowered.circuit.num_wires)[:, lowered.schedule.wire]
     assert np.array_equal(made[:, :-1], expected)
     assert (made[:, -1] == 2).all() and made.shape[1] == num_chain + 1
     if circuit.num_outputs:
@@ -109,17 +111,33 @@ def test_a_letter_in_the_prompt_ends_the_chain_where_it_is_read() -> None:
     assert model.engine().generate(prompts, 2).tolist() == [[1, 2], [2, 2]]
 
 
+def a_program(num_heads: int, num_positions: int) -> Program:
+    """So many positions: one input, ``=``, and copies of the input."""
+    num_chain = num_positions - 2
+    return Program(
+        num_inputs=1,
+        reads=np.zeros((num_chain, num_heads), dtype=np.int32),
+        arity=np.ones(num_chain, dtype=np.uint8),
+        table=np.full(num_chain, 0b10, dtype=np.uint64),
+    )
+
+
 def test_sizes_are_the_formula() -> None:
     for num_positions in (2, 3, 4, 5, 8, 9, 100, 1024, 1025, 16_400):
         k = max(1, (num_positions - 1).bit_length())
         for heads in (1, 2):
-            residual = lay_out_paper(heads, num_positions)
+            layout = lay_out_paper(program_to_construction(a_program(heads, num_positions)))
             used = 4 + heads + 2**heads + (heads + 1) * k
-            assert residual.used == used
-            assert residual.width == heads * max(2 * k, -(-used // heads))
-            labels = residual.directions()
-            assert len(labels) == len(set(labels)) == residual.width
-            assert labels[residual.own_id] == "id.0" and labels[residual.read_id(heads - 1)] == f"read[{heads - 1}].0"
+            assert (layout.num_heads, layout.code_length) == (heads, k)
+            assert layout.width == heads * max(2 * k, -(-used // heads))
+            labels = layout.directions()
+            assert len(labels) == len(set(labels)) == layout.width
+            assert sum(not label.startswith("padding.") for label in labels) == used
+            for name, first in layout.starts.items():
+                is_id = name == "name" or name.startswith("read[")
+                assert labels[first] == (f"{name}.0" if is_id else name)
+            assert labels[layout.starts["name"] + k - 1] == f"name.{k - 1}"
+            assert labels[layout.starts[f"read[{heads - 1}]"]] == f"read[{heads - 1}].0"
     architecture = serialformer.compile(random_circuit(1, 4, 40), target="paper").transformer.architecture
     assert (architecture.num_layers, architecture.num_heads, architecture.hidden_width) == (1, 2, 11)
     assert (architecture.norm, architecture.scaled_scores, architecture.activation) == ("none", False, "relu")
@@ -135,24 +153,24 @@ def test_weights_are_the_few_values_that_the_docstring_says() -> None:
 
 def test_margins() -> None:
     for precision in range(1, 13):
-        certificate = compile_circuit(CASES["parity of ten"], target="paper", precision=precision).certificate
+        certificate = lower_circuit(CASES["parity of ten"], target="paper", precision=precision).certificate
         assert certificate.attention.exact == certificate.attention.rounded == 2.0**precision - 2.0**-precision
         assert certificate.logits.exact == certificate.logits.rounded == 0.5
 
 
 def test_weights_that_would_not_hold_are_refused() -> None:
-    compiled = compile_circuit(CASES["parity of ten"], target="paper")
-    weights = dict(compiled.transformer.named_weights())
-    architecture = compiled.transformer.architecture
+    lowered = lower_circuit(CASES["parity of ten"], target="paper")
+    weights = dict(lowered.transformer.named_weights())
+    architecture = lowered.transformer.architecture
     embedding = weights["position_embedding"].copy()
     embedding[4] = embedding[3]
     twice = weights_to_transformer(architecture, {**weights, "position_embedding": embedding})
-    with pytest.raises(CompileError, match="in F_1 it would not hold: .* finds the same key at positions 3 and 4"):
-        certify_program(twice, compiled.program)
+    failure = certify_program(twice, lowered.program).failure
+    assert failure is not None and "finds the same key at positions 3 and 4" in failure.reason
     silent = np.zeros_like(weights["layers.0.mlp_out_weight"])
     mute = weights_to_transformer(architecture, {**weights, "layers.0.mlp_out_weight": silent})
-    with pytest.raises(CompileError, match="position 10, which writes chain token 0"):
-        certify_program(mute, compiled.program)
+    failure = certify_program(mute, lowered.program).failure
+    assert failure is not None and str(failure).startswith("position 10, which writes chain token 0")
 
 
 def test_options_of_the_other_target_are_refused() -> None:
@@ -168,16 +186,14 @@ def test_options_of_the_other_target_are_refused() -> None:
     with pytest.raises(CompileError, match="precision for target gpt2\nhint: it has dtype; target paper has precision"):
         serialformer.compile(circuit, precision=1)
     with pytest.raises(CompileError, match="no target 'papr'\nhint: gpt2 or paper"):
-        _check_options("papr", {}, None)
+        check_options("papr", {}, None)
 
 
 def test_a_program_of_wide_gates_is_refused() -> None:
-    from serialformer.compile.program import schedule_to_program
-
     circuit = CASES["gates of one, two and three inputs"]
     program = schedule_to_program(circuit, schedule_chain(circuit))
     with pytest.raises(CompileError, match="gates of 3 inputs, at most 2 for target paper\nhint: split_gates"):
-        program_to_paper(program, precision=1)
+        construction_to_paper(program_to_construction(program), precision=1)
 
 
 def test_too_coarse_an_arithmetic_shows() -> None:
