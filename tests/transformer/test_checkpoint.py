@@ -236,7 +236,7 @@ def edit(path: Path, **changes: Any) -> None:
             {"names": {"units": [[{"name": "a", "count": 0}]]}},
             "a field of the names is missing",
         ),
-        ("certificate.json", {"prompts": "most"}, "expected the prompts 'all 2\\^n', found 'most'"),
+        ("certificate.json", {"prompts": "most"}, "expected the prompts 'all ...', found 'most'"),
         ("certificate.json", {"holds": False}, "holds is False and the failure is None"),
         ("circuit.safetensors", None, "circuit.safetensors: no such file"),
         ("circuit.safetensors", b"", "is not the circuit of this model"),

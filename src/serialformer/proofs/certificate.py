@@ -114,6 +114,8 @@ class Certificate:
         """
         if content["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, found {content['format']!r}")
+        if not str(content["prompts"]).startswith("all "):
+            raise ValueError(f"expected the prompts 'all ...', found {content['prompts']!r}")
         failure = content["failure"]
         certificate = cls(
             failure=None if failure is None else Failure(**failure),
