@@ -10,8 +10,8 @@ need a chain of n tokens, a width of O(log n) and one layer, with the dependence
 
     width = 2 d + 2 c(n + 1) + c(modes) + 7,  hidden units = those of the rules + states (if there is a verdict) + 1
 
-where d is the sum over the digits of c(its values), and c(v) the length of the shortest anagrams of which there are v
-(``names``), about log2(v) / 2.
+where d is the sum over the digits of c(its values), and c(v) the length of the shortest position
+codes of which there are v (``targets/position_codes``), about log2(v) / 2.
 """
 
 from __future__ import annotations

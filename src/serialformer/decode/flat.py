@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from serialformer.transformer.forward import cast_layer
 from serialformer.transformer.transformer import Transformer
 
-POSITIONS_A_BLOCK = 1 << 14
+POSITIONS_PER_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,8 +191,8 @@ def split_embedding(transformer: Transformer, active: Int64[np.ndarray, " active
     passive = np.setdiff1d(np.arange(transformer.architecture.width), active)
     positions = np.empty((len(table), len(active)), dtype=np.float32)
     passive_sum, passive_square = np.empty(len(table)), np.empty(len(table))
-    for start in range(0, len(table), POSITIONS_A_BLOCK):
-        block = slice(start, start + POSITIONS_A_BLOCK)
+    for start in range(0, len(table), POSITIONS_PER_BLOCK):
+        block = slice(start, start + POSITIONS_PER_BLOCK)
         rows = table[block].astype(np.float32)
         positions[block] = rows[:, active]
         rest = rows[:, passive].astype(np.float64)

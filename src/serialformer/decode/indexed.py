@@ -37,7 +37,7 @@ from serialformer.errors import EngineError
 from serialformer.transformer.key_shape import KeyShape, find_key_shape
 from serialformer.transformer.transformer import Transformer
 
-TOKENS_A_BLOCK = 1 << 16
+TOKENS_PER_BLOCK = 1 << 16
 """How many tokens are decoded between looks at the outside (progress, Ctrl-C): some 30 ms."""
 
 SAMPLE_TOKENS = 64
@@ -123,7 +123,7 @@ class IndexedEngine(Engine):
         value_errors = np.zeros((max(1, self._num_values), 2))
         position = 0
         while position < stop:
-            goal = min(stop, position + TOKENS_A_BLOCK)
+            goal = min(stop, position + TOKENS_PER_BLOCK)
             reached, reason, layer, head = decode_tokens(
                 sequence,
                 position,
@@ -158,7 +158,7 @@ class IndexedEngine(Engine):
         stop, end = len(sequence) - 1, self.architecture.end_token
         values, position = decoder.values(stop), 0
         while position < stop:
-            reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_A_BLOCK), length, values)
+            reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_PER_BLOCK), length, values)
             made_from = max(length, position + 1)
             if reached + 1 > made_from:
                 yield sequence[None, made_from : reached + 1].copy()

@@ -19,7 +19,7 @@ from serialformer.proofs.rounding import Rounding
 from serialformer.proofs.token_kernels import MANY_SOURCES, MAX_FAN_IN, PROVEN, STRANGE_TOKEN, tabulate_tokens
 from serialformer.transformer.transformer import Transformer
 
-POSITIONS_A_BLOCK = 1 << 13
+POSITIONS_PER_BLOCK = 1 << 13
 
 
 def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: int, rounding: Rounding) -> Reading:
@@ -124,8 +124,8 @@ def _tabulate(
     states, first = context.states, context.num_inputs
     offered, own_norm = look_ups.offers.table()
     num_rows = look_ups.failed
-    for start in range(0, num_rows, POSITIONS_A_BLOCK):
-        block = slice(start, min(start + POSITIONS_A_BLOCK, num_rows))
+    for start in range(0, num_rows, POSITIONS_PER_BLOCK):
+        block = slice(start, min(start + POSITIONS_PER_BLOCK, num_rows))
         positions = np.arange(block.start, block.stop) + first
         targets = look_ups.targets[block]
         variables, count, rank = list_sources(context, targets, int(positions[0]))

@@ -19,7 +19,7 @@ from serialformer.proofs.reading import group_equal_rows
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.transformer.transformer import Transformer
 
-POSITIONS_A_BLOCK = 1 << 13
+POSITIONS_PER_BLOCK = 1 << 13
 
 SAMPLE = 256
 """How many positions are looked at to find the grid of a head's keys."""
@@ -223,8 +223,8 @@ def _project(
     transformer: Transformer, projection: Projection, states: UInt8[np.ndarray, "positions 2"], rounding: Rounding
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """The chosen columns at all positions, block by block: where it starts, their values, errors, and statistics."""
-    for start in range(0, len(states), POSITIONS_A_BLOCK):
-        rows = np.arange(start, min(start + POSITIONS_A_BLOCK, len(states)))
+    for start in range(0, len(states), POSITIONS_PER_BLOCK):
+        rows = np.arange(start, min(start + POSITIONS_PER_BLOCK, len(states)))
         yield start, *_project_rows(transformer, projection, rows, states[rows], rounding)
 
 
