@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
+from serialformer.decode.records import MapArrays
 from serialformer.transformer.forward import cast_layer
 from serialformer.transformer.transformer import Transformer
 
@@ -42,9 +43,9 @@ class SparseMap:
     def num_outputs(self) -> int:
         return len(self.bias)
 
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """The arrays in the order in which the kernels take them."""
-        return self.start, self.index, self.value, self.bias, self.size
+    def arrays(self) -> MapArrays:
+        """The record that the kernels take."""
+        return MapArrays(start=self.start, inputs=self.index, value=self.value, bias=self.bias, size=self.size)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
