@@ -2,7 +2,7 @@
 
 A model is read once and decoded many times, so what stays the same between calls travels together. Each field has one
 dtype and is contiguous: a record whose fields changed type would compile a loop anew. Reading an array from a record
-counts a reference, so a loop reads the fields that it needs before it starts, and a helper that is inlined takes arrays.
+counts a reference, so a loop reads the fields that it needs before it starts, and an inlined helper takes arrays.
 """
 
 from __future__ import annotations
