@@ -247,7 +247,7 @@ def test_grids_are_found(levels: set[int], step: float, offset: float, seed: int
 def test_streams_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     from serialformer.decode import indexed
 
-    monkeypatch.setattr(indexed, "TOKENS_A_BLOCK", 4)
+    monkeypatch.setattr(indexed, "TOKENS_PER_BLOCK", 4)
     model = serialformer.compile(CASES["random, 2 inputs a gate"])
     blocks = list(model.engine("indexed").stream(model.prompts(every_input(6)[:1]), 28))
     assert len(blocks) > 5

@@ -52,7 +52,7 @@ def test_confirming_is_generating(dtype: Any, chunk: int, monkeypatch: pytest.Mo
     engine = HuggingFaceEngine(model.transformer)
     prompts = model.prompts(every_input(6)[::9])
     made = engine.generate(prompts, model.num_new_tokens)
-    monkeypatch.setattr(hugging_face, "TOKENS_A_CHUNK", chunk)
+    monkeypatch.setattr(hugging_face, "TOKENS_PER_CHUNK", chunk)
     monkeypatch.setattr(engine, "generate", None)  # no row needs it
     counted: list[int] = []
     assert np.array_equal(engine.confirm(prompts, made, counted.append), made)
@@ -208,7 +208,7 @@ def test_how_many_inputs_can_all_be_tried(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_blocks_are_bounded_in_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     model = serialformer.compile(CASES["parity of ten"])
-    monkeypatch.setattr(verify_module, "TOKENS_A_BLOCK", 9 * 50)
+    monkeypatch.setattr(verify_module, "TOKENS_PER_BLOCK", 9 * 50)
     sizes = [len(bits) for bits in verify_module._input_blocks(model, 120, 0, [model.engine("dense")])]
     assert sizes == [50, 50, 20]
     result = verify_function(model, num_samples=None)

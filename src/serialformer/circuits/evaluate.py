@@ -7,7 +7,7 @@ from jaxtyping import Int32, UInt8, UInt64
 
 from serialformer.circuits.circuit import Circuit
 
-WORDS_A_BLOCK = 32
+WORDS_PER_BLOCK = 32
 """At most 2,048 inputs a pass: wide enough that a gate's loop pays, narrow enough for the caches of a core."""
 
 
@@ -37,25 +37,25 @@ def _evaluate(
 
     num_rows = len(inputs)
     result = np.empty((num_rows, len(wires)), dtype=np.uint8)
-    num_words = words_a_pass(num_rows)
-    rows_a_block = 64 * num_words
+    num_words = words_per_pass(num_rows)
+    rows_per_block = 64 * num_words
     values = np.zeros((circuit.num_wires, num_words), dtype=np.uint64)
-    for start in range(0, num_rows, rows_a_block):
-        block = inputs[start : start + rows_a_block]
+    for start in range(0, num_rows, rows_per_block):
+        block = inputs[start : start + rows_per_block]
         values[: circuit.num_inputs] = pack_rows(block, num_words)
         evaluate_packed(circuit.num_inputs, circuit.fan_in, circuit.arity, circuit.table, values)
         kept = values[wires].view(np.uint8)
-        result[start : start + rows_a_block] = np.unpackbits(kept, axis=1, bitorder="little")[:, : len(block)].T
+        result[start : start + rows_per_block] = np.unpackbits(kept, axis=1, bitorder="little")[:, : len(block)].T
     return result
 
 
-def words_a_pass(num_rows: int) -> int:
+def words_per_pass(num_rows: int) -> int:
     """How many machine words of each wire to evaluate together for so many rows.
 
-    >>> words_a_pass(1), words_a_pass(65), words_a_pass(10**6)
+    >>> words_per_pass(1), words_per_pass(65), words_per_pass(10**6)
     (1, 2, 32)
     """
-    return max(1, min(WORDS_A_BLOCK, -(-num_rows // 64)))
+    return max(1, min(WORDS_PER_BLOCK, -(-num_rows // 64)))
 
 
 def pack_rows(rows: UInt8[np.ndarray, "rows bits"], num_words: int) -> UInt64[np.ndarray, "bits words"]:

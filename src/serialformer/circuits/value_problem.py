@@ -23,7 +23,7 @@ NUM_INPUTS = (0, 0, 2, 2, 1)
 """How many gates each type reads."""
 
 ABSENT = "NA"
-TOKENS_A_GATE = 4
+TOKENS_PER_GATE = 4
 NO_GATE = 0
 """Where a gate reads less than two, or a wire has no gate of its own. Gates are counted from 1."""
 
@@ -200,15 +200,15 @@ def read_value_problem(tokens: Sequence[str]) -> ValueProblem:
     """
     if tokens and tokens[-1] == "=":
         tokens = tokens[:-1]
-    if len(tokens) % TOKENS_A_GATE:
+    if len(tokens) % TOKENS_PER_GATE:
         raise FormatError(
-            f"expected {TOKENS_A_GATE} tokens a gate, found {len(tokens)}",
+            f"expected {TOKENS_PER_GATE} tokens a gate, found {len(tokens)}",
             where="prompt",
             hint="TYPE FIRST SECOND OWN, such as TRUE NA NA 1 NOT 1 NA 2",
         )
     kinds, reads, problems = [], [], []
-    for gate, start in enumerate(range(0, len(tokens), TOKENS_A_GATE), 1):
-        kind, first, second, own = tokens[start : start + TOKENS_A_GATE]
+    for gate, start in enumerate(range(0, len(tokens), TOKENS_PER_GATE), 1):
+        kind, first, second, own = tokens[start : start + TOKENS_PER_GATE]
         if kind not in GATE_TYPES:
             problems.append(f"gate {gate}: {kind!r} is none of {', '.join(GATE_TYPES)}")
             continue

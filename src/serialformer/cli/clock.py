@@ -28,10 +28,10 @@ from serialformer.files import new_file
 from serialformer.models.load import load
 from serialformer.models.model import Model
 
-ROWS_A_BLOCK = 1024
+ROWS_PER_BLOCK = 1024
 """Of the stimulus, read together."""
 
-CYCLES_A_BLOCK = 256
+CYCLES_PER_BLOCK = 256
 """Of the outputs, written together."""
 
 
@@ -139,7 +139,7 @@ def _rows(table: BinaryIO, words: Sequence[Word]) -> Iterator[Callable[[Cycle], 
 
     def add(cycle: Cycle) -> None:
         made.append(cycle.made)
-        if len(made) == CYCLES_A_BLOCK:
+        if len(made) == CYCLES_PER_BLOCK:
             flush()
 
     write_header(table, words)
@@ -195,14 +195,14 @@ def _stimulus(
     columns = [replace(word, bits=tuple(ABSENT if p == ABSENT else number[p] for p in word.bits)) for word in free]
     num_cycles = options.cycles
     if path.is_file():  # what is wrong with it is said before the first cycle
-        num_rows = sum(len(block) for block in read_blocks(path, columns, ROWS_A_BLOCK))
+        num_rows = sum(len(block) for block in read_blocks(path, columns, ROWS_PER_BLOCK))
         num_cycles = num_rows if num_cycles is None else num_cycles
         if num_rows < num_cycles:
             raise _too_short(path, num_rows, num_cycles)
 
     def rows() -> Iterator[UInt8[np.ndarray, " inputs"]]:
         done = 0
-        for block in read_blocks(path, columns, ROWS_A_BLOCK):
+        for block in read_blocks(path, columns, ROWS_PER_BLOCK):
             for row in block[: None if num_cycles is None else num_cycles - done]:
                 bits = constant.copy()
                 bits[places] = row

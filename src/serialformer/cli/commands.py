@@ -14,7 +14,7 @@ import typer
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.read_write import read
-from serialformer.circuits.value_problem import TOKENS_A_GATE, translate_circuit
+from serialformer.circuits.value_problem import TOKENS_PER_GATE, translate_circuit
 from serialformer.cli.clock import ClockOptions, InitialOption, run_clock
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import (
@@ -156,7 +156,7 @@ def _question(circuit: Circuit | None, prompt: str | None, values: dict[str, int
 def _num_tokens(model: Model, circuit: Circuit | None) -> int | None:
     """How many tokens the model will make; None if the prompt decides that."""
     if isinstance(model.protocol, CircuitPrompt):
-        return None if circuit is None else TOKENS_A_GATE * translate_circuit(circuit).problem.num_gates
+        return None if circuit is None else TOKENS_PER_GATE * translate_circuit(circuit).problem.num_gates
     return model.num_new_tokens
 
 
@@ -279,7 +279,7 @@ def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str
         _run_batch_on_ray(model, source, target, engine_name, ray)
         return
     engine = model.batch_engine(engine_name)
-    blocks = read_blocks(source, model.inputs, model.rows_a_block(engine))
+    blocks = read_blocks(source, model.inputs, model.rows_per_block(engine))
     first = next(blocks, None)  # a bad header is said before anything is written
     with progress_bar("running", count_rows(source), unit="rows") as advance, new_file(target) as file:
         write_header(file, model.outputs)
@@ -293,7 +293,7 @@ def _run_batch_on_ray(model: Model, source: Path, target: Path, engine_name: str
 
     num_rows = count_rows(source)
     with open_batch(model, engine_name, address) as cluster:
-        blocks = read_blocks(source, model.inputs, cluster.rows_a_block(num_rows))
+        blocks = read_blocks(source, model.inputs, cluster.rows_per_block(num_rows))
         answers = cluster.run(blocks)
         first = next(answers, None)  # a bad header is said before anything is written
         with progress_bar("running", num_rows, unit="rows") as advance, new_file(target) as file:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
+from serialformer.decode.records import MapArrays
 from serialformer.transformer.forward import cast_layer
 from serialformer.transformer.transformer import Transformer
 
-POSITIONS_A_BLOCK = 1 << 14
+POSITIONS_PER_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,9 +43,9 @@ class SparseMap:
     def num_outputs(self) -> int:
         return len(self.bias)
 
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """The arrays in the order in which the kernels take them."""
-        return self.start, self.index, self.value, self.bias, self.size
+    def arrays(self) -> MapArrays:
+        """The record that the kernels take."""
+        return MapArrays(start=self.start, inputs=self.index, value=self.value, bias=self.bias, size=self.size)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,8 +192,8 @@ def split_embedding(transformer: Transformer, active: Int64[np.ndarray, " active
     passive = np.setdiff1d(np.arange(transformer.architecture.width), active)
     positions = np.empty((len(table), len(active)), dtype=np.float32)
     passive_sum, passive_square = np.empty(len(table)), np.empty(len(table))
-    for start in range(0, len(table), POSITIONS_A_BLOCK):
-        block = slice(start, start + POSITIONS_A_BLOCK)
+    for start in range(0, len(table), POSITIONS_PER_BLOCK):
+        block = slice(start, start + POSITIONS_PER_BLOCK)
         rows = table[block].astype(np.float32)
         positions[block] = rows[:, active]
         rest = rows[:, passive].astype(np.float64)

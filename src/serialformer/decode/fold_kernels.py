@@ -23,21 +23,24 @@ from serialformer.decode.kernels import (
     norm_of,
     norm_rounding,
 )
+from serialformer.decode.records import Settings
+from serialformer.decode.rounding import LARGEST_LEAK
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fold_positions(
-    low, high, first, stop, end_token,
-    tokens, positions, passive_sum, passive_square, width, epsilon, is_relu,
-    start, index, value, bias, dimension, size_of, layout, reads_of, value_head, routes, route_of_head,
-    largest_leak, fan_in, sources, arity, table,
-):  # fmt: skip
+def fold_positions(low, high, first, stop, model, truth):
     """Tabulates what each position of a one-layer model writes, over the tokens of the positions it looks at.
 
-    Position p holds ``low[p]`` or ``high[p]``; these are given up to ``first`` and found beyond. Position p + 1 becomes
-    bit ``table[p + 1]`` of the positions ``sources[p + 1, : arity[p + 1]]``, first one least significant.
-    Returns the position come to and why it stopped there, as ``decode_tokens`` does.
+    Position p holds ``low[p]`` or ``high[p]``; these are given up to ``first`` and found beyond. What position p + 1
+    becomes is written into row p + 1 of ``truth``. Returns the position it has come to and why it stopped there.
     """
+    tokens, positions, width, layout = model.tokens, model.positions, model.width, model.layout
+    size_of, value_head, routes, route_of_head = model.maps.size, model.value_head, model.routes, model.route_of_head
+    end_token, passive_sum, passive_square = model.end_token, model.passive_sum, model.passive_square
+    maps, dimension, reads, fan_in = model.maps, model.dimension, model.reads[0], model.fan_in[0]
+    start, index, value, bias = maps.start, maps.inputs, maps.value, maps.bias
+    sources, arity, table = truth.sources, truth.arity, truth.table
+    spans = layout[0, 4], layout[0, 5], layout[0, 7], layout[0, 8]
     num_heads = route_of_head.shape[1]
     num_active = tokens.shape[1]
     first_value, last_value = layout[0, 0], layout[0, 1]
@@ -55,12 +58,12 @@ def fold_positions(
     value_error, largest = 0.0, 0.0
     own_error = np.zeros(2)
     for position in range(stop):
-        aside_sum, aside_square = passive_sum[position], passive_square[position]
+        settings = Settings(passive_sum[position], passive_square[position], width, model.epsilon, model.is_relu)
         for state in range(2):
             token = low[position] if state == 0 else high[position]
             for column in range(num_active):
                 x[column] = tokens[token, column] + np.float64(positions[position, column])
-            mean, inverse, deviation = norm_of(x, aside_sum, aside_square, width, epsilon)
+            mean, inverse, deviation = norm_of(x, settings)
             own_error[state] = root * (deviation + abs(mean))
             factors = norm_rounding(mean, deviation, inverse, own_error[state], width)
             if not factors[0] < np.inf:
@@ -73,7 +76,7 @@ def fold_positions(
                 largest = max(largest, abs(row[column]))
         if position < first:
             continue
-        fetch_error = value_error + (4 * largest_leak + 8 * roundoff) * largest
+        fetch_error = value_error + (4 * LARGEST_LEAK + 8 * roundoff) * largest
         fetch_error += gamma(width + 2) * (largest + fetch_error)
         count = 0
         for head in range(-1, num_heads):
@@ -107,18 +110,16 @@ def fold_positions(
                     if seen[place] == where:
                         state = combination >> place & 1
                 fetched[column] = values[where, state, column]
-            stream_error = own_error[own] + fan_in[0] * fetch_error
+            stream_error = own_error[own] + fan_in * fetch_error
             add_mapped(start, index, value, bias, dimension, layout[0, 2], layout[0, 3], fetched, x)
             stream_error = add_mlp(
-                x, centred, hidden, aside_sum, aside_square, width, epsilon, is_relu, root,
-                start, index, value, bias, dimension, size_of, layout, reads_of, 0, stream_error,
-            )  # fmt: skip
+                x, centred, hidden, settings, spans, start, index, value, bias, dimension, size_of, reads, stream_error
+            )
             best, slack = 0, -1.0
             if stream_error < np.inf:
                 best, slack = choose_token(
-                    x, logits, sizes, aside_sum, aside_square, width, epsilon, root,
-                    start, index, value, bias, size_of, layout[1, 0], stream_error,
-                )  # fmt: skip
+                    x, logits, sizes, settings, layout[1, 0], start, index, value, bias, size_of, stream_error
+                )
             if not slack > 0:
                 return position, SMALL_MARGIN
             result[combination] = best

@@ -15,13 +15,13 @@ from serialformer.errors import EngineError
 from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
 
-TOKENS_A_CHUNK = 512
+TOKENS_PER_CHUNK = 512
 """How many tokens of a row are read at once when a chain is confirmed: a row's mask is this by context."""
 
-TOKENS_A_PASS = 1 << 16
+TOKENS_PER_PASS = 1 << 16
 """How many tokens of all rows together are read at once: what a pass keeps grows with it."""
 
-TOKENS_A_ROW_AT_LEAST = 16
+MIN_TOKENS_PER_ROW = 16
 """Passes are never shorter than this, however many rows there are."""
 
 ROUNDING_STEPS = 8
@@ -136,7 +136,7 @@ class HuggingFaceEngine(Engine):
         # The last token of a chain is made and not read.
         tokens = torch.from_numpy(np.concatenate([prompts, chains[:, :-1]], axis=1))
         made, close = np.empty(chains.shape, dtype=np.int64), np.empty(chains.shape, dtype=bool)
-        chunk = min(TOKENS_A_CHUNK, max(TOKENS_A_ROW_AT_LEAST, TOKENS_A_PASS // rows))
+        chunk = min(TOKENS_PER_CHUNK, max(MIN_TOKENS_PER_ROW, TOKENS_PER_PASS // rows))
         least = max(LEAST_MARGIN, ROUNDING_STEPS * torch.finfo(self._model.dtype).eps)
         cache = None
         with torch.no_grad():

@@ -19,7 +19,6 @@ from serialformer.decode import kernels
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.engine import Engine
 from serialformer.decode.flat import (
-    Embedding,
     SparseMap,
     flatten_layers,
     renumber_inputs,
@@ -29,7 +28,7 @@ from serialformer.decode.flat import (
     unembedding_map,
 )
 from serialformer.decode.fold_kernels import fold_positions
-from serialformer.decode.rounding import LARGEST_LEAK
+from serialformer.decode.records import FlatModel, KeySearch, MapArrays, Truth
 from serialformer.decode.routing import needed_gap, route_head
 from serialformer.decode.tabulated import TabulatedDecoder, tabulate
 from serialformer.decode.token_kernels import decode_tokens
@@ -37,7 +36,7 @@ from serialformer.errors import EngineError
 from serialformer.transformer.key_shape import KeyShape, find_key_shape
 from serialformer.transformer.transformer import Transformer
 
-TOKENS_A_BLOCK = 1 << 16
+TOKENS_PER_BLOCK = 1 << 16
 """How many tokens are decoded between looks at the outside (progress, Ctrl-C): some 30 ms."""
 
 SAMPLE_TOKENS = 64
@@ -118,25 +117,14 @@ class IndexedEngine(Engine):
                 return
             # What one error bound for the whole stream cannot prove, one for each coordinate may: from now on.
             self._tabulated, length = None, known
-        state = self._search_state(stop)
+        search = self._start_search(stop)
         values = np.empty((stop, max(1, self._num_values)))
         value_errors = np.zeros((max(1, self._num_values), 2))
         position = 0
         while position < stop:
-            goal = min(stop, position + TOKENS_A_BLOCK)
+            goal = min(stop, position + TOKENS_PER_BLOCK)
             reached, reason, layer, head = decode_tokens(
-                sequence,
-                position,
-                goal,
-                length,
-                end,
-                *self._maps,
-                *self._heads,
-                *state,
-                values,
-                value_errors,
-                LARGEST_LEAK,
-                self._is_aligned,
+                sequence, position, goal, length, self._model, search, values, value_errors
             )
             made_from, made_to = max(length, position + 1), reached + 1
             if made_to > made_from:
@@ -158,7 +146,7 @@ class IndexedEngine(Engine):
         stop, end = len(sequence) - 1, self.architecture.end_token
         values, position = decoder.values(stop), 0
         while position < stop:
-            reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_A_BLOCK), length, values)
+            reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_PER_BLOCK), length, values)
             made_from = max(length, position + 1)
             if reached + 1 > made_from:
                 yield sequence[None, made_from : reached + 1].copy()
@@ -191,15 +179,15 @@ class IndexedEngine(Engine):
         if self.architecture.num_layers != 1 or self._searched:
             raise EngineError("attention depends on the input")
         stop = len(low)
-        sources, arity = np.zeros((stop, 6), dtype=np.int32), np.zeros(stop, dtype=np.uint8)
-        table = np.zeros(stop, dtype=np.uint64)
-        reached, reason = fold_positions(
-            low, high, prompt_length - 1, stop - 1, self.architecture.end_token, *self._maps, self._reads,
-            *self._heads[:-1], LARGEST_LEAK, self._fan_in, sources, arity, table,
-        )  # fmt: skip
+        truth = Truth(
+            sources=np.zeros((stop, 6), dtype=np.int32),
+            arity=np.zeros(stop, dtype=np.uint8),
+            table=np.zeros(stop, dtype=np.uint64),
+        )
+        reached, reason = fold_positions(low, high, prompt_length - 1, stop - 1, self._model, truth)
         if reason != kernels.DONE:
             raise EngineError(f"position {reached}: {_REASONS[reason].format(layer=0, head='any')}")
-        return sources, arity, table, reached + 1
+        return *truth, reached + 1
 
     def _continue_densely(
         self, known: Int64[np.ndarray, " known"], num_tokens: int
@@ -283,47 +271,33 @@ class IndexedEngine(Engine):
             first_key, _ = pool.add(renumber_inputs(key, place))
             self._search_layout[number] = first_query, first_key, key.num_outputs, shapes[number].coded
         routes = np.stack(self._routes, axis=1) if self._routes else np.zeros((1, 1), dtype=np.int32)
-        # Which of the active dimensions each feed-forward layer reads.
-        self._reads = np.zeros((len(self._layers), len(active)))
+        reads = np.zeros((len(self._layers), len(active)))
         for index, layer in enumerate(self._layers):
-            self._reads[index, place[layer.mlp_in.index]] = 1
-        # How much a unit error of every fetched value can add up to in one dimension.
-        self._fan_in = np.array([_largest_row(layer.attention_out) for layer in self._layers])
+            reads[index, place[layer.mlp_in.index]] = 1
         lengths = np.diff(unembed.start)
         rows = unembed.index.reshape(len(lengths), -1) if (lengths == lengths[0]).all() else None
-        self._is_aligned = rows is not None and bool((rows == rows[0]).all())
-        self._maps = (
-            *_embedding_arrays(embedding),
-            width,
-            self.architecture.norm_epsilon,
-            self.architecture.activation == "relu",
-            *pool.arrays(),
-            layout,
-        )
-        self._heads = (
-            np.concatenate(value_heads),
-            np.ascontiguousarray(routes),
-            self._route_of_head,
-            self._search_of_head,
+        self._model = FlatModel(
+            tokens=embedding.tokens,
+            positions=embedding.positions,
+            passive_sum=embedding.passive_sum,
+            passive_square=embedding.passive_square,
+            width=width,
+            epsilon=self.architecture.norm_epsilon,
+            is_relu=self.architecture.activation == "relu",
+            end_token=self.architecture.end_token,
+            maps=pool.arrays(),
+            dimension=pool.dimensions(),
+            layout=layout,
+            value_head=np.concatenate(value_heads),
+            routes=np.ascontiguousarray(routes),
+            route_of_head=self._route_of_head,
+            reads=reads,
+            fan_in=np.array([_largest_row(layer.attention_out) for layer in self._layers]),
+            is_aligned=rows is not None and bool((rows == rows[0]).all()),
         )
         if len(self._layers) == 1 and not shapes:
             layer = self._layers[0]
-            maps = pool.arrays()
-            self._tabulated = tabulate(
-                layer,
-                unembed,
-                active,
-                _embedding_arrays(embedding),
-                (*maps[:4], maps[5]),
-                layout,
-                self._reads[0],
-                self._targets(layer.value_head),
-                float(self._fan_in[0]),
-                width=width,
-                epsilon=self.architecture.norm_epsilon,
-                is_relu=self.architecture.activation == "relu",
-                end_token=self.architecture.end_token,
-            )
+            self._tabulated = tabulate(layer, unembed, active, self._model, self._targets(layer.value_head))
 
     def _targets(self, value_head: Int32[np.ndarray, " values"]) -> Int32[np.ndarray, "positions values"]:
         """For each position the position that each value of the first layer comes from."""
@@ -347,7 +321,7 @@ class IndexedEngine(Engine):
         self._assemble(shapes)
         return True
 
-    def _search_state(self, num_positions: int) -> tuple[np.ndarray, ...]:
+    def _start_search(self, num_positions: int) -> KeySearch:
         """Empty indices of the searched heads, for a sequence of this length."""
         shapes = self._shapes or []
         number, rows = max(1, len(shapes)), num_positions if shapes else 1
@@ -355,19 +329,20 @@ class IndexedEngine(Engine):
         while num_slots < 2 * rows:
             num_slots *= 2
         needed = needed_gap(self.architecture.num_positions, self.architecture.head_width)
-        return (
-            self._search_layout,
-            np.array([shape.grid.offset for shape in shapes] or [0.0]),
-            np.array([shape.grid.step for shape in shapes] or [1.0]),
-            np.array([shape.largest_norm for shape in shapes] or [0.0]),
-            np.full(number, needed),
-            np.zeros((number, rows, max(1, int(self._search_layout[:, 3].max()))), dtype=np.int8),
-            np.full((number, num_slots), -1, dtype=np.int32),
-            np.full((number, rows), kernels.NEVER, dtype=np.int32),
-            np.zeros((number, kernels.FEW_KEYS), dtype=np.int32),
-            np.zeros(number, dtype=np.int64),
-            np.zeros(number),
-            np.zeros(number),
+        return KeySearch(
+            of_head=self._search_of_head,
+            layout=self._search_layout,
+            offset=np.array([shape.grid.offset for shape in shapes] or [0.0]),
+            step=np.array([shape.grid.step for shape in shapes] or [1.0]),
+            wanted_norm=np.array([shape.largest_norm for shape in shapes] or [0.0]),
+            needed=np.full(number, needed),
+            codes=np.zeros((number, rows, max(1, int(self._search_layout[:, 3].max()))), dtype=np.int8),
+            slots=np.full((number, num_slots), -1, dtype=np.int32),
+            again=np.full((number, rows), kernels.NEVER, dtype=np.int32),
+            distinct=np.zeros((number, kernels.FEW_KEYS), dtype=np.int32),
+            num_distinct=np.zeros(number, dtype=np.int64),
+            furthest=np.zeros(number),
+            key_error=np.zeros(number),
         )
 
 
@@ -392,16 +367,20 @@ class _MapPool:
         written = _written(sparse)
         return self.add(select_outputs(sparse, written), place[written])
 
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """Start, index, value, bias, dimension and size of all maps."""
+    def dimensions(self) -> Int64[np.ndarray, " outputs"]:
+        """For each output the dimension of the stream that it is added to, or -1."""
+        return np.concatenate(self._dimensions)
+
+    def arrays(self) -> MapArrays:
+        """All maps, one behind the other."""
         entries = np.cumsum([0, *(len(sparse.index) for sparse in self._maps)])
         starts = [sparse.start[:-1] + first for sparse, first in zip(self._maps, entries[:-1], strict=True)]
-        return (
-            np.concatenate([*starts, entries[-1:]]),
-            *(np.concatenate([getattr(sparse, name) for sparse in self._maps]) for name in ("index", "value")),
-            np.concatenate([sparse.bias for sparse in self._maps]),
-            np.concatenate(self._dimensions),
-            np.concatenate([sparse.size for sparse in self._maps]),
+        return MapArrays(
+            start=np.concatenate([*starts, entries[-1:]]),
+            inputs=np.concatenate([sparse.index for sparse in self._maps]),
+            value=np.concatenate([sparse.value for sparse in self._maps]),
+            bias=np.concatenate([sparse.bias for sparse in self._maps]),
+            size=np.concatenate([sparse.size for sparse in self._maps]),
         )
 
 
@@ -415,7 +394,3 @@ def _largest_row(sparse: SparseMap) -> float:
 def _written(sparse: SparseMap) -> Int64[np.ndarray, " written"]:
     """The outputs that a map does not leave zero."""
     return np.flatnonzero((np.diff(sparse.start) > 0) | (sparse.bias != 0))
-
-
-def _embedding_arrays(embedding: Embedding) -> tuple[np.ndarray, ...]:
-    return embedding.tokens, embedding.positions, embedding.passive_sum, embedding.passive_square

@@ -1,7 +1,4 @@
-"""Compiled loops of the indexed engine, in float64; what the numbers mean is said in ``indexed`` and ``flat``.
-
-A sparse map is passed as its arrays start, index, value, bias and (``size_of``) size.
-"""
+"""Compiled loops of the indexed engine, in float64; ``records`` describes what they take."""
 
 from __future__ import annotations
 
@@ -209,22 +206,23 @@ def compare_keys(vector, coded, offset, step, codes, distinct, num_distinct):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def key_codes(start, index, value, bias, size_of, tokens, positions, epsilon, offset, step, codes):
+def key_codes(key, inputs, offset, step, codes):
     """Codes of every position's key, of one head of the first layer.
 
     Returns the position of the first key that is off the grid or whose code depends on the token (or -1), the largest
     distance from the grid, the least and largest code sum, the largest square norm of a grid point, and the largest
     2-norm of a key's float32 error.
     """
-    num_positions, width = positions.shape
+    num_positions, width = inputs.positions.shape
+    start, index, value, bias, size_of = key.start, key.inputs, key.value, key.bias, key.size
     size, coded = len(bias), codes.shape[1]
     x, vector, sizes = np.empty(width), np.empty(size), np.empty(size)
     scratch = np.empty((1, coded), dtype=np.int8)
     furthest, key_error = 0.0, 0.0
     least_sum, largest_sum, largest_norm = np.inf, -np.inf, -np.inf
     for position in range(num_positions):
-        for token in range(len(tokens)):
-            mean, inverse, factors = _embed_norm(tokens, positions, token, position, x, epsilon)
+        for token in range(len(inputs.tokens)):
+            mean, inverse, factors = _embed_norm(inputs, token, position, x)
             apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
             key_error = max(key_error, _vector_error(size_of, 0, size, factors, sizes))
             target, row = (codes, position) if token == 0 else (scratch, 0)
@@ -241,9 +239,9 @@ def key_codes(start, index, value, bias, size_of, tokens, positions, epsilon, of
 
 
 @njit(cache=True, inline="always")
-def _embed_norm(tokens, positions, token, position, x, epsilon):
+def _embed_norm(inputs, token, position, x):
     """The embedding over all dimensions into x; its mean, 1 / standard deviation, and how it errs in float32."""
-    width = len(x)
+    width, tokens, positions = len(x), inputs.tokens, inputs.positions
     total, square, largest = 0.0, 0.0, 0.0
     for column in range(width):
         x[column] = tokens[token, column] + np.float64(positions[position, column])
@@ -252,7 +250,7 @@ def _embed_norm(tokens, positions, token, position, x, epsilon):
         largest = max(largest, abs(x[column]))
     mean = total / width
     variance = max(0.0, square / width - mean * mean)
-    inverse = 1 / np.sqrt(variance + epsilon)
+    inverse = 1 / np.sqrt(variance + inputs.epsilon)
     return mean, inverse, norm_rounding(mean, np.sqrt(variance), inverse, 2.0**-24 * largest, width)
 
 
@@ -271,45 +269,43 @@ def index_codes(codes):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def route_queries(
-    start, index, value, bias, size_of, tokens, positions, epsilon, offset, step, codes, slots, again,
-    wanted_norm, least, key_distance, key_error, needed, routed,
-):  # fmt: skip
+def route_queries(query, inputs, keys, needed, routed):
     """Fills ``routed`` with the position that one head of the first layer attends to from each position.
 
     NO_MATCH stands where that depends on the current token, is not there to be seen, or the gap is less than needed.
     Returns the least gap of those found, in units of a product.
     """
-    num_positions, width = positions.shape
-    size, coded = len(bias), codes.shape[1]
+    num_positions, width = inputs.positions.shape
+    start, index, value, bias, size_of = query.start, query.inputs, query.value, query.bias, query.size
+    size, coded = len(bias), keys.codes.shape[1]
     x, vector, sizes = np.empty(width), np.empty(size), np.empty(size)
     wanted = np.empty((2, coded), dtype=np.int8)
     least_gap = np.inf
     for position in range(num_positions):
         target = NO_MATCH
-        for token in range(len(tokens)):
-            mean, inverse, factors = _embed_norm(tokens, positions, token, position, x, epsilon)
+        for token in range(len(inputs.tokens)):
+            mean, inverse, factors = _embed_norm(inputs, token, position, x)
             apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
             query_norm = 0.0
             for column in range(size):
                 query_norm += vector[column] * vector[column]
             query_norm = np.sqrt(query_norm)
-            scale = query_norm / wanted_norm
+            scale = query_norm / keys.norm
             row = 0 if token == 0 else 1
             if not scale > 0:
                 target = NO_MATCH
                 break
-            distance = round_to_grid(vector, size, coded, scale, offset, step, wanted, row)
-            shortfall = wanted_norm * wanted_norm - grid_norm(wanted, row, coded, offset, step)
-            gap = score_gap(query_norm, scale, distance, shortfall, least, key_distance)
+            distance = round_to_grid(vector, size, coded, scale, keys.offset, keys.step, wanted, row)
+            shortfall = keys.norm * keys.norm - grid_norm(wanted, row, coded, keys.offset, keys.step)
+            gap = score_gap(query_norm, scale, distance, shortfall, keys.least, keys.furthest)
             query_error = _vector_error(size_of, 0, size, factors, sizes)
-            error = product_error(query_norm, query_error, wanted_norm + key_distance, key_error, width)
+            error = product_error(query_norm, query_error, keys.norm + keys.furthest, keys.error, width)
             if not gap - 2 * error >= needed or (token and not _same_code(wanted, 0, wanted, 1)):
                 target = NO_MATCH
                 break
             if token == 0:
-                target = find_code(codes, wanted, 0, slots)
-                if target > position or (target >= 0 and again[target] <= position):
+                target = find_code(keys.codes, wanted, 0, keys.slots)
+                if target > position or (target >= 0 and keys.again[target] <= position):
                     target = NO_MATCH
             if target == NO_MATCH:
                 break
@@ -319,15 +315,15 @@ def route_queries(
 
 
 @njit(cache=True, inline="always")
-def norm_of(x, passive_sum, passive_square, width, epsilon):
-    """Mean, 1 / deviation (epsilon inside) and deviation of the residual stream."""
-    total, square = passive_sum, passive_square
+def norm_of(x, settings):
+    """Mean, 1 / deviation (epsilon inside) and deviation of the residual stream at a position."""
+    total, square, width = settings.passive_sum, settings.passive_square, settings.width
     for column in range(len(x)):
         total += x[column]
         square += x[column] * x[column]
     mean = total / width
     variance = max(0.0, square / width - mean * mean)
-    return mean, 1 / np.sqrt(variance + epsilon), np.sqrt(variance)
+    return mean, 1 / np.sqrt(variance + settings.epsilon), np.sqrt(variance)
 
 
 @njit(cache=True, inline="always")
@@ -349,19 +345,18 @@ def activate(x, is_relu):
 
 
 @njit(cache=True, inline="always")
-def add_mlp(
-    x, centred, hidden, aside_sum, aside_square, width, epsilon, is_relu, root,
-    start, index, value, bias, dimension, size_of, layout, reads_of, layer, stream_error,
-):  # fmt: skip
-    """Adds a feed-forward layer to the stream; returns how far the stream errs then, inf where nothing can be said."""
-    mean, inverse, deviation = norm_of(x, aside_sum, aside_square, width, epsilon)
+def add_mlp(x, centred, hidden, settings, spans, start, index, value, bias, dimension, size_of, reads, stream_error):
+    """Adds a feed-forward layer to the stream; returns how far the stream errs then, inf where nothing is known."""
+    width, is_relu = settings.width, settings.is_relu
+    root = 2.0**-24 * np.sqrt(width)
+    mean, inverse, deviation = norm_of(x, settings)
     stream_error += 4 * root * (deviation + abs(mean))
     factors = norm_rounding(mean, deviation, inverse, stream_error, width)
-    first, last = layout[layer, 4], layout[layer, 5]
+    first, last, first_out, last_out = spans
     furthest_out = 0.0
     for column in range(len(x)):
         centred[column] = x[column] - mean
-        furthest_out = max(furthest_out, reads_of[layer, column] * abs(centred[column]))
+        furthest_out = max(furthest_out, reads[column] * abs(centred[column]))
     _apply_centred(start, index, value, bias, first, last, centred, inverse, hidden)
     furthest_out *= inverse
     # Which unit fires cannot be predicted: both cases are computed and one is selected.
@@ -372,21 +367,20 @@ def add_mlp(
         error = column_error(size_of, first + unit, factors, furthest_out * size_of[first + unit, 0])
         counted = 1.13 * error + 2.0**-20 * abs(before) + gamma(last - first + 2) * abs(after)
         stream_error += size_of[first + unit, 2] * (counted if before + error > FAR_BELOW else TINY)
-    add_mapped(start, index, value, bias, dimension, layout[layer, 7], layout[layer, 8], hidden, x)
+    add_mapped(start, index, value, bias, dimension, first_out, last_out, hidden, x)
     stream_error += 4 * root * (deviation + abs(mean))
     return stream_error if factors[0] < np.inf else np.inf
 
 
 @njit(cache=True, inline="always")
-def choose_token(
-    x, logits, sizes, aside_sum, aside_square, width, epsilon, root,
-    start, index, value, bias, size_of, unembed, stream_error,
-):  # fmt: skip
+def choose_token(x, logits, sizes, settings, unembed, start, index, value, bias, size_of, stream_error):
     """The token with the largest logit, and by how much it leads beyond what float32 can err.
 
     They come apart so that the next token need not wait for the second, only for the guess that it is positive.
     """
-    mean, inverse, deviation = norm_of(x, aside_sum, aside_square, width, epsilon)
+    width = settings.width
+    root = 2.0**-24 * np.sqrt(width)
+    mean, inverse, deviation = norm_of(x, settings)
     factors = norm_rounding(mean, deviation, inverse, stream_error + 4 * root * (deviation + abs(mean)), width)
     apply_sized(start, index, value, bias, unembed, unembed + len(logits), x, mean, inverse, logits, sizes)
     best = 0

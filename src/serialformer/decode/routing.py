@@ -17,6 +17,7 @@ from jaxtyping import Float64, Int32, Int64
 
 from serialformer.decode.flat import SparseMap, reorder_outputs, to_dense
 from serialformer.decode.kernels import NO_MATCH, index_codes, key_codes, route_queries
+from serialformer.decode.records import Inputs, KeyTable
 from serialformer.decode.rounding import LARGEST_LEAK
 from serialformer.transformer.key_shape import find_key_shape
 
@@ -75,19 +76,27 @@ def route_head(
         return Routing(targets=None, refusal="its keys lie on no grid")
     query, key, grid = reorder_outputs(query, shape.order), reorder_outputs(key, shape.order), shape.grid
     codes = np.zeros((num_positions, shape.coded), dtype=np.int8)
+    inputs = Inputs(tokens=tokens, positions=positions, epsilon=epsilon)
     stray, furthest, least_sum, largest_sum, largest_norm, key_error = key_codes(
-        *key.arrays(), tokens, positions, epsilon, grid.offset, grid.step, codes
+        key.arrays(), inputs, grid.offset, grid.step, codes
     )
     if stray >= 0:
         return Routing(targets=None, refusal=f"the key of position {stray} depends on its token or is off the grid")
     slots, again = index_codes(codes)
-    # Two points of one coordinate sum differ in two coordinates at least.
-    least = grid.step * (sqrt(2) if least_sum == largest_sum else 1)
+    keys = KeyTable(
+        codes=codes,
+        slots=slots,
+        again=again,
+        offset=grid.offset,
+        step=grid.step,
+        norm=sqrt(largest_norm),
+        # Two points of one coordinate sum differ in two coordinates at least.
+        least=grid.step * (sqrt(2) if least_sum == largest_sum else 1.0),
+        furthest=furthest,
+        error=key_error,
+    )
     targets = np.empty(num_positions, dtype=np.int32)
-    gap = route_queries(
-        *query.arrays(), tokens, positions, epsilon, grid.offset, grid.step, codes, slots, again,
-        sqrt(largest_norm), least, furthest, key_error, needed, targets,
-    )  # fmt: skip
+    gap = route_queries(query.arrays(), inputs, keys, needed, targets)
     if (targets == NO_MATCH).all():
         return Routing(targets=None, refusal="no query finds a key with a gap that is large enough")
     return Routing(targets=targets, least_gap=gap / sqrt(head_width))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt64
 
-from serialformer.circuits.evaluate import WORDS_A_BLOCK, pack_rows, words_a_pass
+from serialformer.circuits.evaluate import WORDS_PER_BLOCK, pack_rows, words_per_pass
 from serialformer.circuits.kernels import evaluate_packed
 from serialformer.decode.engine import Engine
 from serialformer.decode.indexed import IndexedEngine
@@ -75,7 +75,7 @@ class SlicedEngine(Engine):
 
     def rows_at_once(self, num_tokens: int) -> int:
         """How many rows to hand over together: bounded by the tokens that come back."""
-        return max(64 * WORDS_A_BLOCK, min(ROWS_AT_ONCE, (1 << 24) // max(1, num_tokens)))
+        return max(64 * WORDS_PER_BLOCK, min(ROWS_AT_ONCE, (1 << 24) // max(1, num_tokens)))
 
     def stream(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
@@ -102,10 +102,10 @@ class SlicedEngine(Engine):
         result[:] = program.low[positions]
         moving = np.flatnonzero(program.wire[positions] >= 0)
         wires, step = program.wire[positions[moving]], (program.high - program.low)[positions[moving]]
-        num_words = words_a_pass(len(prompts))
-        rows_a_pass = 64 * num_words
-        for start in range(0, len(prompts), rows_a_pass):
-            block = prompts[start : start + rows_a_pass, program.variable].astype(np.uint8)
+        num_words = words_per_pass(len(prompts))
+        rows_per_pass = 64 * num_words
+        for start in range(0, len(prompts), rows_per_pass):
+            block = prompts[start : start + rows_per_pass, program.variable].astype(np.uint8)
             values = program.evaluate(pack_rows(block, num_words))[wires].view(np.uint8)
             bits = np.unpackbits(values, axis=1, bitorder="little", count=len(block)).T
             result[start : start + len(block), moving] += bits * step

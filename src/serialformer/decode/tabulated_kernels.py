@@ -18,21 +18,23 @@ from serialformer.decode.kernels import (
     norm_of,
     norm_rounding,
 )
+from serialformer.decode.records import Settings
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def tabulate_positions(
-    tokens, positions, passive_sum, passive_square, width, epsilon, start, index, value, bias, size_of, layout,
-    reads, into_hidden, attention_bias, fetched_out, values, moments, static_hidden,
-):  # fmt: skip
+def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, moments, static_hidden):
     """For every token at every position: its values, and the moments of the stream before anything is fetched.
 
-    ``moments[p, t]`` is the sum of the stream with the attention's bias, the sum of its squares, and its products with
-    the direction that each fetched value writes. ``static_hidden[p]`` is what the position alone gives hidden units.
+    Fills ``values``, ``moments`` and ``static_hidden`` as ``records.Tabulated`` describes them, from the weights of
+    the hidden units, the bias of the attention output and the directions that fetched values write.
 
     Returns largest error of a value, largest value, largest error of the embedding, largest coordinate that hidden
     units read; the first is infinite where float32 cannot be bounded.
     """
+    tokens, positions, width, reads = model.tokens, model.positions, model.width, model.reads[0]
+    first_value, last_value, size_of = model.layout[0, 0], model.layout[0, 1], model.maps.size
+    passive_sum, passive_square, maps = model.passive_sum, model.passive_square, model.maps
+    start, index, value, bias = maps.start, maps.inputs, maps.value, maps.bias
     num_active, num_values = tokens.shape[1], values.shape[2]
     x, sizes = np.empty(num_active), np.empty(max(1, num_values))
     value_error, largest, embedding_error, furthest = 0.0, 0.0, 0.0, 0.0
@@ -47,16 +49,17 @@ def tabulate_positions(
         for token in range(len(tokens)):
             for column in range(num_active):
                 x[column] = tokens[token, column] + np.float64(positions[position, column])
-            mean, inverse, deviation = norm_of(x, passive_sum[position], passive_square[position], width, epsilon)
+            settings = Settings(passive_sum[position], passive_square[position], width, model.epsilon, model.is_relu)
+            mean, inverse, deviation = norm_of(x, settings)
             error = root * (deviation + abs(mean))
             embedding_error = max(embedding_error, error)
             factors = norm_rounding(mean, deviation, inverse, error, width)
             if not factors[0] < np.inf:
                 return np.inf, largest, embedding_error, furthest
             row = values[position, token]
-            apply_sized(start, index, value, bias, layout[0, 0], layout[0, 1], x, mean, inverse, row, sizes)
+            apply_sized(start, index, value, bias, first_value, last_value, x, mean, inverse, row, sizes)
             for column in range(num_values):
-                error = column_error(size_of, layout[0, 0] + column, factors, sizes[column])
+                error = column_error(size_of, first_value + column, factors, sizes[column])
                 value_error = max(value_error, error)
                 largest = max(largest, abs(row[column]))
             total, square = passive_sum[position], passive_square[position]
@@ -75,13 +78,18 @@ def tabulate_positions(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def decode_tabulated(
-    sequence, position, stop, prompt_length, end_token, width, epsilon, is_relu, targets, tabulated, values,
-    moments, static_hidden, token_hidden, fetched_hidden, hidden_total, hidden_bias, hidden_size, hidden_bias_size,
-    hidden_onward, late_positions, late_tokens, late_fetched, late_bias, hidden_late, fetched_sum, fetched_products,
-    unembedding, unembedding_bias, unembedding_size, stream_error, furthest,
-):  # fmt: skip
-    """``kernels.decode_tokens`` for tabulated models; the *late* dimensions are those that change or are read last."""
+def decode_tabulated(sequence, position, stop, prompt_length, tables, values):
+    """``token_kernels.decode_tokens`` for tabulated models; writes the values of the positions into ``values``."""
+    # Read once, outside the loops: a field that is read inside one counts references there.
+    width, epsilon, is_relu, end_token = tables.width, tables.epsilon, tables.is_relu, tables.end_token
+    targets, tabulated, moments = tables.targets, tables.values, tables.moments
+    static_hidden, token_hidden, fetched_hidden = tables.static_hidden, tables.token_hidden, tables.fetched_hidden
+    hidden_total, hidden_bias, hidden_onward = tables.hidden_total, tables.hidden_bias, tables.hidden_onward
+    hidden_size, hidden_bias_size, hidden_late = tables.hidden_size, tables.hidden_bias_size, tables.hidden_late
+    late_positions, late_tokens, late_fetched = tables.late_positions, tables.late_tokens, tables.late_fetched
+    late_bias, fetched_sum, fetched_products = tables.late_bias, tables.fetched_sum, tables.fetched_products
+    unembedding, unembedding_bias = tables.unembedding, tables.unembedding_bias
+    unembedding_size, stream_error, furthest = tables.unembedding_size, tables.stream_error, tables.furthest
     num_values, num_units, num_late = values.shape[1], static_hidden.shape[1], late_positions.shape[1]
     num_tokens = len(unembedding)
     fetched, hidden, late = np.empty(max(1, num_values)), np.empty(max(1, num_units)), np.empty(num_late)

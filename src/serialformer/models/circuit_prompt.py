@@ -15,7 +15,7 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.value_problem import (
     GATE_TYPES,
     NO_GATE,
-    TOKENS_A_GATE,
+    TOKENS_PER_GATE,
     ValueProblem,
     read_value_problem,
     translate_circuit,
@@ -51,7 +51,7 @@ class CircuitPrompt(Protocol):
 
     @property
     def num_new_tokens(self) -> int:
-        return TOKENS_A_GATE * self.num_gates
+        return TOKENS_PER_GATE * self.num_gates
 
     @property
     def items(self) -> TaskItems:
@@ -60,7 +60,7 @@ class CircuitPrompt(Protocol):
 
     def check(self, architecture: Architecture) -> None:
         expected = (*(str(gate) for gate in range(1, self.num_gates + 1)), *KINDS)
-        needed = 2 * TOKENS_A_GATE * self.num_gates + 1
+        needed = 2 * TOKENS_PER_GATE * self.num_gates + 1
         if architecture.vocabulary[: len(expected)] != expected or architecture.num_positions < needed:
             raise CheckpointError(f"vocabulary and positions are not those of an evaluator of {self.num_gates} gates")
 
@@ -72,9 +72,9 @@ class CircuitPrompt(Protocol):
         >>> CircuitPrompt(num_gates=2).tokens_at(9)
         ('TRUE', 'FALSE', 'AND', 'OR', 'NOT')
         """
-        self.check_position(position, 2 * TOKENS_A_GATE * self.num_gates + 1)
+        self.check_position(position, 2 * TOKENS_PER_GATE * self.num_gates + 1)
         texts: list[str] = []
-        gate, slot = divmod(position, TOKENS_A_GATE)
+        gate, slot = divmod(position, TOKENS_PER_GATE)
         if gate < self.num_gates:
             texts += SLOT_TOKENS[slot]
             if slot in (1, 2):
@@ -85,8 +85,8 @@ class CircuitPrompt(Protocol):
             texts.append("=")
         # Behind a circuit of m gates position 4 m + 1 + t holds token t of the chain, where t < 4 m; some m from 1 to
         # num_gates reaches every position from 5.
-        if position > TOKENS_A_GATE:
-            texts += CHAIN_TOKENS[(position - 1) % TOKENS_A_GATE]
+        if position > TOKENS_PER_GATE:
+            texts += CHAIN_TOKENS[(position - 1) % TOKENS_PER_GATE]
         return tuple(dict.fromkeys(texts))
 
     def prompt(self, problem: ValueProblem, where: str | None = None) -> Int64[np.ndarray, " prompt"]:
@@ -104,7 +104,7 @@ class CircuitPrompt(Protocol):
             )
         # Ids are the tokens 0.. in order, the kinds stand behind them as in KINDS.
         first = self.num_gates
-        tokens = np.empty((problem.num_gates, TOKENS_A_GATE), dtype=np.int64)
+        tokens = np.empty((problem.num_gates, TOKENS_PER_GATE), dtype=np.int64)
         tokens[:, 0] = first + np.array([KINDS.index(name) for name in GATE_TYPES])[problem.kind]
         tokens[:, 1:3] = np.where(problem.reads == NO_GATE, first + KINDS.index("NA"), problem.reads - 1)
         tokens[:, 3] = np.arange(problem.num_gates)
@@ -115,7 +115,7 @@ class CircuitPrompt(Protocol):
             case (str() as text,) if not named:
                 problem = read_value_problem(text.split())
                 transcript = self._think(run, problem)
-                whole = len(transcript.chain) == TOKENS_A_GATE * problem.num_gates > 0
+                whole = len(transcript.chain) == TOKENS_PER_GATE * problem.num_gates > 0
                 truths = self._own_values(transcript.chain)
                 return replace(transcript, outputs={"value": int(truths[-1])} if whole else {})
             case (Circuit() as circuit,):
@@ -129,20 +129,20 @@ class CircuitPrompt(Protocol):
         bits = values_to_bits(circuit.input_words, values, circuit.num_inputs)
         translation = translate_circuit(circuit)
         transcript = self._think(run, translation.with_inputs(bits))
-        if len(transcript.chain) < TOKENS_A_GATE * translation.problem.num_gates:
+        if len(transcript.chain) < TOKENS_PER_GATE * translation.problem.num_gates:
             return transcript
         truths = self._own_values(transcript.chain)[translation.gate_of_output - 1]
         return replace(transcript, outputs=bits_to_values(circuit.output_words, truths.astype(np.uint8)))
 
     def _think(self, run: Run, problem: ValueProblem) -> Transcript:
-        prompt, num_tokens = self.prompt(problem, run.where), run.limit(TOKENS_A_GATE * problem.num_gates)
+        prompt, num_tokens = self.prompt(problem, run.where), run.limit(TOKENS_PER_GATE * problem.num_gates)
         started = time.perf_counter()
         chain = run.engine.generate(prompt[None], num_tokens, run.progress)[0]
         seconds = time.perf_counter() - started
-        own = chain[TOKENS_A_GATE - 1 :: TOKENS_A_GATE] - self.num_gates
+        own = chain[TOKENS_PER_GATE - 1 :: TOKENS_PER_GATE] - self.num_gates
         strange = (own != KINDS.index("TRUE")) & (own != KINDS.index("FALSE"))
         if len(chain) < num_tokens or strange.any():
-            gate = int(np.argmax(strange)) if strange.any() else len(chain) // TOKENS_A_GATE
+            gate = int(np.argmax(strange)) if strange.any() else len(chain) // TOKENS_PER_GATE
             raise EngineError(
                 f"the model gave gate {gate + 1} of {problem.num_gates} no value",
                 where=run.where,
@@ -159,7 +159,7 @@ class CircuitPrompt(Protocol):
 
     def _own_values(self, chain: Int64[np.ndarray, " chain"]) -> Int64[np.ndarray, " gates"]:
         """The value of each gate, 0 or 1."""
-        own = chain[TOKENS_A_GATE - 1 :: TOKENS_A_GATE] - self.num_gates
+        own = chain[TOKENS_PER_GATE - 1 :: TOKENS_PER_GATE] - self.num_gates
         return (own == KINDS.index("TRUE")).astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from serialformer.circuits.value_problem import TOKENS_A_GATE
+from serialformer.circuits.value_problem import TOKENS_PER_GATE
 
 NUM_ANSWER_UNITS = 21
 """Hidden units of an evaluator's last layer; the first has a unit for each pair of residues."""
@@ -25,7 +25,7 @@ def upgrade_version1(content: dict[str, Any]) -> dict[str, Any]:
         }
         provenance = _compiled(details)
     elif kind == "evaluator":
-        protocol = {"num_gates": int(content["num_chain_tokens"]) // TOKENS_A_GATE}
+        protocol = {"num_gates": int(content["num_chain_tokens"]) // TOKENS_PER_GATE}
         provenance = _constructed("evaluator", NUM_ANSWER_UNITS + sum(modulus**2 for modulus in details["moduli"]))
     elif kind == "task":
         names = ("task", "version", "parameters", "length", "setting", "num_new_tokens")

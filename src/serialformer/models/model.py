@@ -37,7 +37,7 @@ from serialformer.tasks.task import Task
 from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
 
-MAX_ROWS_A_BLOCK = 1 << 16
+MAX_ROWS_PER_BLOCK = 1 << 16
 """Of a batch: rows take some hundred bytes each while they are read and written."""
 
 
@@ -360,7 +360,7 @@ class Model:
         chosen = self.batch_engine(engine) if isinstance(engine, str) else engine
         words, remaining, done = self.words, iter(rows), 0
         names = [word.name for word in words.outputs]
-        while block := list(islice(remaining, self.rows_a_block(chosen))):
+        while block := list(islice(remaining, self.rows_per_block(chosen))):
             answers = self.run_bits(words.rows_to_bits(block, done + 1), engine=chosen)
             if names:
                 for values in zip(*bits_to_columns(words.outputs, answers), strict=True):
@@ -376,7 +376,7 @@ class Model:
     ) -> UInt8[np.ndarray, "rows outputs"]:
         """The output bits for each row of input bits, both in the order of the words' places."""
         chosen = self.batch_engine(engine) if isinstance(engine, str) else engine
-        words, size = self.words, self.rows_a_block(chosen)
+        words, size = self.words, self.rows_per_block(chosen)
         answers = np.empty((len(bits), words.num_outputs), dtype=np.uint8)
         for start in range(0, len(bits), size):
             block = bits[start : start + size]
@@ -387,9 +387,9 @@ class Model:
             answers[start : start + size] = last
         return answers
 
-    def rows_a_block(self, engine: Engine) -> int:
+    def rows_per_block(self, engine: Engine) -> int:
         """How many rows to run together: what the engine likes, within what memory can hold."""
-        return max(1, min(engine.rows_at_once(self.words.num_tokens), MAX_ROWS_A_BLOCK))
+        return max(1, min(engine.rows_at_once(self.words.num_tokens), MAX_ROWS_PER_BLOCK))
 
     def prompts(self, bits: UInt8[np.ndarray, "rows inputs"]) -> Int64[np.ndarray, "rows prompt"]:
         """Token ids of the prompts of a compiled circuit: the input bits, then ``=``."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.gate_words import describe_gate
-from serialformer.circuits.value_problem import NO_GATE, TOKENS_A_GATE, Translation, translate_circuit
+from serialformer.circuits.value_problem import NO_GATE, TOKENS_PER_GATE, Translation, translate_circuit
 from serialformer.circuits.words import words_to_names
 from serialformer.errors import InputError
 from serialformer.models.circuit_prompt import CircuitPrompt
@@ -72,11 +72,11 @@ def _trace_gates(circuit: Circuit, transcript: Transcript) -> Iterator[str]:
     names = _names(circuit, translation)
     said = transcript.made
     reads = translation.problem.reads.tolist()
-    for gate in range(len(said) // TOKENS_A_GATE):
-        kind, first, second, own = said[TOKENS_A_GATE * gate : TOKENS_A_GATE * (gate + 1)]
+    for gate in range(len(said) // TOKENS_PER_GATE):
+        kind, first, second, own = said[TOKENS_PER_GATE * gate : TOKENS_PER_GATE * (gate + 1)]
         values = zip(reads[gate], (first, second), strict=True)
         sources = "".join(f" g{source}={value}" for source, value in values if source != NO_GATE)
-        position = len(transcript.prompt) + TOKENS_A_GATE * gate + TOKENS_A_GATE - 1
+        position = len(transcript.prompt) + TOKENS_PER_GATE * gate + TOKENS_PER_GATE - 1
         yield f"g{gate + 1} {kind}{sources} = {own}  {names[gate]}{' ' if names[gate] else ''}@{position}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
 
 from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.evaluate import WORDS_A_BLOCK, evaluate_outputs, pack_rows
+from serialformer.circuits.evaluate import WORDS_PER_BLOCK, evaluate_outputs, pack_rows
 from serialformer.circuits.words import ABSENT, Word, bits_to_values
 from serialformer.decode.engine import Engine, Progress
 from serialformer.decode.hugging_face import HuggingFaceEngine
@@ -28,7 +28,7 @@ MAX_EXHAUSTIVE_INPUTS_OF_SLOW_ENGINES = 16
 MANY_ROWS = 1024
 """An engine that decodes so many rows together has cheap rows."""
 
-TOKENS_A_BLOCK = 1 << 24
+TOKENS_PER_BLOCK = 1 << 24
 """How many chain tokens are held at once, to bound the memory whatever the engine likes."""
 
 
@@ -230,7 +230,7 @@ def _input_blocks(
                 f"{num_inputs} input bits are too many to try all combinations, at most {limit}",
                 hint="use --samples N",
             )
-    size = max(1, min(size, TOKENS_A_BLOCK // max(1, model.words.num_chain_tokens)))
+    size = max(1, min(size, TOKENS_PER_BLOCK // max(1, model.words.num_chain_tokens)))
     random = np.random.default_rng(seed)
     total = num_verified_inputs(model, num_samples)
     for start in range(0, total, size):
@@ -290,11 +290,11 @@ def _differing_rows(
     from serialformer.circuits.kernels import evaluate_packed, mark_differing_rows
 
     differs = np.empty(len(bits), dtype=bool)
-    values = np.zeros((circuit.num_wires, WORDS_A_BLOCK), dtype=np.uint64)
+    values = np.zeros((circuit.num_wires, WORDS_PER_BLOCK), dtype=np.uint64)
     chains = np.ascontiguousarray(chains)
-    for start in range(0, len(bits), 64 * WORDS_A_BLOCK):
-        block = slice(start, start + 64 * WORDS_A_BLOCK)
-        values[: circuit.num_inputs] = pack_rows(bits[block], WORDS_A_BLOCK)
+    for start in range(0, len(bits), 64 * WORDS_PER_BLOCK):
+        block = slice(start, start + 64 * WORDS_PER_BLOCK)
+        values[: circuit.num_inputs] = pack_rows(bits[block], WORDS_PER_BLOCK)
         evaluate_packed(circuit.num_inputs, circuit.fan_in, circuit.arity, circuit.table, values)
         mark_differing_rows(values, wires, chains[block], differs[block])
     return differs

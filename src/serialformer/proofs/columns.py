@@ -6,9 +6,19 @@ The indexed engine has the like (``decode.flat``). A proof shares no arithmetic 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
+
+
+class ColumnArrays(NamedTuple):
+    """The fields of ``Columns`` as the kernels take them, with ``inputs`` for its ``index``."""
+
+    start: Int64[np.ndarray, " outputs_and_one"]
+    inputs: Int64[np.ndarray, " entries"]
+    value: Float64[np.ndarray, " entries"]
+    bias: Float64[np.ndarray, " outputs"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,9 +41,9 @@ class Columns:
     def num_outputs(self) -> int:
         return len(self.bias)
 
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """The arrays in the order in which the kernels take them."""
-        return self.start, self.index, self.value, self.bias
+    def arrays(self) -> ColumnArrays:
+        """The record that the kernels take."""
+        return ColumnArrays(start=self.start, inputs=self.index, value=self.value, bias=self.bias)
 
 
 def to_columns(weight: Float64[np.ndarray, "inputs outputs"], bias: Float64[np.ndarray, " outputs"]) -> Columns:

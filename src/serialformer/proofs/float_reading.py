@@ -16,10 +16,19 @@ from serialformer.proofs.reading import (
     list_sources,
 )
 from serialformer.proofs.rounding import Rounding
-from serialformer.proofs.token_kernels import MANY_SOURCES, MAX_FAN_IN, PROVEN, STRANGE_TOKEN, tabulate_tokens
+from serialformer.proofs.token_kernels import (
+    MANY_SOURCES,
+    MAX_FAN_IN,
+    PROVEN,
+    STRANGE_TOKEN,
+    Layer,
+    Rows,
+    Tokens,
+    tabulate_tokens,
+)
 from serialformer.transformer.transformer import Transformer
 
-POSITIONS_A_BLOCK = 1 << 13
+POSITIONS_PER_BLOCK = 1 << 13
 
 
 def read_floats(transformer: Transformer, *, num_inputs: int, num_chain_tokens: int, rounding: Rounding) -> Reading:
@@ -108,55 +117,60 @@ def _tabulate(
     # The other dimensions are the position embedding's alone, and enter by their sum and square norm.
     is_active = out_dims | mlp_dims | (embedding != 0).any(axis=0) | (mlp_in != 0).any(axis=1)
     active, place = np.flatnonzero(is_active), np.cumsum(is_active) - 1
-    maps = (
-        to_columns(out_weight[:, out_dims], out_bias[out_dims]).arrays(),
-        place[out_dims],
-        weights["mlp_norm_gain"][active],
-        weights["mlp_norm_bias"][active],
-        to_columns(mlp_in[active], weights["mlp_in_bias"][units]).arrays(),
-        to_columns(mlp_out[:, mlp_dims], weights["mlp_out_bias"][mlp_dims]).arrays(),
-        place[mlp_dims],
-        transformer.final_norm_gain.astype(np.float64)[active],
-        transformer.final_norm_bias.astype(np.float64)[active],
-        to_columns(embedding.T[active], np.zeros(len(embedding))).arrays(),
+    model = Layer(
+        width=architecture.width,
+        epsilon=architecture.norm_epsilon,
+        is_relu=architecture.activation == "relu",
+        value_head=projection.value_head,
+        leak=look_ups.leak,
+        attention_out=to_columns(out_weight[:, out_dims], out_bias[out_dims]).arrays(),
+        out_dims=place[out_dims],
+        mlp_gain=weights["mlp_norm_gain"][active],
+        mlp_norm_bias=weights["mlp_norm_bias"][active],
+        mlp_in=to_columns(mlp_in[active], weights["mlp_in_bias"][units]).arrays(),
+        mlp_out=to_columns(mlp_out[:, mlp_dims], weights["mlp_out_bias"][mlp_dims]).arrays(),
+        mlp_dims=place[mlp_dims],
+        final_gain=transformer.final_norm_gain.astype(np.float64)[active],
+        final_bias=transformer.final_norm_bias.astype(np.float64)[active],
+        unembedding=to_columns(embedding.T[active], np.zeros(len(embedding))).arrays(),
+        bits=(context.zero, context.one),
+        end=context.end,
     )
     sources, fan_in, table, margins, hull = results
     states, first = context.states, context.num_inputs
     offered, own_norm = look_ups.offers.table()
     num_rows = look_ups.failed
-    for start in range(0, num_rows, POSITIONS_A_BLOCK):
-        block = slice(start, min(start + POSITIONS_A_BLOCK, num_rows))
+    for start in range(0, num_rows, POSITIONS_PER_BLOCK):
+        block = slice(start, min(start + POSITIONS_PER_BLOCK, num_rows))
         positions = np.arange(block.start, block.stop) + first
         targets = look_ups.targets[block]
         variables, count, rank = list_sources(context, targets, int(positions[0]))
         rows = transformer.position_embedding[positions[0] : positions[-1] + 1].astype(np.float64)
         passive, sought = rows[:, ~is_active], targets[:, projection.value_head]
         value = np.arange(len(projection.value_head))
-        given = (
-            np.ascontiguousarray(rows[:, active]),
-            np.stack([passive.sum(axis=1), np.einsum("pd,pd->p", passive, passive)], axis=1),
-            own_norm[look_ups.offers.kind[positions]],
-            embedding[:, active][states[positions]],
-            offered[look_ups.offers.kind[sought], :, value],
-            count,
-            rank,
-            positions == len(states) - 1,
+        given = Rows(
+            active=np.ascontiguousarray(rows[:, active]),
+            passive=np.stack([passive.sum(axis=1), np.einsum("pd,pd->p", passive, passive)], axis=1),
+            own_norm=own_norm[look_ups.offers.kind[positions]],
+            tokens=embedding[:, active][states[positions]],
+            offered=offered[look_ups.offers.kind[sought], :, value],
+            count=count,
+            rank=rank,
+            is_last=positions == len(states) - 1,
         )
         leaders, group = group_equal_rows(given)
-        near, aside, own_error, own, given_values, count, rank, is_last = (
-            np.ascontiguousarray(part[leaders]) for part in given
+        found = Tokens(
+            places=np.zeros((len(leaders), MAX_FAN_IN), dtype=np.int64),
+            fan_in=np.zeros(len(leaders), dtype=np.uint8),
+            table=np.zeros(len(leaders), dtype=np.uint64),
+            margins=np.full((len(leaders), 2), -np.inf),
+            hull=hull,
         )
-        places, num_places = np.zeros((len(leaders), MAX_FAN_IN), np.int64), np.zeros(len(leaders), np.uint8)
-        truth, lead = np.zeros(len(leaders), np.uint64), np.full((len(leaders), 2), -np.inf)
-        reached, why, detail = tabulate_tokens(
-            near, aside, own_error, architecture.width, architecture.norm_epsilon, architecture.activation == "relu",
-            own, given_values, count, rank, projection.value_head, look_ups.leak, *maps,
-            (context.zero, context.one), context.end, is_last, rounding.constants(),
-            places, num_places, truth, lead, hull,
-        )  # fmt: skip
-        fan_in[block], table[block], margins[block] = num_places[group], truth[group], lead[group]
-        kept = np.arange(MAX_FAN_IN) < num_places[group, None]
-        sources[block] = np.where(kept, np.take_along_axis(variables, places[group], axis=1), 0)
+        distinct = Rows(*(np.ascontiguousarray(part[leaders]) for part in given))
+        reached, why, detail = tabulate_tokens(distinct, model, rounding.constants(), found)
+        fan_in[block], table[block], margins[block] = found.fan_in[group], found.table[group], found.margins[group]
+        kept = np.arange(MAX_FAN_IN) < found.fan_in[group, None]
+        sources[block] = np.where(kept, np.take_along_axis(variables, found.places[group], axis=1), 0)
         if why != PROVEN:
             return start + int(leaders[reached]), why, detail
     return num_rows, PROVEN, 0

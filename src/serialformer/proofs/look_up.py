@@ -14,12 +14,12 @@ from jaxtyping import Float64, Int32, Int64, UInt8
 
 from serialformer.proofs.codes import Gaps, KeyIndex, KeysSoFar, QueryList, find_grid_of_codes
 from serialformer.proofs.columns import Columns, to_columns
-from serialformer.proofs.projection_kernels import project_positions
+from serialformer.proofs.projection_kernels import Embedded, LayerNorm, Projected, project_positions
 from serialformer.proofs.reading import group_equal_rows
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.transformer.transformer import Transformer
 
-POSITIONS_A_BLOCK = 1 << 13
+POSITIONS_PER_BLOCK = 1 << 13
 
 SAMPLE = 256
 """How many positions are looked at to find the grid of a head's keys."""
@@ -223,8 +223,8 @@ def _project(
     transformer: Transformer, projection: Projection, states: UInt8[np.ndarray, "positions 2"], rounding: Rounding
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """The chosen columns at all positions, block by block: where it starts, their values, errors, and statistics."""
-    for start in range(0, len(states), POSITIONS_A_BLOCK):
-        rows = np.arange(start, min(start + POSITIONS_A_BLOCK, len(states)))
+    for start in range(0, len(states), POSITIONS_PER_BLOCK):
+        rows = np.arange(start, min(start + POSITIONS_PER_BLOCK, len(states)))
         yield start, *_project_rows(transformer, projection, rows, states[rows], rounding)
 
 
@@ -238,21 +238,18 @@ def _project_rows(
     layer, columns = transformer.layers[0], projection.columns
     out, errors = np.empty((2, len(rows), 2, columns.num_outputs))
     statistics = np.empty((len(rows), 2, 3))
-    project_positions(
-        transformer.position_embedding[rows[0] : rows[-1] + 1].astype(np.float32)
-        if len(rows) == rows[-1] - rows[0] + 1
-        else transformer.position_embedding[rows].astype(np.float32),
-        states,
-        transformer.token_embedding.astype(np.float64),
-        layer.attention_norm_gain.astype(np.float64),
-        layer.attention_norm_bias.astype(np.float64),
-        transformer.architecture.norm_epsilon,
-        columns.arrays(),
-        rounding.constants(),
-        out,
-        errors,
-        statistics,
+    is_span = len(rows) == rows[-1] - rows[0] + 1
+    positions = transformer.position_embedding[slice(rows[0], rows[-1] + 1) if is_span else rows]
+    embedded = Embedded(
+        positions=positions.astype(np.float32), states=states, tokens=transformer.token_embedding.astype(np.float64)
     )
+    norm = LayerNorm(
+        gain=layer.attention_norm_gain.astype(np.float64),
+        bias=layer.attention_norm_bias.astype(np.float64),
+        epsilon=transformer.architecture.norm_epsilon,
+    )
+    projected = Projected(out=out, errors=errors, statistics=statistics)
+    project_positions(embedded, norm, columns.arrays(), rounding.constants(), projected)
     return out, errors * (1 + FLOAT64_SLACK), statistics
 
 

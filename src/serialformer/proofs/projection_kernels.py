@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from jaxtyping import Float32, Float64, UInt8
 from numba import njit
 
 from serialformer.proofs.rounding_kernels import linear_output, norm_errors, normed_coordinate, rounded
 
 
+class Embedded(NamedTuple):
+    """Rows of the position embedding, and the two tokens that may stand at each: ``states`` into ``tokens``."""
+
+    positions: Float32[np.ndarray, "rows width"]
+    states: UInt8[np.ndarray, "rows 2"]
+    tokens: Float64[np.ndarray, "vocabulary width"]
+
+
+class LayerNorm(NamedTuple):
+    """Weights of a layer norm."""
+
+    gain: Float64[np.ndarray, " width"]
+    bias: Float64[np.ndarray, " width"]
+    epsilon: float
+
+
+class Projected(NamedTuple):
+    """What ``project_positions`` writes, for each row and each of its two tokens.
+
+    Attributes:
+        out: the columns in exact arithmetic.
+        errors: how far each can err.
+        statistics: the mean, the deviation and the 2-norm of the embedding's own rounding error.
+    """
+
+    out: Float64[np.ndarray, "rows 2 columns"]
+    errors: Float64[np.ndarray, "rows 2 columns"]
+    statistics: Float64[np.ndarray, "rows 2 3"]
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def project_positions(positions, states, tokens, gain, norm_bias, epsilon, columns, constants, out, errors, statistics):
+def project_positions(embedded, norm, columns, constants, projected):
     """Columns of the first layer's input projection, in exact arithmetic, and bounds on their errors.
 
-    Row p of ``positions`` holds one of the two tokens ``states[p]``. Fills ``out[p, s]`` and ``errors[p, s]`` for the
-    two tokens s, and ``statistics[p, s]`` with the mean, the deviation and the 2-norm of the embedding's own rounding
-    error.
+    Args:
+        embedded: a record ``Embedded``: which tokens stand at which positions.
+        norm: a record ``LayerNorm``.
+        columns: the columns, as ``ColumnArrays``.
+        constants: see ``rounding_kernels``.
+        projected: a record ``Projected``; written.
     """
+    positions, states, tokens = embedded.positions, embedded.states, embedded.tokens
+    gain, norm_bias, epsilon = norm.gain, norm.bias, norm.epsilon
+    out, errors, statistics = projected.out, projected.errors, projected.statistics
     width = positions.shape[1]
     x, own = np.empty(width), np.empty(width)
     normed, error = np.empty(width), np.empty(width)
     is_read = np.zeros(width, dtype=np.bool_)
-    is_read[columns[1]] = True
+    is_read[columns.inputs] = True
     for position in range(len(positions)):
         for state in range(2):
             token = states[position, state]

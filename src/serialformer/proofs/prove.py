@@ -39,7 +39,7 @@ from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.transformer.precision import arithmetic_to_format
 from serialformer.transformer.transformer import Transformer
 
-TOKENS_A_BLOCK = 1 << 15
+TOKENS_PER_BLOCK = 1 << 15
 
 
 def certify_construction(
@@ -231,8 +231,8 @@ def _compare(
     table: UInt64[np.ndarray, " chain"],
 ) -> Failure | None:
     """The first chain token whose function is not the one it should be."""
-    for start in range(0, len(reads), TOKENS_A_BLOCK):
-        rows = slice(start, min(start + TOKENS_A_BLOCK, len(reads)))
+    for start in range(0, len(reads), TOKENS_PER_BLOCK):
+        rows = slice(start, min(start + TOKENS_PER_BLOCK, len(reads)))
         number = rows.stop - rows.start
         sources, fan_in = np.zeros((number, MAX_FAN_IN), dtype=np.int32), np.zeros(number, dtype=np.uint8)
         canonical = np.zeros(number, dtype=np.uint64)

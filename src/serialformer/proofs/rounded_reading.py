@@ -31,7 +31,7 @@ from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.transformer.precision import NumberFormat, arithmetic_to_format
 from serialformer.transformer.transformer import Transformer
 
-POSITIONS_A_BLOCK = 1 << 12
+POSITIONS_PER_BLOCK = 1 << 12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,8 +103,8 @@ def _read_heads(transformer: Transformer, context: Context, rounded: NumberForma
     embedding = transformer.token_embedding.astype(np.float64)
     into, bias = layer.attention_in_weight.astype(np.float64), layer.attention_in_bias.astype(np.float64)
     stream, projected = np.empty((num_positions, 2, width)), np.empty((num_positions, 2, 3 * width))
-    for start in range(0, num_positions, POSITIONS_A_BLOCK):
-        block = slice(start, min(start + POSITIONS_A_BLOCK, num_positions))
+    for start in range(0, num_positions, POSITIONS_PER_BLOCK):
+        block = slice(start, min(start + POSITIONS_PER_BLOCK, num_positions))
         own = transformer.position_embedding[block].astype(np.float64)
         stream[block] = rounded.add(embedding[context.states[block]], own[:, None])
         projected[block] = rounded.add(rounded.matmul(stream[block], into), bias)

@@ -5,9 +5,13 @@ Linear maps are sparse: (start, index, value, bias) over the active dimensions, 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from jaxtyping import Bool, Float64, Int64, UInt8, UInt64
 from numba import njit
 
+from serialformer.proofs.columns import ColumnArrays
 from serialformer.proofs.rounding_kernels import linear_output, norm_errors, normed_coordinate, rounded
 
 MAX_VARIABLES = 7
@@ -16,6 +20,101 @@ MAX_VARIABLES = 7
 MAX_FAN_IN = 6
 
 PROVEN, UNCERTAIN, STRANGE_TOKEN, MANY_SOURCES = range(4)
+
+
+class Rows(NamedTuple):
+    """Positions that write, a row each.
+
+    Attributes:
+        active: the position embedding over the active dimensions.
+        passive: the sum and the square norm of its other dimensions.
+        own_norm: for each of its two tokens the 2-norm of the embedding's rounding error.
+        tokens: for each of them the token embedding over the active dimensions.
+        offered: what each value column brings if its head's target holds its token s, and how far that can err.
+        count: how many of the positions that are read have a token that varies, as in ``list_variables``.
+        rank: where among them the row's own position and each head's target are, as in ``list_variables``.
+        is_last: whether the token written must be the end mark.
+    """
+
+    active: Float64[np.ndarray, "rows active"]
+    passive: Float64[np.ndarray, "rows 2"]
+    own_norm: Float64[np.ndarray, "rows 2"]
+    tokens: Float64[np.ndarray, "rows 2 active"]
+    offered: Float64[np.ndarray, "rows values 2 2"]
+    count: Int64[np.ndarray, " rows"]
+    rank: Int64[np.ndarray, "rows sources"]
+    is_last: Bool[np.ndarray, " rows"]
+
+
+class Layer(NamedTuple):
+    """A model of one layer over the active dimensions, behind its attention's look-ups.
+
+    Attributes:
+        width: the dimensions of the residual stream.
+        epsilon: of the layer norms.
+        is_relu: whether the activation is relu, or gelu_new.
+        value_head: for each value column its head.
+        leak: for each value column how far attention's mixture of values can be from the value looked up.
+        attention_out: the output projection; output j goes to dimension ``out_dims[j]``.
+        out_dims: see above.
+        mlp_gain: the gain of the feed-forward layer's norm.
+        mlp_norm_bias: its bias.
+        mlp_in: the map into the hidden units.
+        mlp_out: the map out of them; output j goes to dimension ``mlp_dims[j]``.
+        mlp_dims: see above.
+        final_gain: the gain of the final norm.
+        final_bias: its bias.
+        unembedding: the map to the logits.
+        bits: the token ids of the bits 0 and 1.
+        end: the token id of the end mark.
+    """
+
+    width: int
+    epsilon: float
+    is_relu: bool
+    value_head: Int64[np.ndarray, " values"]
+    leak: Float64[np.ndarray, " values"]
+    attention_out: ColumnArrays
+    out_dims: Int64[np.ndarray, " outputs"]
+    mlp_gain: Float64[np.ndarray, " active"]
+    mlp_norm_bias: Float64[np.ndarray, " active"]
+    mlp_in: ColumnArrays
+    mlp_out: ColumnArrays
+    mlp_dims: Int64[np.ndarray, " outputs"]
+    final_gain: Float64[np.ndarray, " active"]
+    final_bias: Float64[np.ndarray, " active"]
+    unembedding: ColumnArrays
+    bits: tuple[int, int]
+    end: int
+
+
+class Tokens(NamedTuple):
+    """What ``tabulate_tokens`` finds.
+
+    Attributes:
+        places: for each row which of the varying tokens make a difference.
+        fan_in: how many these are.
+        table: the truth table over them.
+        margins: the least lead of the logit, in exact arithmetic and less what rounding can take.
+        hull: the largest magnitude of the mean and the extremes of the deviation, before the feed-forward layer's norm
+            and before the final one; widened.
+    """
+
+    places: Int64[np.ndarray, "rows 6"]
+    fan_in: UInt8[np.ndarray, " rows"]
+    table: UInt64[np.ndarray, " rows"]
+    margins: Float64[np.ndarray, "rows 2"]
+    hull: Float64[np.ndarray, "2 3"]
+
+
+class Moments(NamedTuple):
+    """Sums over the residual stream: of its coordinates, of their squares, and of the squares of their errors."""
+
+    width: int
+    epsilon: float
+    total: float
+    square: float
+    error_square: float
 
 
 @njit(cache=True)
@@ -95,27 +194,29 @@ def group_rows(rows, slots, group, leaders):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def tabulate_tokens(
-    active, passive, own_norm, width, epsilon, is_relu, tokens, offered, count, rank, value_head, leak,
-    attention_out, out_dims, mlp_gain, mlp_norm_bias, mlp_in, mlp_out, mlp_dims, final_gain, final_bias, unembedding,
-    bits, end, is_last, constants, places, fan_in, table, margins, hull,
-):  # fmt: skip
+def tabulate_tokens(rows, layer, constants, found):
     """Tabulates what positions write, each a row of the arrays.
 
-    Row r has the position embedding ``active[r]`` and, by sum and square norm, ``passive[r]``; its own token is one of
-    two, with embeddings ``tokens[r, s]`` and rounding errors ``own_norm[r, s]``. ``offered[r, c, s]`` is what value
-    column c brings if its head's target holds its token s, and how far that can err. ``count`` and ``rank`` are as in
-    ``list_variables``. ``leak`` bounds how far attention's mixture of values is from the value looked up. Output j of
-    ``attention_out`` and of ``mlp_out`` goes to dimension ``out_dims[j]`` and ``mlp_dims[j]``. Where ``is_last`` the
-    token written must be ``end``, elsewhere one of the two ``bits``.
+    Args:
+        rows: the positions, a record ``Rows``.
+        layer: the weights, a record ``Layer``.
+        constants: see ``rounding_kernels``.
+        found: a record ``Tokens``; written.
 
-    Fills ``places`` and ``fan_in`` (which of the varying tokens make a difference), ``table`` and ``margins`` (the
-    least lead of the logit, in exact arithmetic and less what rounding can take); ``hull`` gathers the extremes of mean
-    and deviation before the feed-forward layer's norm and the final one. Returns how many rows hold, why not the next,
-    and a detail of that.
+    Returns:
+        How many rows hold, why not the next, and a detail of that.
     """
+    active, passive, own_norm, tokens = rows.active, rows.passive, rows.own_norm, rows.tokens
+    offered, count, rank, is_last = rows.offered, rows.count, rows.rank, rows.is_last
+    width, epsilon, is_relu, bits, end = layer.width, layer.epsilon, layer.is_relu, layer.bits, layer.end
+    value_head, leak, out_dims, mlp_dims = layer.value_head, layer.leak, layer.out_dims, layer.mlp_dims
+    attention_out, mlp_in, mlp_out, unembedding = layer.attention_out, layer.mlp_in, layer.mlp_out, layer.unembedding
+    mlp_gain, mlp_norm_bias = layer.mlp_gain, layer.mlp_norm_bias
+    final_gain, final_bias = layer.final_gain, layer.final_bias
+    places, fan_in, table = found.places, found.fan_in, found.table
+    margins, hull = found.margins, found.hull
     num_active, num_values = active.shape[1], len(value_head)
-    num_units, num_tokens = len(mlp_in[3]), len(unembedding[3])
+    num_units, num_tokens = len(mlp_in.bias), len(unembedding.bias)
     x, own, sums = np.empty((2, num_active)), np.empty((2, num_active)), np.empty((2, 2))
     stream, stream_error = np.empty(num_active), np.empty(num_active)
     normed, normed_error = np.empty(num_active), np.empty(num_active)
@@ -123,7 +224,7 @@ def tabulate_tokens(
     hidden, hidden_error = np.empty(num_units), np.empty(num_units)
     logit, logit_error = np.empty(num_tokens), np.empty(num_tokens)
     is_read, is_unembedded = np.zeros(num_active, dtype=np.bool_), np.zeros(num_active, dtype=np.bool_)
-    is_read[mlp_in[1]], is_unembedded[unembedding[1]] = True, True
+    is_read[mlp_in.inputs], is_unembedded[unembedding.inputs] = True, True
     written = np.empty(1 << MAX_VARIABLES, dtype=np.int64)
     for row in range(len(active)):
         for s in range(2):
@@ -141,23 +242,29 @@ def tabulate_tokens(
                 mixed[column] = offered[row, column, state, 0]
                 mixed_error[column] = offered[row, column, state, 1] + leak[column]
             stream[:], stream_error[:] = x[s], own[s]
-            total, square, error_square = add_to_stream(
-                attention_out, out_dims, mixed, mixed_error, stream, stream_error,
-                sums[s, 0], sums[s, 1], own_norm[row, s] ** 2, constants,
-            )  # fmt: skip
+            moments = Moments(width, epsilon, sums[s, 0], sums[s, 1], own_norm[row, s] ** 2)
+            moments = add_to_stream(
+                attention_out, out_dims, mixed, mixed_error, stream, stream_error, moments, constants
+            )
             norm_stream(
-                stream, stream_error, is_read, total, square, error_square, width, epsilon,
-                mlp_gain, mlp_norm_bias, normed, normed_error, hull[0], constants,
-            )  # fmt: skip
+                stream,
+                stream_error,
+                is_read,
+                moments,
+                mlp_gain,
+                mlp_norm_bias,
+                normed,
+                normed_error,
+                hull[0],
+                constants,
+            )
             for u in range(num_units):
                 before, error = linear_output(mlp_in, u, normed, normed_error, constants)
                 hidden[u], hidden_error[u] = activation_error(before, error, is_relu, constants)
-            total, square, error_square = add_to_stream(
-                mlp_out, mlp_dims, hidden, hidden_error, stream, stream_error, total, square, error_square, constants
-            )
+            moments = add_to_stream(mlp_out, mlp_dims, hidden, hidden_error, stream, stream_error, moments, constants)
             norm_stream(
-                stream, stream_error, is_unembedded, total, square, error_square, width, epsilon,
-                final_gain, final_bias, normed, normed_error, hull[1], constants,
+                stream, stream_error, is_unembedded, moments, final_gain, final_bias, normed, normed_error, hull[1],
+                constants,
             )  # fmt: skip
             best = 0
             for v in range(num_tokens):
@@ -205,8 +312,9 @@ def bit_of(combination, place):
 
 
 @njit(cache=True)
-def add_to_stream(out, dims, inputs, errors, stream, stream_error, total, square, error_square, constants):
-    """Adds a linear map's outputs to the stream; returns the stream's sum, square norm and square norm of errors."""
+def add_to_stream(out, dims, inputs, errors, stream, stream_error, moments, constants):
+    """Adds a linear map's outputs to the stream; returns its moments then."""
+    total, square, error_square = moments.total, moments.square, moments.error_square
     for j in range(len(dims)):
         i = dims[j]
         added, error = linear_output(out, j, inputs, errors, constants)
@@ -216,19 +324,17 @@ def add_to_stream(out, dims, inputs, errors, stream, stream_error, total, square
         square += after * after - stream[i] * stream[i]
         error_square += stream_error[i] * stream_error[i]
         stream[i] = after
-    return total, square, error_square
+    return Moments(moments.width, moments.epsilon, total, square, error_square)
 
 
 @njit(cache=True)
-def norm_stream(
-    stream, stream_error, is_wanted, total, square, error_square, width, epsilon,
-    gain, bias, normed, normed_error, hull, constants,
-):  # fmt: skip
+def norm_stream(stream, stream_error, is_wanted, moments, gain, bias, normed, normed_error, hull, constants):
     """Layer norm of the wanted coordinates of the stream, and how far they can err."""
-    mean = total / width
+    width, epsilon, square = moments.width, moments.epsilon, moments.square
+    mean = moments.total / width
     deviation = np.sqrt(max(0.0, square / width - mean * mean) + epsilon)
     size = np.sqrt(square / width + epsilon)
-    relative, absolute = norm_errors(deviation, size, width, np.sqrt(error_square), constants[1])
+    relative, absolute = norm_errors(deviation, size, width, np.sqrt(moments.error_square), constants[1])
     for i in range(len(stream)):
         if is_wanted[i]:
             normed[i], normed_error[i] = normed_coordinate(

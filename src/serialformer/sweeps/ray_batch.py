@@ -43,9 +43,9 @@ class Batch:
         if not self._cores:
             raise SweepError("no node of the cluster has a CPU", where="--ray")
 
-    def rows_a_block(self, num_rows: int | None) -> int:
+    def rows_per_block(self, num_rows: int | None) -> int:
         """How many rows of a table to send together; None if nobody knows how many it has."""
-        most = self._model.rows_a_block(self._model.batch_engine(self._engine))
+        most = self._model.rows_per_block(self._model.batch_engine(self._engine))
         if num_rows is None:
             return most
         return max(MIN_ROWS, min(-(-num_rows // (BLOCKS_PER_CORE * self._cores)), most))

@@ -7,7 +7,10 @@ to it meets; leaves stand in ascending order.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from jaxtyping import Int32, Int64, UInt8, UInt64
 from numba import njit
 
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -19,6 +22,47 @@ _MASKS = np.array(
     dtype=np.uint64,
 )
 """The tables of the six variables by themselves."""
+
+
+class Cover(NamedTuple):
+    """The nodes in use, each with the cut that was chosen for it.
+
+    Attributes:
+        best: the leaves of each variable's cut.
+        best_size: how many these are.
+        uses: how often each variable is read; 0 where it is not in use.
+        tables: the table of each node in use over its leaves, repeated to 64 entries.
+    """
+
+    best: Int32[np.ndarray, "variables K"]
+    best_size: UInt8[np.ndarray, " variables"]
+    uses: Int32[np.ndarray, " variables"]
+    tables: UInt64[np.ndarray, " variables"]
+
+
+class Held(NamedTuple):
+    """Where each variable is: its wire, -1 for a constant, and 1 where that holds its complement (or is 1)."""
+
+    wires: Int32[np.ndarray, " variables"]
+    flips: UInt8[np.ndarray, " variables"]
+
+
+class Gates(NamedTuple):
+    """The gates that a cover becomes.
+
+    Attributes:
+        fan_in: the wires that each gate reads, then -1.
+        arity: how many these are.
+        table: its truth table.
+        node_of_gate: its variable, -1 for what only an output asks for.
+        outputs: the wire of each output.
+    """
+
+    fan_in: Int32[np.ndarray, "capacity K"]
+    arity: UInt8[np.ndarray, " capacity"]
+    table: UInt64[np.ndarray, " capacity"]
+    node_of_gate: Int64[np.ndarray, " capacity"]
+    outputs: Int32[np.ndarray, " outputs"]
 
 
 @njit(cache=True, nogil=True)
@@ -272,36 +316,24 @@ def _swap(table: np.uint64, low: int, high: int) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def cover_to_gates(
-    first: int,
-    best: np.ndarray,
-    best_size: np.ndarray,
-    uses: np.ndarray,
-    tables: np.ndarray,
-    wanted: np.ndarray,
-    outputs: np.ndarray,
-    wires: np.ndarray,
-    flips: np.ndarray,
-    fan_in: np.ndarray,
-    arity: np.ndarray,
-    table: np.ndarray,
-    node_of_gate: np.ndarray,
-    output_wires: np.ndarray,
-) -> int:
+def cover_to_gates(first: int, cover: Cover, wanted: np.ndarray, outputs: np.ndarray, held: Held, gates: Gates) -> int:
     """Makes a gate of each node in use, one for all that compute the same or the complement of it.
 
     Args:
+        first: the variable of the first node.
+        cover: the cut of each node in use, and its table.
         wanted: for each variable 1 where its complement is to be computed in its stead.
         outputs: the literal of each output.
-        wires: the wire that holds each variable, -1 for a constant; the inputs' are set, the others written.
-        flips: 1 where the wire holds the complement (or the constant is 1); written.
-        fan_in: int32[capacity, K], written as ``arity`` and ``table`` are.
-        node_of_gate: the variable of each gate, -1 for what only an output asks for; written.
-        output_wires: written.
+        held: where each variable is; the wires of the inputs are set, the others written.
+        gates: written.
 
     Returns:
         How many gates there are.
     """
+    best, best_size, uses, tables = cover.best, cover.best_size, cover.uses, cover.tables
+    wires, flips = held.wires, held.flips
+    fan_in, arity, table = gates.fan_in, gates.arity, gates.table
+    node_of_gate, output_wires = gates.node_of_gate, gates.outputs
     num_inputs = first - 1
     widest = fan_in.shape[1]
     num_slots = 16

@@ -169,10 +169,10 @@ def _cover_to_circuit(
     node_of_gate = np.full(capacity, -1, dtype=np.int64)
     outputs = np.zeros(len(graph.outputs), dtype=np.int32)
     wanted = _wanted_polarity(graph, num_variables)
-    num_gates = kernels.cover_to_gates(
-        *(first, best, best_size, uses, tables, wanted, graph.outputs, wires, flips),
-        *(fan_in, arity, table, node_of_gate, outputs),
-    )
+    cover = kernels.Cover(best=best, best_size=best_size, uses=uses, tables=tables)
+    held = kernels.Held(wires=wires, flips=flips)
+    gates = kernels.Gates(fan_in=fan_in, arity=arity, table=table, node_of_gate=node_of_gate, outputs=outputs)
+    num_gates = kernels.cover_to_gates(first, cover, wanted, graph.outputs, held, gates)
     node_of_gate = node_of_gate[:num_gates]
     mapped = Circuit(
         num_inputs=circuit.num_inputs,

@@ -17,10 +17,10 @@ from serialformer.circuits.formats.netlist import MAX_WIRES, Netlist
 from serialformer.circuits.formats.statements import Statements, near_hint, shorten
 from serialformer.circuits.name_table import NameTable
 
-BYTES_A_GATE = 400
+BYTES_PER_GATE = 400
 """What a flattened gate costs at the most crowded moment, its name aside: nets, arrays in file order and in order."""
 
-BYTES_A_NET = 64
+BYTES_PER_NET = 64
 """What a net of an instance costs, and an instance."""
 
 
@@ -297,9 +297,9 @@ def _refuse_blow_up(statements: Statements, order: list[Model], texts: Sequence[
         count, prefixes = copies[model.name], prefix_bytes[model.name]
         gates = len(model.driven)
         num_gates += count * gates
-        num_bytes += count * len(model.latches.lines) * BYTES_A_GATE
+        num_bytes += count * len(model.latches.lines) * BYTES_PER_GATE
         num_nets += count * model.num_nets
-        num_bytes += count * (gates * BYTES_A_GATE + model.num_nets * BYTES_A_NET + BYTES_A_NET) + prefixes * (
+        num_bytes += count * (gates * BYTES_PER_GATE + model.num_nets * BYTES_PER_NET + BYTES_PER_NET) + prefixes * (
             gates + 1
         )
         named = model.driven[model.driven < len(model.net_token)]

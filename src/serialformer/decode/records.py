@@ -1,0 +1,265 @@
+"""The records of arrays that the compiled loops of the indexed engine take.
+
+A model is read once and decoded many times, so what stays the same between calls travels together. Each field has one
+dtype and is contiguous: a record whose fields changed type would compile a loop anew. Reading an array from a record
+counts a reference, so a loop reads the fields that it needs before it starts, and an inlined helper takes arrays.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int8, Int32, Int64, UInt8, UInt64
+
+
+class MapArrays(NamedTuple):
+    """Sparse linear maps, output by output: the fields of ``flat.SparseMap``, with ``inputs`` for its ``index``."""
+
+    start: Int64[np.ndarray, " outputs_and_one"]
+    inputs: Int32[np.ndarray, " entries"]
+    value: Float64[np.ndarray, " entries"]
+    bias: Float64[np.ndarray, " outputs"]
+    size: Float64[np.ndarray, "outputs 3"]
+
+
+class FlatModel(NamedTuple):
+    """A GPT-2 over its active dimensions, with the maps of all its layers in one set of arrays.
+
+    Attributes:
+        tokens: the token embedding.
+        positions: the position embedding.
+        passive_sum: for each position the sum of its passive dimensions.
+        passive_square: for each position the sum of their squares.
+        width: the dimensions of the residual stream, the passive ones included.
+        epsilon: of the layer norms.
+        is_relu: whether the activation is relu, or gelu_new.
+        end_token: the token that ends the chain.
+        maps: the maps of all layers, then the unembedding, then the queries and keys of the searched heads.
+        dimension: for each output of a map the dimension of the stream that it is added to, or -1.
+        layout: for each layer the first output and one past the last of its values (columns 0 and 1), its attention
+            output (2, 3), its hidden units (4, 5) and their output (7, 8); column 6 is the number of its first value
+            column among those of all layers. The last row has the unembedding (0, 1).
+        value_head: for each value column its head.
+        routes: for each position and routed head the position that it attends to, or ``NO_MATCH``.
+        route_of_head: for each layer and head its column of ``routes``, or -1.
+        reads: for each layer 1 where its hidden units read a dimension, 0 elsewhere.
+        fan_in: for each layer how much a unit error of every fetched value can add up to in one dimension.
+        is_aligned: whether all outputs of the unembedding read the same dimensions.
+    """
+
+    tokens: Float64[np.ndarray, "vocabulary active"]
+    positions: Float32[np.ndarray, "positions active"]
+    passive_sum: Float64[np.ndarray, " positions"]
+    passive_square: Float64[np.ndarray, " positions"]
+    width: int
+    epsilon: float
+    is_relu: bool
+    end_token: int
+    maps: MapArrays
+    dimension: Int64[np.ndarray, " outputs"]
+    layout: Int64[np.ndarray, "layers_and_one 9"]
+    value_head: Int32[np.ndarray, " values"]
+    routes: Int32[np.ndarray, "positions routed"]
+    route_of_head: Int64[np.ndarray, "layers heads"]
+    reads: Float64[np.ndarray, "layers active"]
+    fan_in: Float64[np.ndarray, " layers"]
+    is_aligned: bool
+
+
+class KeySearch(NamedTuple):
+    """The searched heads of a model, and the index of their keys, which grows with the sequence.
+
+    Attributes:
+        of_head: for each layer and head its number among the searched heads, or -1.
+        layout: for each searched head the first output of its query and of its key in the model's maps, how many
+            coordinates they have, and how many of these tell keys apart.
+        offset: for each searched head the offset of its grid.
+        step: the step of its grid.
+        wanted_norm: the norm of the longest point of the grid that its keys may take.
+        needed: the least lead in a product of query and key.
+        codes: for each position its key, as steps of the grid; written.
+        slots: the hash table of the codes, -1 where it is empty; written.
+        again: for each position the next one with its code, or ``NEVER``; written.
+        distinct: the first positions with codes of their own; written.
+        num_distinct: how many different codes there are; written.
+        furthest: the largest distance of a key from its point; written.
+        key_error: the largest error of a key in float32; written.
+    """
+
+    of_head: Int64[np.ndarray, "layers heads"]
+    layout: Int64[np.ndarray, "searched 4"]
+    offset: Float64[np.ndarray, " searched"]
+    step: Float64[np.ndarray, " searched"]
+    wanted_norm: Float64[np.ndarray, " searched"]
+    needed: Float64[np.ndarray, " searched"]
+    codes: Int8[np.ndarray, "searched positions coded"]
+    slots: Int32[np.ndarray, "searched slots"]
+    again: Int32[np.ndarray, "searched positions"]
+    distinct: Int32[np.ndarray, "searched few"]
+    num_distinct: Int64[np.ndarray, " searched"]
+    furthest: Float64[np.ndarray, " searched"]
+    key_error: Float64[np.ndarray, " searched"]
+
+
+class Truth(NamedTuple):
+    """What each position writes, as a truth table over the positions that it depends on; all written.
+
+    Attributes:
+        sources: the positions that each one depends on.
+        arity: how many these are.
+        table: the truth table over them, the first one least significant.
+    """
+
+    sources: Int32[np.ndarray, "positions 6"]
+    arity: UInt8[np.ndarray, " positions"]
+    table: UInt64[np.ndarray, " positions"]
+
+
+class Inputs(NamedTuple):
+    """What the first layer reads: both embeddings over all dimensions, and the epsilon of its layer norm."""
+
+    tokens: Float64[np.ndarray, "vocabulary width"]
+    positions: Float32[np.ndarray, "positions width"]
+    epsilon: float
+
+
+class KeyTable(NamedTuple):
+    """The keys of one head of the first layer, for every position.
+
+    Attributes:
+        codes: each key as steps of the grid.
+        slots: the hash table of the codes.
+        again: for each position the next one with its code, or ``NEVER``.
+        offset: the offset of the grid.
+        step: its step.
+        norm: the norm of the longest point.
+        least: the least distance of two points.
+        furthest: the largest distance of a key from its point.
+        error: the largest error of a key in float32.
+    """
+
+    codes: Int8[np.ndarray, "positions coded"]
+    slots: Int32[np.ndarray, " slots"]
+    again: Int32[np.ndarray, " positions"]
+    offset: float
+    step: float
+    norm: float
+    least: float
+    furthest: float
+    error: float
+
+
+class Tabulated(NamedTuple):
+    """A one-layer model with everything tabulated that position and token alone decide.
+
+    The *late* dimensions are those that the feed-forward layer changes or the unembedding reads.
+
+    Attributes:
+        width: the dimensions of the residual stream.
+        epsilon: of the layer norms.
+        is_relu: whether the activation is relu, or gelu_new.
+        end_token: the token that ends the chain.
+        targets: for each position the position that each value comes from, or -1.
+        values: for each position and token its values.
+        moments: for each position and token the sum of the stream with the attention's bias, the sum of its squares,
+            and its products with the direction that each fetched value writes.
+        static_hidden: for each position what it alone gives the hidden units.
+        token_hidden: for each token what it alone gives them.
+        fetched_hidden: what a fetched value gives them.
+        hidden_total: for each hidden unit the sum of its weights.
+        hidden_bias: its bias.
+        hidden_size: the 1-norm of its weights.
+        hidden_bias_size: the size of its bias.
+        hidden_onward: the largest weight with which it goes on into the stream.
+        late_positions: the position embedding and the attention's bias over the late dimensions.
+        late_tokens: the token embedding over them.
+        late_fetched: what a fetched value gives them.
+        late_bias: the bias of the feed-forward layer there.
+        hidden_late: for each late dimension the weight of each hidden unit.
+        fetched_sum: for each fetched value the sum of what it writes.
+        fetched_products: the products of what two fetched values write.
+        unembedding: for each token its weights over the late dimensions.
+        unembedding_bias: the bias of its logit.
+        unembedding_size: what the rounding of its logit depends on, as in ``MapArrays.size``.
+        stream_error: how far a coordinate of the stream can be off in float32 once the values are fetched.
+        furthest: the largest coordinate that the hidden units read.
+    """
+
+    width: int
+    epsilon: float
+    is_relu: bool
+    end_token: int
+    targets: Int32[np.ndarray, "positions values"]
+    values: Float64[np.ndarray, "positions vocabulary values"]
+    moments: Float64[np.ndarray, "positions vocabulary values_and_two"]
+    static_hidden: Float64[np.ndarray, "positions units"]
+    token_hidden: Float64[np.ndarray, "vocabulary units"]
+    fetched_hidden: Float64[np.ndarray, "values units"]
+    hidden_total: Float64[np.ndarray, " units"]
+    hidden_bias: Float64[np.ndarray, " units"]
+    hidden_size: Float64[np.ndarray, " units"]
+    hidden_bias_size: Float64[np.ndarray, " units"]
+    hidden_onward: Float64[np.ndarray, " units"]
+    late_positions: Float64[np.ndarray, "positions late"]
+    late_tokens: Float64[np.ndarray, "vocabulary late"]
+    late_fetched: Float64[np.ndarray, "values late"]
+    late_bias: Float64[np.ndarray, " late"]
+    hidden_late: Float64[np.ndarray, "late units"]
+    fetched_sum: Float64[np.ndarray, " values"]
+    fetched_products: Float64[np.ndarray, "values values"]
+    unembedding: Float64[np.ndarray, "vocabulary late"]
+    unembedding_bias: Float64[np.ndarray, " vocabulary"]
+    unembedding_size: Float64[np.ndarray, "vocabulary 3"]
+    stream_error: float
+    furthest: float
+
+
+class Settings(NamedTuple):
+    """What a layer norm and an activation need at one position besides the active dimensions of the stream.
+
+    Attributes:
+        passive_sum: the sum of the passive dimensions.
+        passive_square: the sum of their squares.
+        width: the dimensions of the stream.
+        epsilon: of the layer norm.
+        is_relu: whether the activation is relu, or gelu_new.
+    """
+
+    passive_sum: float
+    passive_square: float
+    width: int
+    epsilon: float
+    is_relu: bool
+
+
+class Bounded(NamedTuple):
+    """Numbers as exact arithmetic gives them, and how far each can be off in float32."""
+
+    values: Float64[np.ndarray, " n"]
+    errors: Float64[np.ndarray, " n"]
+
+
+class Norm(NamedTuple):
+    """A layer norm of the stream, and how an output of a linear map behind it errs in float32.
+
+    That is by ``slope`` (sum of |w| e + ``shift`` |w|_1) + ``spread`` (its terms' magnitudes) + gamma |bias|, where e
+    is the error of a coordinate; ``slope`` is infinite where nothing is known.
+
+    Attributes:
+        mean: of the stream.
+        inverse: 1 / deviation.
+        slope: see above.
+        shift: see above.
+        spread: see above.
+        largest: the largest error of a coordinate.
+        width: the dimensions of the stream.
+    """
+
+    mean: float
+    inverse: float
+    slope: float
+    shift: float
+    spread: float
+    largest: float
+    width: int
