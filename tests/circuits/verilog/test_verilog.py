@@ -390,3 +390,94 @@ def test_refused_with_the_reason(text: str, message: str, tmp_path: Path, monkey
     with pytest.raises(FormatError) as caught:
         elaborate_verilog("design.sv")
     assert message in str(caught.value)
+
+
+ONCE_AT_LEAST = """module m(input [3:0] a, input [1:0] n, output reg [3:0] y);
+ integer i;
+ always @* begin
+  y = 0; i = 0;
+  {loop}
+ end
+endmodule
+"""
+STOP_EARLY = """module m(input [3:0] a, output reg [2:0] y);
+ integer i;
+ {declaration}
+ always @* begin : search
+  y = 0;{before}
+  for (i = 0; i < 4; i = i + 1) begin
+   {stop}
+   {count}
+  end
+ end
+endmodule
+"""
+
+
+def test_do_while_is_refused_and_its_hint_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FormatError) as caught:
+        read_text(ONCE_AT_LEAST.format(loop="do begin y = y + a; i = i + 1; end while (i < 3);"), Path())
+    assert str(caught.value) == (
+        "design.sv:5: expected a for, while or repeat loop, found do ... while, which is not read\n"
+        "      do begin y = y + a; i = i + 1; end while (i < 3);\n"
+        "      ^\n"
+        "hint: a flag makes a while loop run once at least:"
+        " first = 1; while (first || CONDITION) begin first = 0; ... end"
+    )
+    for limit, passes in ((3, 3), (0, 1)):
+        loop = f"first = 1; while (first || i < {limit}) begin first = 0; y = y + a; i = i + 1; end"
+        text = ONCE_AT_LEAST.format(loop=loop).replace(" integer i;", " integer i; reg first;")
+        circuit = read_text(text, tmp_path)
+        assert [circuit.evaluate(a=a, n=0)["y"] for a in range(16)] == [passes * a % 16 for a in range(16)]
+
+
+def test_disable_is_refused_and_its_hints_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    parts = {"declaration": "", "before": "", "stop": "if (a[i]) disable search;", "count": "y = y + 1;"}
+    (tmp_path / "old.v").write_text(STOP_EARLY.format(**parts))
+    with pytest.raises(FormatError) as caught:
+        read_verilog("old.v")
+    assert str(caught.value) == (
+        "old.v:7: expected a loop or block that runs to its end, found disable, which is not read\n"
+        "       if (a[i]) disable search;\n"
+        "                 ^\n"
+        "hint: set a flag there, and let what follows depend on it: if (!found) ...;"
+        " in a .sv file break, continue and return are read too"
+    )
+    flag = {"declaration": "reg found;", "before": " found = 0;", "stop": "if (a[i]) found = 1;"}
+    (tmp_path / "old.v").write_text(STOP_EARLY.format(**flag, count="if (!found) y = y + 1;"))
+    left = read_text(STOP_EARLY.format(**{**parts, "stop": "if (a[i]) break;"}), tmp_path)
+    flagged = read_verilog("old.v")
+    for a in range(16):
+        zeros = next((bit for bit in range(4) if a >> bit & 1), 4)
+        assert flagged.evaluate(a=a) == left.evaluate(a=a) == {"y": zeros}
+
+
+WITH_STATEMENT = "module m(input a, output reg y);\n event e;\n always @* begin\n  {}\n end\nendmodule"
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("force y = a;", "expected an assignment, found force, which is not read"),
+        ("release y;", "expected an assignment, found release, which is not read"),
+        ("forever y = a;", "expected a for, while or repeat loop, found forever, which is not read"),
+        ("assign y = a;", "expected an assignment with = or <=, found assign within a block, which is not read"),
+        ("-> e;", "this statement is not read"),
+        ("wait (a) y = a;", "expected a statement that takes no time, found wait, which is not read"),
+    ],
+)
+def test_statements_that_are_not_read(
+    statement: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FormatError) as caught:
+        read_text(WITH_STATEMENT.format(statement), Path())
+    assert str(caught.value).startswith(f"design.sv:4: {message}\n")
+
+
+def test_a_value_that_waits_is_not_taken_at_once(tmp_path: Path) -> None:
+    text = "module m(input a, output reg y);\n initial begin y = 0;\n wait (a); y = 1; end\nendmodule"
+    with pytest.raises(FormatError, match=r"design.sv:3: .*found wait, which is not read\n"):
+        read_text(text, tmp_path)

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from serialformer.circuits.verilog.ignored import tokens_of
+from serialformer.circuits.verilog.messages import error_at
 from serialformer.circuits.verilog.sources import Sources
 from serialformer.circuits.verilog.yosys import Run, log_to_error, quote, run_yosys
 from serialformer.errors import FormatError, ToolError
@@ -29,6 +30,7 @@ _SLANG_OPTIONS = (
     "--no-implicit-memories",
 )
 _TOPS = re.compile(r"Top level design units:\n((?:    \S+\n)*)")
+_LEFT_OUT = re.compile(r"(?m)^(\S[^\n]*?:\d+[.\d-]*): Warning: (wait|expect) statement will not be synthesized$")
 _NO_TOP = re.compile(r"'[^']*' is not a valid top-level")
 
 
@@ -82,6 +84,7 @@ def read_design(
             raise _several_tops(roots, sources)
         begun = top or next(iter(roots), None)
         if made.exists() and begun is not None:
+            _refuse_what_is_left_out(run, sources)
             return Reading(language=language, top=begun, run=run)
         failed.append(run)
     names = sorted(set(module_names(sources)))
@@ -93,6 +96,18 @@ def read_design(
             f"no module {top!r}", where=sources.paths[0], hint=f"the modules are: {', '.join(names[:12])}"
         )
     raise log_to_error(farthest, list(sources.paths))
+
+
+def _refuse_what_is_left_out(run: Run, sources: Sources) -> None:
+    """Raises where slang only warns that it leaves a statement out on which the result depends."""
+    found = _LEFT_OUT.search(run.log)
+    if found is not None:
+        raise error_at(
+            f"expected a statement that takes no time, found {found[2]}, which is not read",
+            found[1],
+            sources.paths[0],
+            hint=f"{found[2]} is for testbenches: leave it out",
+        )
 
 
 def _commands(sources: Sources, directory: Path) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from serialformer.circuits.verilog.unread import UNREAD, explain_unread
 from serialformer.errors import FormatError, ToolError
 
 _PYOSYS = "import sys; from pyosys import libyosys; [libyosys.run_pass(line) for line in open(sys.argv[1])]"
@@ -124,18 +125,28 @@ def log_to_error(run: Run, sources: list[str]) -> FormatError:
     place = _PLACE.fullmatch(first["where"] or "")
     if place is None:
         return FormatError(message, where=sources[0])
-    file, line = place["file"], int(place["line"])
-    return FormatError(f"{message}{excerpt(file, line, _caret(run.log, first))}", where=f"{file}:{line}")
+    file, line, column = place["file"], int(place["line"]), _caret(run.log, first)
+    hint = None
+    if message == UNREAD:
+        message, hint = explain_unread(_line(file, line), column) or ("this statement is not read", None)
+    return FormatError(f"{message}{excerpt(file, line, column)}", where=f"{file}:{line}", hint=hint)
 
 
 def excerpt(file: str, line: int, column: int | None = None) -> str:
     """A line of a source, to be put under a message; with a caret under a column, which counts from 1."""
-    try:
-        text = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()[line - 1]
-    except (OSError, IndexError):
+    text = _line(file, line)
+    if not text:
         return ""
     caret = "" if column is None else "\n    " + re.sub(r"[^\t]", " ", text[: column - 1]) + "^"
     return f"\n    {text}{caret}"
+
+
+def _line(file: str, line: int) -> str:
+    """A line of a source; "" where there is none."""
+    try:
+        return Path(file).read_text(encoding="utf-8", errors="replace").splitlines()[line - 1]
+    except (OSError, IndexError):
+        return ""
 
 
 def _caret(log: str, error: re.Match[str]) -> int | None:
