@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import serialformer
+from serialformer.circuits.verilog.simulators import SIMULATORS
 
 pytest.importorskip("pyosys", reason="pyosys (extra hdl) is not installed")
 
@@ -185,6 +186,22 @@ def test_what_is_ignored_is_said(tmp_path: Path, cli: Any) -> None:
     assert result.err == "ignored, because it computes nothing: $display (1)\n" and result.status == 0
 
 
+def test_which_model_of_a_file_is_said(tmp_path: Path, adder_file: Path, cli: Any) -> None:
+    path = tmp_path / "two.blif"
+    around = ".model top\n.inputs x\n.outputs z\n.subckt inner a=x y=t\n.names t z\n0 1\n.end\n"
+    path.write_text(".model inner\n.inputs a\n.outputs y\n.names a y\n1 1\n.end\n" + around)
+    note = "model 'top' of 2, the only one that no other instantiates\n"
+    made = cli("compile", path, "-o", tmp_path / "m", "--json")
+    assert made.status == 0 and made.err == note
+    assert cli("run", tmp_path / "m", "-i", "x=0").out == "z=1\n"
+    asked = cli("info", path, "--json")
+    assert asked.status == 0 and asked.err == note
+    for facts in (made, asked, cli("info", tmp_path / "m", "--json")):
+        assert f"model {json.loads(facts.out)['model']}\n" == note
+    alone = cli("info", adder_file, "--json")
+    assert alone.err == "" and "model" not in json.loads(alone.out)
+
+
 @pytest.mark.integration
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
 def test_verify_against_the_source(tmp_path: Path, cli: Any) -> None:
@@ -208,3 +225,28 @@ endmodule
     assert cli("verify", tmp_path / "m", "--simulator", "iverilog").err == (
         "error: --simulator goes with --against and a Verilog file\n"
     )
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(
+    any(shutil.which(program) is None for program in SIMULATORS["verilator"]),
+    reason="Verilator (verilator, with g++ and make) is not installed",
+)
+def test_verify_against_the_source_with_verilator(tmp_path: Path, cli: Any) -> None:
+    path = tmp_path / "counter.sv"
+    text = """module m #(parameter W = 3)(input clk, r, input [3:0] d, output logic [W-1:0] q, output [3:0] y);
+ logic [3:0] held = 9;
+ always_ff @(posedge clk) begin if (r) q <= 1; else q <= q + d; held <= d; end
+ assign y = d ^ held;
+endmodule
+"""
+    path.write_text(text)
+    assert cli("compile", path, "-o", tmp_path / "m", "-P", "W=4").status == 0
+    against = ("verify", tmp_path / "m", "--against", path, "--simulator", "verilator", "--samples", "40")
+    result = cli(*against, "-P", "W=4")
+    assert result.status == 0 and result.out.startswith("verified: random inputs against verilator, 40 run by ")
+    path.write_text(text.replace("q + d", "q - d"))
+    result = cli(*against, "-P", "W=4", "--json")
+    assert result.status == 1
+    facts = json.loads(result.out)
+    assert facts["verified"] is False and facts["wrong_inputs"] > 0 and "verilator says" in facts["first_wrong"]

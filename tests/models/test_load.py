@@ -152,3 +152,46 @@ def test_a_task_at_another_version(tmp_path: Path) -> None:
         with pytest.raises(serialformer.SerialformerError) as error:
             load(tmp_path / "m")
         assert str(error.value).startswith(f"{path}: expected format 2, or the older format 1, found {value!r}\nhint: ")
+
+
+PLAIN = (
+    "is a plain copy of a model, as save_pretrained makes it: config.json and model.safetensors without"
+    " serialformer.json, which says what the model can be asked\nhint: copy from the original directory "
+)
+OPTIONAL = (
+    "circuit.safetensors if it computes a circuit, task_source.txt if it has a task of your own,"
+    " certificate.json if it is certified"
+)
+
+
+def test_a_plain_copy_says_which_files_to_add(tmp_path: Path) -> None:
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    made = serialformer.compile(small_circuits()["parity of ten"]).save(original)
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    transformers.AutoModelForCausalLM.from_pretrained(original).save_pretrained(copy)
+    assert not (copy / "serialformer.json").exists()
+    for ask in (load, serialformer.info, serialformer.evaluate):
+        with pytest.raises(serialformer.SerialformerError) as caught:
+            ask(copy)
+        assert str(caught.value) == f"{copy}: {PLAIN}serialformer.json and tokenizer.json; also {OPTIONAL}"
+    shutil.copy(original / "tokenizer.json", copy)
+    shutil.copy(original / "certificate.json", copy)
+    with pytest.raises(serialformer.SerialformerError) as caught:
+        load(copy)
+    also = OPTIONAL.removesuffix(", certificate.json if it is certified")
+    assert str(caught.value) == f"{copy}: {PLAIN}serialformer.json; also {also}"
+    shutil.copy(original / "serialformer.json", copy)
+    with pytest.raises(
+        serialformer.SerialformerError, match="circuit.safetensors: no such file\nhint: copy it from the"
+    ):
+        load(copy)
+    shutil.copy(original / "circuit.safetensors", copy)
+    found = load(copy)
+    assert found.certificate == made.certificate is not None, "the weights are the same"
+    assert found.run({word.name: 1 for word in found.inputs}) == made.run({word.name: 1 for word in made.inputs})
+
+
+def test_a_directory_without_weights_is_no_plain_copy(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(serialformer.SerialformerError, match="serialformer.json: no such file"):
+        load(tmp_path)

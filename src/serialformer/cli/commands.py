@@ -23,6 +23,7 @@ from serialformer.cli.source import (
     ParametersOption,
     SourcesOption,
     TopOption,
+    print_reading_notes,
     verilog_options,
 )
 from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
@@ -266,6 +267,8 @@ def info_command(
     """Print the sizes of a circuit or a checkpoint, one ``key: value`` a line."""
     options = verilog_options(path, top, parameters, macros, includes, sources)
     facts = info(path, **options, task=task, trust_code=trust_code)
+    if not path.is_dir():
+        print_reading_notes(facts)
     if as_json:
         print(json.dumps(facts))
     else:

@@ -18,6 +18,7 @@ from serialformer.cli.source import (
     ParametersOption,
     SourcesOption,
     TopOption,
+    print_reading_notes,
     verilog_options,
 )
 from serialformer.errors import InputError
@@ -94,6 +95,6 @@ def compile_command(
         ).save(output)
     if isinstance(model.provenance, CompiledProvenance) and model.provenance.is_out_of_time:
         print("optimising stopped when its time was over: not everything was tried", file=sys.stderr)
-    if isinstance(model.provenance, CompiledProvenance) and model.provenance.reading.get("ignored"):
-        print(f"ignored, because it computes nothing: {model.provenance.reading['ignored']}", file=sys.stderr)
+    if isinstance(model.provenance, CompiledProvenance):
+        print_reading_notes(model.provenance.reading)
     print_made(output, info(model), started, as_json=as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +57,18 @@ def verilog_options(
             )
             values.setdefault(name, texts.pop(name))
     return {"top": top, "parameters": values, "macros": texts, "includes": includes or (), "sources": sources or ()}
+
+
+def print_reading_notes(facts: Mapping[str, Any]) -> None:
+    """Says on stderr what may surprise a user of how a source was read.
+
+    Args:
+        facts: of a circuit or a model, from ``info`` or from its provenance.
+    """
+    if facts.get("ignored"):
+        print(f"ignored, because it computes nothing: {facts['ignored']}", file=sys.stderr)
+    if facts.get("model"):
+        print(f"model {facts['model']}", file=sys.stderr)
 
 
 def _pairs(given: Sequence[str], option: str) -> dict[str, str]:

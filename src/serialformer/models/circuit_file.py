@@ -61,7 +61,9 @@ def load_circuit(directory: Path, inputs: tuple[Word, ...], outputs: tuple[Word,
         )
         schedule = Schedule(wire=arrays["chain_wire"], gate=arrays["chain_gate"], token_of_gate=arrays["token_of_gate"])
     except FileNotFoundError:
-        raise CheckpointError("no such file", where=str(path), hint="compile it again") from None
+        raise CheckpointError(
+            "no such file", where=str(path), hint="copy it from the original directory, or compile again"
+        ) from None
     except (SafetensorError, KeyError, SerialformerError, OSError) as error:
         raise CheckpointError(f"is not the circuit of this model: {error}", where=str(path)) from None
     return circuit, schedule

@@ -16,10 +16,8 @@ from serialformer.models.provenance import CompiledProvenance
 from serialformer.models.source import (
     Source,
     VerilogOptions,
+    elaborate_source,
     has_gates_of_its_own,
-    is_verilog,
-    read_source,
-    read_verilog_source,
     source_name,
 )
 
@@ -93,12 +91,8 @@ def compile(
     if level is None:
         level = 0 if has_gates_of_its_own(source) and lut is None else 1
     options = VerilogOptions(top=top, parameters=parameters, macros=macros, includes=includes, sources=sources)
-    how_read: Mapping[str, str] = {}
-    if isinstance(source, str | os.PathLike) and is_verilog(source):
-        reading = read_verilog_source(source, options)
-        given, how_read = reading.circuit, reading.facts
-    else:
-        given = read_source(source, options, max_fan_in=(lut or 2) if level else 2)
+    reading = elaborate_source(source, options, max_fan_in=(lut or 2) if level else 2)
+    given = reading.circuit
     if lut is None and target == "paper":
         lut = PAPER_FAN_IN
     better, report = optimise(given.circuit, level=level, max_fan_in=lut, prove=prove, progress=progress)
@@ -129,7 +123,7 @@ def compile(
             depth=circuit.depth,
             circuit_sha256=circuit.digest(),
             optimisation=replace(report, seconds=0.0),  # so that the same circuit always gives the same files
-            reading=how_read,
+            reading=reading.facts,
             names=lowered.names,
         ),
         proof=lowered.certificate,

@@ -13,7 +13,7 @@ from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.load import find_model, load
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance
-from serialformer.models.source import Source, VerilogOptions, read_source
+from serialformer.models.source import Source, VerilogOptions, elaborate_source
 from serialformer.tasks.task import Task
 
 
@@ -56,9 +56,10 @@ def info(
     if task is not None or trust_code:
         raise InputError("expected the directory of a model of a task with --task and --trust-code", where=str(source))
     options = VerilogOptions(top=top, parameters=parameters, macros=macros, includes=includes, sources=sources)
-    sequential = read_source(source, options)
-    circuit = sequential.circuit
+    reading = elaborate_source(source, options)
+    sequential, circuit = reading.circuit, reading.circuit.circuit
     return {
+        **({"model": reading.facts["model"]} if "model" in reading.facts else {}),
         "gates": circuit.num_gates,
         "depth": circuit.depth,
         "inputs": circuit.num_inputs,

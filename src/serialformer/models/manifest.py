@@ -8,6 +8,8 @@ from typing import Any
 
 from serialformer.errors import CheckpointError, InputError, SerialformerError
 from serialformer.files import write_file
+from serialformer.models.certificate_file import CERTIFICATE_FILE
+from serialformer.models.circuit_file import CIRCUIT_FILE
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.manifest_version1 import upgrade_version1
@@ -15,7 +17,8 @@ from serialformer.models.protocol import Protocol
 from serialformer.models.provenance import Provenance, provenance_from_json
 from serialformer.models.task_items import TaskItems
 from serialformer.tasks.task import Task
-from serialformer.transformer.checkpoint import read_json
+from serialformer.tasks.user_task import SOURCE_FILE
+from serialformer.transformer.checkpoint import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, read_json
 from serialformer.transformer.names import Names
 
 MANIFEST_FILE = "serialformer.json"
@@ -45,11 +48,14 @@ def read_manifest(
         trust_code: of such a model: see ``load``.
 
     Raises:
-        CheckpointError: there is none, it is of another format, or a field is missing or wrong.
+        CheckpointError: there is none, it is of another format, or a field is missing or wrong. Of a plain copy of the
+            model the error says which files it lacks.
         TaskError: it is of a task that is not known, or of a user's that is not named or not what it was.
         InputError: a task is named for a model that is of none.
     """
     path = directory / MANIFEST_FILE
+    if not path.exists() and all((directory / name).is_file() for name in (CONFIG_FILE, WEIGHTS_FILE)):
+        raise _plain_copy(directory)
     content = read_json(path)
     found = content.get("format")
     if found not in (1, FORMAT):
@@ -66,6 +72,23 @@ def read_manifest(
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"a field is missing or wrong: {error!r}", where=str(path)) from None
+
+
+def _plain_copy(directory: Path) -> CheckpointError:
+    """The error about a directory that has a transformer, and nothing that says what it is for."""
+    needed = [name for name in (MANIFEST_FILE, TOKENIZER_FILE) if not (directory / name).exists()]
+    optional = {
+        CIRCUIT_FILE: "if it computes a circuit",
+        SOURCE_FILE: "if it has a task of your own",
+        CERTIFICATE_FILE: "if it is certified",
+    }
+    also = [f"{name} {when}" for name, when in optional.items() if not (directory / name).exists()]
+    return CheckpointError(
+        f"is a plain copy of a model, as save_pretrained makes it: {CONFIG_FILE} and {WEIGHTS_FILE} without"
+        f" {MANIFEST_FILE}, which says what the model can be asked",
+        where=str(directory),
+        hint=f"copy from the original directory {' and '.join(needed)}; also {', '.join(also)}",
+    )
 
 
 def _read_protocol(

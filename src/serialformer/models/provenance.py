@@ -46,7 +46,8 @@ class CompiledProvenance(Provenance):
         depth: its depth.
         circuit_sha256: its digest.
         optimisation: what optimising did; how long that took is not kept. None where nobody recorded it.
-        reading: of Verilog: the reader and the passes that made the circuit, and where the certificate begins.
+        reading: of Verilog: the reader and the passes that made the circuit, and where the certificate begins; of a
+            BLIF file of several models: which was taken, and why.
     """
 
     kind = "compiled"

@@ -47,8 +47,21 @@ class VerilogOptions:
         return self.top is not None or bool(self.parameters or self.macros or self.includes or self.sources)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceReading:
+    """A circuit, and what its source's format has to say of how it was read; nothing for most formats."""
+
+    circuit: SequentialCircuit
+    facts: Mapping[str, str]
+
+
 def read_source(source: Source, options: VerilogOptions | None = None, *, max_fan_in: int = 2) -> SequentialCircuit:
-    """The circuit of a source; one without registers is a sequential circuit with none.
+    """The circuit of a source; see ``elaborate_source``."""
+    return elaborate_source(source, options, max_fan_in=max_fan_in).circuit
+
+
+def elaborate_source(source: Source, options: VerilogOptions | None = None, *, max_fan_in: int = 2) -> SourceReading:
+    """The circuit of a source, and how it was read; one without registers is a sequential circuit with none.
 
     Args:
         source: a circuit, a function with ``@circuit``, or a path: a file, or ``module.py:function``.
@@ -61,13 +74,24 @@ def read_source(source: Source, options: VerilogOptions | None = None, *, max_fa
     """
     options = options or VerilogOptions()
     if isinstance(source, str | os.PathLike) and is_verilog(source):
-        return read_verilog_source(source, options).circuit
+        verilog = read_verilog_source(source, options)
+        return SourceReading(circuit=verilog.circuit, facts=verilog.facts)
     if options.are_given:
         where = str(source) if isinstance(source, str | os.PathLike) else source_name(source)
         raise InputError(
             "top, parameters, macros, includes and sources (--top, -P, -D, --include, --source) go with Verilog",
             where=where,
         )
+    if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() == ".blif":
+        from serialformer.circuits.formats.blif.blif import elaborate_blif
+
+        blif = elaborate_blif(source)
+        return SourceReading(circuit=blif.circuit, facts=blif.facts)
+    return SourceReading(circuit=_read_plain(source, max_fan_in), facts={})
+
+
+def _read_plain(source: Source, max_fan_in: int) -> SequentialCircuit:
+    """The circuit of a source of which there is nothing else to say."""
     if isinstance(source, SequentialCircuit):
         return source
     if isinstance(source, Circuit):

@@ -54,6 +54,8 @@ LAYER_NAMES = {
 }
 
 WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+TOKENIZER_FILE = "tokenizer.json"
 
 OWN_MODEL_TYPE = "serialformer"
 """Of decoders that differ from GPT-2 in ``norm``, in the scaling of scores or in the arithmetic."""
@@ -85,7 +87,7 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
     """
     architecture = transformer.architecture
     files = {
-        "config.json": config_json(architecture),
+        CONFIG_FILE: config_json(architecture),
         "generation_config.json": {
             "do_sample": False,
             "bos_token_id": architecture.end_token,
@@ -93,7 +95,7 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
             "pad_token_id": architecture.end_token,
             "max_new_tokens": max(1, num_new_tokens),
         },
-        "tokenizer.json": tokenizer_json(architecture),
+        TOKENIZER_FILE: tokenizer_json(architecture),
         "tokenizer_config.json": tokenizer_config_json(architecture),
     }
     for name, content in files.items():
@@ -260,7 +262,7 @@ def load_transformer(directory: Path) -> Transformer:
     Raises:
         SerialformerError: a file is missing or not what it should be.
     """
-    config = read_json(directory / "config.json")
+    config = read_json(directory / CONFIG_FILE)
     architecture = _architecture(directory, config)
     path = directory / WEIGHTS_FILE
     if not path.is_file():
@@ -292,7 +294,7 @@ def load_transformer(directory: Path) -> Transformer:
 
 
 def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
-    where = str(directory / "config.json")
+    where = str(directory / CONFIG_FILE)
     model_type = config.get("model_type")
     if model_type not in ("gpt2", OWN_MODEL_TYPE):
         raise CheckpointError(f"expected model_type 'gpt2' or '{OWN_MODEL_TYPE}', found {model_type!r}", where=where)
@@ -308,7 +310,7 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
     ):
         if config.get(key, plain) is not plain:
             raise CheckpointError(f"{key}={config[key]!r} is not supported", where=where)
-    tokenizer = read_json(directory / "tokenizer.json")
+    tokenizer = read_json(directory / TOKENIZER_FILE)
     try:
         vocabulary = sorted(tokenizer["model"]["vocab"].items(), key=lambda item: int(item[1]))
         width = int(config["n_embd"])

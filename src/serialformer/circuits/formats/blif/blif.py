@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.blif.covers import table_to_cover
 from serialformer.circuits.formats.blif.flatten import flatten
 from serialformer.circuits.formats.blif.models import TokenNumbers, read_models
+from serialformer.circuits.formats.blif.root import explain_root, root_first
 from serialformer.circuits.formats.gate_list import gates_to_circuit
 from serialformer.circuits.formats.latches import gates_to_sequential
 from serialformer.circuits.formats.net_names import name_nets
@@ -34,7 +35,9 @@ def write_blif(circuit: Circuit | SequentialCircuit, path: str | os.PathLike[str
 
 
 def parse_blif(data: bytes, *, name: str) -> Circuit:
-    """The first model of a BLIF file, with the models that it instantiates put in place.
+    """The circuit of a BLIF file: one model, with the models that it instantiates put in place.
+
+    Of several models it is the only one that no other instantiates, or else the first.
 
     A ``.names`` of up to six inputs is one gate; a wider one becomes a tree of two-input gates.
 
@@ -52,7 +55,7 @@ def parse_blif(data: bytes, *, name: str) -> Circuit:
     """
     statements = split_statements(data, name=name, join=b"\\")
     numbers = TokenNumbers(statements)
-    models = read_models(statements, numbers, sequential=False)
+    models = root_first(read_models(statements, numbers, sequential=False))
     flat = flatten(statements, models, numbers.texts)
     return gates_to_circuit(
         statements,
@@ -65,15 +68,42 @@ def parse_blif(data: bytes, *, name: str) -> Circuit:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class BlifReading:
+    """A circuit that was read from BLIF, and which model it is.
+
+    Attributes:
+        circuit: the circuit; without registers where the file has no latches.
+        chosen: of several models, which was taken and why; "" where there is one.
+    """
+
+    circuit: SequentialCircuit
+    chosen: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a user should know who has read a file of several models."""
+        return {"model": self.chosen} if self.chosen else {}
+
+
 def read_sequential_blif(path: str | os.PathLike[str]) -> SequentialCircuit:
     """Reads a BLIF file with or without latches; see ``parse_sequential_blif``."""
-    return parse_sequential_blif(read_file(path), name=str(path))
+    return elaborate_blif(path).circuit
+
+
+def elaborate_blif(path: str | os.PathLike[str]) -> BlifReading:
+    """Reads a BLIF file with or without latches, and says which of its models was taken.
+
+    Raises:
+        FormatError: as in ``parse_sequential_blif``.
+    """
+    return _elaborate(read_file(path), str(path))
 
 
 def parse_sequential_blif(data: bytes, *, name: str) -> SequentialCircuit:
-    """The first model of a BLIF file with its latches, and those of the models that it instantiates.
+    """The circuit of a BLIF file with its latches, and those of the models that it instantiates.
 
-    All latches must share one edge of one clock, an input of the first model. It is no input of the circuit unless
+    Which of several models it is, ``parse_blif`` says. All latches must share one edge of one clock, an input of it.
     something else reads it too.
 
     Args:
@@ -87,12 +117,16 @@ def parse_sequential_blif(data: bytes, *, name: str) -> SequentialCircuit:
     >>> [cycle.outputs["q"] for cycle in parse_sequential_blif(text, name="toggle.blif").simulate([{}] * 3)]
     [1, 0, 1]
     """
+    return _elaborate(data, name).circuit
+
+
+def _elaborate(data: bytes, name: str) -> BlifReading:
     statements = split_statements(data, name=name, join=b"\\")
     numbers = TokenNumbers(statements)
-    models = read_models(statements, numbers, sequential=True)
+    models = root_first(read_models(statements, numbers, sequential=True))
     flat = flatten(statements, models, numbers.texts)
     latches, kept = flat.latches(), flat.is_needed_input()
-    return gates_to_sequential(
+    circuit = gates_to_sequential(
         statements,
         replace(flat.netlist, inputs=flat.netlist.inputs[kept]),
         latches,
@@ -102,6 +136,7 @@ def parse_sequential_blif(data: bytes, *, name: str) -> SequentialCircuit:
         input_lines=models[0].input_lines[kept],
         output_lines=models[0].output_lines,
     )
+    return BlifReading(circuit=circuit, chosen=explain_root(models))
 
 
 def format_blif(circuit: Circuit | SequentialCircuit) -> bytes:

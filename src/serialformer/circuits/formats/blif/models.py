@@ -120,7 +120,7 @@ class TokenNumbers:
 
 
 def read_models(statements: Statements, numbers: TokenNumbers, *, sequential: bool) -> list[Model]:
-    """All models of a file, the top first: the first of the file, or, if that is instantiated, the root.
+    """All models of a file, in its order.
 
     Raises:
         FormatError: a line is not what BLIF has, or the file has no model; or, unless ``sequential``, it has latches.
@@ -144,16 +144,7 @@ def read_models(statements: Statements, numbers: TokenNumbers, *, sequential: bo
                 )
             models[model.name] = model
         start, stop = mark + (word != ".model"), None
-    return _root_first(list(models.values()))
-
-
-def _root_first(models: list[Model]) -> list[Model]:
-    """The models with the one first that no other instantiates, if the first is not such and there is one only."""
-    used = {name for model in models for name in model.instances}
-    roots = [model for model in models if model.name not in used]
-    if len(roots) != 1 or roots[0] is models[0]:
-        return models
-    return [roots[0], *(model for model in models if model is not roots[0])]
+    return list(models.values())
 
 
 @dataclass(frozen=True, kw_only=True)
