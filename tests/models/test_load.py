@@ -155,8 +155,8 @@ def test_a_task_at_another_version(tmp_path: Path) -> None:
 
 
 PLAIN = (
-    "is a plain copy of a model, as save_pretrained makes it: config.json and model.safetensors without"
-    " serialformer.json, which says what the model can be asked\nhint: copy from the original directory "
+    "no such file: the directory is a plain copy of a model, as save_pretrained makes it (config.json and"
+    " model.safetensors), and nothing in it says what the model can be asked\nhint: copy from the original directory "
 )
 OPTIONAL = (
     "circuit.safetensors if it computes a circuit, task_source.txt if it has a task of your own,"
@@ -173,13 +173,16 @@ def test_a_plain_copy_says_which_files_to_add(tmp_path: Path) -> None:
     for ask in (load, serialformer.info, serialformer.evaluate):
         with pytest.raises(serialformer.SerialformerError) as caught:
             ask(copy)
-        assert str(caught.value) == f"{copy}: {PLAIN}serialformer.json and tokenizer.json; also {OPTIONAL}"
+        assert (
+            str(caught.value)
+            == f"{copy / 'serialformer.json'}: {PLAIN}serialformer.json and tokenizer.json; also {OPTIONAL}"
+        )
     shutil.copy(original / "tokenizer.json", copy)
     shutil.copy(original / "certificate.json", copy)
     with pytest.raises(serialformer.SerialformerError) as caught:
         load(copy)
     also = OPTIONAL.removesuffix(", certificate.json if it is certified")
-    assert str(caught.value) == f"{copy}: {PLAIN}serialformer.json; also {also}"
+    assert str(caught.value) == f"{copy / 'serialformer.json'}: {PLAIN}serialformer.json; also {also}"
     shutil.copy(original / "serialformer.json", copy)
     with pytest.raises(
         serialformer.SerialformerError, match="circuit.safetensors: no such file\nhint: copy it from the"
@@ -193,5 +196,5 @@ def test_a_plain_copy_says_which_files_to_add(tmp_path: Path) -> None:
 
 def test_a_directory_without_weights_is_no_plain_copy(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(serialformer.SerialformerError, match="serialformer.json: no such file"):
+    with pytest.raises(serialformer.SerialformerError, match="serialformer.json: no such file\nhint: check the path"):
         load(tmp_path)

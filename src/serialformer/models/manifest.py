@@ -84,9 +84,9 @@ def _plain_copy(directory: Path) -> CheckpointError:
     }
     also = [f"{name} {when}" for name, when in optional.items() if not (directory / name).exists()]
     return CheckpointError(
-        f"is a plain copy of a model, as save_pretrained makes it: {CONFIG_FILE} and {WEIGHTS_FILE} without"
-        f" {MANIFEST_FILE}, which says what the model can be asked",
-        where=str(directory),
+        f"no such file: the directory is a plain copy of a model, as save_pretrained makes it ({CONFIG_FILE} and"
+        f" {WEIGHTS_FILE}), and nothing in it says what the model can be asked",
+        where=str(directory / MANIFEST_FILE),
         hint=f"copy from the original directory {' and '.join(needed)}; also {', '.join(also)}",
     )
 

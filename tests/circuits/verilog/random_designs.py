@@ -7,6 +7,7 @@ as it is, variables are assigned before they are read, and registers have an ini
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -412,11 +413,12 @@ class Writer:
 
 @dataclass(frozen=True)
 class RandomDesign:
-    """A design, its top module's name, and whether it has a clock."""
+    """A design, its top module's name, its clock and reset if it has them, and its other ports as they are declared."""
 
     text: str
     top: str
-    has_clock: bool
+    clock_ports: tuple[str, ...]
+    ports: tuple[str, ...]
 
 
 def random_design(seed: int, name: str = "top", *, has_jumps: bool = False) -> RandomDesign:
@@ -444,8 +446,23 @@ def random_design(seed: int, name: str = "top", *, has_jumps: bool = False) -> R
     for number, signal in enumerate(writer.outputs):
         shown.append(Signal(f"z{number}", signal.width, signal.is_signed))
         writer.lines.append(f"  assign z{number} = {signal.name};")
-    ports = ["input clk, input rst"] * has_clock
-    ports += [f"input {signal.type} {signal.name}" for signal in inputs]
+    clock_ports = ["input clk", "input rst"] * has_clock
+    ports = [f"input {signal.type} {signal.name}" for signal in inputs]
     ports += [f"output {signal.type} {signal.name}" for signal in [*named, *shown]]
-    lines = [*writer.children, f"module {name}({', '.join(ports)});", *writer.lines, "endmodule", ""]
-    return RandomDesign(text="\n".join(lines), top=name, has_clock=has_clock)
+    lines = [*writer.children, f"module {name}({', '.join([*clock_ports, *ports])});", *writer.lines, "endmodule", ""]
+    return RandomDesign(text="\n".join(lines), top=name, clock_ports=tuple(clock_ports), ports=tuple(ports))
+
+
+def side_by_side(designs: Sequence[RandomDesign], name: str = "top") -> str:
+    """One module in which each design is an instance with ports of its own, but for the clock and the reset."""
+    ports = list(dict.fromkeys(port for design in designs for port in design.clock_ports))
+    instances = []
+    for design in designs:
+        given = [f".{port.split()[-1]}({port.split()[-1]})" for port in design.clock_ports]
+        for port in design.ports:
+            *declared, own = port.split(" ")
+            ports.append(" ".join([*declared, f"{design.top}_{own}"]))
+            given.append(f".{own}({design.top}_{own})")
+        instances.append(f"  {design.top} {design.top}_u({', '.join(given)});")
+    wrapper = [f"module {name}(", ",\n".join(f"  {port}" for port in ports), ");", *instances, "endmodule", ""]
+    return "\n".join([*(design.text for design in designs), *wrapper])

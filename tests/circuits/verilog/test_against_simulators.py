@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from serialformer.circuits.verilog.simulators import Source, simulate_source
 from serialformer.circuits.words import Word
 from serialformer.errors import FormatError, InputError, ToolError
 from tests.circuits.verilog.differential import compare
-from tests.circuits.verilog.random_designs import random_design
+from tests.circuits.verilog.random_designs import random_design, side_by_side
 
 pytest.importorskip("pyosys", reason="pyosys (extra hdl) is not installed")
 
@@ -21,7 +22,14 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed"),
 ]
 
-NUM_DESIGNS, NUM_PARTS = 200, 10
+NUM_PARTS, DESIGNS_A_PART = 10, 20
+UNENDING = (27, 28, 144, 155)
+"""Seeds of designs that Icarus never has done with."""
+
+SEEDS = [seed for seed in range(NUM_PARTS * DESIGNS_A_PART + len(UNENDING)) if seed not in UNENDING]
+ALONE = (29, 33, 35, 40, 57, 67, 77, 79, 83, 90, 100, 103, 106, 108, 115, 129, 183, 184)
+"""Seeds of designs that we refuse, or Icarus, which would keep those beside them from being compared. What stands here
+decides how long the test takes, not what it says."""
 
 AGREE = {
     "a negated sum beside a register": """
@@ -171,17 +179,37 @@ def test_a_wrong_circuit_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("part", range(NUM_PARTS))
 def test_random_designs(part: int, tmp_path: Path) -> None:
-    """Icarus cannot run every design, and we refuse a constant x; most must be compared, and none may differ."""
+    """Icarus cannot run every design, and we refuse a constant x; most must be compared, and none may differ.
+
+    Designs are compared side by side in one module, and each alone where that does not agree.
+    """
+    seeds = SEEDS[part * DESIGNS_A_PART : (part + 1) * DESIGNS_A_PART]
+    together = [seed for seed in seeds if seed not in ALONE]
+    path = tmp_path / "designs.sv"
+    path.write_text(side_by_side([random_design(seed, f"design{seed}") for seed in together]))
+    found = compare([path], "top", "iverilog", rows=32, seed=part)
+    num_agreeing = len(together) if found.verdict == "agrees" else 0
     path = tmp_path / "design.sv"
-    verdicts = []
-    for seed in range(part * NUM_DESIGNS // NUM_PARTS, (part + 1) * NUM_DESIGNS // NUM_PARTS):
+    for seed in [seed for seed in seeds if seed in ALONE or not num_agreeing]:
         path.write_text(random_design(seed).text)
-        found = compare([path], "top", "iverilog", rows=32, seed=seed)
-        verdicts.append(found.verdict)
-        assert found.verdict != "differs", f"seed {seed}: {found.detail}"
-        if found.verdict == "we refuse":
-            assert "has a bit that is x" in found.detail, f"seed {seed}: {found.detail}"
-    assert verdicts.count("agrees") >= 0.6 * len(verdicts)
+        alone = compare([path], "top", "iverilog", rows=32, seed=seed)
+        assert alone.verdict != "differs", f"seed {seed}: {alone.detail}"
+        if alone.verdict == "we refuse":
+            assert "has a bit that is x" in alone.detail, f"seed {seed}: {alone.detail}"
+        num_agreeing += alone.verdict == "agrees"
+    assert found.verdict != "differs", f"only side by side: {found.detail}"
+    assert num_agreeing >= 0.75 * len(seeds)
+
+
+def test_a_wrong_design_among_others_differs(tmp_path: Path) -> None:
+    designs = [random_design(seed, f"design{seed}") for seed in (0, 1, 2)]
+    changed = next(line for line in designs[1].text.splitlines() if line.startswith("  assign y0 = "))
+    wrong = designs[1].text.replace(changed, changed.replace("= ", "= ~(").replace(";", ");"))
+    path, other = tmp_path / "designs.sv", tmp_path / "other.sv"
+    path.write_text(side_by_side(designs))
+    other.write_text(side_by_side([designs[0], replace(designs[1], text=wrong), designs[2]]))
+    found = compare([path], "top", "iverilog", rows=32, seed=1, simulated=[other])
+    assert found.verdict == "differs" and "design1_y0[" in found.detail
 
 
 def test_refusals_of_simulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,8 +103,8 @@ def elaborate_blif(path: str | os.PathLike[str]) -> BlifReading:
 def parse_sequential_blif(data: bytes, *, name: str) -> SequentialCircuit:
     """The circuit of a BLIF file with its latches, and those of the models that it instantiates.
 
-    Which of several models it is, ``parse_blif`` says. All latches must share one edge of one clock, an input of it.
-    something else reads it too.
+    Which of several models it is, ``parse_blif`` says. All latches must share one edge of one clock, an input of that
+    model. It is no input of the circuit unless something else reads it too.
 
     Args:
         data: the file.
