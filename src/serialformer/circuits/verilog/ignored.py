@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)|(?P<string>"(?:\\.|[^"\\\n])*")|(?P<name>\\\S+|[`$]?[A-Za-z_][\w$]*)"""
@@ -25,8 +25,7 @@ _BEFORE_DELAYS = {
 """Behind one of these a delay only says when a value arrives, which a clock cycle does not know."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Token:
+class Token(NamedTuple):
     """A word of Verilog, which no comment is: its kind, text and place."""
 
     kind: str
