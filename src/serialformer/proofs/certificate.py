@@ -47,8 +47,8 @@ class Lead:
     """By how much the right one of several numbers is ahead, over all positions and prompts.
 
     Attributes:
-        exact: the least lead before rounding. With a witness, what the epsilon of layer norms takes (some millionths) is
-            counted with the rounding.
+        exact: the least lead before rounding. With a witness, what the epsilon of layer norms takes, some millionths,
+            is counted with the rounding.
         rounded: the least lead less what rounding can take.
         position: where the latter is.
     """
