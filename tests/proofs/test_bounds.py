@@ -94,7 +94,7 @@ def test_a_layer_norm_in_float32_is_within_its_bound(dtype: DtypeName, deviation
     error = np.full(width, size)
     seen = NormInput(
         sums=(0.0, 0.0),
-        squares=(width * deviation**2, width * deviation**2),
+        squares=(float(width * deviation**2), float(width * deviation**2)),
         error=float(np.sqrt(np.square(error).sum())),
         width=width,
         epsilon=epsilon,

@@ -186,7 +186,8 @@ def test_certificate_file(tmp_path: Path) -> None:
     assert content["prompts"] == "all 2^10"
     assert content["circuit_sha256"] == model.circuit.digest()
     assert len(content["weights_sha256"]) == 64
-    assert content["arithmetic"] == {"storage": "float32", "accumulation": "float32", "order_of_sums": "any"}
+    covered = {"storage": "float32", "accumulation": "float32", "order_of_sums": "any", "results": "stored or wider"}
+    assert content["arithmetic"] == covered and content["method"] == "witness"
 
 
 def noisy(transformer: Transformer, size: float) -> Transformer:

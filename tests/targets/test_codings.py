@@ -82,11 +82,11 @@ def test_an_answer_outweighs_every_code_that_stood_there(name: str) -> None:
     """Eight times the answer, as units write it, and whichever code was there: the written value is the likest."""
     coding = (NEUTRAL | SIGNS)[name]
     codes = coding.codes.astype(int)
-    wrong = 0
+    among_codes, wrong = codes @ codes.T, 0
     for value, answer in enumerate(coding.answers.astype(int)):
         if not answer.any():
             continue
-        products = (codes + 8 * answer) @ codes.T
+        products = among_codes + 8 * (answer @ codes.T)
         own = products[:, value].copy()
         products[:, value] = -(10**6)
         wrong += int((own <= products.max(axis=1)).sum())
