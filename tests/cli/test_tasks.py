@@ -185,7 +185,7 @@ def test_circuits_and_tasks_are_told_apart(cli: Any, parity: str, tmp_path: Path
             "is a model of a task, which cannot be asked this\nhint: give a prompt as text: ",
         ),
         (["verify", parity], "is a model of a task, not a compiled circuit"),
-        (["certify", parity], "is a model of a task, not a compiled circuit"),
+        (["certify", parity], "was not constructed (provenance: unknown): no construction says what its weights"),
         (["evaluate", circuit], "is a compiled circuit, not a model of a task\nhint: give a value for each input word"),
         (["run", circuit, "--prompt", "1"], "is a compiled circuit, which cannot be asked this"),
     ):
