@@ -12,7 +12,7 @@ from serialformer import Model
 from serialformer.decode import engine as engine_module
 from serialformer.decode.engine import ENGINE_NAMES, make_engine
 from serialformer.errors import EngineError
-from serialformer.transformer.forward import QUERIES_A_BLOCK, compute_logits
+from serialformer.transformer.forward import QUERIES_PER_BLOCK, compute_logits
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
 
@@ -65,8 +65,8 @@ def test_noise_is_large_enough_to_matter() -> None:
 
 def test_a_prompt_longer_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     build = serialformer.CircuitBuilder()
-    bits = build.inputs("a", 2 * QUERIES_A_BLOCK + 3)
-    build.output("y", build.xor(build.and_(bits[0], bits[-1]), bits[QUERIES_A_BLOCK]))
+    bits = build.inputs("a", 2 * QUERIES_PER_BLOCK + 3)
+    build.output("y", build.xor(build.and_(bits[0], bits[-1]), bits[QUERIES_PER_BLOCK]))
     model = serialformer.compile(build.circuit())
     assert serialformer.verify(model, num_samples=20).verified
 

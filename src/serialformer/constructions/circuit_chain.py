@@ -19,6 +19,7 @@ from serialformer.constructions.construction import (
     ConstructionLayer,
     Field,
     LookUp,
+    PositionValues,
     exact_table,
 )
 from serialformer.constructions.program import EQUALS, VOCABULARY, Program
@@ -79,7 +80,7 @@ def _own(rows: slice) -> np.ndarray:
     return np.arange(rows.start, rows.stop, dtype=np.int32)
 
 
-def _read(program: Program, head: int):  # type: ignore[no-untyped-def]
+def _read(program: Program, head: int) -> PositionValues:
     """The position that a head reads; a position that writes nothing reads itself."""
 
     def values(rows: slice) -> np.ndarray:
@@ -91,7 +92,7 @@ def _read(program: Program, head: int):  # type: ignore[no-untyped-def]
     return values
 
 
-def _entry(program: Program, entry: int):  # type: ignore[no-untyped-def]
+def _entry(program: Program, entry: int) -> PositionValues:
     """An entry of the truth table; a position that writes nothing has none."""
 
     def values(rows: slice) -> np.ndarray:

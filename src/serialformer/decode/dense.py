@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64
 
 from serialformer.decode.engine import Engine
 from serialformer.transformer.forward import (
-    QUERIES_A_BLOCK,
+    QUERIES_PER_BLOCK,
     apply_mlp,
     attend,
     cast_layer,
@@ -49,8 +49,8 @@ class DenseEngine(Engine):
             return
         cache = self._empty_cache(rows, prompt_length + num_tokens - 1)
         last_BD = np.empty((rows, architecture.width), np.float32)
-        for start in range(0, prompt_length, QUERIES_A_BLOCK):
-            last_BD = self._extend(prompts[:, start : start + QUERIES_A_BLOCK], start, cache)
+        for start in range(0, prompt_length, QUERIES_PER_BLOCK):
+            last_BD = self._extend(prompts[:, start : start + QUERIES_PER_BLOCK], start, cache)
         ended = np.zeros(rows, dtype=bool)
         for step in range(num_tokens):
             tokens = unembed(last_BD, self._transformer).argmax(axis=-1)
@@ -69,8 +69,8 @@ class DenseEngine(Engine):
         made = self.generate(prompts, num_tokens)
         tokens = np.concatenate([prompts, made[:, :-1]], axis=1)[:, : self.architecture.num_positions]
         cache = self._empty_cache(*tokens.shape)
-        for start in range(0, tokens.shape[1], QUERIES_A_BLOCK):
-            self._extend(tokens[:, start : start + QUERIES_A_BLOCK], start, cache)
+        for start in range(0, tokens.shape[1], QUERIES_PER_BLOCK):
+            self._extend(tokens[:, start : start + QUERIES_PER_BLOCK], start, cache)
         return [keys for keys, _ in cache]
 
     def _empty_cache(self, rows: int, length: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from serialformer.decode.engine import make_engine
 from serialformer.errors import InputError
 from serialformer.transformer.forward import (
-    QUERIES_A_BLOCK,
+    QUERIES_PER_BLOCK,
     activate,
     apply_mlp,
     attention_shares,
@@ -156,8 +156,8 @@ class Reading:
             if not is_dense:
                 continue
             mixed = np.empty_like(queries)
-            for start in range(0, count, QUERIES_A_BLOCK):
-                at = np.arange(start, min(start + QUERIES_A_BLOCK, count))
+            for start in range(0, count, QUERIES_PER_BLOCK):
+                at = np.arange(start, min(start + QUERIES_PER_BLOCK, count))
                 stop = int(at[-1]) + 1
                 shares = attention_shares(
                     queries[:, :, at],

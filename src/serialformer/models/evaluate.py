@@ -18,7 +18,7 @@ from serialformer.models.score import Score, score_generated, score_teacher_forc
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.layout import Layout, lay_out, num_positions
 from serialformer.tasks.task import MAX_TOKENS, Task
-from serialformer.transformer.forward import QUERIES_A_BLOCK, compute_logits
+from serialformer.transformer.forward import QUERIES_PER_BLOCK, compute_logits
 
 SAMPLES_PER_BLOCK = 1024
 """Samples that are drawn together, fewer if they are very long; part of what a seed means."""
@@ -199,6 +199,6 @@ def _rows_at_once(model: Model, engine: Engine, num_tokens: int) -> int:
         len(architecture.vocabulary)
         + 8 * architecture.width
         + 2 * architecture.hidden_width
-        + 3 * architecture.num_heads * min(num_tokens, QUERIES_A_BLOCK)
+        + 3 * architecture.num_heads * min(num_tokens, QUERIES_PER_BLOCK)
     )
     return max(1, min(engine.rows_at_once(num_tokens), TEACHING_BYTES // (4 * num_tokens * per_token)))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from serialformer.constructions.construction import UnitTable
+from serialformer.errors import CompileError
 from serialformer.proofs.bounds import round_values, sum_errors
 from serialformer.proofs.rounding import Rounding
 from serialformer.proofs.rounding_kernels import gamma
@@ -40,7 +41,7 @@ def check_units(
     added, largest, leaks = np.zeros(placement.width), np.zeros(placement.width), _Leaks(stream)
     first = 0
     for table in tables:
-        table.index  # noqa: B018  two units of a table never fire together
+        _check_exclusive(table)
         for start in range(0, table.num_units, UNITS_PER_BLOCK):
             rows = slice(start, min(start + UNITS_PER_BLOCK, table.num_units))
             units = slice(first + rows.start, first + rows.stop)
@@ -72,6 +73,15 @@ def check_units(
         change = 2 * np.abs(codes).max(axis=0)
         errors_of[name] = codes, round_values(change, added[placement.spans[name]], rounding)
     stream.add(errors_of, rounding)
+
+
+def _check_exclusive(table: UnitTable) -> None:
+    """Checks that two units of a table never fire together."""
+    try:
+        keys, _, _ = table.index
+    except CompileError as error:
+        raise RealisationError(error.message) from None
+    assert len(keys) >= table.num_units
 
 
 class _Leaks:

@@ -34,7 +34,7 @@ class RunDirectory:
     model: Model
 
     def save_model(self, transformer: Transformer, provenance: TrainedProvenance) -> Model:
-        """Replaces the weights, then what is said of them; each file whole or not at all."""
+        """Replaces the weights, then the manifest; each file whole or not at all."""
         with refuse_os_errors(str(self.path)):
             save_weights(transformer, self.path)
         model = replace(self.model, transformer=transformer, provenance=provenance, directory=self.path)

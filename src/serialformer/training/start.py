@@ -79,7 +79,7 @@ def train(
     say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> TrainingResult:
-    """Trains a model of a task on fresh samples, or goes on with a run, or reads the result of one that has ended.
+    """Trains a model of a task on fresh samples, resumes a run, or reads the result of one that has ended.
 
     Args:
         task: a configuration; or a task, its name, a short name of the paper's, or ``FILE.py:Class``, and then

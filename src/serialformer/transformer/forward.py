@@ -14,8 +14,8 @@ from serialformer.architecture import Activation
 from serialformer.errors import SerialformerError
 from serialformer.transformer.transformer import Layer, Transformer
 
-QUERIES_A_BLOCK = 256
-"""How many tokens' attention scores are held at a time: a block of scores is QUERIES_A_BLOCK by context."""
+QUERIES_PER_BLOCK = 256
+"""How many tokens' attention scores are held at a time: a block of scores is QUERIES_PER_BLOCK by context."""
 
 
 def compute_logits(
@@ -74,8 +74,8 @@ def _blocks_of_shares(
 ) -> Iterator[tuple[slice, Float[np.ndarray, "B H block S"]]]:
     """The attention of whole sequences, some queries at a time; keys behind all of them are left out."""
     num_tokens = queries.shape[2]
-    for start in range(0, num_tokens, QUERIES_A_BLOCK):
-        block = slice(start, min(start + QUERIES_A_BLOCK, num_tokens))
+    for start in range(0, num_tokens, QUERIES_PER_BLOCK):
+        block = slice(start, min(start + QUERIES_PER_BLOCK, num_tokens))
         positions = np.arange(block.start, block.stop)
         yield (
             block,

@@ -138,7 +138,7 @@ def simulate_source(
             raise FormatError(
                 f"{simulator} refuses the design: {_first_message(log)}",
                 where=source.paths[0],
-                hint="nothing is said about whether the circuit is right",
+                hint="this does not tell whether the circuit is right",
             )
         answers = directory / "answers.txt"
         rows = answers.read_text().split() if answers.exists() else []
