@@ -1,4 +1,4 @@
-"""Decoding: tokens a second by context length, and gate evaluations a second of batches, engines side by side.
+"""Decoding: tokens per second by context length, and gate evaluations per second of batches, engines side by side.
 
     python benchmarks/decode.py [--sizes 1000 10000 100000 1000000] [--json FILE] [--plot FILE]
 
@@ -84,7 +84,7 @@ def measure_tokens(num_gates: int, patience: float, rates: dict[str, float]) -> 
             if taken < 5:
                 taken = seconds(engine, 7 if name == "indexed" else 3)
             rates[name] = count / taken
-            row = {"engine": name, "tokens": count, "tokens_a_second": count / taken, "ns_a_token": 1e9 * taken / count}
+            row = {"engine": name, "tokens": count, "tokens_per_second": count / taken, "ns_per_token": 1e9 * taken / count}
             if name == "indexed":
                 row["load_and_index_s"] = loading
             rows.append(row)
@@ -160,21 +160,21 @@ def measure_batches(circuit: Circuit, name: str) -> list[dict[str, object]]:
         timed = {"sliced": seconds(partial(program.evaluate, packed), 31)}
         timed["evaluate"] = seconds(partial(evaluate_packed, *arrays, values), 31)
         for label, taken in timed.items():
-            rows.append({"what": f"{label}, {64 * words} inputs a pass", "inputs_a_second": 64 * words / taken})
+            rows.append({"what": f"{label}, {64 * words} inputs per pass", "inputs_per_second": 64 * words / taken})
     whole = seconds(lambda: model.run_bits(bits, engine=engine), 5)
-    rows.append({"what": "sliced, rows of bits to rows of bits", "inputs_a_second": len(bits) / whole})
+    rows.append({"what": "sliced, rows of bits to rows of bits", "inputs_per_second": len(bits) / whole})
     if importlib.util.find_spec("pyosys"):
         for label, flags in (("ABC sim", ""), ("ABC sim -n", "-n")):
-            rows.append({"what": label, "inputs_a_second": abc_inputs_a_second(circuit, flags)})
+            rows.append({"what": label, "inputs_per_second": abc_inputs_per_second(circuit, flags)})
     print(f"{name}: {circuit.num_gates:,} gates")
     for row in rows:
         row |= {"circuit": name, "gates": circuit.num_gates}
-        row["gate_evaluations_a_second"] = row["inputs_a_second"] * circuit.num_gates
-        print(f"  {row['what']:38} {row['gate_evaluations_a_second'] / 1e9:8.1f} G gate evaluations/s")
+        row["gate_evaluations_per_second"] = row["inputs_per_second"] * circuit.num_gates
+        print(f"  {row['what']:38} {row['gate_evaluations_per_second'] / 1e9:8.1f} G gate evaluations/s")
     return rows
 
 
-def abc_inputs_a_second(circuit: Circuit, flags: str) -> float:
+def abc_inputs_per_second(circuit: Circuit, flags: str) -> float:
     """Input vectors a second of ABC's ``sim`` (words of 32), from the difference of two widths."""
     import pyosys
 
@@ -197,7 +197,7 @@ def plot(rows: list[dict[str, object]], path: Path) -> None:
     for name, style in styles.items():
         mine = [row for row in rows if row["engine"] == name]
         if mine:
-            axes.loglog([row["tokens"] for row in mine], [row["ns_a_token"] for row in mine], style, label=name)
+            axes.loglog([row["tokens"] for row in mine], [row["ns_per_token"] for row in mine], style, label=name)
     axes.set_xlabel("chain length (tokens)")
     axes.set_ylabel("nanoseconds a token")
     axes.legend(frameon=False)

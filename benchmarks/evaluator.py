@@ -22,7 +22,7 @@ REPEATS = 3
 
 
 def measure(model: Model, engine: Engine, repeats: int) -> tuple[float, float]:
-    """Chain tokens a second, and positions a second, prompt included; the median."""
+    """Chain tokens per second, and positions per second, prompt included; the median."""
     examples = CircuitValue().sample(np.random.default_rng(1), model.num_gates, 1)
     seconds = []
     for _ in range(repeats):

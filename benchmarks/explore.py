@@ -2,7 +2,7 @@
 
 For each circuit: bytes of the page; seconds from opening it until its controls are there, and until the whole chain
 has been computed; milliseconds of a step, from a key press to the end of the frame that shows it (median, and the
-longest); and for each speed of playing the frames a second and the share of frames that came late, by more than half a
+longest); and for each speed of playing the frames per second and the share of frames that came late, by more than half a
 frame, of a screen that asks for 60 a second.
 
     python benchmarks/explore.py [--gates 1000] [--steps 60] [--seconds 5]
@@ -80,7 +80,7 @@ def measure(browser: Any, circuit: Circuit, *, steps: int, seconds: float, width
             gaps = [after - before for before, after in pairwise(found)]
             late = sum(gap > 1.5 * 1000 / 60 for gap in gaps)
             speeds[speed] = {
-                "frames_a_second": 1000 / statistics.mean(gaps),
+                "frames_per_second": 1000 / statistics.mean(gaps),
                 "late": late / len(gaps),
                 "longest": max(gaps),
             }

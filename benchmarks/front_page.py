@@ -29,7 +29,7 @@ from benchmarks.compile import measure, random_circuit
 LARGEST_FOR_TRANSFORMERS = 10_000
 
 
-def tokens_a_second(model: serialformer.Model, engine_name: str, repeats: int) -> float:
+def tokens_per_second(model: serialformer.Model, engine_name: str, repeats: int) -> float:
     """The best of some runs, after one that is not counted where it is short."""
     engine = model.engine(engine_name)
     bits = np.random.default_rng(0).integers(0, 2, (1, model.words.num_inputs), dtype=np.uint8)
@@ -53,13 +53,13 @@ def main() -> None:
     # All of these before a runtime is loaded here: a child starts with the peak of its parent.
     rows = [measure(size, arguments.repeats) for size in arguments.sizes]
     print("| random circuit of | width | weights | read, compile, prove, write | peak memory", end="")
-    print(" | tokens a second | of transformers |\n|---|---|---|---|---|---|---|", flush=True)
+    print(" | tokens per second | of transformers |\n|---|---|---|---|---|---|---|", flush=True)
     for size, row in zip(arguments.sizes, rows, strict=True):
         model = serialformer.compile(random_circuit(size))
-        ours, theirs = tokens_a_second(model, "indexed", 5), ""
+        ours, theirs = tokens_per_second(model, "indexed", 5), ""
         if size <= LARGEST_FOR_TRANSFORMERS:
             with tempfile.TemporaryDirectory() as folder:
-                theirs = f"{tokens_a_second(model.save(Path(folder, 'model')), 'hf', 1):,.0f}"
+                theirs = f"{tokens_per_second(model.save(Path(folder, 'model')), 'hf', 1):,.0f}"
         print(
             f"| {size:,} gates | {row['width']:.0f} | {row['weights_bytes'] / 1e6:,.0f} MB | {row['total_s']:.1f} s"
             f" | {row['peak_bytes'] / 1e6:,.0f} MB | {ours / 1e6:.1f} million | {theirs} |",

@@ -1,4 +1,4 @@
-"""Training: seconds a step beside peers.
+"""Training: seconds per step beside peers.
 
     python benchmarks/training.py [--num-steps 40] [--widths 128 512] [--settings cot base] [--json FILE]
 
@@ -149,7 +149,7 @@ class Logits(torch.nn.Module):
 
 
 def measure_steps(width: int, setting: str, num_steps: int) -> dict[str, Any]:
-    """Median seconds a step of each, the steps taken in turns; raises if the losses differ at the start."""
+    """Median seconds per step of each, the steps taken in turns; raises if the losses differ at the start."""
     config = TrainingConfig(
         task="permutation-composition",
         parameters={"format": "token"},

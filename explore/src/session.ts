@@ -154,7 +154,7 @@ function watchView(session: Session, model: ModelState) {
   });
 }
 
-/** Moves on while the page plays, as many tokens a second as it is told, but no further than has been read. */
+/** Moves on while the page plays, as many tokens per second as it is told, but no further than has been read. */
 function playAlong(session: Session) {
   const { playing, speed, position, last, models } = session;
   effect(() => {

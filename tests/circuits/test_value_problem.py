@@ -93,7 +93,7 @@ def test_problems_are_circuits(num_gates: int, seed: int) -> None:
     [
         (
             "TRUE NA NA",
-            "prompt: expected 4 tokens a gate, found 3\nhint: TYPE FIRST SECOND OWN, such as TRUE NA NA 1 N",
+            "prompt: expected 4 tokens per gate, found 3\nhint: TYPE FIRST SECOND OWN, such as TRUE NA NA 1 N",
         ),
         ("TRUE NA NA 2", "prompt: gate 1: TRUE NA NA 2 does not read TRUE, NA, NA, 1"),
         ("TRUE 1 NA 1", "gate 1: TRUE 1 NA 1 does not read TRUE, NA, NA, 1"),

@@ -1,4 +1,4 @@
-"""Samplers keep ahead of any trainer: a million tokens a second and more on one core, every task."""
+"""Samplers keep ahead of any trainer: a million tokens per second and more on one core, every task."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_longer_tokens_do() -> None:
         (["iterated-squaring"], "7 7 ^2", "'7' is not from 1 to 6"),
         (["iterated-squaring"], "7 0 ^2", "'0' is not from 1 to 6"),
         (["iterated-squaring"], "7 3 ^2 3", "expected ^2, found '3'"),
-        (["circuit-value"], "TRUE NA NA", "3 tokens are no prompt\nhint: expected four tokens a gate"),
+        (["circuit-value"], "TRUE NA NA", "3 tokens are no prompt\nhint: expected four tokens per gate"),
         (["circuit-value"], "TRU NA NA 1", "no token 'TRU' at place 1\nhint: did you mean TRUE?"),
         (["circuit-value"], "NA NA NA 1", "gate 1: 'NA' is no type of gate"),
         (["circuit-value"], "TRUE NA NA 1 NOT 1 NA 1", "gate 2: its own number is '1'"),

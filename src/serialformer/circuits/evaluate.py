@@ -8,7 +8,7 @@ from jaxtyping import Int32, UInt8, UInt64
 from serialformer.circuits.circuit import Circuit
 
 WORDS_PER_BLOCK = 32
-"""At most 2,048 inputs a pass: wide enough that a gate's loop pays, narrow enough for the caches of a core."""
+"""At most 2,048 inputs per pass: wide enough that a gate's loop pays, narrow enough for the caches of a core."""
 
 
 def evaluate_outputs(circuit: Circuit, inputs: UInt8[np.ndarray, "rows inputs"]) -> UInt8[np.ndarray, "rows outputs"]:

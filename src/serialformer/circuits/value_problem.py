@@ -1,4 +1,4 @@
-"""The circuit value problem: circuits whose inputs are known, as four tokens a gate (arXiv 2402.12875, section 4).
+"""The circuit value problem: circuits whose inputs are known, as four tokens per gate (arXiv 2402.12875, section 4).
 
 A gate is ``type first second own``: its type (TRUE, FALSE, AND, OR, NOT), the numbers of the gates that it reads (NA
 where absent) and its own number, counted from 1. Any circuit becomes one: its inputs become constants, wider gates and
@@ -202,7 +202,7 @@ def read_value_problem(tokens: Sequence[str]) -> ValueProblem:
         tokens = tokens[:-1]
     if len(tokens) % TOKENS_PER_GATE:
         raise FormatError(
-            f"expected {TOKENS_PER_GATE} tokens a gate, found {len(tokens)}",
+            f"expected {TOKENS_PER_GATE} tokens per gate, found {len(tokens)}",
             where="prompt",
             hint="TYPE FIRST SECOND OWN, such as TRUE NA NA 1 NOT 1 NA 2",
         )

@@ -1,6 +1,6 @@
 """The evaluator: one transformer that evaluates every circuit of up to M gates, given in the prompt.
 
-The prompt is the circuit value problem of arXiv 2402.12875, four tokens a gate and then ``=``; the chain has four
+The prompt is the circuit value problem of arXiv 2402.12875, four tokens per gate and then ``=``; the chain has four
 tokens a
 gate again: its type, the values of its inputs, its own value. Nothing of any circuit is in the construction, and what a
 position decides is a formula in M: this is the uniform construction beside ``circuit_chain``.

@@ -22,8 +22,8 @@ TRUE, FALSE, AND, OR, NOT, NOT_APPLICABLE = range(6)
 class CircuitValue(Task):
     """Evaluates a circuit, gate by gate.
 
-    Prompt: four tokens a gate, in topological order: its type, the numbers of its first and second input, its own
-    number; ``NA`` where there is no such input; then ``=``. Chain: four tokens a gate: its type, the values of its
+    Prompt: four tokens per gate, in topological order: its type, the numbers of its first and second input, its own
+    number; ``NA`` where there is no such input; then ``=``. Chain: four tokens per gate: its type, the values of its
     inputs, its own value. Answer: the value of the last gate. ``TRUE NA NA 1 FALSE NA NA 2 NOT 1 NA 3 OR 3 1 4 =`` has
     the chain ``TRUE NA NA TRUE FALSE NA NA FALSE NOT TRUE NA FALSE OR FALSE TRUE TRUE`` and the answer ``TRUE``. Gates'
     numbers are tokens, so the vocabulary grows with the length. The hint labels are the chain's tokens at their own
@@ -39,7 +39,7 @@ class CircuitValue(Task):
     name: ClassVar[str] = "circuit-value"
     version: ClassVar[int] = 1
     items: ClassVar[str] = "gates"
-    prompt_form: ClassVar[str] = "four tokens a gate: type, first input, second input, own number, NA where absent"
+    prompt_form: ClassVar[str] = "four tokens per gate: type, first input, second input, own number, NA where absent"
 
     constants: float = 0.2
     negations: float = 0.2

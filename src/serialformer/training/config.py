@@ -69,7 +69,7 @@ class OptimiserConfig:
 
     Attributes:
         num_steps: steps at most.
-        batch_size: samples a step.
+        batch_size: samples per step.
         learning_rate: the highest.
         first_rate: the learning rate at step 0 of the warm-up.
         final_rate: the learning rate at the end.

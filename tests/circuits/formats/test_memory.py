@@ -37,7 +37,7 @@ def chain_of_gates(kind: str, num_gates: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("kind", "peak_over_file", "kept_over_file"),
-    # What is held at one time: tokens, places of lines, nets, gates. An AIGER file has 4 bytes a gate.
+    # What is held at one time: tokens, places of lines, nets, gates. An AIGER file has 4 bytes per gate.
     [("blif", 5.0, 1.0), ("bench", 5.0, 1.0), ("aiger", 20.0, 6.0)],
 )
 def test_a_large_file(kind: str, peak_over_file: float, kept_over_file: float) -> None:

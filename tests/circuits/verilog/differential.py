@@ -33,7 +33,14 @@ class Comparison:
 
 
 def compare(
-    paths: list[Path], top: str | None, simulator: str, *, rows: int, seed: int, simulated: list[Path] | None = None
+    paths: list[Path],
+    top: str | None,
+    simulator: str,
+    *,
+    rows: int,
+    seed: int,
+    simulated: list[Path] | None = None,
+    max_seconds: float = 2.0,
 ) -> Comparison:
     """Reads a design and simulates its source, or another where the test wants them to differ."""
     try:
@@ -53,7 +60,7 @@ def compare(
     )
     try:
         answers = simulate_source(
-            source, circuit.input_words, circuit.output_words, stimulus, simulator, max_seconds=2.0
+            source, circuit.input_words, circuit.output_words, stimulus, simulator, max_seconds=max_seconds
         )
     except SerialformerError as error:
         return Comparison(verdict="simulator refuses", detail=str(error))

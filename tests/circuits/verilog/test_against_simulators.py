@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +24,11 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed"),
 ]
 
-NUM_PARTS, DESIGNS_A_PART = 10, 20
+NUM_PARTS, DESIGNS_PER_PART = 10, 20
 UNENDING = (27, 28, 144, 155)
 """Seeds of designs that Icarus never has done with."""
 
-SEEDS = [seed for seed in range(NUM_PARTS * DESIGNS_A_PART + len(UNENDING)) if seed not in UNENDING]
+SEEDS = [seed for seed in range(NUM_PARTS * DESIGNS_PER_PART + len(UNENDING)) if seed not in UNENDING]
 ALONE = (29, 33, 35, 40, 57, 67, 77, 79, 83, 90, 100, 103, 106, 108, 115, 129, 183, 184, 203)
 """Seeds of designs that we refuse, or Icarus, which would keep those beside them from being compared. What stands here
 decides how long the test takes, not what it says."""
@@ -183,7 +185,7 @@ def test_random_designs(part: int, tmp_path: Path) -> None:
 
     Designs are compared side by side in one module, and each alone where that does not agree.
     """
-    seeds = SEEDS[part * DESIGNS_A_PART : (part + 1) * DESIGNS_A_PART]
+    seeds = SEEDS[part * DESIGNS_PER_PART : (part + 1) * DESIGNS_PER_PART]
     together = [seed for seed in seeds if seed not in ALONE]
     path = tmp_path / "designs.sv"
     path.write_text(side_by_side([random_design(seed, f"design{seed}") for seed in together]))
@@ -225,3 +227,24 @@ def test_refusals_of_simulators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="iverilog needs iverilog, vvp, which are not on the PATH"):
         simulate_source(source, *words, rows, "iverilog")
+
+
+def test_a_time_limit_also_ends_what_the_simulator_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "held")  # by the child, for as long as it lives
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    for name in ("iverilog", "vvp"):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n/bin/sleep 1000 > {tmp_path}/held &\necho begun > {tmp_path}/held\nwait\n")
+        program.chmod(0o755)
+    path = tmp_path / "design.v"
+    path.write_text("module top(input a, output y); assign y = a; endmodule\n")
+    source = Source(paths=(str(path),), top="top", parameters={}, macros={})
+    words = (Word(name="a", bits=(0,)),), (Word(name="y", bits=(0,)),)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError, match="iverilog did not end within 1 seconds"):
+        simulate_source(source, *words, np.zeros((1, 1), dtype=np.uint8), "iverilog", max_seconds=1.0)
+    assert os.read(held, 100) == b"begun\n"
+    end = select.poll()
+    end.register(held)
+    assert end.poll(10_000), "the child lives on"
+    os.close(held)

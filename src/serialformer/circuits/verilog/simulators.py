@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -195,20 +197,28 @@ def _folders(source: Source) -> list[str]:
 
 
 def _run(command: Sequence[str], max_seconds: float, directory: Path | None = None) -> tuple[int, str]:
-    """The exit status of a program and all that it prints."""
+    """The exit status of a program and all that it prints.
+
+    Whatever ends this early, a time limit or Ctrl-C, also ends what the program started: Verilator runs make, and make
+    runs compilers, which otherwise live on.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     try:
-        process = subprocess.run(
-            command,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=max_seconds,
-            check=False,
-        )
+        output, _ = process.communicate(timeout=max_seconds)
     except subprocess.TimeoutExpired:
         raise ToolError(f"{Path(command[0]).name} did not end within {max_seconds:g} seconds") from None
-    return process.returncode, process.stdout.decode(errors="replace")
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    return process.returncode, output.decode(errors="replace")
 
 
 def _first_message(log: str) -> str:
