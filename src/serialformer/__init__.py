@@ -17,11 +17,13 @@ from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.compile import compile
 from serialformer.models.construct import construct
+from serialformer.models.cycles import CycleRun, run_cycles
 from serialformer.models.evaluate import Evaluation, evaluate
 from serialformer.models.info import info
 from serialformer.models.load import load
 from serialformer.models.model import Model
 from serialformer.models.prove import certify, decompile
+from serialformer.models.tables import run_table
 from serialformer.models.task_items import TaskItems
 from serialformer.models.trace import trace_lines
 from serialformer.models.transcript import Transcript
@@ -79,6 +81,7 @@ __all__ = [
     "CircuitFunction",
     "CircuitPrompt",
     "CircuitWords",
+    "CycleRun",
     "Evaluation",
     "I",
     "Model",
@@ -108,6 +111,8 @@ __all__ = [
     "plot",
     "read",
     "read_sequential",
+    "run_cycles",
+    "run_table",
     "sweep",
     "trace_lines",
     "train",

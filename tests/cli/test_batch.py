@@ -17,8 +17,9 @@ import serialformer
 from serialformer import CircuitBuilder, Model, SerialformerError
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.words import Word
-from serialformer.cli import commands, tables
+from serialformer.cli import commands
 from serialformer.decode.dense import DenseEngine
+from serialformer.models import tables
 
 
 def copier(*widths: int) -> Model:

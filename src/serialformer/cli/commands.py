@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from enum import StrEnum
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,17 +25,16 @@ from serialformer.cli.source import (
     print_reading_notes,
     verilog_options,
 )
-from serialformer.cli.tables import count_rows, read_blocks, write_block, write_header
 from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.cli.values import parse_assignments
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
-from serialformer.files import new_file
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.info import info
 from serialformer.models.load import load
 from serialformer.models.model import Model
 from serialformer.models.source import VerilogOptions, is_verilog, read_source, simulated_source
+from serialformer.models.tables import count_rows, run_table
 from serialformer.models.trace import trace_lines
 from serialformer.models.transcript import Transcript
 from serialformer.models.verify import Verification, num_verified_tokens, verify, verify_against_simulator
@@ -275,35 +273,16 @@ def info_command(
         print_facts(facts)
 
 
-def _run_batch(model: Model, source: Path, target: Path | None, engine_name: str, ray: str | None = None) -> None:
+def _run_batch(model: Model, source: Path, target: Path | None, engine: str, ray: str | None = None) -> None:
     if target is None:
         raise InputError("--batch needs -o OUT.csv")
-    if ray is not None:
-        _run_batch_on_ray(model, source, target, engine_name, ray)
-        return
-    engine = model.batch_engine(engine_name)
-    blocks = read_blocks(source, model.inputs, model.rows_per_block(engine))
-    first = next(blocks, None)  # a bad header is said before anything is written
-    with progress_bar("running", count_rows(source), unit="rows") as advance, new_file(target) as file:
-        write_header(file, model.outputs)
-        for bits in blocks if first is None else chain([first], blocks):
-            write_block(file, model.outputs, model.run_bits(bits, engine=engine))
-            advance(len(bits))
+    with progress_bar("running", count_rows(source), unit="rows") as advance:
+        if ray is None:
+            run_table(model, source, target, engine=engine, progress=advance)
+        else:
+            from serialformer.sweeps.ray_batch import run_table_on_ray
 
-
-def _run_batch_on_ray(model: Model, source: Path, target: Path, engine_name: str, address: str) -> None:
-    from serialformer.sweeps.ray_batch import open_batch
-
-    num_rows = count_rows(source)
-    with open_batch(model, engine_name, address) as cluster:
-        blocks = read_blocks(source, model.inputs, cluster.rows_per_block(num_rows))
-        answers = cluster.run(blocks)
-        first = next(answers, None)  # a bad header is said before anything is written
-        with progress_bar("running", num_rows, unit="rows") as advance, new_file(target) as file:
-            write_header(file, model.outputs)
-            for bits in answers if first is None else chain([first], answers):
-                write_block(file, model.outputs, bits)
-                advance(len(bits))
+            run_table_on_ray(model, source, target, ray, engine=engine, progress=advance)
 
 
 def refuse_existing(output: Path) -> None:

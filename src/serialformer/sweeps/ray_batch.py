@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from jaxtyping import UInt8
 from serialformer.decode.engine import Engine
 from serialformer.errors import EngineError, SerialformerError, SweepError
 from serialformer.models.model import Model
+from serialformer.models.tables import count_rows, read_blocks, write_table
 from serialformer.sweeps.ray import MAX_RETRIES, TASKS_PER_CORE, connect
 
 MIN_ROWS = 64
@@ -102,3 +105,19 @@ def _run_block(
         return model.run_bits(bits, engine=_ENGINES[token]), None
     except SerialformerError as error:
         return None, (error.message, error.where, error.hint)
+
+
+def run_table_on_ray(
+    model: Model,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    address: str,
+    *,
+    engine: str = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """``run_table`` with the rows spread over the cores of a Ray cluster; see there and ``open_batch``."""
+    path = Path(source)
+    with open_batch(model, engine, address) as cluster:
+        blocks = read_blocks(path, model.inputs, cluster.rows_per_block(count_rows(path)))
+        write_table(Path(target), model.outputs, cluster.run(blocks), progress)

@@ -1,23 +1,26 @@
-"""Tables of words: CSV with a column a word, read and written a block of rows at a time."""
+"""Tables of words: CSV with a column for each word, read and written a block of rows at a time."""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
 
+from serialformer.circuits.value_text import parse_value
 from serialformer.circuits.word_columns import bits_to_columns, columns_to_bits
 from serialformer.circuits.words import ABSENT, Word
-from serialformer.cli.values import parse_value
+from serialformer.decode.engine import Engine
 from serialformer.errors import InputError, SerialformerError
-from serialformer.files import open_file
+from serialformer.files import new_file, open_file
+from serialformer.models.model import Model
 
 _LINE_END = re.compile("\r\n|\r|\n")
 
@@ -59,6 +62,32 @@ def read_blocks(path: Path, words: Sequence[Word], num_rows: int) -> Iterator[UI
             raise SerialformerError(f"cannot be read: {error.strerror}", where=str(path)) from None
 
 
+def run_table(
+    model: Model,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    engine: str | Engine = "auto",
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Runs a compiled model on each row of a CSV table of its input words and writes a CSV table of its output words.
+
+    Args:
+        model: of a circuit.
+        source: the inputs; the header names the words, in any order; values are decimal, 0x or 0b.
+        target: where the outputs go, whole or not at all.
+        engine: the name of an engine, or one made before.
+        progress: called with the number of rows of each block that is done.
+
+    Raises:
+        InputError: a column is missing, unknown or repeated, or a value does not fit; with file and line.
+    """
+    chosen = model.batch_engine(engine) if isinstance(engine, str) else engine
+    blocks = read_blocks(Path(source), model.inputs, model.rows_per_block(chosen))
+    answers = (model.run_bits(bits, engine=chosen) for bits in blocks)
+    write_table(Path(target), model.outputs, answers, progress)
+
+
 def count_rows(path: Path) -> int | None:
     """About how many rows a CSV file has, for a progress bar; None if that cannot be known before it is read."""
     if not path.is_file():
@@ -82,6 +111,26 @@ def write_block(file: BinaryIO, words: Sequence[Word], bits: UInt8[np.ndarray, "
     rows: Iterable[tuple[int, ...]] = zip(*columns, strict=True) if columns else [()] * len(bits)
     line = ",".join(["%d"] * len(columns)) + "\n"
     file.write("".join([line % row for row in rows]).encode())
+
+
+def write_table(
+    path: Path,
+    words: Sequence[Word],
+    blocks: Iterator[UInt8[np.ndarray, "_ bits"]],
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Writes a CSV file from blocks of bits, whole or not at all.
+
+    The first block is made before the file is begun, so that whatever is wrong with its source is raised first.
+    ``progress`` is called with the number of rows of each block that is written.
+    """
+    first = next(blocks, None)
+    with new_file(path) as file:
+        write_header(file, words)
+        for bits in blocks if first is None else chain([first], blocks):
+            write_block(file, words, bits)
+            if progress is not None:
+                progress(len(bits))
 
 
 def _check_header(header: list[str], by_name: dict[str, Word], path: Path) -> None:
