@@ -110,10 +110,7 @@ def run_cycles(
     started = time.perf_counter()
     outputs: list[dict[str, int]] = []
     with ExitStack() as files:
-        if isinstance(output, str | os.PathLike):
-            table = files.enter_context(new_file(Path(output)))
-        else:
-            table = output
+        table = files.enter_context(new_file(Path(output))) if isinstance(output, str | os.PathLike) else output
         wave = None if vcd is None else _Wave(model, files, Path(vcd))
         advance = None if watch is None else watch(num_cycles)
         words = model.outputs[len(model.registers) :]
