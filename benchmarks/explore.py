@@ -2,8 +2,8 @@
 
 For each circuit: bytes of the page; seconds from opening it until its controls are there, and until the whole chain
 has been computed; milliseconds of a step, from a key press to the end of the frame that shows it (median, and the
-longest); and for each speed of playing the frames per second and the share of frames that came late, by more than half a
-frame, of a screen that asks for 60 a second.
+longest); and for each speed of playing the frames per second and the share of frames that came late, by more than half
+a frame, of a screen that asks for 60 a second.
 
     python benchmarks/explore.py [--gates 1000] [--steps 60] [--seconds 5]
 """

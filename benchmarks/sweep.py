@@ -56,7 +56,7 @@ def medium(seed: int) -> SweepRun:
     """A run of some ten seconds: S_5 for 300 steps."""
     config = make_config(
         "permutation-composition", parameters={"format": "token"}, length=16, setting="cot", seed=seed
-    ).shortened(300)
+    ).with_steps(300, scaled=False)
     return SweepRun(config=replace(config, evaluation=replace(config.evaluation, target=None)))
 
 

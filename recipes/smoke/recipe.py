@@ -24,7 +24,7 @@ def runs() -> list[SweepRun]:
     """Sums modulo 7 with a chain, which end early, and parity in every setting that it has."""
     sums = [make_config("modular-addition", length=8, setting="cot", num_layers=depth) for depth in (1, 2)]
     bits = [
-        make_config("parity", length=6, setting=setting).shortened(200)
+        make_config("parity", length=6, setting=setting).with_steps(200, scaled=True)
         for setting in ("base", "cot", "hint", "filler", "aligned")
     ]
     return [SweepRun(config=small(config), lengths=(4,), num_samples=200) for config in (*sums, *bits)]

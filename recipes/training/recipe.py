@@ -93,13 +93,18 @@ WATCHED = {
 """What is watched while it is learnt."""
 
 
+def shorten(config: TrainingConfig, num_steps: int) -> TrainingConfig:
+    """The same with so many steps; the curriculum is shortened where it would not have ended by then."""
+    return config.with_steps(num_steps, scaled=config.curriculum_amount(num_steps) > 0)
+
+
 def learning() -> list[SweepRun]:
     """Each case with a chain, and without one for as long."""
     found = []
     for case in CASES.values():
         found += [SweepRun(config=case.config("cot", seed), curve=True) for seed in case.seeds]
         found += [
-            SweepRun(config=case.config(setting, seed).shortened(num_steps), curve=True)
+            SweepRun(config=shorten(case.config(setting, seed), num_steps), curve=True)
             for setting, steps in case.steps.items()
             for seed, num_steps in enumerate(steps)
         ]

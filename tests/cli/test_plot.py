@@ -14,6 +14,7 @@ import pytest
 from serialformer.figures.bands import KINDS
 from serialformer.figures.experiments import SHEETS
 from serialformer.figures.measures import MEASURES
+from serialformer.figures.plot import PAPER
 from serialformer.figures.plot_files import KIND_NAMES, LOSS, MEASURE_NAMES
 from serialformer.sweeps.store import Store
 from serialformer.training.config import TrainingConfig
@@ -34,7 +35,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_the_names_of_options() -> None:
-    assert (*KINDS, *SHEETS, LOSS) == KIND_NAMES and tuple(MEASURES) == MEASURE_NAMES
+    assert {*KINDS, PAPER, *SHEETS, LOSS} == set(KIND_NAMES) and tuple(MEASURES) == MEASURE_NAMES
 
 
 def test_a_store(store: Path, cli: Any) -> None:
@@ -90,7 +91,7 @@ def test_runs(tmp_path: Path, cli: Any) -> None:
         (("nowhere.csv", "-o", "{folder}/f.png"), "nowhere.csv: no such file\nhint: check the path"),
         (("{folder}/empty.csv", "-o", "{folder}/f.png"), "no finished runs\nhint: serialformer sweep fills a store"),
         (("{folder}/text.csv", "-o", "{folder}/f.png"), "text.csv:1: is no store of a sweep"),
-        (("{store}", "-o", "{folder}/f.png", "--kind", "pie"), "--kind: expected one of depth, heatmap, lengths,"),
+        (("{store}", "-o", "{folder}/f.png", "--kind", "pie"), "--kind: expected one of depth, paper, heatmap,"),
         (("{store}", "-o", "{folder}/f.png", "--measure", "luck"), "--measure: expected one of paper, generated,"),
         (("{store}", "-o", "{folder}/f.png", "--task", "sorting"), "--task: no rows of 'sorting'\nhint: it has parity"),
         (("{store}", "-o", "{folder}/f.png", "--kind", "loss"), "--kind loss: a store has no losses\nhint: give"),

@@ -37,8 +37,8 @@ def test_depth(axes: Any) -> None:
     assert list(handles) == [8, 16]
     assert handles[8].lines[0].get_xydata().tolist() == [[1, 160 / 200], [4, 1]]
     assert handles[16].lines[0].get_xydata().tolist() == [[1, 8 / 200]]
-    np.testing.assert_allclose(bar_ends(handles[8]), [wilson_interval(160, 200), wilson_interval(200, 200)], atol=1e-12)
-    np.testing.assert_allclose(bar_ends(handles[16]), [wilson_interval(8, 200)], atol=1e-12)
+    (bars,) = handles[8].lines[2]
+    assert not any(map(len, bars.get_segments())), "several seeds show their own spread"
     dots = [
         dot
         for collection in axes.collections
@@ -49,6 +49,18 @@ def test_depth(axes: Any) -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "4"]
     bottom, top = axes.get_ylim()
     assert bottom < 0 and top > 1
+
+
+def test_a_failed_seed_does_not_pull_the_line_down_and_is_seen(axes: Any) -> None:
+    handles = draw_depth(axes, [make_row(right, seed=seed) for seed, right in enumerate((100, 98, 3))])
+    assert handles[8].lines[0].get_xydata().tolist() == [[1, 0.98]]
+    (dots,) = (found for found in axes.collections if len(found.get_offsets()) > 1)
+    assert dots.get_offsets()[:, 1].tolist() == [1.0, 0.98, 0.03]
+
+
+def test_a_single_seed_has_an_interval(axes: Any) -> None:
+    handles = draw_depth(axes, [make_row(90), make_row(100, depth=4)])
+    np.testing.assert_allclose(bar_ends(handles[8]), [wilson_interval(90, 100), wilson_interval(100, 100)], atol=1e-12)
 
 
 def test_tokens_have_no_interval(axes: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from serialformer.errors import FigureError
 from serialformer.figures.chance import chance_level
-from serialformer.figures.plot import choose_kind, plot_rows
+from serialformer.figures.plot import choose_kind, paper_caption, plot_rows
 from serialformer.figures.plot_logs import LoggedRun, plot_logs
 from serialformer.figures.sheet import MAX_BANDS, styled
 from serialformer.figures.style import COLUMN_WIDTH
@@ -54,7 +54,8 @@ def test_the_papers_panels() -> None:
     headings = [text.get_text() for text in figure.texts]
     assert headings[:2] == ["parity", "modular addition, modulus 7"]
     assert note_of(figure) == (
-        "Bars: 95 % intervals (Wilson) of the samples of all seeds. Faint dots: single seeds. "
+        "Markers: medians of the seeds, which are the faint dots. "
+        "Where there is one seed, bars: 95 % intervals (Wilson) of the samples. "
         "Dotted grey: always the most common answer."
     )
     levels = [line.get_ydata()[0] for axes in figure.axes for line in axes.lines if list(line.get_xdata()) == [0, 1]]
@@ -121,7 +122,7 @@ def test_failed_runs_are_counted() -> None:
 
 def test_a_curriculum_is_declared() -> None:
     schedule = Curriculum(name="neutral", start=0.8, num_steps=500)
-    eased = [make_row(setting="cot", curriculum=schedule), make_row(setting="base")]
+    eased = [make_row(setting="cot", curriculum=schedule, steps=500), make_row(setting="base")]
     assert note_of(plot_rows(eased)).endswith(
         "Trained with a curriculum (parity (cot): neutral 0.8 to 0 over 500 steps);"
         " evaluated on the task's own distribution."
@@ -130,6 +131,42 @@ def test_a_curriculum_is_declared() -> None:
     assert "curriculum" not in note_of(plot_rows(eased[1:]))
     several = [make_row(setting="cot", config={"shortest": 2})]
     assert note_of(plot_rows(several)).endswith("Some were trained on batches of several lengths (2 to 8).")
+
+
+def test_a_curriculum_that_did_not_end_is_declared() -> None:
+    schedule = Curriculum(name="neutral", start=0.8, num_steps=500)
+    rows = [make_row(seed=seed, curriculum=schedule, steps=steps) for seed, steps in enumerate((500, 100, 300))]
+    assert "2 of 3 runs ended before their curriculum did, which stood at 0.32 to 0.64." in note_of(plot_rows(rows))
+    assert "did, which stood at 0.64." in note_of(plot_rows(rows[1:2]))
+
+
+def test_shallow_baselines_are_drawn_and_named() -> None:
+    rows = [make_row(task="circuit-value", setting="base", length=8)]
+    figure = plot_rows(rows)
+    (axes,) = figure.axes
+    levels = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    assert levels == pytest.approx([0.5, 0.78, 0.91], abs=0.01)
+    assert "; above it, the best guess from the last gate's type and its inputs' types as well." in note_of(figure)
+
+
+def test_the_papers_figure_has_a_row_for_each_setting_and_a_column_for_each_task() -> None:
+    rows = [
+        make_row(task=task, setting=setting, depth=depth, seed=seed)
+        for task in ("circuit-value", "modular-addition")
+        for setting in ("cot", "base")
+        for depth in (1, 4)
+        for seed in (0, 1)
+    ] + [make_row(task="circuit-value", setting="hint")]
+    figure = plot_rows(rows, kind="paper")
+    headings = [text.get_text() for text in figure.texts if text.get_text()]
+    assert headings == ["base: answers", "hint: answers", "cot: whole chains"], "the caption is outside the picture"
+    assert [axes.get_title().split()[0] for axes in figure.axes[:2]] == ["modular", "circuit"]
+    assert len(figure.axes) == 6 and len({axes.get_xlim() for axes in figure.axes}) == 1
+    assert [text.get_text() for text in figure.axes[2].texts] == ["not run"]
+    caption = paper_caption(rows)
+    assert caption.startswith("Markers are medians of the seeds, which are the faint dots. Dotted,")
+    with pytest.raises(FigureError, match="no evaluations that end a training in base, hint or cot"):
+        plot_rows([make_row(setting="filler")], kind="paper")
 
 
 def test_variants_have_panels_of_their_own() -> None:

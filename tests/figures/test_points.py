@@ -24,12 +24,13 @@ from tests.figures.rows import make_row
 PAPER = MEASURES["paper"]
 
 
-def test_seeds_are_pooled() -> None:
+def test_seeds_stand_beside_each_other() -> None:
     rows = [make_row(90, seed=1), make_row(40, seed=0, samples=50), make_row(7, seed=0, depth=2)]
     first, second = pool(rows, PAPER)
     assert (first.depth, first.right, first.total, first.seeds) == (1, 130, 150, ((40, 50), (90, 100)))
-    assert first.share == 130 / 150 and first.interval == wilson_interval(130, 150)
+    assert first.share == (0.8 + 0.9) / 2 and first.interval is None
     assert (second.depth, second.right, second.total) == (2, 7, 100)
+    assert second.share == 0.07 and second.interval == wilson_interval(7, 100)
 
 
 def test_the_measure_goes_by_the_setting() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from serialformer.errors import SweepError
-from serialformer.sweeps.row import COLUMNS, Row
+from serialformer.models.score import wilson_interval
+from serialformer.sweeps.row import COLUMNS, DERIVED, Row
 from serialformer.sweeps.store import HEADER, Store, format_row, read_rows
 from tests.conftest import ROOT
 from tests.sweeps.runs import failed_row, made_row, make_run
@@ -69,7 +71,7 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
         (b"a,b\n1,2\n", ":1: is no store of a sweep\nhint: choose another name"),
         (b"no line break", ":1: is no store of a sweep"),
         (HEADER.replace(b"heads,", b""), ":1: is a store of another version\nhint: use the release that made it"),
-        (HEADER + b"1,2\n", f":2: expected {len(COLUMNS)} cells, found 2"),
+        (HEADER + b"1,2\n", f":2: expected {len(COLUMNS) + len(DERIVED)} cells, found 2"),
         (HEADER + b'"\n', ":2: is no line of a store"),
         (HEADER + b"\xff\n", ":2: is no line of a store"),
         (HEADER + format_row(replace(made_row(RUNS[0]), format=3)), ":2: expected format 2, found 3"),
@@ -151,7 +153,7 @@ def test_pandas_and_duckdb_read_it(tmp_path: Path) -> None:
     with Store(path) as store:
         store.append(rows)
     frame = pandas.read_csv(path)
-    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame.columns) == [*COLUMNS, *DERIVED]
     assert frame["run"].tolist() == [row.run for row in rows]
     assert frame["reached_target"].dtype == bool and frame["chains"].sum() == 90 + 0 + 90 + 1
     assert json.loads(frame["config"][0])["config"]["task"] == "parity"
@@ -164,4 +166,20 @@ def test_pandas_and_duckdb_read_it(tmp_path: Path) -> None:
 
 def test_the_page_explains_every_column_in_order() -> None:
     page = (ROOT / "docs" / "formats" / "sweep.md").read_text()
-    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.M)) == COLUMNS
+    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.M)) == (*COLUMNS, *DERIVED)
+
+
+def test_a_store_says_what_follows_from_the_counts(tmp_path: Path) -> None:
+    schedule = json.dumps({"name": "neutral", "start": 0.8, "end": 0.0, "num_steps": 400})
+    row = replace(rows_of(0)[0], setting="cot", samples=200, chains=50, answers=150, curriculum=schedule, steps=100)
+    with Store(tmp_path / "store.csv") as store:
+        store.append(
+            [row, replace(row, setting="base", seed=1, run="r1", samples=0), replace(row, run="r2", status="failed")]
+        )
+    with open(tmp_path / "store.csv", newline="") as file:
+        found = [{name: line[name] for name in DERIVED} for line in csv.DictReader(file)]
+    low, high = wilson_interval(50, 200)
+    assert found[0] == {"accuracy": "0.2500", "low": f"{low:.4f}", "high": f"{high:.4f}", "curriculum_left": "0.6000"}
+    assert found[1:] == [dict.fromkeys(DERIVED, "")] * 2
+    assert read_rows(tmp_path / "store.csv")[0] == row
+    assert replace(row, setting="hint").derived["accuracy"] == "0.7500", "answers, where there is no chain"

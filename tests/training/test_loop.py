@@ -320,3 +320,49 @@ def test_tensorboard_reads_what_the_log_says(tmp_path: Path) -> None:
     for name in ("loss", "learning_rate", "chain_accuracy"):
         expected = [(row["step"], pytest.approx(row[name])) for row in rows(tmp_path / "run") if name in row]
         assert [(event.step, event.value) for event in events.Scalars(name)] == expected
+
+
+@pytest.mark.parametrize("stop", [None, 25, 55])
+def test_an_extended_run_is_the_run_that_was_never_shorter(tmp_path: Path, stop: int | None) -> None:
+    first = make_config()
+    whole = train(first.extended(80), tmp_path / "whole", execution=SAVE_ALWAYS)
+    more = replace(first, optimiser=replace(first.optimiser, num_steps=80))
+    if stop == 25:  # extended before the first schedule has ended
+        with pytest.raises(Stopped):
+            train(first, tmp_path / "parts", execution=SAVE_ALWAYS, progress=stop_at(stop))
+    else:
+        train(first, tmp_path / "parts", execution=SAVE_ALWAYS)
+    if stop == 55:
+        with pytest.raises(Stopped):
+            train(more, tmp_path / "parts", execution=SAVE_ALWAYS, resume=True, progress=stop_at(stop))
+    result = train(more, tmp_path / "parts", execution=SAVE_ALWAYS, resume=True)
+    assert (result.steps, result.config.optimiser.num_steps) == (80, 80)
+    assert result.teacher_forced == whole.teacher_forced
+    names = ("whole", "parts")
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in names)
+    assert one == other
+    late = [[row for row in rows(tmp_path / name) if row["step"] > 40 and "loss" in row] for name in names]
+    assert late[0] == late[1] and len(late[0]) == 40
+    rates = [row["learning_rate"] for row in late[0]]
+    assert rates[0] == first.optimiser.learning_rate / 10 and rates[-1] < rates[0]
+    assert train(more, tmp_path / "parts", resume=True).steps == 80, "it has ended, and nothing is left to do"
+
+
+def test_extending_a_run_that_reached_its_target_changes_nothing(tmp_path: Path) -> None:
+    config = make_config(evaluation=replace(make_config().evaluation, target=0.01))
+    ended = train(config, tmp_path / "run")
+    assert ended.reached_target and ended.steps < 40
+    more = replace(config, optimiser=replace(config.optimiser, num_steps=80))
+    result = train(more, tmp_path / "run", resume=True)
+    assert (result.steps, result.config.optimiser.num_steps) == (ended.steps, 80)
+
+
+def test_a_run_is_not_made_shorter(tmp_path: Path) -> None:
+    config = make_config()
+    train(config, tmp_path / "run")
+    less = replace(config, optimiser=replace(config.optimiser, num_steps=30))
+    with pytest.raises(TrainingError, match=r"is another run: optimiser.num_steps 40 and not 30"):
+        train(less, tmp_path / "run", resume=True)
+    other = replace(config, seed=1, optimiser=replace(config.optimiser, num_steps=80))
+    with pytest.raises(TrainingError, match="is another run: seed 0 and not 1"):
+        train(other, tmp_path / "run", resume=True)

@@ -55,3 +55,35 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(SerialformerError, match="no task 'parties'\nhint: did you mean parity?"):
         train("parties", tmp_path / "run", length=4)
     assert not (tmp_path / "run").exists()
+
+
+def test_fewer_steps_shorten_the_whole_schedule() -> None:
+    preset = configure("modular-addition", length=8, setting="base")
+    assert preset.curriculum is not None
+    short = configure("modular-addition", length=8, setting="base", steps=600)
+    share = 600 / preset.optimiser.num_steps
+    assert short.curriculum is not None and short.curriculum.num_steps == round(share * preset.curriculum.num_steps)
+    assert short.optimiser.warmup_steps == round(share * preset.optimiser.warmup_steps)
+    assert short.curriculum_amount(600) == 0.0
+    long = configure("modular-addition", length=8, setting="base", steps=20_000)
+    assert (long.curriculum, long.optimiser.warmup_steps) == (preset.curriculum, preset.optimiser.warmup_steps)
+
+
+def test_a_run_says_that_its_curriculum_did_not_end(tmp_path: Path) -> None:
+    said: list[str] = []
+    changes = {**SMALL, "optimiser.num_steps": "10", "evaluation.target": "none"}  # the curriculum stays as it is
+    result = train("parity", tmp_path / "run", length=4, changes=changes, say=said.append)
+    assert result.curriculum_amount == pytest.approx(0.8 * 50 / 60)
+    assert said == [
+        "warning: the run ended at step 10, before its curriculum did: neutral stood at 0.67 and reaches 0 at step 60;"
+        " the model was never trained on the task's own distribution"
+    ]
+
+
+def test_a_run_says_why_it_stopped_early(tmp_path: Path) -> None:
+    said: list[str] = []
+    changes = {**SMALL, "evaluation.every": "5", "evaluation.target": "0.0", "curriculum": "none"}
+    train("parity", tmp_path / "run", length=4, steps=20, changes=changes, say=said.append)
+    assert said == [
+        "stopped at step 5 of 20: at least 0.0% of 20 samples have every labelled token right (evaluation.target)"
+    ]

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 SECONDS_BEFORE_SHOWN = 2.0
 SECONDS_BETWEEN_FRAMES = 0.2
@@ -77,39 +81,46 @@ def _shown(work: _Work) -> Iterator[None]:
         thread.join()
 
 
+def _make_bar(console: Console) -> Progress:
+    """A bar that leaves room for its figures on a line of 80 columns."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=10), TextColumn("{task.fields[figures]}"))
+    return Progress(*columns, console=console, transient=True, auto_refresh=False, redirect_stdout=False)
+
+
 def _show(work: _Work, started: float, ended: Event) -> None:
     if ended.wait(SECONDS_BEFORE_SHOWN):
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, auto_refresh=False, redirect_stdout=False
-    ) as bar:
+    with _make_bar(Console(stderr=True)) as bar:
         task = bar.add_task(work.what, total=work.total, figures="")
         while True:
             seconds = time.perf_counter() - started
             figures = _figures(work, seconds)
-            bar.update(task, completed=work.done, figures=f"{figures}, {work.note}" if work.note else figures)
+            bar.update(task, completed=work.done, figures=figures)
             bar.refresh()
             if ended.wait(SECONDS_BETWEEN_FRAMES):
                 return
 
 
 def _figures(work: _Work, seconds: float) -> str:
-    """How much is done, how fast, and the time left.
+    """How much is done, how fast, and the time left; with a note, that comes first and takes the place of the rate.
 
     >>> _figures(_Work("thinking", 40_000, "tokens", 4_000), 8.0)
     '4,000/40,000 tokens, 500 tokens/s, 1:12 left'
+    >>> _figures(_Work("training", 1_000, "steps", 250, "accuracy 0.9731"), 8.0)
+    'accuracy 0.9731, 250/1,000 steps, 0:24 left'
     >>> _figures(_Work("compiling", None, ""), 61.2)
     '1:01'
     """
     if not work.unit:
-        return format_seconds(seconds)
+        return f"{work.note}, {format_seconds(seconds)}" if work.note else format_seconds(seconds)
     of_total = "" if work.total is None else f"/{work.total:,}"
     rate = work.done / seconds
-    figures = f"{work.done:,}{of_total} {work.unit}, {rate:,.0f} {work.unit}/s"
+    done = f"{work.done:,}{of_total} {work.unit}"
+    figures = f"{work.note}, {done}" if work.note else f"{done}, {rate:,.0f} {work.unit}/s"
     if work.total is None or not work.done:
         return f"{figures}, {format_seconds(seconds)}"
     return f"{figures}, {format_seconds(max(0, work.total - work.done) / rate)} left"

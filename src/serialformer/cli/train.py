@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from serialformer.cli.commands import Json, refuse_existing
-from serialformer.cli.progress import progress_bar, say
+from serialformer.cli.progress import Interrupted, progress_bar, say
 from serialformer.cli.tasks import Parameters
 from serialformer.errors import InputError
 from serialformer.tasks.registry import parse_task
@@ -71,24 +71,27 @@ def train_command(
     require_torch()
     from serialformer.training.loop import Execution, Report
 
-    num_samples, last = config.optimiser.num_steps * config.optimiser.batch_size, [0]
-    with progress_bar("training", num_samples, unit="samples") as advance:
+    last = 0
+    try:
+        with progress_bar("training", config.optimiser.num_steps, unit="steps") as advance:
 
-        def show(report: Report) -> None:
-            accuracy = "" if report.chain_accuracy is None else f", accuracy {report.chain_accuracy:.4f}"
-            done = (report.step - last[0]) * config.optimiser.batch_size
-            last[0] = report.step
-            advance(done, f"loss {report.loss:.4f}{accuracy}")
+            def show(report: Report) -> None:
+                nonlocal last
+                accuracy = "" if report.chain_accuracy is None else f"accuracy {report.chain_accuracy:.4f}, "
+                advance(report.step - last, f"{accuracy}loss {report.loss:.4f}")
+                last = report.step
 
-        result = train(
-            config,
-            output,
-            initial=initial,
-            execution=Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard),
-            resume=resume,
-            progress=show,
-            say=say,
-        )
+            result = train(
+                config,
+                output,
+                initial=initial,
+                execution=Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard),
+                resume=resume,
+                progress=show,
+                say=say,
+            )
+    except Interrupted as error:
+        raise Interrupted(f"{error}\nhint: the same command with --resume continues the run") from None
     _print_result(output, result, as_json=as_json)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serialformer.figures.chance import chance_level
+from serialformer.figures.chance import MOST_COMMON, chance_level, shallow_levels
 from serialformer.figures.depth import draw_chance, draw_depth
 from serialformer.figures.generated import draw_generated
 from serialformer.figures.heat_map import draw_heat_map
@@ -185,16 +185,26 @@ def _lengths_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[
 def _explain_shares(rows: Sequence[Row], measure: Measure) -> list[str]:
     several = len({row.seed for row in rows}) > 1
     sentences = [measure.note] if measure.note else []
-    if measure.independent:
-        sentences.append(f"Bars: 95 % intervals (Wilson) of the samples{' of all seeds' if several else ''}.")
     if several:
-        sentences.append("Faint dots: single seeds.")
+        sentences.append("Markers: medians of the seeds, which are the faint dots.")
+    if measure.independent:
+        single = "Where there is one seed, bars" if several else "Bars"
+        sentences.append(f"{single}: 95 % intervals (Wilson) of the samples.")
     return sentences
 
 
 def _explain_depth(rows: Sequence[Row], measure: Measure) -> list[str]:
-    chance = any(measure.is_of_answers(setting) for setting in settings_of(rows))
-    return [*_explain_shares(rows, measure), *(["Dotted grey: always the most common answer."] if chance else [])]
+    return [*_explain_shares(rows, measure), *explain_levels(rows, measure)]
+
+
+def explain_levels(rows: Sequence[Row], measure: Measure) -> list[str]:
+    """What the dotted lines are."""
+    if not any(measure.is_of_answers(setting) for setting in settings_of(rows)):
+        return []
+    levels = {(row.task, row.parameters, row.length): row for row in rows}
+    views = [name for key in levels for name in shallow_levels(*key) if name != MOST_COMMON]
+    more = f"; above it, the best guess from {' and '.join(dict.fromkeys(views))}" if views else ""
+    return [f"Dotted grey: {MOST_COMMON}{more}."]
 
 
 def _explain_lengths(rows: Sequence[Row], measure: Measure) -> list[str]:
@@ -218,7 +228,7 @@ def _explain_samples(rows: Sequence[Row], measure: Measure) -> list[str]:
 
 
 def _explain_heat_map(rows: Sequence[Row], measure: Measure) -> list[str]:
-    pooled = ", all seeds together" if len({row.seed for row in rows}) > 1 else ""
+    pooled = ", medians of the seeds" if len({row.seed for row in rows}) > 1 else ""
     sentence = f"Per cent right{pooled}; 100 only if all were, 0 only if none was."
     return [sentence, *([measure.note] if measure.note else [])]
 
@@ -256,13 +266,13 @@ def _counted(rows: Sequence[Row], measure: Measure) -> list[Row]:
 
 
 def _draw_chances(axes: Any, rows: Sequence[Row]) -> None:
-    """A level line for each chance that differs from the others by more than can be seen."""
+    """A level line for each shallow baseline that differs from the others by more than can be seen."""
     levels: list[float] = []
     for task, parameters, length in sorted({(row.task, row.parameters, row.length) for row in rows}):
-        level = chance_level(task, parameters, length)
-        if level is not None and all(abs(level - other) > 0.02 for other in levels):
-            levels.append(level)
-            draw_chance(axes, [level])
+        for level in shallow_levels(task, parameters, length).values():
+            if all(abs(level - other) > 0.02 for other in levels):
+                levels.append(level)
+                draw_chance(axes, [level])
 
 
 def _draw_chances_along(axes: Any, rows: Sequence[Row]) -> None:

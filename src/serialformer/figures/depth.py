@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import nan
 from typing import Any, TypeVar
 
 from serialformer.figures.measures import MEASURES, Measure
@@ -21,7 +22,8 @@ def draw_depth(
 ) -> dict[int, Any]:
     """Accuracy against depth for one task and setting.
 
-    A marker is the share of all seeds' samples, its bar Wilson's 95 % interval, a faint dot one seed.
+    A marker is the median of the seeds, and a faint dot one of several; where there is one, its bar is Wilson's 95 %
+    interval.
 
     Args:
         axes: where.
@@ -86,10 +88,10 @@ def draw_shares(
     transform = shifted(axes, shift)
     bars = None
     if intervals:
-        low, high = zip(*(point.interval for point in points), strict=True)
+        low, high = zip(*(point.interval or (nan, nan) for point in points), strict=True)
         bars = [
-            [max(0.0, share - end) for share, end in zip(shares, low, strict=True)],
-            [max(0.0, end - share) for share, end in zip(shares, high, strict=True)],
+            [max(share - end, 0.0) for share, end in zip(shares, low, strict=True)],
+            [max(end - share, 0.0) for share, end in zip(shares, high, strict=True)],
         ]
     drawn = axes.errorbar(
         places,

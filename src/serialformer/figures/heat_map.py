@@ -21,7 +21,7 @@ def draw_heat_map(
     depths: Sequence[int] | None = None,
     lengths: Sequence[int] | None = None,
 ) -> None:
-    """Per cent right for one task and setting, by depth (across) and trained length (upwards), pooled over seeds.
+    """Per cent right for one task and setting, by depth (across) and trained length (upwards), the median of the seeds.
 
     Args:
         axes: where.
@@ -56,10 +56,11 @@ def draw_heat_map(
 def per_cent(point: Point) -> str:
     """A share as a cell says it: 100 only if all were right, and 0 only if none was.
 
-    >>> counts = {"setting": "cot", "length": 8, "depth": 1, "evaluated_length": 8, "seeds": ()}
-    >>> [per_cent(Point(right=right, total=1000, **counts)) for right in (0, 1, 567, 999, 1000)]
+    >>> place = {"setting": "cot", "length": 8, "depth": 1, "evaluated_length": 8}
+    >>> points = [Point(right=right, total=1000, seeds=((right, 1000),), **place) for right in (0, 1, 567, 999, 1000)]
+    >>> [per_cent(point) for point in points]
     ['0', '1', '57', '99', '100']
     """
-    if point.right in (0, point.total):
-        return "0" if point.right == 0 else "100"
+    if point.share in (0, 1):
+        return f"{point.share:.0%}"[:-1]
     return str(min(99, max(1, round(100 * point.share))))

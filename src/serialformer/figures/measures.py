@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from serialformer.sweeps.row import Row
-
-CHAIN_SETTINGS = ("cot", "aligned")
-"""Settings whose paper's measure is the whole chain; that of the others is the answer."""
+from serialformer.sweeps.row import CHAIN_SETTINGS, Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +28,8 @@ class Measure:
 
 
 def count_paper(row: Row) -> tuple[int, int]:
-    """The paper's measure, teacher-forced: of cot whole chains, of base and hint answers."""
-    return (row.chains if row.setting in CHAIN_SETTINGS else row.answers), row.samples
+    """The paper's measure; see ``Row.paper_counts``."""
+    return row.paper_counts
 
 
 def count_generated(row: Row) -> tuple[int, int]:

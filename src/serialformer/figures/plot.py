@@ -9,18 +9,20 @@ from serialformer.errors import FigureError
 from serialformer.figures.bands import KINDS
 from serialformer.figures.experiments import SHEETS
 from serialformer.figures.learning import STEP
-from serialformer.figures.measures import MEASURES
+from serialformer.figures.measures import MEASURES, Measure
+from serialformer.figures.paper import explain_paper, paper_bands
 from serialformer.figures.points import (
     describe_curriculum,
     describe_task,
     describe_variant,
+    select_final,
     split_variants,
     trained_lengths,
 )
 from serialformer.figures.sheet import Band, Figure, make_sheet
 from serialformer.sweeps.row import DONE, FAILED, Row
 
-TRAINING, LEARNING = "training", "learning"
+TRAINING, LEARNING, PAPER = "training", "learning", "paper"
 
 
 def plot_rows(
@@ -30,15 +32,16 @@ def plot_rows(
 
     Args:
         rows: each evaluation once, as ``sweep.merge.merge_rows`` gives them.
-        kind: one of KINDS or SHEETS; chosen by what the rows hold if None.
+        kind: one of KINDS or SHEETS, or ``paper``; chosen by what the rows hold if None.
         measure: one of MEASURES.
         tasks: their names, if not all.
 
     Raises:
         FigureError: no such kind, measure or task, no finished runs, or nothing of this kind among them.
     """
-    if kind is not None and kind not in KINDS and kind not in SHEETS:
-        raise FigureError(f"no kind {kind!r}", where="--kind", hint=f"one of {', '.join((*KINDS, *SHEETS))}")
+    kinds = (*KINDS, PAPER, *SHEETS)
+    if kind is not None and kind not in kinds:
+        raise FigureError(f"no kind {kind!r}", where="--kind", hint=f"one of {', '.join(kinds)}")
     if measure not in MEASURES:
         raise FigureError(f"no measure {measure!r}", where="--measure", hint=f"one of {', '.join(MEASURES)}")
     rows = _of_tasks(rows, tasks)
@@ -50,6 +53,8 @@ def plot_rows(
     kind = kind or choose_kind(done)
     if kind in SHEETS:
         return _plot_experiments(done, kind, num_failed)
+    if kind == PAPER:
+        return _plot_paper(done, MEASURES[measure])
     done = [row for row in done if row.experiment == TRAINING and not row.evaluation.startswith(STEP)]
     bands, shown = [], list[Row]()
     for heading, part in split_tasks(done, variants=KINDS[kind].splits):
@@ -68,6 +73,32 @@ def plot_rows(
         *_failure_notes(num_failed),
     ]
     return make_sheet(bands, note)
+
+
+def _plot_paper(rows: Sequence[Row], measure: Measure) -> Figure:
+    """All tasks and settings in one figure, without its caption."""
+    bands = paper_bands([row for row in rows if row.experiment == TRAINING], measure)
+    if not bands:
+        raise FigureError(
+            "no evaluations that end a training in base, hint or cot",
+            where="--kind paper",
+            hint="leave --kind out to see what there is",
+        )
+    return make_sheet(bands)
+
+
+def paper_caption(rows: Sequence[Row], measure: str = "paper", tasks: Sequence[str] = ()) -> str:
+    """The caption of the figure of kind ``paper``, which stands outside the picture.
+
+    Args:
+        rows: those of the figure.
+        measure: one of MEASURES.
+        tasks: their names, if not all.
+    """
+    rows = _of_tasks(rows, tasks)
+    shown = select_final(row for row in rows if row.experiment == TRAINING)
+    failed = {row.run for row in rows if row.status == FAILED} - {row.run for row in rows if row.status == DONE}
+    return " ".join([*explain_paper(shown, MEASURES[measure]), *_training_notes(shown), *_failure_notes(len(failed))])
 
 
 def _plot_experiments(rows: Sequence[Row], kind: str, num_failed: int) -> Figure:
@@ -155,7 +186,16 @@ def _training_notes(rows: Sequence[Row]) -> list[str]:
         ]
         parts.append(f"{', '.join(names)}: {schedule_text}")
     eased = f"Trained with a curriculum ({'; '.join(parts)}); evaluated on the task's own distribution."
-    return [eased] if parts else []
+    left = [row for row in rows if row.curriculum_left]
+    runs = len({row.run for row in rows})
+    amounts = [f"{amount:.2f}" for amount in sorted({row.curriculum_left for row in left})]
+    unfinished = (
+        f"{len({row.run for row in left})} of {runs} runs ended before their curriculum did, which stood at"
+        f" {' to '.join(dict.fromkeys((amounts[0], amounts[-1])))}."
+        if left
+        else ""
+    )
+    return [sentence for sentence in (eased if parts else "", unfinished) if sentence]
 
 
 def _length_notes(rows: Sequence[Row]) -> list[str]:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from serialformer.figures.plot_logs import LoggedRun
 
 LOSS = "loss"
-KIND_NAMES = ("depth", "heatmap", "lengths", "generated", "samples", "width", "precision", "damage", "learning", LOSS)
+KIND_NAMES = (
+    *("depth", "paper", "heatmap", "lengths", "generated", "samples"),
+    *("width", "precision", "damage", "learning", LOSS),
+)
 MEASURE_NAMES = ("paper", "generated", "tokens")
 
 
@@ -39,7 +42,7 @@ def plot(
         say: is told what people should know of the stores; standard error if None.
 
     Returns:
-        The figure's name, its kind, and how many rows or runs it shows.
+        The figure's name, its kind, and how many rows or runs it shows; for the kind ``paper`` its caption as well.
 
     Raises:
         InputError: stores and directories of runs together, no such kind or measure, or options that stores alone have.
@@ -65,7 +68,7 @@ def plot(
             facts: dict[str, Any] = {"figure": str(output), "kind": LOSS, "runs": len(paths)}
             figure = plot_logs([_read_run(path) for path in paths])
         else:
-            from serialformer.figures.plot import choose_kind, plot_rows
+            from serialformer.figures.plot import PAPER, choose_kind, paper_caption, plot_rows
             from serialformer.sweeps.merge import merge_rows
             from serialformer.sweeps.row import DONE
             from serialformer.sweeps.store import read_rows
@@ -78,6 +81,8 @@ def plot(
             )
             figure = plot_rows(rows, kind=kind, measure=measure or "paper", tasks=tasks)
             facts = {"figure": str(output), "kind": kind, "rows": len(rows)}
+            if kind == PAPER:
+                facts["caption"] = paper_caption(rows, measure or "paper", tasks)
         write_figure(figure, target)
     return facts
 

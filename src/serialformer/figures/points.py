@@ -1,4 +1,4 @@
-"""Points: rows of one configuration pooled over seeds, and never over anything else."""
+"""Points: rows of one configuration, all seeds together, and never of several configurations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import median
 from typing import Any
 
 from serialformer.errors import FigureError
@@ -40,13 +41,13 @@ class Point:
 
     @property
     def share(self) -> float:
-        """From 0 to 1."""
-        return self.right / self.total
+        """The median of the seeds' shares, from 0 to 1: a seed that fails does not pull it down, nor is it hidden."""
+        return median(right / total for right, total in self.seeds)
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the pooled counts: of samples of these models, not of other seeds."""
-        return wilson_interval(self.right, self.total)
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson's 95 % interval of a single seed's share; None where there are several."""
+        return wilson_interval(self.right, self.total) if len(self.seeds) == 1 else None
 
 
 def select_final(rows: Iterable[Row]) -> list[Row]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from serialformer.errors import SweepError
-from serialformer.sweeps.row import COLUMNS, FORMAT, Row
+from serialformer.sweeps.row import COLUMNS, DERIVED, FORMAT, Row
 from serialformer.sweeps.run import SweepRun, rename_canonical
 
 OLD_FORMAT = "1"
@@ -40,4 +40,4 @@ def row_of_old_cells(cells: Sequence[str], where: str) -> Row:
     values = {name: found.get(OLD_NAMES.get(name, name), "{}") for name in COLUMNS}
     values |= {"format": str(FORMAT), "experiment": SweepRun.kind, "config": canonical}
     values["run"] = "r" + hashlib.sha256(canonical.encode()).hexdigest()[:16]
-    return Row.from_cells([values[name] for name in COLUMNS], where)
+    return Row.from_cells([*(values[name] for name in COLUMNS), *[""] * len(DERIVED)], where)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
 from serialformer.errors import SweepError
-from serialformer.models.score import Score
+from serialformer.models.score import Score, wilson_interval
+from serialformer.tasks.curriculum import Curriculum
 
 FORMAT = 2
 
@@ -100,9 +101,29 @@ class Row:
         """What was measured besides the counts that have columns of their own, by name."""
         return dict(json.loads(self.measures))
 
+    @property
+    def paper_counts(self) -> tuple[int, int]:
+        """The paper's measure as counts, teacher-forced: of ``cot`` whole chains, of ``base`` and ``hint`` answers."""
+        return (self.chains if self.setting in CHAIN_SETTINGS else self.answers), self.samples
+
+    @property
+    def curriculum_left(self) -> float:
+        """How much of the curriculum was left when training ended; 0 is the task's own distribution."""
+        schedule = json.loads(self.curriculum) if self.curriculum else None
+        return 0.0 if schedule is None else Curriculum(**schedule).value(self.steps)
+
+    @property
+    def derived(self) -> dict[str, str]:
+        """What a reader of the file would otherwise work out, by the names of DERIVED; nothing reads it back."""
+        right, total = self.paper_counts
+        if not total or self.status != DONE:
+            return dict.fromkeys(DERIVED, "")
+        shares = (right / total, *wilson_interval(right, total), self.curriculum_left)
+        return {name: f"{share:.4f}" for name, share in zip(DERIVED, shares, strict=True)}
+
     def cells(self) -> list[str]:
-        """The row as text, one cell a column, none with a line break."""
-        return [_WRITERS[kind](getattr(self, name)) for name, kind in _KINDS.items()]
+        """The row as text, one cell a column, none with a line break; then what follows from them."""
+        return [*(_WRITERS[kind](getattr(self, name)) for name, kind in _KINDS.items()), *self.derived.values()]
 
     @staticmethod
     def from_cells(cells: Sequence[str], where: str) -> Row:
@@ -111,10 +132,10 @@ class Row:
         Raises:
             SweepError: the number of cells is not that of the columns, or a cell is not of its column's kind.
         """
-        if len(cells) != len(COLUMNS):
-            raise SweepError(f"expected {len(COLUMNS)} cells, found {len(cells)}", where=where)
+        if len(cells) != len(COLUMNS) + len(DERIVED):
+            raise SweepError(f"expected {len(COLUMNS) + len(DERIVED)} cells, found {len(cells)}", where=where)
         values = {}
-        for (name, kind), cell in zip(_KINDS.items(), cells, strict=True):
+        for (name, kind), cell in zip(_KINDS.items(), cells, strict=False):
             try:
                 values[name] = _READERS[kind](cell)
             except (ValueError, KeyError):
@@ -167,7 +188,13 @@ _READERS: dict[type, Callable[[str], Any]] = {int: int, str: _same, float: float
 _NAMES: dict[type, str] = {int: "a whole number", str: "text", float: "a number", bool: "true or false"}
 
 COLUMNS = tuple(_KINDS)
-"""The header of a store."""
+"""What a row holds."""
+
+DERIVED = ("accuracy", "low", "high", "curriculum_left")
+"""Behind those in a store: the paper's measure as a share, its 95 % interval, and where the curriculum stood."""
+
+CHAIN_SETTINGS = ("cot", "aligned")
+"""Settings whose paper's measure is the whole chain; that of the others is the answer."""
 
 CIRCUMSTANCES = ("cpu_seconds", "seconds", "commit", "versions", "device")
 """Columns that may differ between two honest rows of one evaluation."""

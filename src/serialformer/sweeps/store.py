@@ -13,9 +13,9 @@ from serialformer.errors import SweepError
 from serialformer.files import read_file
 from serialformer.sweeps.experiment import Experiment
 from serialformer.sweeps.old_store import OLD_HEADER, row_of_old_cells
-from serialformer.sweeps.row import COLUMNS, DONE, FAILED, Row
+from serialformer.sweeps.row import COLUMNS, DERIVED, DONE, FAILED, Row
 
-HEADER = (",".join(COLUMNS) + "\n").encode()
+HEADER = (",".join((*COLUMNS, *DERIVED)) + "\n").encode()
 
 Say = Callable[[str], None]
 """Is told, in a sentence, what the user ought to know."""

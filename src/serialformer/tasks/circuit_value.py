@@ -92,6 +92,20 @@ class CircuitValue(Task):
                     return f"{where}: input {wire!r} is no earlier gate"
         return None
 
+    def shallow_views(
+        self, prompts: Int64[np.ndarray, "rows prompt"], length: int
+    ) -> Mapping[str, Int64[np.ndarray, "rows _"]]:
+        """The first two constants and the last gate's type; and the types of its inputs as well."""
+        kinds, first, second = self._split(prompts, length)
+        rows, last = np.arange(len(prompts)), kinds[:, -1]
+        left = np.where(last > FALSE, kinds[rows, first[:, -1]], -1)
+        right = np.where((last > FALSE) & (last != NOT), kinds[rows, second[:, -1]], -1)
+        ends = [kinds[:, 0], kinds[:, 1 % length], last]
+        return {
+            "the last gate's type": np.stack(ends, axis=1),
+            "its inputs' types as well": np.stack([*ends, left, right], axis=1),
+        }
+
     def _draw(
         self, random: np.random.Generator, length: int, num_samples: int, curriculum: str, amount: float
     ) -> Int64[np.ndarray, "rows prompt"]:

@@ -195,6 +195,19 @@ class Task(ABC):
 
     # --- text
 
+    def shallow_views(
+        self, prompts: Int64[np.ndarray, "rows prompt"], length: int
+    ) -> Mapping[str, Int64[np.ndarray, "rows _"]]:
+        """What can be read off a prompt without working anything out, by a name for people; most tasks have nothing.
+
+        The best guess from such a view is a baseline: a model that does no better need not have computed anything.
+
+        Args:
+            prompts: task token ids.
+            length: the number of items.
+        """
+        return {}
+
     def prompt_problem(self, texts: list[str]) -> str | None:
         """What is wrong with a prompt of the right number of known tokens, ``=`` not among them; None if nothing is."""
         return None

@@ -6,6 +6,7 @@ import types
 from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from serialformer.architecture import Activation, Architecture, NormName
@@ -67,6 +68,9 @@ class ModelConfig:
 class OptimiserConfig:
     """AdamW; the learning rate rises along a line, stays, and falls along a line to ``final_rate`` at the last step.
 
+    A run that was extended has more than one such schedule: each extension starts at a rate of its own, without a
+    warm-up, and falls like the first.
+
     Attributes:
         num_steps: steps at most.
         batch_size: samples per step.
@@ -81,6 +85,8 @@ class OptimiserConfig:
         clip_norm: gradients longer than this are shortened to it; None for no clipping.
         position_rate: the share of the learning rate that position embeddings get; 0 leaves them as they start.
         precision: what products are computed in; weights and optimiser stay in float32.
+        extended_at: the steps at which a schedule ended and the run was extended, in order.
+        extension_rates: the highest learning rate of each extension.
     """
 
     num_steps: int = 3000
@@ -96,6 +102,8 @@ class OptimiserConfig:
     clip_norm: float | None = 1.0
     position_rate: float = field(default=1.0, metadata=LATER)
     precision: Literal["float32", "bfloat16"] = "float32"
+    extended_at: tuple[int, ...] = field(default=(), metadata=LATER)
+    extension_rates: tuple[float, ...] = field(default=(), metadata=LATER)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0.
@@ -103,14 +111,21 @@ class OptimiserConfig:
         >>> config = OptimiserConfig(num_steps=100, warmup_steps=10, decay_fraction=0.5, learning_rate=1.0)
         >>> [config.rate(step) for step in (0, 5, 10, 50, 75, 99)]
         [0.0, 0.5, 1.0, 1.0, 0.5, 0.02]
+        >>> extended = replace(config, num_steps=200, extended_at=(100,), extension_rates=(0.1,))
+        >>> [extended.rate(step) for step in (50, 99, 100, 150, 175)]
+        [1.0, 0.02, 0.1, 0.1, 0.05]
         """
         if step < self.warmup_steps:
             return self.first_rate + (self.learning_rate - self.first_rate) * step / self.warmup_steps
-        num_falling = self.decay_fraction * self.num_steps
-        left = self.num_steps - step
+        number = sum(step >= end for end in self.extended_at)
+        begin = self.extended_at[number - 1] if number else 0
+        end = (*self.extended_at, self.num_steps)[number]
+        highest = self.extension_rates[number - 1] if number else self.learning_rate
+        num_falling = self.decay_fraction * (end - begin)
+        left = end - step
         if left >= num_falling:
-            return self.learning_rate
-        return self.final_rate + (self.learning_rate - self.final_rate) * left / num_falling
+            return highest
+        return self.final_rate + (highest - self.final_rate) * left / num_falling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,6 +246,11 @@ class TrainingConfig:
         rules.append(("optimiser.epsilon", optimiser.epsilon, optimiser.epsilon > 0, "above 0"))
         clip = optimiser.clip_norm
         rules.append(("optimiser.clip_norm", clip, clip is None or clip > 0, "above 0, or none"))
+        ends = (0, *optimiser.extended_at, optimiser.num_steps)
+        rises = all(first < second for first, second in pairwise(ends))
+        rules.append(("optimiser.extended_at", optimiser.extended_at, rises, "ascending, and less than num_steps"))
+        matches = len(optimiser.extension_rates) == len(optimiser.extended_at)
+        rules.append(("optimiser.extension_rates", optimiser.extension_rates, matches, "one for each extension"))
         whole = model.num_heads >= 1 and model.width % model.num_heads == 0
         shortest, max_length = self.shortest, self.max_length
         fits = shortest is None or 1 <= shortest <= self.length
@@ -306,9 +326,59 @@ class TrainingConfig:
             place[last] = _parse_text(text)
         return TrainingConfig.from_json(content)
 
-    def shortened(self, num_steps: int) -> TrainingConfig:
-        """The same with another number of steps; schedules that count steps stay as they are."""
-        return replace(self, optimiser=replace(self.optimiser, num_steps=num_steps))
+    def curriculum_amount(self, step: int) -> float:
+        """How much of the curriculum is left after so many steps; 0 is the task's own distribution.
+
+        >>> curriculum = Curriculum(name="neutral", start=0.5, num_steps=400)
+        >>> config = TrainingConfig(task="parity", length=8, setting="cot", curriculum=curriculum)
+        >>> config.curriculum_amount(100), config.curriculum_amount(400)
+        (0.375, 0.0)
+        """
+        return 0.0 if self.curriculum is None else self.curriculum.value(step)
+
+    def with_steps(self, num_steps: int, *, scaled: bool) -> TrainingConfig:
+        """The same run with another number of steps.
+
+        The decay is a share of all steps, so it always follows.
+
+        Args:
+            num_steps: steps at most.
+            scaled: whether the warm-up and the curriculum shrink with a run that becomes shorter, so that it still ends
+                on the task's own distribution. They never grow.
+        """
+        optimiser, curriculum = replace(self.optimiser, num_steps=num_steps), self.curriculum
+        share = num_steps / self.optimiser.num_steps
+        if scaled and share < 1:
+            optimiser = replace(optimiser, warmup_steps=round(share * optimiser.warmup_steps))
+            if curriculum is not None:
+                curriculum = replace(curriculum, num_steps=round(share * curriculum.num_steps))
+        return replace(self, optimiser=optimiser, curriculum=curriculum)
+
+    def extended(self, num_steps: int, rate: float | None = None) -> TrainingConfig:
+        """The same run with more steps behind its last: a schedule of its own, from a lower learning rate.
+
+        Args:
+            num_steps: steps at most, the earlier ones included.
+            rate: the highest learning rate of the extension; if None, the final rate of the schedule so far, or a tenth
+                of its highest if that is more.
+
+        Raises:
+            TrainingError: it has as many steps already.
+        """
+        optimiser = self.optimiser
+        if num_steps <= optimiser.num_steps:
+            raise TrainingError(f"has {optimiser.num_steps:,} steps already", where="--steps")
+        if rate is None:
+            rate = max(optimiser.final_rate, optimiser.learning_rate / 10)
+        return replace(
+            self,
+            optimiser=replace(
+                optimiser,
+                num_steps=num_steps,
+                extended_at=(*optimiser.extended_at, optimiser.num_steps),
+                extension_rates=(*optimiser.extension_rates, rate),
+            ),
+        )
 
 
 def rename_fields(content: object) -> object:
@@ -390,6 +460,11 @@ def _fit(value: Any, kind: Any, name: str, problems: list[str]) -> Any:
     if origin is Literal:
         if value not in parts:
             problems.append(f"{name} must be {' or '.join(map(str, parts))}, found {value!r}")
+        return value
+    if origin is tuple and parts[-1] is Ellipsis:
+        if isinstance(value, list):
+            return tuple(_fit(part, parts[0], name, problems) for part in value)
+        problems.append(f"{name} must be numbers, found {value!r}")
         return value
     if origin is tuple:
         if isinstance(value, list) and len(value) == len(parts):

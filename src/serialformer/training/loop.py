@@ -27,9 +27,8 @@ from serialformer.training.log import Log
 from serialformer.training.measure import measure
 from serialformer.training.objective import compute_loss, make_targets
 from serialformer.training.pointers import find_pointers, pointer_shares
-from serialformer.training.run import RunDirectory, create_run, load_config, record_config, untrained_model
+from serialformer.training.run import RunDirectory, create_run, open_run, record_config
 from serialformer.training.state import Progress, load_progress, load_state, save_state
-from serialformer.transformer.checkpoint import load_transformer
 from serialformer.transformer.forward import compute_attention
 from serialformer.transformer.module import TransformerModule
 from serialformer.transformer.transformer import Transformer
@@ -69,6 +68,7 @@ class TrainingResult:
         teacher_forced: the score of the final evaluation's teacher-forced samples.
         generated: the score of its generated samples, which are fewer.
         reached_target: whether the final evaluation, early or not, reached the target.
+        config: the run's, with its extensions.
         model: what was trained.
     """
 
@@ -78,7 +78,13 @@ class TrainingResult:
     teacher_forced: Score
     generated: Score
     reached_target: bool
+    config: TrainingConfig
     model: Model
+
+    @property
+    def curriculum_amount(self) -> float:
+        """How much of the curriculum was left at the last step; 0 is the task's own distribution."""
+        return self.config.curriculum_amount(self.steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +109,8 @@ def train(
     """Trains a model, or goes on with a run, or reads the result of one that has ended.
 
     Args:
-        config: what to train. To resume, it must be the configuration of the run that lies there.
+        config: what to train. To resume, it must be the configuration of the run that lies there; with more steps, that
+            run is extended.
         directory: of the run: configuration, log, state, and a checkpoint that the other commands take.
         initial: the weights to start from; random ones if None. Not looked at when a run goes on.
         construction: a model of the same task that was constructed; with ``evaluation.pointers``, how much attention
@@ -121,7 +128,7 @@ def train(
     path = Path(directory)
     _check_device(execution.device)
     if resume and path.exists():
-        run = _open(path, config)
+        run = open_run(path, config)
     else:
         if (initial is None) != (config.initial is None):
             raise TrainingError("weights to start from go with their digest in the configuration", where="initial")
@@ -133,27 +140,6 @@ def train(
         return _Training(run, execution, construction).go(progress)
     finally:
         torch.set_num_threads(threads)
-
-
-def _open(path: Path, config: TrainingConfig) -> RunDirectory:
-    """The run that lies in a directory, if it is of this configuration."""
-    found = load_config(path, config.task)
-    if found != config:
-        theirs, ours = _flatten(found.to_json()), _flatten(config.to_json())
-        differing = [name for name in ours if theirs.get(name) != ours[name]]
-        shown = ", ".join(f"{name} {theirs.get(name)!r} and not {ours[name]!r}" for name in differing[:5])
-        raise TrainingError(f"is another run: {shown}", where=str(path), hint="choose another directory")
-    return RunDirectory(path=path, config=config, model=untrained_model(path, config, load_transformer(path)))
-
-
-def _flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _check_device(name: str) -> None:
@@ -208,12 +194,18 @@ class _Training:
         found = load_progress(path) if (path / "state.safetensors").exists() else Progress()
         if found.step:
             found = load_state(path, self._module, self._optimiser)
-        if found.finished:
+        ends = self._config.optimiser.extended_at
+        was_extended = bool(ends) and found.step == ends[-1]
+        if found.finished and not was_extended:
             return self._result(found)
         self._started = (time.process_time() - found.cpu_seconds, time.perf_counter() - found.seconds)
         with Log(path, found.log_bytes, tensorboard=self._execution.tensorboard) as log, noted_interrupts() as stopped:
-            reached = self._steps(found.step, log, stopped, report)
-            return self._finish(log, reached)
+            confirmed = None
+            if found.finished and found.step % self._config.evaluation.every == 0:
+                confirmed = self._evaluate(found.step, log)  # as it would have been without an end here
+            if confirmed is not None:
+                return self._finish(log, (found.step, confirmed))
+            return self._finish(log, self._steps(found.step, log, stopped, report))
 
     def _steps(
         self, first: int, log: Log, stopped: Callable[[], bool], report: Callable[[Report], None] | None
@@ -358,6 +350,7 @@ class _Training:
             teacher_forced=trained.teacher_forced,
             generated=trained.generated,
             reached_target=bool(trained.reached_target),
+            config=self._config,
             model=model,
         )
 

@@ -17,7 +17,7 @@ from serialformer.models.task_items import TaskItems
 from serialformer.python_file import split_reference
 from serialformer.tasks.user_task import check_record, recorded_reference
 from serialformer.training.config import TrainingConfig, rename_fields
-from serialformer.transformer.checkpoint import read_json, save_transformer, save_weights
+from serialformer.transformer.checkpoint import load_transformer, read_json, save_transformer, save_weights
 from serialformer.transformer.transformer import Transformer
 
 RUN_FILE = "run.json"
@@ -59,8 +59,50 @@ def create_run(path: Path, config: TrainingConfig, transformer: Transformer) -> 
             "config": record_config(config),
             "versions": {name: version(name) for name in ("serialformer", "torch", "numpy")},
         }
-        write_file(temporary / RUN_FILE, json.dumps(content, indent=1).encode() + b"\n")
+        write_file(temporary / RUN_FILE, _format(content))
     return RunDirectory(path=path, config=config, model=model)
+
+
+SCHEDULE = ("optimiser.num_steps", "optimiser.warmup_steps", "curriculum.num_steps")
+"""Fields that follow the number of steps, as that was asked for when a run began."""
+
+EXTENSIONS = ("optimiser.extended_at", "optimiser.extension_rates")
+
+
+def open_run(path: Path, config: TrainingConfig) -> RunDirectory:
+    """The run that lies in a directory, if it is of this configuration, or of this one with fewer steps.
+
+    A run with fewer steps is extended: its own schedule stays, and another one follows; ``run.json`` says so.
+
+    Raises:
+        TrainingError: there is none, or one of another configuration; says how they differ.
+    """
+    found = load_config(path, config.task)
+    theirs, ours = (_flatten(one.to_json()) for one in (found, config))
+    differing = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
+    more = config.optimiser.num_steps - found.optimiser.num_steps
+    if more > 0 and not set(differing) - {*SCHEDULE, *EXTENSIONS}:
+        found = found.extended(config.optimiser.num_steps)
+        content = {**read_json(path / RUN_FILE), "config": record_config(found)}
+        write_file(path / RUN_FILE, _format(content))
+    elif differing and (more or set(differing) - {*SCHEDULE, *EXTENSIONS} or not found.optimiser.extended_at):
+        shown = ", ".join(f"{name} {theirs.get(name)!r} and not {ours.get(name)!r}" for name in differing[:5])
+        raise TrainingError(f"is another run: {shown}", where=str(path), hint="choose another directory")
+    return RunDirectory(path=path, config=found, model=untrained_model(path, found, load_transformer(path)))
+
+
+def _flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _format(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=1).encode() + b"\n"
 
 
 def untrained_model(path: Path, config: TrainingConfig, transformer: Transformer) -> Model:

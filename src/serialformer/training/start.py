@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,8 @@ def configure(
         depth: layers.
         parameters: of a task that is given by its name.
         seed: of initial weights and samples.
-        steps: steps at most; None for the preset's.
+        steps: steps at most; None for the preset's. With fewer than the preset's, the warm-up, the curriculum and the
+            decay are shortened in proportion.
         preset: ``default`` (tuned for the task), or ``paper``.
         changes: other values of fields, such as ``{"model.width": "256"}``.
         pointers: whether to log how much attention goes where the task's construction reads.
@@ -64,7 +65,7 @@ def configure(
         task, parameters=parameters, length=length, setting=setting, num_layers=depth, seed=seed, preset=preset
     ).with_values(changes or {})
     if steps is not None:
-        config = config.shortened(steps)
+        config = config.with_steps(steps, scaled=True)
     return replace(config, evaluation=replace(config.evaluation, pointers=True)) if pointers else config
 
 
@@ -87,7 +88,8 @@ def train(
         directory: of the run: configuration, log, state, and a checkpoint that every other function takes.
         initial: start from this model of the same task, setting and length, constructed or trained.
         execution: where and how.
-        resume: whether to go on with the run in the directory, if there is one.
+        resume: whether to continue the run in the directory, if there is one. If it has fewer steps than are asked for,
+            it is extended by a second schedule, which starts at a tenth of its learning rate.
         progress: called after every step.
         say: called with what people should know before the run begins; standard error if None.
 
@@ -116,7 +118,7 @@ def train(
     if config.optimiser.precision == "bfloat16" and execution.device == "cpu" and not loop.has_bfloat16():
         say("this processor has no instructions for bfloat16: float32 is many times faster here")
     construction = _construct(config, say) if config.evaluation.pointers else None
-    return loop.train(
+    result = loop.train(
         config,
         os.fspath(directory),
         initial=start,
@@ -125,6 +127,26 @@ def train(
         resume=resume,
         progress=progress,
     )
+    for line in _explain_end(result):
+        say(line)
+    return result
+
+
+def _explain_end(result: TrainingResult) -> Iterator[str]:
+    """Why a run ended before its last step, and whether its curriculum had ended by then."""
+    config, curriculum = result.config, result.config.curriculum
+    if result.reached_target and result.steps < config.optimiser.num_steps:
+        yield (
+            f"stopped at step {result.steps:,} of {config.optimiser.num_steps:,}: at least"
+            f" {config.evaluation.target:.1%} of {result.teacher_forced.samples:,} samples have every labelled token"
+            " right (evaluation.target)"
+        )
+    if curriculum is not None and result.curriculum_amount:
+        yield (
+            f"warning: the run ended at step {result.steps:,}, before its curriculum did: {curriculum.name} stood at"
+            f" {result.curriculum_amount:.2f} and reaches {curriculum.end:g} at step {curriculum.num_steps:,};"
+            " the model was never trained on the task's own distribution"
+        )
 
 
 def require_torch() -> None:
