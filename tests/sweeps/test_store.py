@@ -176,7 +176,7 @@ def test_a_store_says_what_follows_from_the_counts(tmp_path: Path) -> None:
         store.append(
             [row, replace(row, setting="base", seed=1, run="r1", samples=0), replace(row, run="r2", status="failed")]
         )
-    with open(tmp_path / "store.csv", newline="") as file:
+    with (tmp_path / "store.csv").open(newline="") as file:
         found = [{name: line[name] for name in DERIVED} for line in csv.DictReader(file)]
     low, high = wilson_interval(50, 200)
     assert found[0] == {"accuracy": "0.2500", "low": f"{low:.4f}", "high": f"{high:.4f}", "curriculum_left": "0.6000"}
