@@ -84,7 +84,12 @@ def measure_tokens(num_gates: int, patience: float, rates: dict[str, float]) -> 
             if taken < 5:
                 taken = seconds(engine, 7 if name == "indexed" else 3)
             rates[name] = count / taken
-            row = {"engine": name, "tokens": count, "tokens_per_second": count / taken, "ns_per_token": 1e9 * taken / count}
+            row = {
+                "engine": name,
+                "tokens": count,
+                "tokens_per_second": count / taken,
+                "ns_per_token": 1e9 * taken / count,
+            }
             if name == "indexed":
                 row["load_and_index_s"] = loading
             rows.append(row)
