@@ -41,6 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+def _little_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which engine ``auto`` takes depends on the test alone, and not on the tests before it."""
+    from serialformer.decode import auto
+
+    monkeypatch.setattr(auto.dense_work, "done", 0)
+
+
 @pytest.fixture(scope="session")
 def real_circuits() -> Path:
     """The folder of real benchmark circuits; tests that need it skip where it is absent."""

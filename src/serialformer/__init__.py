@@ -3,64 +3,92 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from serialformer.circuits.builder import CircuitBuilder
-from serialformer.circuits.circuit import Circuit
-from serialformer.circuits.formats.read_write import read, read_sequential, write
-from serialformer.circuits.function.calls import concat
-from serialformer.circuits.function.decorator import CircuitFunction, circuit
-from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16, U32, U64, Array, Bits, I, U
-from serialformer.circuits.mapping.optimise import Optimisation, optimise
-from serialformer.circuits.sequential.sequential import SequentialCircuit
-from serialformer.circuits.words import Word
-from serialformer.errors import SerialformerError
-from serialformer.models.circuit_prompt import CircuitPrompt
-from serialformer.models.circuit_words import CircuitWords
-from serialformer.models.compile import compile
-from serialformer.models.construct import construct
-from serialformer.models.cycles import CycleRun, run_cycles
-from serialformer.models.evaluate import Evaluation, evaluate
-from serialformer.models.info import info
-from serialformer.models.load import load
-from serialformer.models.model import Model
-from serialformer.models.prove import certify, decompile
-from serialformer.models.tables import run_table
-from serialformer.models.task_items import TaskItems
-from serialformer.models.trace import trace_lines
-from serialformer.models.transcript import Transcript
-from serialformer.models.verify import Verification, verify
-from serialformer.proofs.certificate import Certificate
-from serialformer.tasks.registry import make_task
-from serialformer.tasks.task import Task
-
 if TYPE_CHECKING:
+    from serialformer.circuits.builder import CircuitBuilder
+    from serialformer.circuits.circuit import Circuit
+    from serialformer.circuits.formats.read_write import read, read_sequential, write
+    from serialformer.circuits.function.calls import concat
+    from serialformer.circuits.function.decorator import CircuitFunction, circuit
+    from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16, U32, U64, Array, Bits, I, U
+    from serialformer.circuits.mapping.optimise import Optimisation, optimise
+    from serialformer.circuits.sequential.sequential import SequentialCircuit
+    from serialformer.circuits.words import Word
+    from serialformer.errors import SerialformerError
     from serialformer.explorer.explore import explore
     from serialformer.figures.plot_files import plot
+    from serialformer.models.circuit_prompt import CircuitPrompt
+    from serialformer.models.circuit_words import CircuitWords
+    from serialformer.models.compile import compile
+    from serialformer.models.construct import construct
+    from serialformer.models.cycles import CycleRun, run_cycles
+    from serialformer.models.evaluate import Evaluation, evaluate
+    from serialformer.models.info import info
+    from serialformer.models.load import load
+    from serialformer.models.model import Model
+    from serialformer.models.prove import certify, decompile
+    from serialformer.models.tables import run_table
+    from serialformer.models.task_items import TaskItems
+    from serialformer.models.trace import trace_lines
+    from serialformer.models.transcript import Transcript
+    from serialformer.models.verify import Verification, verify
+    from serialformer.proofs.certificate import Certificate
     from serialformer.sweeps.merge import merge_stores
     from serialformer.sweeps.sweep import sweep
+    from serialformer.tasks.registry import make_task
+    from serialformer.tasks.task import Task
     from serialformer.training.start import configure, train
 
 __version__ = "0.1.0"
 
-_LATER = {
-    "configure": "serialformer.training.start",
-    "explore": "serialformer.explorer.explore",
-    "merge_stores": "serialformer.sweeps.merge",
-    "plot": "serialformer.figures.plot_files",
-    "sweep": "serialformer.sweeps.sweep",
-    "train": "serialformer.training.start",
+_NAMES_OF_MODULES = {
+    "serialformer.circuits.builder": "CircuitBuilder",
+    "serialformer.circuits.circuit": "Circuit",
+    "serialformer.circuits.formats.read_write": "read read_sequential write",
+    "serialformer.circuits.function.calls": "concat",
+    "serialformer.circuits.function.decorator": "CircuitFunction circuit",
+    "serialformer.circuits.function.types": "I8 I16 I32 I64 U1 U8 U16 U32 U64 Array Bits I U",
+    "serialformer.circuits.mapping.optimise": "Optimisation optimise",
+    "serialformer.circuits.sequential.sequential": "SequentialCircuit",
+    "serialformer.circuits.words": "Word",
+    "serialformer.errors": "SerialformerError",
+    "serialformer.explorer.explore": "explore",
+    "serialformer.figures.plot_files": "plot",
+    "serialformer.models.circuit_prompt": "CircuitPrompt",
+    "serialformer.models.circuit_words": "CircuitWords",
+    "serialformer.models.compile": "compile",
+    "serialformer.models.construct": "construct",
+    "serialformer.models.cycles": "CycleRun run_cycles",
+    "serialformer.models.evaluate": "Evaluation evaluate",
+    "serialformer.models.info": "info",
+    "serialformer.models.load": "load",
+    "serialformer.models.model": "Model",
+    "serialformer.models.prove": "certify decompile",
+    "serialformer.models.tables": "run_table",
+    "serialformer.models.task_items": "TaskItems",
+    "serialformer.models.trace": "trace_lines",
+    "serialformer.models.transcript": "Transcript",
+    "serialformer.models.verify": "Verification verify",
+    "serialformer.proofs.certificate": "Certificate",
+    "serialformer.sweeps.merge": "merge_stores",
+    "serialformer.sweeps.sweep": "sweep",
+    "serialformer.tasks.registry": "make_task",
+    "serialformer.tasks.task": "Task",
+    "serialformer.training.start": "configure train",
 }
-"""Public functions that are imported when they are first asked for, and their modules: most programs need none."""
+"""The public names, by the modules that hold them, which are imported when one of their names is first asked for."""
+
+_MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    value = globals()[name] = getattr(import_module(_MODULE_OF_NAME[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_MODULE_OF_NAME})
 
 
 __all__ = [

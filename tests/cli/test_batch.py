@@ -17,7 +17,7 @@ import serialformer
 from serialformer import CircuitBuilder, Model, SerialformerError
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.words import Word
-from serialformer.cli import commands
+from serialformer.cli import run as run_module
 from serialformer.decode.dense import DenseEngine
 from serialformer.models import tables
 
@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> Callable[[Model, str], str]:
 
     def call(model: Model, text: str) -> str:
         (tmp_path / "in.csv").write_bytes(text.encode())
-        commands._run_batch(model, tmp_path / "in.csv", tmp_path / "out.csv", "dense")
+        run_module._run_batch(model, tmp_path / "in.csv", tmp_path / "out.csv", "dense")
         return (tmp_path / "out.csv").read_bytes().decode()
 
     return call
@@ -104,7 +104,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.
         text = "a0,a1\n" + "".join(f"{row % 65536},{row // 7}\n" for row in range(num_rows))
         (tmp_path / "in.csv").write_text(text)
         tracemalloc.start()
-        commands._run_batch(model, tmp_path / "in.csv", tmp_path / "out.csv", "dense")
+        run_module._run_batch(model, tmp_path / "in.csv", tmp_path / "out.csv", "dense")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert (tmp_path / "out.csv").read_text() == text.replace("a", "y")
@@ -121,7 +121,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a0\n3\n")
     (tmp_path / "real.csv").write_text("old")
     (tmp_path / "link.csv").symlink_to("real.csv")
-    commands._run_batch(copier(2), tmp_path / "in.csv", tmp_path / "link.csv", "dense")
+    run_module._run_batch(copier(2), tmp_path / "in.csv", tmp_path / "link.csv", "dense")
     assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "real.csv").read_text() == "y0\n3\n"
 
 

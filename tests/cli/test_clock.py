@@ -112,7 +112,7 @@ def test_json(cli: Cli, counter: Path) -> None:
         "cycles": 3,
         "outputs": [{"value": 5, "odd": 1}, {"value": 6, "odd": 1}, {"value": 7, "odd": 1}],
         "state": {"count": 0, "free": 1},
-        "engine": "indexed",
+        "engine": "dense",
         "tokens": tokens,
     }
 

@@ -60,7 +60,7 @@ def test_run_json_and_trace(cli: Any, directory: Path, half_adder: Path) -> None
     arguments = ("run", directory, "--circuit", half_adder, "-i", "a=1", "-i", "b=1")
     status, out, err = cli(*arguments, "--json", "--trace")
     result = json.loads(out)
-    assert status == 0 and result["outputs"] == {"sum": 0, "carry": 1} and result["engine"] == "indexed"
+    assert status == 0 and result["outputs"] == {"sum": 0, "carry": 1} and result["engine"] == "dense"
     assert result["tokens"] == len(result["chain"]) == 4 * len(err.splitlines())
     assert result["chain"][:8] == ["TRUE", "NA", "NA", "TRUE"] * 2
     status, out, err = cli(*arguments, "--trace", "--engine", "dense")

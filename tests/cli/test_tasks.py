@@ -165,7 +165,7 @@ def test_run_a_prompt(cli: Any, parity: str) -> None:
     assert cli("run", parity, "--prompt", "1 0 1 1 0 1") == (0, "chain: 1 1 0 1 1 0\nanswer: 0\n", "")
     facts = json.loads(cli("run", parity, "--prompt", "101101=", "--json")[1])
     assert facts["chain"] == ["1", "1", "0", "1", "1", "0"] and facts["answer"] == facts["expected"] == ["0"]
-    assert (facts["tokens"], facts["engine"]) == (6, "indexed")
+    assert (facts["tokens"], facts["engine"]) == (6, "dense")
 
 
 def test_run_says_if_the_answer_is_wrong(cli: Any, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
 
+from serialformer.arrays import Int32, Int64, UInt8, UInt64
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.words import Word, bits_to_values, names_to_words, values_to_bits
 from serialformer.errors import CircuitError

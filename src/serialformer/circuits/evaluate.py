@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int32, UInt8, UInt64
 
+from serialformer.arrays import Int32, UInt8, UInt64
 from serialformer.circuits.circuit import Circuit
 
 WORDS_PER_BLOCK = 32

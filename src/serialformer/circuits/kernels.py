@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from serialformer.circuits.circuit import MAX_FAN_IN
+from serialformer.loops import loop
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 16, nogil=True)
 def evaluate_packed(
     num_inputs: int, fan_in: np.ndarray, arity: np.ndarray, table: np.ndarray, values: np.ndarray
 ) -> None:
@@ -40,7 +40,7 @@ def evaluate_packed(
                 row[word] = entries[0]
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 18, nogil=True)
 def wire_levels(num_inputs: int, fan_in: np.ndarray, arity: np.ndarray) -> np.ndarray:
     """For each wire the longest path of gates behind it (int32[wires])."""
     levels = np.zeros(num_inputs + len(arity), dtype=np.int32)
@@ -52,7 +52,7 @@ def wire_levels(num_inputs: int, fan_in: np.ndarray, arity: np.ndarray) -> np.nd
     return levels
 
 
-@njit(cache=True)
+@loop(plain_work=1 << 17)
 def topological_order(num_inputs: int, sources: np.ndarray, arity: np.ndarray) -> tuple[np.ndarray, int]:
     """Depth-first order of the gates (int32), in file order where possible; and a gate on a cycle, or -1."""
     num_gates = len(arity)
@@ -84,7 +84,7 @@ def topological_order(num_inputs: int, sources: np.ndarray, arity: np.ndarray) -
     return order, -1
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 18, nogil=True)
 def scan_tokens(
     data: np.ndarray, kind: np.ndarray, ids: np.ndarray, lines: np.ndarray, offsets: np.ndarray, fill: bool
 ) -> tuple[int, int, np.ndarray, np.ndarray]:
@@ -205,14 +205,14 @@ def scan_tokens(
     return num_tokens, num_lines, starts[:num_distinct].copy(), lengths[:num_distinct].copy()
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def _spread(key: int) -> int:
     """A number whose low bits depend on all bits of the key."""
     code = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
     return int((code ^ code >> np.uint64(32)) & np.uint64(0x3FFFFFFFFFFFFFFF))
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 19, nogil=True)
 def scan_words(
     data: np.ndarray,
     is_space: np.ndarray,
@@ -248,7 +248,7 @@ def scan_words(
     return count
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 18, nogil=True)
 def decode_differences(section: np.ndarray, first_literal: int, max_bytes: int, rhs: np.ndarray) -> np.ndarray:
     """Fills the two right-hand literals of each AND from the binary part of an AIGER file.
 
@@ -296,7 +296,7 @@ def decode_differences(section: np.ndarray, first_literal: int, max_bytes: int, 
     return report
 
 
-@njit(cache=True)
+@loop(plain_work=1 << 16)
 def lower_to_ands(
     num_inputs: int, fan_in: np.ndarray, arity: np.ndarray, table: np.ndarray, xor_nodes: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -366,7 +366,7 @@ def lower_to_ands(
     return operands[:num_nodes].copy(), is_xor[:num_nodes].copy(), literals
 
 
-@njit(cache=True)
+@loop()
 def _find_or_add(
     a: int,
     b: int,
@@ -393,7 +393,7 @@ def _find_or_add(
     return 2 * (num_inputs + 1 + num_nodes), num_nodes + 1
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def mark_differing_rows(values: np.ndarray, wires: np.ndarray, found: np.ndarray, differs: np.ndarray) -> None:
     """Sets ``differs[r]`` if row r of ``found`` (int64[rows, wires]) is not bit r of those wires' packed values."""
     column = np.empty(len(wires), dtype=np.int64)

@@ -8,8 +8,8 @@ from operator import index
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import Int, UInt8
 
+from serialformer.arrays import Int, UInt8
 from serialformer.errors import CircuitError
 
 _BLOCK = 1 << 14

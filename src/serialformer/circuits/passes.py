@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
 
+from serialformer.arrays import Int32, Int64, UInt8, UInt64
 from serialformer.circuits.circuit import MAX_FAN_IN, NO_WIRE, Circuit
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.synthesis import network_of_table

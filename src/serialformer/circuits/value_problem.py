@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int32, UInt8
 
+from serialformer.arrays import Bool, Int32, UInt8
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.synthesis import network_of_table
 from serialformer.errors import FormatError

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
-from jaxtyping import UInt8
 
+from serialformer.arrays import UInt8
 from serialformer.errors import InputError
 
 ABSENT = -1

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from serialformer.circuits.formats.read_write import check_suffix, write
-from serialformer.cli.commands import Directory, DtypeOption, Json
+from serialformer.cli.options import Directory, DtypeOption, Json
 from serialformer.cli.progress import progress_bar
 from serialformer.models.certificate_file import CERTIFICATE_FILE, save_certificate
 from serialformer.models.load import load

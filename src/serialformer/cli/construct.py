@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.commands import DtypeOption, Json, print_made, refuse_existing
+from serialformer.cli.options import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import Parameters
 from serialformer.models.info import info

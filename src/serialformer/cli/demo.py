@@ -12,7 +12,7 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.function.logic import Logic
 from serialformer.circuits.function.multiply import multiply
 from serialformer.circuits.words import Word
-from serialformer.cli.commands import refuse_existing
+from serialformer.cli.options import refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.models.compile import compile
 from serialformer.models.load import load

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.commands import DtypeOption, Json, print_made, refuse_existing
+from serialformer.cli.options import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.models.construct import construct
 from serialformer.models.info import info

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from serialformer.cli.commands import Json
+from serialformer.cli.options import Json
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.errors import InputError

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from serialformer.cli import commands
-from serialformer.cli.bench import bench_command
-from serialformer.cli.certify import certify_command, decompile_command
-from serialformer.cli.compile import compile_command
-from serialformer.cli.construct import construct_command
-from serialformer.cli.demo import demo_command
-from serialformer.cli.evaluate import evaluate_command
-from serialformer.cli.evaluator import evaluator_command
-from serialformer.cli.explore import explore_command
-from serialformer.cli.plot import plot_command
 from serialformer.cli.progress import Interrupted
-from serialformer.cli.sweep import merge_command, sweep_command
-from serialformer.cli.tasks import tasks_command
-from serialformer.cli.train import train_command
 from serialformer.errors import SerialformerError
 
 EXAMPLES = """
@@ -38,35 +27,61 @@ Examples:
 serialformer COMMAND --help says more of a command.
 """
 
-app = typer.Typer(
-    name="serialformer",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Turns Boolean circuits into stock GPT-2 checkpoints that evaluate them, exactly, by chain of thought.",
-    epilog=EXAMPLES,
-)
-
-SHORT_HELP = {
-    "demo": "A tour: compile, run, certify, explore.",
-    "compile": "Make a checkpoint of a circuit.",
-    "run": "Ask a model for its outputs.",
-    "verify": "Compare every token with the circuit.",
-    "certify": "Prove a model right on every input.",
-    "decompile": "Read the circuit out of the weights.",
-    "info": "Sizes of a circuit or a checkpoint.",
-    "explore": "A page on which to watch a model think.",
-    "evaluator": "One model for every circuit of M gates.",
-    "tasks": "List the tasks, with an example each.",
-    "construct": "Make a model of a task without training.",
-    "train": "Train a model of a task.",
-    "evaluate": "Score a model of a task.",
-    "sweep": "Carry out the runs of a recipe.",
-    "merge": "Put the stores of sweeps together.",
-    "plot": "Draw the figures of a sweep.",
-    "bench": "Measure, in a checkout of the sources.",
+COMMANDS = {
+    "demo": ("demo", "A tour: compile, run, certify, explore."),
+    "compile": ("compile", "Make a checkpoint of a circuit."),
+    "run": ("run", "Ask a model for its outputs."),
+    "verify": ("verify", "Compare every token with the circuit."),
+    "certify": ("certify", "Prove a model right on every input."),
+    "decompile": ("certify", "Read the circuit out of the weights."),
+    "info": ("info", "Sizes of a circuit or a checkpoint."),
+    "evaluator": ("evaluator", "One model for every circuit of M gates."),
+    "tasks": ("tasks", "List the tasks, with an example each."),
+    "construct": ("construct", "Make a model of a task without training."),
+    "train": ("train", "Train a model of a task."),
+    "evaluate": ("evaluate", "Score a model of a task."),
+    "sweep": ("sweep", "Carry out the runs of a recipe."),
+    "merge": ("sweep", "Put the stores of sweeps together."),
+    "explore": ("explore", "A page on which to watch a model think."),
+    "plot": ("plot", "Draw the figures of a sweep."),
+    "bench": ("bench", "Measure, in a checkout of the sources."),
 }
-"""What the list of commands says of each, in the columns that it has."""
+"""The commands: for each the module of ``serialformer.cli`` that holds it, and what the list of commands says of it."""
+
+
+class LazyCommands(Mapping[str, Any]):
+    """The commands by name, each imported when it is asked for: help and one command need not load the others."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            module, short_help = COMMANDS[name]
+            command = getattr(import_module(f"serialformer.cli.{module}"), f"{name}_command")
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+            single.command(name, short_help=short_help)(_interruptible(command))
+            self._loaded[name] = typer.main.get_command(single)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class CommandGroup(TyperGroup):
+    """The command line as a whole; it lists the commands without importing any."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = LazyCommands()  # type: ignore[assignment]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help) for name, (_, short_help) in COMMANDS.items()])
 
 
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,26 +97,33 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _name, _command in (
-    ("demo", demo_command),
-    ("compile", compile_command),
-    ("run", commands.run_command),
-    ("verify", commands.verify_command),
-    ("certify", certify_command),
-    ("decompile", decompile_command),
-    ("info", commands.info_command),
-    ("evaluator", evaluator_command),
-    ("tasks", tasks_command),
-    ("construct", construct_command),
-    ("train", train_command),
-    ("evaluate", evaluate_command),
-    ("sweep", sweep_command),
-    ("merge", merge_command),
-    ("explore", explore_command),
-    ("plot", plot_command),
-    ("bench", bench_command),
-):
-    app.command(_name, short_help=SHORT_HELP.get(_name))(_interruptible(_command))
+app = typer.Typer(
+    name="serialformer",
+    cls=CommandGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Turns Boolean circuits into stock GPT-2 checkpoints that evaluate them, exactly, by chain of thought.",
+    epilog=EXAMPLES,
+)
+
+
+def _print_version(is_asked: bool) -> bool:
+    if is_asked:
+        from serialformer import __version__
+
+        print(f"serialformer {__version__}")
+        raise typer.Exit
+    return is_asked
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that go before the command."""
 
 
 def wants_colour(*, is_terminal: bool) -> bool:

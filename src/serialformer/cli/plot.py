@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.commands import Json
+from serialformer.cli.options import Json
 from serialformer.cli.progress import say
 from serialformer.figures.plot_files import KIND_NAMES, MEASURE_NAMES, plot
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.commands import Json, refuse_existing
+from serialformer.cli.options import Json, refuse_existing
 from serialformer.cli.progress import Interrupted, say
 from serialformer.training.start import require_torch
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serialformer.cli.commands import Json, refuse_existing
+from serialformer.cli.options import Json, refuse_existing
 from serialformer.cli.progress import Interrupted, progress_bar, say
 from serialformer.cli.tasks import Parameters
 from serialformer.errors import InputError

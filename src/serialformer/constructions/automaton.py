@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.constructions.claim import ANY, Rule, TableClaim, token_sets
 from serialformer.constructions.construction import (
     Bring,

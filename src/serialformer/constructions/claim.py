@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8, UInt64
+
+from serialformer.arrays import Bool, Int32, Int64, UInt8, UInt64
 
 ANY = -1
 """In a case: whichever token stands there."""

@@ -23,8 +23,8 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.constructions.claim import BitClaim, CircuitPromptClaim, TableClaim
 from serialformer.errors import CompileError
 

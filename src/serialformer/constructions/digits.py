@@ -15,8 +15,8 @@ import re
 from itertools import permutations
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.constructions.automaton import DigitRule
 
 Digits = tuple[Int64[np.ndarray, "order digits"], tuple[DigitRule, ...]]

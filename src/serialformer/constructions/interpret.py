@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, LookUp, UnitTable
 from serialformer.errors import CompileError
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64, Int8
 
+from serialformer.arrays import Float64, Int8
 from serialformer.constructions.construction import Construction
 
 ROWS_PER_BLOCK = 1 << 16

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int32, UInt8, UInt64
 
+from serialformer.arrays import Int32, UInt8, UInt64
 from serialformer.circuits.circuit import Circuit
 from serialformer.constructions.schedule import Schedule
 

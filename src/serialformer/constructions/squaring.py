@@ -24,8 +24,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.constructions.claim import ANY, Rule, TableClaim
 from serialformer.constructions.construction import (
     NOTHING,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.constructions.automaton import Machine, machine_to_construction, table_rule
 from serialformer.constructions.construction import Construction, check_sizes
 from serialformer.constructions.digits import Digits, cyclic_digits, group_digits, prime_powers

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, Int64
 
+from serialformer.arrays import Float, Int64
 from serialformer.decode.engine import Engine
 from serialformer.transformer.forward import (
     QUERIES_PER_BLOCK,

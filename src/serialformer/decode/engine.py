@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
 
 from serialformer.architecture import Architecture
+from serialformer.arrays import Int64
 from serialformer.errors import EngineError
 from serialformer.transformer.transformer import Transformer
 
@@ -78,8 +78,9 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
 
     Args:
         name: ``dense`` is ours, in numpy; ``indexed`` looks attention up instead of scanning the context; ``sliced``
-            runs 64 inputs a machine word; ``hf`` is Hugging Face transformers; ``auto`` is ``indexed``. Of a model that
-            is no GPT-2 there is only ``dense``, in the model's own arithmetic, and ``auto`` is that.
+            runs 64 inputs a machine word; ``hf`` is Hugging Face transformers; ``auto`` is ``dense`` where there is
+            little to do and ``indexed`` otherwise. Of a model that is no GPT-2 there is only ``dense``, in the model's
+            own arithmetic, and ``auto`` is that.
         transformer: the model.
         directory: where the model lies as a checkpoint, if it does; ``hf`` loads it from there.
 
@@ -101,7 +102,11 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
 
             return RoundedEngine(transformer)
         name = "dense"
-    if name in ("auto", "indexed"):
+    if name == "auto":
+        from serialformer.decode.auto import AutoEngine
+
+        return AutoEngine(transformer)
+    if name == "indexed":
         from serialformer.decode.indexed import IndexedEngine
 
         return IndexedEngine(transformer)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
+from serialformer.arrays import Bool, Float32, Float64, Int32, Int64
 from serialformer.decode.records import MapArrays
 from serialformer.transformer.forward import cast_layer
 from serialformer.transformer.transformer import Transformer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from serialformer.decode.kernels import (
     DONE,
@@ -25,9 +24,10 @@ from serialformer.decode.kernels import (
 )
 from serialformer.decode.records import Settings
 from serialformer.decode.rounding import LARGEST_LEAK
+from serialformer.loops import loop
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def fold_positions(low, high, first, stop, model, truth):
     """Tabulates what each position of a one-layer model writes, over the tokens of the positions it looks at.
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.decode.engine import Engine, Progress
 from serialformer.errors import EngineError
 from serialformer.transformer.checkpoint import save_transformer

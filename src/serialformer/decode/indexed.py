@@ -13,8 +13,8 @@ import sys
 from collections.abc import Generator, Iterator
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
 
+from serialformer.arrays import Int32, Int64, UInt8, UInt64
 from serialformer.decode import kernels
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.engine import Engine

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from serialformer.loops import loop
 
 NO_MATCH = -1
 """In a routing table: no position is known to be the one that the head attends to."""
@@ -24,13 +25,13 @@ FAR_BELOW, TINY = -7.0, 1e-8
 """A hidden unit's input below the first gives relu 0 and gelu_new less than the second, whatever its rounding."""
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def gamma(terms):
     """The relative error of a float32 sum of products of so many terms: see ``rounding``."""
     return terms * 2.0**-24 / (1 - terms * 2.0**-24)
 
 
-@njit(cache=True)
+@loop()
 def norm_rounding(mean, deviation, inverse, stream_error, width):
     """Layer norm in float32: factors, in a following column's error, of its 1-norm, its terms and its bias.
 
@@ -49,7 +50,7 @@ def norm_rounding(mean, deviation, inverse, stream_error, width):
     return inverse * shift * (1 + spread), spread + bias_factor, bias_factor
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def column_error(size, output, factors, terms):
     """The error of an output of a map behind a layer norm whose terms have the sum of magnitudes ``terms``.
 
@@ -58,7 +59,7 @@ def column_error(size, output, factors, terms):
     return factors[0] * size[output, 0] + factors[1] * terms + factors[2] * size[output, 1]
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def _vector_error(size, first, count, factors, terms):
     """The 2-norm of the errors of some outputs."""
     square = 0.0
@@ -68,7 +69,7 @@ def _vector_error(size, first, count, factors, terms):
     return np.sqrt(square)
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, sizes):
     """Outputs first..last-1 of a map behind a folded layer norm, and the sum of the magnitudes of each one's terms."""
     for output in range(first, last):
@@ -81,7 +82,7 @@ def apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, s
         sizes[output - first] = inverse * size
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def _apply_centred(start, index, value, bias, first, last, centred, inverse, out):
     """The same from the centred stream, without the sums of magnitudes."""
     for output in range(first, last):
@@ -91,7 +92,7 @@ def _apply_centred(start, index, value, bias, first, last, centred, inverse, out
         out[output - first] = inverse * dot + bias[output]
 
 
-@njit(cache=True)
+@loop()
 def _hash_code(codes, row):
     digest = np.uint64(14695981039346656037)
     for column in range(codes.shape[1]):
@@ -99,7 +100,7 @@ def _hash_code(codes, row):
     return digest ^ (digest >> np.uint64(32))
 
 
-@njit(cache=True)
+@loop()
 def _same_code(codes, row, others, other):
     for column in range(codes.shape[1]):
         if codes[row, column] != others[other, column]:
@@ -107,7 +108,7 @@ def _same_code(codes, row, others, other):
     return True
 
 
-@njit(cache=True)
+@loop()
 def insert_code(codes, row, slots, again):
     """Adds position ``row`` to the index of codes; ``again[j]`` is the second position with the code of j.
 
@@ -126,7 +127,7 @@ def insert_code(codes, row, slots, again):
     return True
 
 
-@njit(cache=True)
+@loop()
 def find_code(codes, wanted, row, slots):
     """The first position with the code ``wanted[row]``, or NO_MATCH."""
     mask = np.uint64(len(slots) - 1)
@@ -138,7 +139,7 @@ def find_code(codes, wanted, row, slots):
     return NO_MATCH
 
 
-@njit(cache=True)
+@loop()
 def round_to_grid(vector, size, coded, scale, offset, step, codes, row):
     """Rounds ``vector / scale`` to the grid; returns the distance (times scale), or inf if it is off the grid.
 
@@ -157,14 +158,14 @@ def round_to_grid(vector, size, coded, scale, offset, step, codes, row):
     return np.sqrt(distance)
 
 
-@njit(cache=True)
+@loop()
 def product_error(query_norm, query_error, key_norm, key_error, terms):
     """How much a float32 product of query and key can err."""
     exact = query_norm * key_error + key_norm * query_error + query_error * key_error
     return exact + gamma(terms + 3) * (query_norm + query_error) * (key_norm + key_error)
 
 
-@njit(cache=True)
+@loop()
 def grid_norm(codes, row, size, offset, step):
     """The square norm of a grid point."""
     norm = 0.0
@@ -173,7 +174,7 @@ def grid_norm(codes, row, size, offset, step):
     return norm
 
 
-@njit(cache=True)
+@loop()
 def score_gap(query_norm, scale, distance, shortfall, least, key_distance):
     """A lower bound on how much the wanted key's product exceeds every other's.
 
@@ -186,7 +187,7 @@ def score_gap(query_norm, scale, distance, shortfall, least, key_distance):
     return scale * (least * least - max(0.0, shortfall)) / 2 - distance * least - 2 * query_norm * key_distance
 
 
-@njit(cache=True)
+@loop()
 def compare_keys(vector, coded, offset, step, codes, distinct, num_distinct):
     """The grid point with the largest product among a few, and by how much that leads the next (inf if there is none).
 
@@ -205,7 +206,7 @@ def compare_keys(vector, coded, offset, step, codes, distinct, num_distinct):
     return found, best - second
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def key_codes(key, inputs, offset, step, codes):
     """Codes of every position's key, of one head of the first layer.
 
@@ -238,7 +239,7 @@ def key_codes(key, inputs, offset, step, codes):
     return -1, furthest, least_sum, largest_sum, largest_norm, key_error
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def _embed_norm(inputs, token, position, x):
     """The embedding over all dimensions into x; its mean, 1 / standard deviation, and how it errs in float32."""
     width, tokens, positions = len(x), inputs.tokens, inputs.positions
@@ -254,7 +255,7 @@ def _embed_norm(inputs, token, position, x):
     return mean, inverse, norm_rounding(mean, np.sqrt(variance), inverse, 2.0**-24 * largest, width)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def index_codes(codes):
     """The hash table of the positions' codes, and for each position the next one with its code."""
     num_positions = len(codes)
@@ -268,7 +269,7 @@ def index_codes(codes):
     return slots, again
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def route_queries(query, inputs, keys, needed, routed):
     """Fills ``routed`` with the position that one head of the first layer attends to from each position.
 
@@ -314,7 +315,7 @@ def route_queries(query, inputs, keys, needed, routed):
     return least_gap
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def norm_of(x, settings):
     """Mean, 1 / deviation (epsilon inside) and deviation of the residual stream at a position."""
     total, square, width = settings.passive_sum, settings.passive_square, settings.width
@@ -326,7 +327,7 @@ def norm_of(x, settings):
     return mean, 1 / np.sqrt(variance + settings.epsilon), np.sqrt(variance)
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def add_mapped(start, index, value, bias, dimension, first, last, source, x):
     """Adds outputs first..last-1 of a map to their dimensions of the residual stream."""
     for output in range(first, last):
@@ -336,7 +337,7 @@ def add_mapped(start, index, value, bias, dimension, first, last, source, x):
         x[dimension[output]] += dot
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def activate(x, is_relu):
     inner = 0.7978845608028654 * (x + 0.044715 * x * x * x)
     if is_relu or abs(inner) > 20.0:  # where the hyperbolic tangent is 1 or -1 in float64
@@ -344,7 +345,7 @@ def activate(x, is_relu):
     return 0.5 * x * (1 + np.tanh(inner))
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def add_mlp(x, centred, hidden, settings, spans, start, index, value, bias, dimension, size_of, reads, stream_error):
     """Adds a feed-forward layer to the stream; returns how far the stream errs then, inf where nothing is known."""
     width, is_relu = settings.width, settings.is_relu
@@ -372,7 +373,7 @@ def add_mlp(x, centred, hidden, settings, spans, start, index, value, bias, dime
     return stream_error if factors[0] < np.inf else np.inf
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def choose_token(x, logits, sizes, settings, unembed, start, index, value, bias, size_of, stream_error):
     """The token with the largest logit, and by how much it leads beyond what float32 can err.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int8, Int32, Int64, UInt8, UInt64
+
+from serialformer.arrays import Float32, Float64, Int8, Int32, Int64, UInt8, UInt64
 
 
 class MapArrays(NamedTuple):

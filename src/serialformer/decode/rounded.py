@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64
 
+from serialformer.arrays import Float, Int64
 from serialformer.decode.engine import CACHE_BYTES, MAX_ROWS, Engine
 from serialformer.errors import EngineError
 from serialformer.transformer.precision import NumberFormat, arithmetic_to_format

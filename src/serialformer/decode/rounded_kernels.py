@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from serialformer.loops import loop
 from serialformer.transformer.precision_kernels import add, divide, multiply
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def apply_sparse(x, start, index, value, bias, rule):
     """Rows of x times a matrix given by the non-zero weights of its columns, plus the bias."""
     result = np.empty((len(x), len(bias)))
@@ -27,7 +27,7 @@ def apply_sparse(x, start, index, value, bias, rule):
     return result
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def rows_are_alike(x):
     """Whether all rows are the first one."""
     for row in range(1, len(x)):
@@ -37,7 +37,7 @@ def rows_are_alike(x):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def evenly_spaced_scores(query, keys, length, rule, result):
     """The inner products of a query with the first keys, in a format whose numbers are all multiples of one step.
 
@@ -59,7 +59,7 @@ def evenly_spaced_scores(query, keys, length, rule, result):
             result[place] = -rule.largest if total < -rule.largest else total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def scores_of(query, keys, length, rule, result):
     """The inner products of a query with the first keys, in any format."""
     result[:length] = 0.0
@@ -69,7 +69,7 @@ def scores_of(query, keys, length, rule, result):
                 result[place] = add(result[place], multiply(query[coordinate], keys[coordinate, place], rule), rule)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def mix_values(exponentials, values, rule, result):
     """Divides each row's exponentials by their sum and mixes the row's values with these weights.
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
 
+from serialformer.arrays import Float64, Int32, Int64
 from serialformer.decode.flat import SparseMap, reorder_outputs, to_dense
 from serialformer.decode.kernels import NO_MATCH, index_codes, key_codes, route_queries
 from serialformer.decode.records import Inputs, KeyTable

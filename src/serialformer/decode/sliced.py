@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
 
+from serialformer.arrays import Int32, Int64, UInt8, UInt64
 from serialformer.circuits.evaluate import WORDS_PER_BLOCK, pack_rows, words_per_pass
 from serialformer.circuits.kernels import evaluate_packed
 from serialformer.decode.engine import Engine

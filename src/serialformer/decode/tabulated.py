@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
 
+from serialformer.arrays import Float64, Int32, Int64
 from serialformer.decode.flat import FlatLayer, SparseMap, to_dense
 from serialformer.decode.kernels import gamma
 from serialformer.decode.records import FlatModel, Tabulated

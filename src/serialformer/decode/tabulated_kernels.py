@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from serialformer.decode.kernels import (
     DONE,
@@ -19,9 +18,10 @@ from serialformer.decode.kernels import (
     norm_rounding,
 )
 from serialformer.decode.records import Settings
+from serialformer.loops import loop
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, moments, static_hidden):
     """For every token at every position: its values, and the moments of the stream before anything is fetched.
 
@@ -77,7 +77,7 @@ def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, 
     return value_error, largest, embedding_error, furthest
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@loop(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def decode_tabulated(sequence, position, stop, prompt_length, tables, values):
     """``token_kernels.decode_tokens`` for tabulated models; writes the values of the positions into ``values``."""
     # Read once, outside the loops: a field that is read inside one counts references there.

@@ -9,7 +9,6 @@ by 2 sqrt(v) r + r^2, r the root of the mean of the e_j^2.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from serialformer.decode.kernels import (
     DONE,
@@ -38,11 +37,12 @@ from serialformer.decode.kernels import (
 )
 from serialformer.decode.records import Bounded, Norm, Settings
 from serialformer.decode.rounding import LARGEST_LEAK
+from serialformer.loops import loop
 
 ROUNDOFF = 2.0**-24
 
 
-@njit(cache=True)
+@loop()
 def stream_norm(stream, model, position):
     """The layer norm of the stream at a position, with its infinite ``slope`` where nothing is known."""
     x, errors, width = stream.values, stream.errors, model.width
@@ -69,7 +69,7 @@ def stream_norm(stream, model, position):
     return Norm(mean, inverse, inverse * (1 + spread), shift, spread + gamma(width + 8), largest, width)
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def _output(maps, output, stream, norm):
     """One output of a map behind a folded layer norm, and how it errs."""
     start, index, value, x, errors, mean = maps.start, maps.inputs, maps.value, stream.values, stream.errors, norm.mean
@@ -84,14 +84,14 @@ def _output(maps, output, stream, norm):
     return norm.inverse * dot + maps.bias[output], error + gamma(norm.width + 8) * maps.size[output, 1]
 
 
-@njit(cache=True, inline="always")
+@loop(inline="always")
 def _rough_error(maps, output, norm, furthest):
     """A bound on how an output errs, from the largest error and the largest centred coordinate of the stream."""
     reach = norm.slope * (norm.largest + norm.shift) + norm.spread * norm.inverse * furthest
     return maps.size[output, 0] * reach + gamma(norm.width + 8) * maps.size[output, 1]
 
 
-@njit(cache=True)
+@loop()
 def _apply(maps, first, count, stream, norm, out):
     """Some outputs of a map behind a folded layer norm; returns their norm and the norm of their errors."""
     square, error_square = 0.0, 0.0
@@ -103,7 +103,7 @@ def _apply(maps, first, count, stream, norm, out):
     return np.sqrt(square), np.sqrt(error_square)
 
 
-@njit(cache=True)
+@loop()
 def _add(model, first, last, source, terms, stream):
     """Adds outputs first..last-1 of a map to their dimensions of the stream; each is a sum of so many ``terms``."""
     start, index, value, bias = model.maps.start, model.maps.inputs, model.maps.value, model.maps.bias
@@ -122,7 +122,7 @@ def _add(model, first, last, source, terms, stream):
         errors[place] += inherited + relative * (size + inherited) + 4 * ROUNDOFF * (abs(x[place]) + errors[place])
 
 
-@njit(cache=True)
+@loop()
 def _activate_units(maps, first, count, stream, norm, is_relu, hidden):
     """The hidden units. How one errs is worked out only where a rough bound does not show that it is far below 0."""
     start, index, value, x, mean = maps.start, maps.inputs, maps.value, stream.values, norm.mean
@@ -141,7 +141,7 @@ def _activate_units(maps, first, count, stream, norm, is_relu, hidden):
         hidden.values[unit], hidden.errors[unit] = after, error
 
 
-@njit(cache=True)
+@loop()
 def _choose(maps, first, stream, norm, is_aligned, gathered, logits):
     """The token with the largest logit, and whether it leads by more than float32 can err."""
     start, index, value, x, mean, count = maps.start, maps.inputs, maps.value, stream.values, norm.mean, len(logits)
@@ -174,7 +174,7 @@ def _choose(maps, first, stream, norm, is_aligned, gathered, logits):
     return best, True
 
 
-@njit(cache=True)
+@loop()
 def _furthest(x, mean):
     furthest = 0.0
     for column in range(len(x)):
@@ -182,7 +182,7 @@ def _furthest(x, mean):
     return furthest
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@loop(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def decode_tokens(sequence, position, stop, prompt_length, model, search, values, value_errors):
     """Goes through the sequence from ``position`` to ``stop`` - 1 and writes the tokens behind the prompt into it.
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.decode.engine import Engine
 from serialformer.transformer.module import Cache, TransformerModule
 

@@ -7,7 +7,8 @@ import gzip
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+
+from serialformer.arrays import Shaped
 
 COMPRESSION_LEVEL = 6
 

@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
 
+from serialformer.arrays import Float, Int64
 from serialformer.decode.engine import make_engine
 from serialformer.errors import InputError
 from serialformer.transformer.forward import (

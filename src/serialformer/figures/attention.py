@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from serialformer.arrays import Float
 from serialformer.figures.style import SMALLEST_SIZE, Axes, line_style
 
 SEEN = 0.5

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
+from serialformer.arrays import Float64
 from serialformer.figures.style import Axes, Style, draw_share_axis
 
 LogRow = Mapping[str, Any]

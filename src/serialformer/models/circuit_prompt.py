@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
 
 from serialformer.architecture import Architecture
+from serialformer.arrays import Int64
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.value_problem import (
     GATE_TYPES,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, UInt8
 
 from serialformer.architecture import Architecture
+from serialformer.arrays import Int64, UInt8
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.sequential.registers import Register, check_registers
 from serialformer.circuits.word_columns import columns_to_bits

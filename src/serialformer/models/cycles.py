@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import UInt8
 
+from serialformer.arrays import UInt8
 from serialformer.circuits.sequential.registers import Fill, count_state_bits
 from serialformer.circuits.sequential.simulation import Cycle, Simulation
 from serialformer.circuits.sequential.vcd import VcdWriter

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
+from serialformer.decode.auto import AutoEngine
 from serialformer.decode.engine import Engine
 from serialformer.errors import TaskError
 from serialformer.models.load import find_model
@@ -185,7 +186,8 @@ def score_generation(model: Model, block: Examples, length: int, engine: Engine)
 def _choose_engine(model: Model, examples: Examples, length: int, name: str) -> Engine:
     """The engine asked for; for ``auto``, dense if the indexed engine gives up on the first sample."""
     engine = model.engine(name)
-    if name == "auto":
+    if isinstance(engine, AutoEngine):
+        engine = engine.indexed
         model.generate(examples.select(np.zeros(1, dtype=np.int64)), length, engine)
         if getattr(engine, "refusal", ""):
             return model.engine("dense")

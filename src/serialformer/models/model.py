@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Int64, UInt8
 
+from serialformer.arrays import Int64, UInt8
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.sequential.registers import Fill, Register
 from serialformer.circuits.sequential.simulation import Cycle, Simulation

@@ -7,8 +7,8 @@ from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.tasks.layout import Layout
 
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.read_write import is_function, read_sequential
-from serialformer.circuits.function.decorator import CircuitFunction
 from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.errors import InputError
 
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
 VERILOG_SUFFIXES = (".v", ".sv")
 
-Source = Circuit | SequentialCircuit | CircuitFunction | str | os.PathLike[str]
+
+@runtime_checkable
+class TracedFunction(Protocol):
+    """A function with ``@circuit``, as far as it is a source; named so that what traces functions is not imported."""
+
+    function: FunctionType
+
+    def circuit_for(self, max_fan_in: int) -> Circuit:
+        """The circuit for gates of so many inputs; see ``CircuitFunction.circuit_for``."""
+
+
+Source = Circuit | SequentialCircuit | TracedFunction | str | os.PathLike[str]
 """What a circuit may be read from."""
 
 
@@ -96,7 +107,7 @@ def _read_plain(source: Source, max_fan_in: int) -> SequentialCircuit:
         return source
     if isinstance(source, Circuit):
         return SequentialCircuit(circuit=source, registers=())
-    if isinstance(source, CircuitFunction):
+    if isinstance(source, TracedFunction):
         return SequentialCircuit(circuit=source.circuit_for(max_fan_in), registers=())
     if is_function(source):
         from serialformer.circuits.function.module_reference import read_function  # which runs what it is given
@@ -144,11 +155,11 @@ def has_gates_of_its_own(source: Source) -> bool:
     """Whether a source says itself which gates there are: netlists and circuits do, Verilog and Python do not."""
     if isinstance(source, str | os.PathLike):
         return not is_verilog(source) and not is_function(source)
-    return not isinstance(source, CircuitFunction)
+    return not isinstance(source, TracedFunction)
 
 
 def source_name(source: Source) -> str | None:
     """The name of the file or of the function; None for a circuit object."""
     if isinstance(source, str | os.PathLike):
         return Path(source).name
-    return source.function.__qualname__ if isinstance(source, CircuitFunction) else None
+    return source.function.__qualname__ if isinstance(source, TracedFunction) else None

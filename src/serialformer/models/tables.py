@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import UInt8
 
+from serialformer.arrays import UInt8
 from serialformer.circuits.value_text import parse_value
 from serialformer.circuits.word_columns import bits_to_columns, columns_to_bits
 from serialformer.circuits.words import ABSENT, Word

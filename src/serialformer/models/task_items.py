@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
 
 from serialformer.architecture import Architecture
+from serialformer.arrays import Int64
 from serialformer.decode.engine import Engine, Progress
 from serialformer.errors import InputError, TaskError
 from serialformer.models.protocol import Protocol, Run

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
 
 from serialformer.architecture import token_separator
+from serialformer.arrays import Int64
 from serialformer.notebook import fact_table, first_few
 
 MAX_TOKENS_SHOWN = 64

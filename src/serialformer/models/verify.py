@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
 
+from serialformer.arrays import Bool, Int32, Int64, UInt8
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.evaluate import WORDS_PER_BLOCK, evaluate_outputs, pack_rows
 from serialformer.circuits.words import ABSENT, Word, bits_to_values

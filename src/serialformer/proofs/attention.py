@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float64
 
+from serialformer.arrays import Float64
 from serialformer.constructions.construction import NOTHING, Clause, ConstructionLayer, LookUp
 from serialformer.proofs.bounds import round_values, sum_errors
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
 
 from serialformer.architecture import DTYPES
+from serialformer.arrays import Float64
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import LARGEST_SUM, SMALLEST_PRODUCT, gamma, rounded_all
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.constructions.claim import CircuitPromptClaim
 from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, LookUp
 from serialformer.constructions.interpret import UNWRITTEN, fields_to_tokens, fire_tables

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64, UInt64
 
+from serialformer.arrays import Bool, Float64, Int32, Int64, UInt64
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.transformer.key_shape import KeyShape, find_key_shape
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int32
 
+from serialformer.arrays import Int32
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.words import Word
 from serialformer.errors import CheckpointError

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.constructions.claim import ANY, Rule, TableClaim
 from serialformer.constructions.construction import NOTHING, Construction, LookUp
 from serialformer.constructions.interpret import UNWRITTEN, fields_to_tokens, fire_tables, rows_to_numbers

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64
 
+from serialformer.arrays import Bool, Float64
 from serialformer.constructions.construction import NOTHING, Field
 from serialformer.proofs.bounds import NormInput
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding

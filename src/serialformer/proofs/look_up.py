@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64, UInt8
 
+from serialformer.arrays import Float64, Int32, Int64, UInt8
 from serialformer.proofs.codes import Gaps, KeyIndex, KeysSoFar, QueryList, find_grid_of_codes
 from serialformer.proofs.columns import Columns, to_columns
 from serialformer.proofs.projection_kernels import Embedded, LayerNorm, Projected, project_positions

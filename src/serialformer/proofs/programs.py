@@ -9,8 +9,8 @@ circuit says.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
 
+from serialformer.arrays import Int32, Int64, UInt8, UInt64
 from serialformer.constructions.claim import BitClaim
 from serialformer.constructions.construction import Construction, UnitTable
 from serialformer.proofs.induction import InductionError, position_keys

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
-from numba import njit
 
+from serialformer.arrays import Float32, Float64, UInt8
+from serialformer.loops import loop
 from serialformer.proofs.rounding_kernels import linear_output, norm_errors, normed_coordinate, rounded
 
 
@@ -41,7 +41,7 @@ class Projected(NamedTuple):
     statistics: Float64[np.ndarray, "rows 2 3"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def project_positions(embedded, norm, columns, constants, projected):
     """Columns of the first layer's input projection, in exact arithmetic, and bounds on their errors.
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64, Int32, UInt8, UInt64
 
 from serialformer.architecture import Arithmetic
+from serialformer.arrays import Float64, Int32, UInt8, UInt64
 from serialformer.constructions.claim import BitClaim, TableClaim
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement

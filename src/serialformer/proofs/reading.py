@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64, UInt8, UInt64
 
+from serialformer.arrays import Float64, Int32, Int64, UInt8, UInt64
 from serialformer.errors import CheckpointError
 from serialformer.proofs.certificate import Failure
 from serialformer.proofs.token_kernels import MAX_VARIABLES, group_rows, list_variables

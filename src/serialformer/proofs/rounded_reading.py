@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
 
+from serialformer.arrays import Float64, Int32, Int64
 from serialformer.errors import CheckpointError
 from serialformer.proofs.certificate import Failure
 from serialformer.proofs.codes import SortedNumbers

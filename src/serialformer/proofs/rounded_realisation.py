@@ -16,8 +16,8 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.constructions.construction import NOTHING, Construction, LookUp
 from serialformer.constructions.interpret import fields_to_tokens, fire_tables
 from serialformer.constructions.placement import Placement

@@ -7,7 +7,8 @@ storage format, its smallest normal and its largest number.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from serialformer.loops import loop
 
 SMALLEST_PRODUCT = 2.0**-126
 """Products below the smallest normal number of float32 may be flushed to zero."""
@@ -16,14 +17,14 @@ LARGEST_SUM = 2.0**126
 """Sums inside a result must stay below this, for float32 to hold them."""
 
 
-@njit(cache=True)
+@loop(plain_work=1 << 12)
 def gamma(terms, roundoff):
     """The relative error of a sum of so many products, in any order: n u / (1 - n u); infinite if n u >= 1/2."""
     product = terms * roundoff
     return product / (1 - product) if product < 0.5 else np.inf
 
 
-@njit(cache=True)
+@loop()
 def rounded(exact, error, constants):
     """The error of a result after it was rounded to the storage format, or was kept wider.
 
@@ -47,7 +48,7 @@ def rounded(exact, error, constants):
     return min(error + roundoff * (abs(exact) + error), 2 * error + distance) + 2 * smallest
 
 
-@njit(cache=True)
+@loop()
 def norm_errors(deviation, size, width, stream_error, roundoff):
     """Layer norm's errors before its result is rounded: a relative one, and an absolute one over the deviation.
 
@@ -65,7 +66,7 @@ def norm_errors(deviation, size, width, stream_error, roundoff):
     return relative, absolute
 
 
-@njit(cache=True)
+@loop()
 def normed_coordinate(centred, stream_error, deviation, relative, absolute, gain, bias, constants):
     """A coordinate behind a layer norm and how far it can err; normed, scaled and shifted may each be rounded."""
     scaled = centred / deviation
@@ -78,7 +79,7 @@ def normed_coordinate(centred, stream_error, deviation, relative, absolute, gain
     return result, error
 
 
-@njit(cache=True)
+@loop()
 def linear_output(columns, output, inputs, errors, constants):
     """An output of a sparse linear map and how far it can err; the sum may be rounded before its bias is added."""
     start, index, value, bias = columns
@@ -99,7 +100,7 @@ def linear_output(columns, output, inputs, errors, constants):
     return result, error
 
 
-@njit(cache=True)
+@loop(plain_work=1 << 16)
 def rounded_all(exact, errors, constants):
     """The same for arrays."""
     result = np.empty(len(exact))

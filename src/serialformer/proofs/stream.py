@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
 
+from serialformer.arrays import Float64
 from serialformer.constructions.placement import Placement
 from serialformer.proofs.bounds import NormInput, normed_errors, round_values, vanishing
 from serialformer.proofs.rounding import Rounding

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8, UInt64
-from numba import njit
 
+from serialformer.arrays import Bool, Float64, Int64, UInt8, UInt64
+from serialformer.loops import loop
 from serialformer.proofs.columns import ColumnArrays
 from serialformer.proofs.rounding_kernels import linear_output, norm_errors, normed_coordinate, rounded
 
@@ -117,7 +117,7 @@ class Moments(NamedTuple):
     error_square: float
 
 
-@njit(cache=True)
+@loop(plain_work=1 << 12)
 def activation_error(before, error, is_relu, constants):
     """A hidden unit whose input is within ``error`` of ``before``: its value there, and how far it can err."""
     if is_relu:
@@ -142,7 +142,7 @@ def activation_error(before, error, is_relu, constants):
     return value, rounded(value, error, constants)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def list_variables(first, states, targets, variables, count, rank):
     """For each writing position the positions it reads whose token can vary, itself included, in order.
 
@@ -163,7 +163,7 @@ def list_variables(first, states, targets, variables, count, rank):
                     rank[row, column + 1] = place
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def group_rows(rows, slots, group, leaders):
     """Groups equal rows: ``leaders`` are the first of each group, ``group`` says which each row is in.
 
@@ -193,7 +193,7 @@ def group_rows(rows, slots, group, leaders):
     return number
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def tabulate_tokens(rows, layer, constants, found):
     """Tabulates what positions write, each a row of the arrays.
 
@@ -305,13 +305,13 @@ def tabulate_tokens(rows, layer, constants, found):
     return len(active), PROVEN, 0
 
 
-@njit(cache=True)
+@loop()
 def bit_of(combination, place):
     """A bit of a number; 0 where there is no such place."""
     return combination >> place & 1 if place >= 0 else 0
 
 
-@njit(cache=True)
+@loop()
 def add_to_stream(out, dims, inputs, errors, stream, stream_error, moments, constants):
     """Adds a linear map's outputs to the stream; returns its moments then."""
     total, square, error_square = moments.total, moments.square, moments.error_square
@@ -327,7 +327,7 @@ def add_to_stream(out, dims, inputs, errors, stream, stream_error, moments, cons
     return Moments(moments.width, moments.epsilon, total, square, error_square)
 
 
-@njit(cache=True)
+@loop()
 def norm_stream(stream, stream_error, is_wanted, moments, gain, bias, normed, normed_error, hull, constants):
     """Layer norm of the wanted coordinates of the stream, and how far they can err."""
     width, epsilon, square = moments.width, moments.epsilon, moments.square
@@ -344,7 +344,7 @@ def norm_stream(stream, stream_error, is_wanted, moments, gain, bias, normed, no
     hull[1], hull[2] = min(hull[1], deviation), max(hull[2], deviation)
 
 
-@njit(cache=True)
+@loop()
 def insert_position(variables, count, where):
     """Puts a position among those in order, unless it is there; returns how many there are."""
     place = 0
@@ -358,7 +358,12 @@ def insert_position(variables, count, where):
     return count + 1
 
 
-@njit(cache=True)
+def _num_entries(reads, arity, *_):
+    """How many entries the tables have together."""
+    return int((1 << arity.astype(np.int64)).sum())
+
+
+@loop()
 def spread_bits(combination, places, number):
     """The bits of a number, at these places."""
     spread = 0
@@ -367,7 +372,7 @@ def spread_bits(combination, places, number):
     return spread
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(plain_work=40_000, work=_num_entries, nogil=True, error_model="numpy")
 def canonical_tables(reads, arity, table, sources, fan_in, canonical):
     """Truth tables over distinct positions in order, of which each makes a difference: equal for equal functions."""
     variables, kept = np.empty(6, dtype=np.int64), np.empty(6, dtype=np.int64)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float64
 
+from serialformer.arrays import Float64
 from serialformer.constructions.construction import UnitTable
 from serialformer.errors import CompileError
 from serialformer.proofs.bounds import round_values, sum_errors

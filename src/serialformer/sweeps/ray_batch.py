@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
+from serialformer.arrays import UInt8
 from serialformer.decode.engine import Engine
 from serialformer.errors import EngineError, SerialformerError, SweepError
 from serialformer.models.model import Model

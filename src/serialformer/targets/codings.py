@@ -11,8 +11,8 @@ from functools import lru_cache
 from math import isqrt
 
 import numpy as np
-from jaxtyping import Int8, Int64
 
+from serialformer.arrays import Int8, Int64
 from serialformer.targets.gold_codes import gold_degree, gold_words
 from serialformer.targets.position_codes import MIN_CODE_GAP, code_length, position_codes
 

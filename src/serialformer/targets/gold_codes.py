@@ -17,8 +17,8 @@ would not.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int8, Int64
 
+from serialformer.arrays import Int8, Int64
 from serialformer.errors import CompileError
 
 # x^5 + x^2 + 1 and x^7 + x + 1: irreducible, as bits.

@@ -23,9 +23,9 @@ from collections.abc import Callable
 from math import ceil, log, log2, sqrt
 
 import numpy as np
-from jaxtyping import Float32, Float64, Shaped
 
 from serialformer.architecture import DTYPES, Activation, Architecture, DtypeName
+from serialformer.arrays import Float32, Float64, Shaped
 from serialformer.constructions.construction import Clause, Construction, LookUp, UnitTable
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError

@@ -29,9 +29,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
 
 from serialformer.architecture import Architecture, Arithmetic
+from serialformer.arrays import Float32
 from serialformer.constructions.construction import NOTHING, Construction
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError

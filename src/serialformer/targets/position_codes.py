@@ -15,8 +15,8 @@ from __future__ import annotations
 from math import factorial
 
 import numpy as np
-from jaxtyping import Int8, Integer
 
+from serialformer.arrays import Int8, Integer
 from serialformer.errors import CompileError
 
 LEVELS = (-3, -1, 1, 3)

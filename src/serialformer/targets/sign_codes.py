@@ -17,7 +17,8 @@ k >= 2.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int8, Integer
+
+from serialformer.arrays import Float, Int8, Integer
 
 
 def code_length(num_ids: int) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+
+from serialformer.arrays import Float64, Shaped
 
 
 def solve_exactly(

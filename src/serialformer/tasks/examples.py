@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int64
+
+from serialformer.arrays import Int64
 
 NO_LABEL = -1
 """The label of a position that has no loss; torch's ``cross_entropy`` takes it as ``ignore_index=-1``."""

@@ -9,8 +9,8 @@ from itertools import permutations
 from math import factorial
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.errors import TaskError
 
 MAX_ORDER = 1024

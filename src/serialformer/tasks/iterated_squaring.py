@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.errors import TaskError
 from serialformer.tasks.examples import NO_LABEL, Examples
 from serialformer.tasks.task import EQUALS, Task

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.errors import TaskError
 from serialformer.tasks.examples import NO_LABEL, Examples, join
 from serialformer.tasks.task import Task

@@ -9,8 +9,8 @@ from math import factorial
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.errors import TaskError
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.task import EQUALS, Task, even_examples

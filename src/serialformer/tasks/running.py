@@ -6,8 +6,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.task import Task, even_examples
 

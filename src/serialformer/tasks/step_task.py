@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.tasks.examples import Examples
 from serialformer.tasks.task import EQUALS, Task, even_examples
 

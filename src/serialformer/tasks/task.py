@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.errors import TaskError
 from serialformer.tasks.examples import NO_LABEL, Examples
 

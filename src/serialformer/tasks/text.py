@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.errors import TaskError
 from serialformer.tasks.task import EQUALS, Task
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.tasks.groups import Group, make_group
 from serialformer.tasks.running import RunningTask
 from serialformer.tasks.task import EQUALS

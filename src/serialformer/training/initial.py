@@ -6,9 +6,9 @@ import math
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from serialformer.architecture import DTYPES, Architecture
+from serialformer.arrays import Float
 from serialformer.training.config import ModelConfig
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from serialformer.arrays import Float, Int64
 from serialformer.tasks.examples import NO_LABEL
 from serialformer.tasks.layout import Layout
 from serialformer.transformer.module import TransformerModule

@@ -6,8 +6,8 @@ Shapes: B rows, H heads, T queries, S keys.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
 
+from serialformer.arrays import Bool, Float, Int64
 from serialformer.transformer.forward import compute_attention
 from serialformer.transformer.transformer import Transformer
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -26,6 +25,7 @@ from serialformer.architecture import (
     NormName,
     token_separator,
 )
+from serialformer.arrays import Shaped
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.files import allow_reading, read_file
 from serialformer.transformer.precision import arithmetic_to_format

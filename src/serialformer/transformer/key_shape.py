@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from jaxtyping import Float64, Int64
+
+from serialformer.arrays import Float64, Int64
 
 _LARGEST_STEPS = 100
 

@@ -9,11 +9,11 @@ import math
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
 from serialformer.architecture import DTYPES, Architecture
+from serialformer.arrays import Float, Int64
 from serialformer.errors import SerialformerError
 from serialformer.transformer.narrow_attention import NarrowAttention, is_narrow
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer

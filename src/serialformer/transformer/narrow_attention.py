@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from serialformer.arrays import Float, Int64
 from serialformer.transformer.narrow_attention_kernels import attend, attend_backward
 
 MAX_HEAD_WIDTH = 16

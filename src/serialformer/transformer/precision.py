@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import ml_dtypes
 import numpy as np
-from jaxtyping import Bool, Float
 
 from serialformer.architecture import Arithmetic
+from serialformer.arrays import Bool, Float
 from serialformer.errors import ArithmeticRangeError, SerialformerError
 from serialformer.transformer.exponential import round_exponential
 

@@ -10,7 +10,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from serialformer.loops import loop
 
 SATURATE, INFINITE, NOT_A_NUMBER = 0, 1, 2
 
@@ -35,7 +36,7 @@ class Rule(NamedTuple):
     overflow: int
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def round_pair(x, error, rule):
     """The number of the format nearest to x + error; of error only the sign counts, and only where x is a tie."""
     size = abs(x)
@@ -59,7 +60,7 @@ def round_pair(x, error, rule):
     return math.copysign(result, x) + 0.0  # no -0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def add(a, b, rule):
     """[a + b]; the error of the float64 sum is found exactly (Knuth's two-sum)."""
     x = a + b
@@ -67,13 +68,13 @@ def add(a, b, rule):
     return round_pair(x, (a - (x - second)) + (b - second), rule)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def multiply(a, b, rule):
     """[a b]; the float64 product is exact."""
     return round_pair(a * b, 0.0, rule)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def divide(a, b, rule):
     """[a / b]; where the float64 quotient is a tie, its product with b is exact and says on which side a / b lies."""
     x = a / b
@@ -81,7 +82,7 @@ def divide(a, b, rule):
     return round_pair(x, rest if b > 0 else -rest, rule)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def round_all(x, rule):
     """[x] for each x."""
     result = np.empty_like(x)
@@ -90,7 +91,7 @@ def round_all(x, rule):
     return result
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def add_all(a, b, rule):
     """[a + b] for each pair."""
     result = np.empty_like(a)
@@ -99,7 +100,7 @@ def add_all(a, b, rule):
     return result
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def multiply_all(a, b, rule):
     """[a b] for each pair."""
     result = np.empty_like(a)
@@ -108,7 +109,7 @@ def multiply_all(a, b, rule):
     return result
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def divide_all(a, b, rule):
     """[a / b] for each pair; no b is 0."""
     result = np.empty_like(a)
@@ -117,7 +118,7 @@ def divide_all(a, b, rule):
     return result
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def sum_rows(x, rule):
     """The sum of each row, left to right, rounded after every addition; 0 for an empty row."""
     result = np.zeros(len(x))
@@ -129,7 +130,7 @@ def sum_rows(x, rule):
     return result
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy")
 def multiply_matrices(a, b, rule):
     """Each row of a times each column of b: the products rounded, then summed left to right with rounding."""
     result = np.zeros((len(a), b.shape[1]))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from jaxtyping import Shaped
 
 from serialformer.architecture import DTYPES, Architecture, DtypeName
+from serialformer.arrays import Shaped
 from serialformer.errors import SerialformerError
 
 

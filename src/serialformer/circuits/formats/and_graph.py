@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from serialformer.arrays import Bool, Int64
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.kernels import lower_to_ands
 from serialformer.circuits.passes import split_gates

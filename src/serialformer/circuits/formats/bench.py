@@ -6,8 +6,8 @@ import os
 import re
 
 import numpy as np
-from jaxtyping import Int, Int32
 
+from serialformer.arrays import Int, Int32
 from serialformer.circuits.builder import AND, BUFFER, NAND, NOR, NOT, OR, XNOR, XOR
 from serialformer.circuits.circuit import MAX_FAN_IN, Circuit
 from serialformer.circuits.formats.gate_list import GateList, gates_to_circuit

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int
 
+from serialformer.arrays import Int
 from serialformer.circuits.builder import AND, BUFFER, NAND, NOR, NOT, OR, XNOR, XOR
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.formats.and_graph import circuit_to_and_graph

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int, UInt8, UInt64
 
+from serialformer.arrays import Int, UInt8, UInt64
 from serialformer.circuits.circuit import MAX_FAN_IN, NO_WIRE, Circuit
 from serialformer.circuits.formats.netlist import MAX_WIRES, Netlist, netlist_to_circuit
 from serialformer.circuits.formats.statements import Statements, shorten

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int
 
+from serialformer.arrays import Int
 from serialformer.circuits.formats.gate_list import gates_to_circuit
 from serialformer.circuits.formats.netlist import Netlist
 from serialformer.circuits.formats.statements import Statements, shorten

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, UInt8, UInt64
 
+from serialformer.arrays import Int, UInt8, UInt64
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.words import Word, names_to_words

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int64
 
+from serialformer.arrays import Int, Int64
 from serialformer.circuits.kernels import scan_words
 
 NOT_A_NUMBER = -1

@@ -9,8 +9,8 @@ from operator import index
 from typing import SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import Int, Int32, UInt8
 
+from serialformer.arrays import Int, Int32, UInt8
 from serialformer.circuits.kernels import scan_tokens
 from serialformer.circuits.name_table import NameTable
 from serialformer.errors import FormatError

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt64
-from numba import njit
+
+from serialformer.arrays import Int32, Int64, UInt8, UInt64
+from serialformer.loops import loop
 
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _MASKS = np.array(
@@ -65,7 +66,7 @@ class Gates(NamedTuple):
     outputs: Int32[np.ndarray, " outputs"]
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 17, nogil=True)
 def enumerate_cuts(
     first: int,
     operands: np.ndarray,
@@ -111,7 +112,7 @@ def enumerate_cuts(
         flow[variable] = costs[0]
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def _merge(cuts: np.ndarray, sizes: np.ndarray, a: int, i: int, b: int, j: int, merged: np.ndarray) -> int:
     """The union of two cuts, and its size, or 0 where it is too wide; cut -1 is the variable itself."""
     widest = len(merged)
@@ -130,7 +131,7 @@ def _merge(cuts: np.ndarray, sizes: np.ndarray, a: int, i: int, b: int, j: int, 
     return size
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def _keep(
     merged: np.ndarray,
     size: int,
@@ -162,7 +163,7 @@ def _keep(
     return min(found + 1, kept)
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def _is_subset(small: np.ndarray, small_size: int, large: np.ndarray, large_size: int) -> bool:
     at = 0
     for place in range(small_size):
@@ -173,7 +174,7 @@ def _is_subset(small: np.ndarray, small_size: int, large: np.ndarray, large_size
     return True
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 18, nogil=True)
 def count_uses(first: int, outputs: np.ndarray, best: np.ndarray, best_size: np.ndarray, uses: np.ndarray) -> int:
     """How often each variable is a leaf of a node in use, or an output; gives the number of nodes in use."""
     uses[:] = 0
@@ -188,7 +189,7 @@ def count_uses(first: int, outputs: np.ndarray, best: np.ndarray, best_size: np.
     return area
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 18, nogil=True)
 def recover_area(
     first: int,
     cuts: np.ndarray,
@@ -227,7 +228,7 @@ def recover_area(
     return saved
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def _change_uses(
     leaves: np.ndarray,
     size: int,
@@ -256,7 +257,7 @@ def _change_uses(
     return area
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 17, nogil=True)
 def tables_of_cuts(
     first: int,
     operands: np.ndarray,
@@ -295,7 +296,7 @@ def tables_of_cuts(
         tables[variable] = values[variable]
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def _cofactor(table: np.uint64, place: int, value: int) -> np.uint64:
     """The table where a variable is fixed."""
     shift = np.uint64(1 << place)
@@ -306,7 +307,7 @@ def _cofactor(table: np.uint64, place: int, value: int) -> np.uint64:
     return low | low << shift
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def _swap(table: np.uint64, low: int, high: int) -> np.uint64:
     """The table with two variables exchanged, ``low`` below ``high``."""
     shift = np.uint64((1 << high) - (1 << low))
@@ -315,7 +316,7 @@ def _swap(table: np.uint64, low: int, high: int) -> np.uint64:
     return (table ^ up ^ down) | up << shift | down >> shift
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 17, nogil=True)
 def cover_to_gates(first: int, cover: Cover, wanted: np.ndarray, outputs: np.ndarray, held: Held, gates: Gates) -> int:
     """Makes a gate of each node in use, one for all that compute the same or the complement of it.
 
@@ -433,7 +434,7 @@ def cover_to_gates(first: int, cover: Cover, wanted: np.ndarray, outputs: np.nda
     return num_gates
 
 
-@njit(cache=True, nogil=True)
+@loop(nogil=True)
 def _is_gate(
     fan_in: np.ndarray,
     arity: np.ndarray,
@@ -453,7 +454,7 @@ def _is_gate(
     return (table[gate] ^ value ^ (_FULL if polarity[gate] else np.uint64(0))) & used == 0
 
 
-@njit(cache=True, nogil=True)
+@loop(plain_work=1 << 18, nogil=True)
 def mark_live(num_inputs: int, fan_in: np.ndarray, arity: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Which gates some output needs (bool[gates])."""
     live = np.zeros(len(arity), dtype=np.bool_)

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
 
+from serialformer.arrays import Bool, Int32, Int64, UInt8
 from serialformer.circuits.circuit import MAX_FAN_IN, NO_WIRE, Circuit
 from serialformer.circuits.name_table import NameTable
 from serialformer.circuits.passes import split_gates

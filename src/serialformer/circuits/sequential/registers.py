@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 
+from serialformer.arrays import Bool, UInt8
 from serialformer.circuits.words import ABSENT, Word, values_to_bits
 from serialformer.errors import CircuitError, InputError
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import UInt8
 
+from serialformer.arrays import UInt8
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.sequential.registers import Fill, Register, check_registers, count_state_bits
 from serialformer.circuits.sequential.simulation import Cycle, Simulation

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int64, UInt8
 
+from serialformer.arrays import Int64, UInt8
 from serialformer.circuits.sequential.registers import Fill, Register, count_state_bits, initial_bits, no_register
 from serialformer.circuits.words import ABSENT, Word, values_to_bits
 

@@ -7,8 +7,8 @@ from io import BufferedIOBase
 from typing import IO
 
 import numpy as np
-from jaxtyping import UInt8
 
+from serialformer.arrays import UInt8
 from serialformer.circuits.words import ABSENT, Word
 
 _FIRST, _LAST = 33, 126

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
+from serialformer.arrays import UInt8
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.evaluate import evaluate_outputs
 from serialformer.circuits.mapping.abc import prove_equal

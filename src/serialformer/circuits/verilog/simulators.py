@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 
+from serialformer.arrays import Bool, UInt8
 from serialformer.circuits.verilog.clocks import Clock
 from serialformer.circuits.verilog.options import macro_texts, parameter_values
 from serialformer.circuits.verilog.testbench import Device, format_stimulus, format_testbench

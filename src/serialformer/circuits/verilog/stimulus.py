@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
 
+from serialformer.arrays import UInt8
 from serialformer.circuits.words import Word
 
 STRETCH = 16

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, UInt8
 
+from serialformer.arrays import Int, UInt8
 from serialformer.circuits.builder import NOT
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.formats.aiger.binary import decode_ands, encode_ands

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int, Int64
 
+from serialformer.arrays import Int, Int64
 from serialformer.circuits.kernels import decode_differences
 from serialformer.errors import FormatError
 

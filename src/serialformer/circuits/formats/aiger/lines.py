@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
 
+from serialformer.arrays import Int
 from serialformer.circuits.formats.latches import READS_LATCHES, count_latches
 from serialformer.circuits.formats.scan import scan_tokens, show_bytes
 from serialformer.errors import FormatError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8, UInt64
 
+from serialformer.arrays import Bool, Int, UInt8, UInt64
 from serialformer.circuits.circuit import MAX_FAN_IN
 from serialformer.circuits.formats.gate_list import GateList
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
 
+from serialformer.arrays import Bool, Int
 from serialformer.circuits.circuit import NO_WIRE
 from serialformer.circuits.formats.blif.latch_lines import FREE, LatchLines, find_clock
 from serialformer.circuits.formats.blif.models import Model

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
 
+from serialformer.arrays import Int
 from serialformer.circuits.formats.statements import Statements
 from serialformer.errors import FormatError
 

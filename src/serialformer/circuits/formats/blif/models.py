@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int, Int32, UInt8, UInt64
 
+from serialformer.arrays import Int, Int32, UInt8, UInt64
 from serialformer.circuits.circuit import MAX_FAN_IN
 from serialformer.circuits.formats.blif.covers import EITHER, ONE, ZERO, add_wide_covers, rows_to_tables
 from serialformer.circuits.formats.blif.latch_lines import LatchLines, read_latches

@@ -1,0 +1,55 @@
+"""What the options of several commands are, and how commands show what they made. Light: help needs it."""
+
+from __future__ import annotations
+
+import json
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from serialformer.decode.engine import ENGINE_NAMES
+from serialformer.errors import InputError
+
+
+class DtypeOption(StrEnum):
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+EngineFlag = Annotated[
+    str, typer.Option("--engine", metavar="|".join(ENGINE_NAMES), help="What runs the model; auto is the fastest.")
+]
+
+
+def refuse_existing(output: Path) -> None:
+    """Says before the work, not after it, that a directory is there already; saving checks again."""
+    if output.exists():
+        raise InputError("exists already", where=str(output), hint="remove it or choose another name")
+
+
+def print_made(output: Path, facts: dict[str, Any], started: float, *, as_json: bool) -> None:
+    """What a command says of the directory that it has made, and of the seconds since it started."""
+    facts = {**facts, "seconds": round(time.perf_counter() - started, 3)}
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print_facts({"directory": str(output), **facts})
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """One ``key: value`` a line."""
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            shown = [f"{name} ({width} bits)" for name, width in list(value.items())[:8]]
+            value = ", ".join(shown) + (f", and {len(value) - 8} more" if len(value) > 8 else "")
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value)) or "none"
+        elif isinstance(value, float):
+            value = f"{value:.4g}"
+        print(f"{key}: {value}")
