@@ -19,6 +19,18 @@ def fact_table(title: str, facts: Mapping[str, str]) -> str:
     return f"<table><caption>{html.escape(title)}</caption>{''.join(rows)}</table>"
 
 
+def html_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], more: int = 0) -> str:
+    """An HTML table with a heading for each column, and how many rows are left out.
+
+    >>> html_rows("Edges", ["edge"], [["a->b"]])
+    '<table><caption>Edges</caption><tr><th>edge</th></tr><tr><td>a-&gt;b</td></tr></table>'
+    """
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    rest = f'<tr><td colspan="{len(names)}">and {more:,} more</td></tr>' if more > 0 else ""
+    return f"<table><caption>{html.escape(title)}</caption><tr>{heads}</tr>{body}{rest}</table>"
+
+
 def first_few(items: Sequence[str]) -> str:
     """The first items, each cut where it is long, and how many there are besides.
 

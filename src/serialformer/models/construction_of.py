@@ -1,0 +1,35 @@
+"""The construction of a model: what its weights were made from, worked out anew from its protocol."""
+
+from __future__ import annotations
+
+from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.construction import Construction
+from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.program import schedule_to_program
+from serialformer.constructions.tasks import task_construction
+from serialformer.errors import InputError
+from serialformer.models.circuit_prompt import CircuitPrompt
+from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.model import Model
+from serialformer.models.provenance import ConstructedProvenance
+
+
+def construction_of(model: Model) -> Construction:
+    """What a compiled or constructed model was made from.
+
+    Raises:
+        InputError: the model was trained, say, so that no construction says what its parts are for.
+    """
+    protocol = model.protocol
+    if isinstance(protocol, CircuitWords):
+        return program_to_construction(schedule_to_program(protocol.circuit, protocol.schedule))
+    if not isinstance(model.provenance, ConstructedProvenance):
+        raise InputError(
+            f"was not constructed (provenance: {model.provenance.kind}): no construction says what its weights should"
+            " be",
+            where=None if model.directory is None else str(model.directory),
+            hint="evaluate scores it on samples",
+        )
+    if isinstance(protocol, CircuitPrompt):
+        return evaluator_construction(protocol.num_gates)
+    return task_construction(model.items.task, model.items.length)
