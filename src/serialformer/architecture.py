@@ -11,9 +11,12 @@ import numpy as np
 
 from serialformer.errors import SerialformerError
 
-Activation = Literal["relu", "gelu_new"]
+Activation = Literal["relu", "gelu_new", "silu"]
 DtypeName = Literal["float32", "float16", "bfloat16"]
-NormName = Literal["layer_norm", "none"]
+NormName = Literal["layer_norm", "rms_norm", "none"]
+PositionName = Literal["learned", "rotary"]
+BiasName = Literal["all", "attention_in", "none"]
+Family = Literal["gpt2", "llama", "mistral", "qwen2", "serialformer"]
 
 DTYPES: dict[str, np.dtype] = {
     "float32": np.dtype(np.float32),
@@ -49,27 +52,38 @@ class Arithmetic:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The shape of a decoder: blocks of attention and feed-forward, learned positions, tied (un)embedding.
+    """The shape of a decoder: blocks of attention and feed-forward between an embedding and an unembedding.
 
     By default it is a GPT-2; ``norm``, ``scaled_scores`` and ``arithmetic`` are where the paper's transformer differs;
-    ``relative_bias`` is an option for training.
+    ``relative_bias`` is an option for training. A Llama has ``rms_norm``, ``rotary`` positions, ``gated`` hidden units
+    with ``silu``, and no biases; ``family`` says which stock family an architecture belongs to.
 
     Attributes:
         vocabulary: the text of each token, by token id.
         num_positions: the context length, in tokens.
-        width: the dimensions of the residual stream; a multiple of ``num_heads``.
+        width: the dimensions of the residual stream; a multiple of ``num_heads`` unless ``head_size`` is given.
         num_layers: blocks of attention and feed-forward.
-        num_heads: attention heads a layer; each is ``width / num_heads`` wide.
+        num_heads: attention heads a layer.
         hidden_width: hidden units of each feed-forward layer.
         activation: the feed-forward non-linearity, by its Hugging Face name.
         norm_epsilon: what layer norm adds to the variance; 0 without layer norm.
         end_token: the id of the token that ends generation.
         dtype: the number format of the weights.
-        norm: ``layer_norm`` before attention, feed-forward and unembedding, or ``none``.
+        norm: ``layer_norm`` or ``rms_norm`` before attention, feed-forward and unembedding, or ``none``.
         scaled_scores: whether attention scores are divided by the square root of the head width.
         arithmetic: what every operation is rounded to; None for plain floats.
         relative_bias: whether each head adds a learned number to the score of each distance between query and key,
             beside the learned positions.
+        positions: ``learned``, an embedding of each position; or ``rotary``, queries and keys that are rotated by it.
+        rotary_base: of the wavelengths of rotary positions; Hugging Face's ``rope_theta``.
+        head_size: the width of a head; ``width / num_heads`` if None.
+        key_heads: how many heads have keys and values of their own, which groups of queries share; all if None.
+        gated: whether a hidden unit is its activation times a second linear map of the stream.
+        biases: which linear maps have biases: ``all``, only queries, keys and values (``attention_in``), or ``none``.
+        tied: whether the unembedding is the token embedding.
+        window: how many tokens a position attends to, itself included; all before it if None.
+        beginning_token: the id of the token that may begin a text; that of the end token if None.
+        padding_token: the id of the token that fills rows up; that of the end token if None.
     """
 
     vocabulary: tuple[str, ...]
@@ -86,19 +100,37 @@ class Architecture:
     scaled_scores: bool = True
     arithmetic: Arithmetic | None = None
     relative_bias: bool = False
+    positions: PositionName = "learned"
+    rotary_base: float = 0.0
+    head_size: int | None = None
+    key_heads: int | None = None
+    gated: bool = False
+    biases: BiasName = "all"
+    tied: bool = True
+    window: int | None = None
+    beginning_token: int | None = None
+    padding_token: int | None = None
 
     def __post_init__(self) -> None:
         sizes = (self.num_positions, self.width, self.num_layers, self.num_heads, self.hidden_width)
-        if min(sizes) < 1 or not self.vocabulary:
+        chosen = [size for size in (self.head_size, self.key_heads, self.window) if size is not None]
+        if min(*sizes, *chosen) < 1 or not self.vocabulary:
             raise SerialformerError(f"expected positive sizes, found {self}")
-        if self.width % self.num_heads:
+        if self.head_size is None and self.width % self.num_heads:
             raise SerialformerError(f"width {self.width} is not a multiple of {self.num_heads} heads")
+        if self.num_heads % self.num_key_heads:
+            raise SerialformerError(f"{self.num_heads} heads cannot share {self.num_key_heads} heads of keys evenly")
         if self.dtype not in DTYPES:
             raise SerialformerError(f"no dtype {self.dtype!r}", hint=f"one of {', '.join(DTYPES)}")
-        if self.norm not in ("layer_norm", "none"):
-            raise SerialformerError(f"no norm {self.norm!r}", hint="layer_norm or none")
+        if self.norm not in ("layer_norm", "rms_norm", "none"):
+            raise SerialformerError(f"no norm {self.norm!r}", hint="layer_norm, rms_norm or none")
+        if self.positions == "rotary" and (self.head_width % 2 or not self.rotary_base > 0):
+            raise SerialformerError(
+                f"expected heads of even width and a positive base for rotary positions, found width {self.head_width}"
+                f" and base {self.rotary_base:g}"
+            )
         differs = self.norm != "none" or self.scaled_scores or self.activation != "relu" or self.relative_bias
-        if self.arithmetic is not None and differs:
+        if self.arithmetic is not None and (differs or not self._is_plain):
             raise SerialformerError(
                 f"no rounded arithmetic with norm {self.norm}, {'' if self.scaled_scores else 'un'}scaled scores"
                 f"{', a relative bias' if self.relative_bias else ''} and {self.activation}",
@@ -107,10 +139,53 @@ class Architecture:
 
     @property
     def head_width(self) -> int:
-        return self.width // self.num_heads
+        """The width of a head."""
+        return self.width // self.num_heads if self.head_size is None else self.head_size
+
+    @property
+    def num_key_heads(self) -> int:
+        """How many heads have keys and values of their own."""
+        return self.num_heads if self.key_heads is None else self.key_heads
+
+    @property
+    def attention_width(self) -> int:
+        """The results of all heads side by side."""
+        return self.num_heads * self.head_width
+
+    @property
+    def key_width(self) -> int:
+        """The keys of all heads side by side."""
+        return self.num_key_heads * self.head_width
+
+    @property
+    def family(self) -> Family:
+        """The stock family whose runtimes know it; ``serialformer`` if there is none."""
+        stock = self.scaled_scores and self.arithmetic is None and not self.relative_bias
+        if stock and self.norm == "layer_norm" and self.activation != "silu" and self._is_plain:
+            return "gpt2"
+        if stock and self._is_llama_block:
+            if self.biases == "attention_in":
+                return "serialformer" if self.window is not None else "qwen2"
+            return "llama" if self.window is None else "mistral"
+        return "serialformer"
 
     @property
     def is_gpt2(self) -> bool:
+        """Whether stock runtimes know it as a GPT-2."""
+        return self.family == "gpt2"
+
+    @property
+    def is_stock(self) -> bool:
         """Whether stock runtimes know it."""
-        plain = self.norm == "layer_norm" and self.scaled_scores
-        return plain and self.arithmetic is None and not self.relative_bias
+        return self.family != "serialformer"
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether everything that GPT-2 leaves open is as in GPT-2."""
+        shape = self.positions == "learned" and self.head_size is None and self.key_heads is None
+        return shape and not self.gated and self.biases == "all" and self.tied and self.window is None
+
+    @property
+    def _is_llama_block(self) -> bool:
+        block = self.norm == "rms_norm" and self.positions == "rotary" and self.gated and self.activation == "silu"
+        return block and self.biases != "all"

@@ -131,7 +131,7 @@ def test_every_coordinate_is_a_sign_and_every_gap_is_as_measured() -> None:
         assert np.allclose(np.abs(x[:, rows]), 1, atol=1e-6)
         assert np.allclose(x[..., ::2], -x[..., 1::2], atol=1e-6)
         cast = cast_layer(layer, np.float64)
-        queries, keys, values = project_heads(x, cast, architecture.num_heads, epsilon)
+        queries, keys, values = project_heads(x, cast, architecture, np.arange(num_tokens))
         for head in range(architecture.num_heads if number == 0 else 1):
             scores = queries[0, head] @ keys[0, head].T / np.sqrt(architecture.head_width)
             ordered = np.sort(np.where(visible, scores, -np.inf)[seen], axis=1)
@@ -141,7 +141,7 @@ def test_every_coordinate_is_a_sign_and_every_gap_is_as_measured() -> None:
         x = x + merge_heads(mixed) @ cast.attention_out_weight + cast.attention_out_bias
         normed = layer_norm(x, cast.mlp_norm_gain, cast.mlp_norm_bias, epsilon)
         assert np.allclose(np.abs(normed[:, seen]), 1, atol=1e-6)
-        x = apply_mlp(x, cast, architecture.activation, epsilon)
+        x = apply_mlp(x, cast, architecture)
     # All gaps are the one that was worked out beforehand, or whole multiples of it.
     assert min(least_gaps) == pytest.approx(made.certificate.attention.exact, rel=1e-5)
 

@@ -25,12 +25,12 @@ from serialformer.tasks.examples import Examples
 from serialformer.tasks.registry import TASKS, make_task
 from serialformer.tasks.task import Task
 from serialformer.transformer.forward import (
+    add_attention,
     apply_mlp,
     attend,
     cast_layer,
     compute_logits,
     embed,
-    merge_heads,
     project_heads,
     unembed,
 )
@@ -226,11 +226,9 @@ def test_every_prime_and_residue() -> None:
     (layer,) = (cast_layer(layer, np.float32) for layer in transformer.layers)
     for start in range(0, len(rows), 512):
         x = embed(transformer, prompts[start : start + 512], np.arange(4), np.float32)
-        queries, keys, values = project_heads(x, layer, 4, transformer.architecture.norm_epsilon)
-        mixed = merge_heads(attend(queries[:, :, -1:], keys, values)) @ layer.attention_out_weight
-        x = apply_mlp(
-            x[:, -1:] + mixed + layer.attention_out_bias, layer, "gelu_new", transformer.architecture.norm_epsilon
-        )
+        queries, keys, values = project_heads(x, layer, transformer.architecture, np.arange(4))
+        mixed = attend(queries[:, :, -1:], keys, values)
+        x = apply_mlp(add_attention(x[:, -1:], mixed, layer), layer, transformer.architecture)
         expected = [pow(residue, 2, prime) for prime, residue in rows[start : start + 512].tolist()]
         assert unembed(x, transformer)[:, 0].argmax(axis=1).tolist() == expected
 

@@ -81,7 +81,7 @@ def test_heads_see_exactly_the_positions_that_the_gate_reads(name: str) -> None:
     tokens = context(lowered, every_input(CASES[name].num_inputs)[-1:])
     x = embed(lowered.transformer, tokens, np.arange(tokens.shape[1]), np.float64)
     layer = cast_layer(lowered.transformer.layers[0], np.float64)
-    queries, keys, values = project_heads(x, layer, architecture.num_heads, NORM_EPSILON)
+    queries, keys, values = project_heads(x, layer, architecture, np.arange(tokens.shape[1]))
     scores = (queries @ keys.swapaxes(-1, -2) / np.sqrt(architecture.head_width))[0]
     first = lowered.program.num_inputs
     for token, reads in enumerate(lowered.program.reads):
@@ -102,7 +102,7 @@ def test_smallest_gap_is_attained() -> None:
     tokens = context(lowered, every_input(6)[:1])
     x = embed(lowered.transformer, tokens, np.arange(tokens.shape[1]), np.float64)
     layer = cast_layer(lowered.transformer.layers[0], np.float64)
-    queries, keys, _ = project_heads(x, layer, 2, NORM_EPSILON)
+    queries, keys, _ = project_heads(x, layer, lowered.transformer.architecture, np.arange(tokens.shape[1]))
     scores = (queries @ keys.swapaxes(-1, -2))[0] / np.sqrt(lowered.transformer.architecture.head_width)
     scores[:, ~np.tri(len(tokens[0]), dtype=bool)] = -np.inf
     top = np.sort(scores[:, 6:-1], axis=-1)

@@ -13,9 +13,17 @@ from serialformer.constructions.program import schedule_to_program
 from serialformer.tasks.layout import lay_out
 from serialformer.tasks.registry import make_task
 from serialformer.tasks.task import Task
-from serialformer.transformer.forward import activate, compute_attention, embed, layer_norm, merge_heads, project_heads
+from serialformer.transformer.forward import (
+    add_attention,
+    apply_mlp,
+    cast_layer,
+    compute_attention,
+    embed,
+    hidden_units,
+    mix_values,
+    project_heads,
+)
 from serialformer.transformer.names import UNUSED
-from serialformer.transformer.transformer import Layer
 from tests.cases import every_input, small_circuits
 
 
@@ -25,14 +33,12 @@ def names_that_fire(model: Model, tokens: np.ndarray, layer: int) -> list[list[s
     architecture = transformer.architecture
     stream = embed(transformer, tokens[None], np.arange(len(tokens)), np.float64)
     for number in range(layer + 1):
-        weights = transformer.layers[number]
-        cast = Layer(**{name: weight.astype(np.float64) for name, weight in weights.named_weights()})
+        cast = cast_layer(transformer.layers[number], np.float64)
         shares = compute_attention(transformer, tokens[None])[number]
-        _, _, values = project_heads(stream, cast, architecture.num_heads, architecture.norm_epsilon)
-        stream = stream + merge_heads(shares @ values) @ cast.attention_out_weight + cast.attention_out_bias
-        normed = layer_norm(stream, cast.mlp_norm_gain, cast.mlp_norm_bias, architecture.norm_epsilon)
-        hidden = activate(normed @ cast.mlp_in_weight + cast.mlp_in_bias, architecture.activation)[0]
-        stream = stream + (hidden @ cast.mlp_out_weight + cast.mlp_out_bias)[None]
+        _, _, values = project_heads(stream, cast, architecture, np.arange(len(tokens)))
+        stream = add_attention(stream, mix_values(shares, values), cast)
+        hidden = hidden_units(stream, cast, architecture)[0]
+        stream = apply_mlp(stream, cast, architecture)
     assert model.provenance.names is not None
     names = list(model.provenance.names.unit_names(layer))
     return [[names[unit] for unit in np.flatnonzero(np.abs(row) > 1e-3)] for row in hidden]

@@ -1,7 +1,7 @@
 """The dense engine: every token attends to the whole context, keys and values cached. Numpy, small, readable.
 
 It is the oracle of the faster engines: nothing here knows what the weights mean.
-Shapes: B rows, T new tokens, S tokens of context, D width, H heads, W head width.
+Shapes: B rows, T new tokens, S tokens of context, D width, G heads with keys of their own, W head width.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from serialformer.arrays import Float, Int64
 from serialformer.decode.engine import Engine
 from serialformer.transformer.forward import (
     QUERIES_PER_BLOCK,
+    add_attention,
     apply_mlp,
     attend,
     cast_layer,
     embed,
-    merge_heads,
     project_heads,
     refuse_rounded_arithmetic,
     score_bias,
     unembed,
+    visible_keys,
 )
 from serialformer.transformer.transformer import Transformer
 
@@ -61,7 +62,7 @@ class DenseEngine(Engine):
                 return
             last_BD = self._extend(tokens[:, None], prompt_length + step, cache)
 
-    def keys(self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int) -> list[Float[np.ndarray, "rows H S W"]]:
+    def keys(self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int) -> list[Float[np.ndarray, "rows G S W"]]:
         """The keys of every layer and head over the prompts and up to ``num_tokens`` new tokens but the last.
 
         The last one is not read by what is decoded; an end token among the keys could make them look like others.
@@ -74,7 +75,7 @@ class DenseEngine(Engine):
         return [keys for keys, _ in cache]
 
     def _empty_cache(self, rows: int, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        shape = (rows, self.architecture.num_heads, length, self.architecture.head_width)
+        shape = (rows, self.architecture.num_key_heads, length, self.architecture.head_width)
         return [(np.empty(shape, np.float32), np.empty(shape, np.float32)) for _ in self._layers]
 
     def _extend(
@@ -83,20 +84,21 @@ class DenseEngine(Engine):
         """Appends tokens to the cache; returns the residual stream at the last of them."""
         architecture = self.architecture
         stop = start + tokens.shape[1]
-        x_BTD = embed(self._transformer, tokens, np.arange(start, stop), np.float32)
-        visible = np.arange(stop) <= np.arange(start, stop)[:, None] if stop - start > 1 else None
-        for layer, (keys_BHSW, values_BHSW) in zip(self._layers, cache, strict=True):
-            queries, keys, values = project_heads(x_BTD, layer, architecture.num_heads, architecture.norm_epsilon)
-            keys_BHSW[:, :, start:stop] = keys
-            values_BHSW[:, :, start:stop] = values
+        positions = np.arange(start, stop)
+        x_BTD = embed(self._transformer, tokens, positions, np.float32)
+        sees_all = stop - start == 1 and architecture.window is None
+        visible = None if sees_all else visible_keys(architecture, positions, stop)
+        for layer, (keys_BGSW, values_BGSW) in zip(self._layers, cache, strict=True):
+            queries, keys, values = project_heads(x_BTD, layer, architecture, positions)
+            keys_BGSW[:, :, start:stop] = keys
+            values_BGSW[:, :, start:stop] = values
             mixed = attend(
                 queries,
-                keys_BHSW[:, :, :stop],
-                values_BHSW[:, :, :stop],
+                keys_BGSW[:, :, :stop],
+                values_BGSW[:, :, :stop],
                 visible,
                 scaled=architecture.scaled_scores,
-                bias=score_bias(layer, np.arange(start, stop), stop),
+                bias=score_bias(layer, positions, stop),
             )
-            x_BTD = x_BTD + merge_heads(mixed) @ layer.attention_out_weight + layer.attention_out_bias
-            x_BTD = apply_mlp(x_BTD, layer, architecture.activation, architecture.norm_epsilon)
+            x_BTD = apply_mlp(add_attention(x_BTD, mixed, layer), layer, architecture)
         return x_BTD[:, -1]

@@ -12,17 +12,18 @@ from serialformer.decode.engine import make_engine
 from serialformer.errors import InputError
 from serialformer.transformer.forward import (
     QUERIES_PER_BLOCK,
-    activate,
+    add_attention,
     apply_mlp,
     attention_shares,
     cast_layer,
     compute_attention,
     embed,
-    layer_norm,
-    merge_heads,
+    hidden_units,
+    mix_values,
     project_heads,
     score_bias,
     unembed,
+    visible_keys,
 )
 from serialformer.transformer.transformer import Transformer
 
@@ -67,8 +68,8 @@ class Reading:
         self.tokens = _fill_in(transformer, tokens)
         self.said = np.append(self.tokens[1:], 0)
         self.tops = np.full((count, architecture.num_layers, architecture.num_heads), -1, dtype=np.int64)
-        self._keys: list[Float[np.ndarray, "H S W"]] = []
-        self._values: list[Float[np.ndarray, "H S W"]] = []
+        self._keys: list[Float[np.ndarray, "G S W"]] = []
+        self._values: list[Float[np.ndarray, "G S W"]] = []
         self._read()
         self.milliseconds = 1000 * (time.perf_counter() - started)
 
@@ -96,14 +97,15 @@ class Reading:
         attention, others, units = [], [], []
         for number, layer in enumerate(self._layers):
             suffix = f" {number}" if len(self._layers) > 1 else ""
-            queries, _, _ = project_heads(x_BTD, layer, architecture.num_heads, architecture.norm_epsilon)
+            queries, _, _ = project_heads(x_BTD, layer, architecture, at)
             shares = attention_shares(
                 queries,
                 self._keys[number][None, :, : position + 1],
+                visible_keys(architecture, at, position + 1),
                 scaled=architecture.scaled_scores,
                 bias=score_bias(layer, at, position + 1),
             )
-            mixed = merge_heads(shares @ self._values[number][None, :, : position + 1])
+            mixed = mix_values(shares, self._values[number][None, :, : position + 1])
             looks = [_largest(row, NUM_LOOKS) for row in shares[0, :, 0]]
             attention.append(
                 [
@@ -114,13 +116,12 @@ class Reading:
             others.append(
                 [float(np.delete(row, top[0]).sum()) for row, top in zip(shares[0, :, 0], looks, strict=True)]
             )
-            x_BTD = x_BTD + mixed @ layer.attention_out_weight + layer.attention_out_bias
+            x_BTD = add_attention(x_BTD, mixed, layer)
             stages.append({"label": f"after attention{suffix}", "values": x_BTD[0, 0].tolist()})
-            normed = layer_norm(x_BTD, layer.mlp_norm_gain, layer.mlp_norm_bias, architecture.norm_epsilon)
-            hidden = activate(normed @ layer.mlp_in_weight + layer.mlp_in_bias, architecture.activation)[0, 0]
+            hidden = hidden_units(x_BTD, layer, architecture)[0, 0]
             fired = [int(unit) for unit in _largest(np.abs(hidden), NUM_UNITS) if abs(hidden[unit]) > 1e-3]
             units.append([{"unit": unit, "value": float(hidden[unit])} for unit in fired])
-            x_BTD = apply_mlp(x_BTD, layer, architecture.activation, architecture.norm_epsilon)
+            x_BTD = apply_mlp(x_BTD, layer, architecture)
             stages.append({"label": f"after feed-forward{suffix}", "values": x_BTD[0, 0].tolist()})
         return {
             "position": position,
@@ -150,7 +151,7 @@ class Reading:
         x_BTD = embed(self.transformer, self.tokens[None], np.arange(count), np.float64)
         is_dense = count <= MAX_DENSE_POSITIONS
         for number, layer in enumerate(self._layers):
-            queries, keys, values = project_heads(x_BTD, layer, architecture.num_heads, architecture.norm_epsilon)
+            queries, keys, values = project_heads(x_BTD, layer, architecture, np.arange(count))
             self._keys.append(keys[0])
             self._values.append(values[0])
             if not is_dense:
@@ -162,16 +163,16 @@ class Reading:
                 shares = attention_shares(
                     queries[:, :, at],
                     keys[:, :, :stop],
-                    np.arange(stop) <= at[:, None],
+                    visible_keys(architecture, at, stop),
                     scaled=architecture.scaled_scores,
                     bias=score_bias(layer, at, stop),
                 )
-                mixed[:, :, at] = shares @ values[:, :, :stop]
+                mixed[:, :, at] = mix_values(shares, values[:, :, :stop])
                 top = shares[0].argmax(axis=-1)
                 share = np.take_along_axis(shares[0], top[..., None], axis=-1)[..., 0]
                 self.tops[at, number] = np.where(share > 0.5, top, -1).T
-            x_BTD = x_BTD + merge_heads(mixed) @ layer.attention_out_weight + layer.attention_out_bias
-            x_BTD = apply_mlp(x_BTD, layer, architecture.activation, architecture.norm_epsilon)
+            x_BTD = add_attention(x_BTD, mixed, layer)
+            x_BTD = apply_mlp(x_BTD, layer, architecture)
         if is_dense:
             self.said = unembed(x_BTD, self.transformer)[0].argmax(axis=-1)
         else:

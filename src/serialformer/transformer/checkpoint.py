@@ -1,6 +1,7 @@
 """The Hugging Face directory: what ``AutoModelForCausalLM`` and ``AutoTokenizer`` load with no code of ours.
 
-Written without torch or transformers. The mapping between our names of weights and Hugging Face's is the table below.
+Written without torch or transformers. The mapping between our names of weights and GPT-2's is the table below; that of
+a Llama is in ``llama_files``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,17 @@ from serialformer.architecture import (
 from serialformer.arrays import Shaped
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.files import allow_reading, read_file
+from serialformer.transformer.llama_files import (
+    CLASSES,
+    config_to_architecture,
+    list_parts,
+    llama_config_json,
+    llama_tokenizer_config_json,
+    llama_tokenizer_json,
+    read_vocabulary,
+    special_token_ids,
+    transformer_to_llama_weights,
+)
 from serialformer.transformer.precision import arithmetic_to_format
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 
@@ -86,17 +98,18 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
         SafetensorError: the weights cannot be written.
     """
     architecture = transformer.architecture
+    is_llama = architecture.family in CLASSES
     files = {
-        CONFIG_FILE: config_json(architecture),
+        CONFIG_FILE: llama_config_json(architecture) if is_llama else config_json(architecture),
         "generation_config.json": {
             "do_sample": False,
-            "bos_token_id": architecture.end_token,
-            "eos_token_id": architecture.end_token,
-            "pad_token_id": architecture.end_token,
+            **special_token_ids(architecture),
             "max_new_tokens": max(1, num_new_tokens),
         },
-        TOKENIZER_FILE: tokenizer_json(architecture),
-        "tokenizer_config.json": tokenizer_config_json(architecture),
+        TOKENIZER_FILE: llama_tokenizer_json(architecture) if is_llama else tokenizer_json(architecture),
+        "tokenizer_config.json": (
+            llama_tokenizer_config_json(architecture) if is_llama else tokenizer_config_json(architecture)
+        ),
     }
     for name, content in files.items():
         (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -110,11 +123,7 @@ def save_weights(transformer: Transformer, directory: Path) -> None:
         OSError: they cannot be written.
         SafetensorError: the same, from the library that writes them.
     """
-    weights = {
-        hugging_face_name(name): np.ascontiguousarray(weight)
-        for name, weight in transformer.named_weights()
-        if weight.size  # a transformer without layer norm has none of its weights
-    }
+    weights = stored_weights(transformer)
     temporary = directory / f".{WEIGHTS_FILE}.tmp"
     try:
         save_file(weights, temporary, metadata={"format": "pt"})
@@ -124,8 +133,27 @@ def save_weights(transformer: Transformer, directory: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def stored_weights(transformer: Transformer) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """The weights by Hugging Face's names, as a checkpoint holds them."""
+    if transformer.architecture.family in CLASSES:
+        return transformer_to_llama_weights(transformer)
+    return {
+        hugging_face_name(name): np.ascontiguousarray(weight)
+        for name, weight in transformer.named_weights()
+        if weight.size  # a transformer without layer norm has none of its weights
+    }
+
+
 def config_json(architecture: Architecture) -> dict[str, Any]:
-    """The content of ``config.json``; of a model type of our own if the architecture is no GPT-2."""
+    """The content of ``config.json``; of a model type of our own if the architecture is no GPT-2.
+
+    Raises:
+        SerialformerError: no model type has an architecture like this.
+    """
+    if not architecture.is_gpt2 and (
+        architecture.positions != "learned" or architecture.gated or not architecture.tied
+    ):
+        raise SerialformerError("no checkpoint format has an architecture like this", where=repr(architecture))
     config: dict[str, Any] = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -257,7 +285,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def load_transformer(directory: Path) -> Transformer:
-    """Reads ``config.json``, ``tokenizer.json`` and the weights of a GPT-2, compiled here or not.
+    """Reads ``config.json``, ``tokenizer.json`` and the weights of a GPT-2 or a Llama, compiled here or not.
 
     Raises:
         SerialformerError: a file is missing or not what it should be.
@@ -269,6 +297,8 @@ def load_transformer(directory: Path) -> Transformer:
         raise CheckpointError("no weights", where=str(path), hint="is this a checkpoint directory?")
     try:
         with safe_open(path, framework="numpy") as file:
+            if architecture.family in CLASSES:
+                return weights_to_transformer(architecture, _read_llama_weights(architecture, file, path))
             present = set(file.keys())
             weights: dict[str, Shaped[np.ndarray, ...]] = {}
             for name, shape in weight_shapes(architecture).items():
@@ -285,19 +315,47 @@ def load_transformer(directory: Path) -> Transformer:
                 if found != shape:
                     raise CheckpointError(f"{theirs} is {list(found)}, not {list(shape)}", where=str(path))
                 weights[name] = file.get_tensor(theirs)
+        return weights_to_transformer(architecture, weights)
+    except CheckpointError:
+        raise
     except SafetensorError as error:
         raise CheckpointError(f"is not a safetensors file: {error}", where=str(path)) from None
-    try:
-        return weights_to_transformer(architecture, weights)
     except SerialformerError as error:
         raise CheckpointError(error.message, where=str(path)) from None
+
+
+def _read_llama_weights(architecture: Architecture, file: Any, path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """The weights of a Llama from an open file, put together as ours."""
+    shapes, present = weight_shapes(architecture), set(file.keys())
+    dtype = DTYPES[architecture.dtype]
+    # What is not stored is the size 0.
+    weights = {name: np.zeros(shape if 0 in shape else 0, dtype) for name, shape in shapes.items()}
+    for part in list_parts(architecture):
+        theirs = part.theirs if part.theirs in present else part.theirs.removeprefix("model.")
+        if theirs not in present:
+            raise CheckpointError(f"no weight {part.theirs!r}", where=str(path))
+        found = file.get_tensor(theirs)
+        if found.dtype != dtype:
+            raise CheckpointError(f"{theirs} is {found.dtype}, not {dtype}", where=str(path))
+        if weights[part.ours].shape != shapes[part.ours]:
+            weights[part.ours] = np.empty(shapes[part.ours], dtype)
+        ours = weights[part.ours][..., part.columns]
+        turned = found.T if part.is_turned else found
+        if turned.shape != ours.shape:
+            expected = list(ours.T.shape if part.is_turned else ours.shape)
+            raise CheckpointError(f"{theirs} is {list(found.shape)}, not {expected}", where=str(path))
+        ours[...] = turned
+    return weights
 
 
 def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
     where = str(directory / CONFIG_FILE)
     model_type = config.get("model_type")
+    if model_type in CLASSES:
+        return _llama_architecture(directory, config, where)
     if model_type not in ("gpt2", OWN_MODEL_TYPE):
-        raise CheckpointError(f"expected model_type 'gpt2' or '{OWN_MODEL_TYPE}', found {model_type!r}", where=where)
+        known = ", ".join(f"'{name}'" for name in ("gpt2", *CLASSES))
+        raise CheckpointError(f"expected model_type {known} or '{OWN_MODEL_TYPE}', found {model_type!r}", where=where)
     own = model_type == OWN_MODEL_TYPE
     scaled = config.get("scale_attn_weights", True)
     for key, plain in (
@@ -337,6 +395,21 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
             arithmetic=_arithmetic(config["arithmetic"]) if own else None,
             relative_bias=own and _flag(config, "relative_bias"),
         )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        if isinstance(error, SerialformerError):
+            raise CheckpointError(error.message, where=where, hint=error.hint) from None
+        raise CheckpointError(f"a field is missing or wrong: {error!r}", where=where) from None
+
+
+def _llama_architecture(directory: Path, config: dict[str, Any], where: str) -> Architecture:
+    tokenizer = read_json(directory / TOKENIZER_FILE)
+    try:
+        vocabulary = read_vocabulary(tokenizer)
+        if len(vocabulary) != int(config["vocab_size"]):
+            raise CheckpointError("the tokenizer's vocabulary is not the configuration's", where=where)
+        return config_to_architecture(config, vocabulary, where)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, CheckpointError):
             raise

@@ -1,6 +1,7 @@
-"""The reference forward pass in numpy: GPT-2 as it is defined, in float64 or float32, nothing clever.
+"""The reference forward pass in numpy: GPT-2 and Llama as they are defined, in float64 or float32, nothing clever.
 
-Shapes: B rows, T tokens, S tokens attended to, D width, H heads, W head width, F hidden units, V vocabulary.
+Shapes: B rows, T tokens, S tokens attended to, D width, H heads, G heads with keys of their own, W head width, F hidden
+units, V vocabulary.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from serialformer.architecture import Activation
+from serialformer.architecture import Activation, Architecture
 from serialformer.arrays import Bool, Float, Integer
 from serialformer.errors import SerialformerError
 from serialformer.transformer.transformer import Layer, Transformer
@@ -29,17 +30,15 @@ def compute_logits(
         SerialformerError: the transformer's arithmetic is not that of floats.
     """
     refuse_rounded_arithmetic(transformer)
-    num_tokens = tokens.shape[1]
-    epsilon = transformer.architecture.norm_epsilon
-    x_BTD = embed(transformer, tokens, np.arange(num_tokens), dtype)
+    architecture, positions = transformer.architecture, np.arange(tokens.shape[1])
+    x_BTD = embed(transformer, tokens, positions, dtype)
     for layer in transformer.layers:
         cast = cast_layer(layer, dtype)
-        queries, keys, values = project_heads(x_BTD, cast, transformer.architecture.num_heads, epsilon)
+        queries, keys, values = project_heads(x_BTD, cast, architecture, positions)
         mixed = np.empty_like(queries)
         for block, shares in _blocks_of_shares(transformer, cast, queries, keys):
-            mixed[:, :, block] = shares @ values[:, :, : block.stop]
-        x_BTD = x_BTD + merge_heads(mixed) @ cast.attention_out_weight + cast.attention_out_bias
-        x_BTD = apply_mlp(x_BTD, cast, transformer.architecture.activation, epsilon)
+            mixed[:, :, block] = mix_values(shares, values[:, :, : block.stop])
+        x_BTD = apply_mlp(add_attention(x_BTD, mixed, cast), cast, architecture)
     return unembed(x_BTD, transformer)
 
 
@@ -54,23 +53,22 @@ def compute_attention(
         SerialformerError: the transformer's arithmetic is not that of floats.
     """
     refuse_rounded_arithmetic(transformer)
-    num_tokens, epsilon = tokens.shape[1], transformer.architecture.norm_epsilon
-    x_BTD = embed(transformer, tokens, np.arange(num_tokens), dtype)
+    architecture, positions = transformer.architecture, np.arange(tokens.shape[1])
+    x_BTD = embed(transformer, tokens, positions, dtype)
     layers = []
     for layer in transformer.layers:
         cast = cast_layer(layer, dtype)
-        queries, keys, values = project_heads(x_BTD, cast, transformer.architecture.num_heads, epsilon)
-        whole = np.zeros((*queries.shape[:3], num_tokens), dtype=queries.dtype)
+        queries, keys, values = project_heads(x_BTD, cast, architecture, positions)
+        whole = np.zeros((*queries.shape[:3], len(positions)), dtype=queries.dtype)
         for block, shares in _blocks_of_shares(transformer, cast, queries, keys):
             whole[:, :, block, : block.stop] = shares
         layers.append(whole)
-        x_BTD = x_BTD + merge_heads(whole @ values) @ cast.attention_out_weight + cast.attention_out_bias
-        x_BTD = apply_mlp(x_BTD, cast, transformer.architecture.activation, epsilon)
+        x_BTD = apply_mlp(add_attention(x_BTD, mix_values(whole, values), cast), cast, architecture)
     return layers
 
 
 def _blocks_of_shares(
-    transformer: Transformer, layer: Layer, queries: Float[np.ndarray, "B H T W"], keys: Float[np.ndarray, "B H T W"]
+    transformer: Transformer, layer: Layer, queries: Float[np.ndarray, "B H T W"], keys: Float[np.ndarray, "B G T W"]
 ) -> Iterator[tuple[slice, Float[np.ndarray, "B H block S"]]]:
     """The attention of whole sequences, some queries at a time; keys behind all of them are left out."""
     num_tokens = queries.shape[2]
@@ -82,7 +80,7 @@ def _blocks_of_shares(
             attention_shares(
                 queries[:, :, block],
                 keys[:, :, : block.stop],
-                np.arange(block.stop) <= positions[:, None],
+                visible_keys(transformer.architecture, positions, block.stop),
                 scaled=transformer.architecture.scaled_scores,
                 bias=score_bias(layer, positions, block.stop),
             ),
@@ -97,14 +95,25 @@ def refuse_rounded_arithmetic(transformer: Transformer) -> None:
         )
 
 
+def visible_keys(
+    architecture: Architecture, positions: Integer[np.ndarray, " T"], num_keys: int
+) -> Bool[np.ndarray, "T S"]:
+    """Which of the keys from position 0 on the queries at these positions may see."""
+    distance = positions[:, None] - np.arange(num_keys)
+    visible = distance >= 0
+    return visible if architecture.window is None else visible & (distance < architecture.window)
+
+
 def embed(
     transformer: Transformer,
     tokens: Integer[np.ndarray, "B T"],
     positions: Integer[np.ndarray, " T"],
     dtype: type[np.floating],
 ) -> Float[np.ndarray, "B T D"]:
-    """Token embedding plus position embedding."""
+    """Token embedding plus position embedding, where there is one."""
     token_part = transformer.token_embedding[tokens].astype(dtype)
+    if transformer.architecture.positions == "rotary":
+        return token_part
     return token_part + transformer.position_embedding[positions].astype(dtype)
 
 
@@ -114,39 +123,68 @@ def cast_layer(layer: Layer, dtype: type[np.floating]) -> Layer:
 
 
 def project_heads(
-    x: Float[np.ndarray, "B T D"], layer: Layer, num_heads: int, epsilon: float
-) -> tuple[Float[np.ndarray, "B H T W"], Float[np.ndarray, "B H T W"], Float[np.ndarray, "B H T W"]]:
-    """Queries, keys and values of every head, of the layer-normed residual stream."""
-    normed = layer_norm(x, layer.attention_norm_gain, layer.attention_norm_bias, epsilon)
-    projected = normed @ layer.attention_in_weight + layer.attention_in_bias
-    rows, num_tokens, width = x.shape
-    split = projected.reshape(rows, num_tokens, 3, num_heads, width // num_heads).transpose(2, 0, 3, 1, 4)
-    return split[0], split[1], split[2]
+    x: Float[np.ndarray, "B T D"], layer: Layer, architecture: Architecture, positions: Integer[np.ndarray, " T"]
+) -> tuple[Float[np.ndarray, "B H T W"], Float[np.ndarray, "B G T W"], Float[np.ndarray, "B G T W"]]:
+    """Queries, keys and values of every head, of the normed residual stream at these positions."""
+    normed = apply_norm(x, layer.attention_norm_gain, layer.attention_norm_bias, architecture)
+    projected = add_bias(normed @ layer.attention_in_weight, layer.attention_in_bias)
+    rows, num_tokens, _ = x.shape
+    split = projected.reshape(rows, num_tokens, -1, architecture.head_width).swapaxes(1, 2)
+    heads, key_heads = architecture.num_heads, architecture.num_key_heads
+    queries, keys, values = split[:, :heads], split[:, heads : heads + key_heads], split[:, heads + key_heads :]
+    if architecture.positions == "rotary":
+        angles = rotary_angles(architecture, positions).astype(x.dtype)
+        queries, keys = rotate(queries, angles), rotate(keys, angles)
+    return queries, keys, values
+
+
+def rotary_angles(architecture: Architecture, positions: Integer[np.ndarray, " T"]) -> Float[np.ndarray, "T pairs"]:
+    """By how much each pair of dimensions of a head is rotated at each position.
+
+    >>> from serialformer.architecture import Architecture
+    >>> shape = {"width": 8, "num_layers": 1, "num_heads": 2, "hidden_width": 8, "num_positions": 4}
+    >>> rotary = Architecture(vocabulary=("0",), activation="silu", norm_epsilon=1e-5, end_token=0, dtype="float32",
+    ...                       positions="rotary", rotary_base=100.0, norm="rms_norm", **shape)
+    >>> rotary_angles(rotary, np.arange(3)).round(3).tolist()
+    [[0.0, 0.0], [1.0, 0.1], [2.0, 0.2]]
+    """
+    pair = np.arange(architecture.head_width // 2)
+    return positions[:, None] * architecture.rotary_base ** (-2.0 * pair / architecture.head_width)
+
+
+def rotate(
+    x: Float[np.ndarray, "B heads T W"], angles: Float[np.ndarray, "T pairs"]
+) -> Float[np.ndarray, "B heads T W"]:
+    """Turns dimension i and dimension i + W/2 of each head by the angles of the tokens' positions."""
+    cosine, sine = np.cos(angles), np.sin(angles)
+    first, second = np.split(x, 2, axis=-1)
+    return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
 
 
 def attend(
     queries: Float[np.ndarray, "B H T W"],
-    keys: Float[np.ndarray, "B H S W"],
-    values: Float[np.ndarray, "B H S W"],
+    keys: Float[np.ndarray, "B G S W"],
+    values: Float[np.ndarray, "B G S W"],
     visible: Bool[np.ndarray, "T S"] | None = None,
     *,
     scaled: bool = True,
     bias: Float[np.ndarray, "H T S"] | None = None,
 ) -> Float[np.ndarray, "B H T W"]:
     """Dot-product attention; ``visible``: which keys a query may see (all, if None); ``bias``: added to scores."""
-    return attention_shares(queries, keys, visible, scaled=scaled, bias=bias) @ values
+    return mix_values(attention_shares(queries, keys, visible, scaled=scaled, bias=bias), values)
 
 
 def attention_shares(
     queries: Float[np.ndarray, "B H T W"],
-    keys: Float[np.ndarray, "B H S W"],
+    keys: Float[np.ndarray, "B G S W"],
     visible: Bool[np.ndarray, "T S"] | None = None,
     *,
     scaled: bool = True,
     bias: Float[np.ndarray, "H T S"] | None = None,
 ) -> Float[np.ndarray, "B H T S"]:
     """What share of its attention each query gives each key; see ``attend``."""
-    scores_BHTS = queries @ keys.swapaxes(-1, -2)
+    grouped = _by_group(queries, keys.shape[1]) @ keys.swapaxes(-1, -2)
+    scores_BHTS = grouped.reshape(*queries.shape[:3], keys.shape[2])
     if scaled:
         scores_BHTS = scores_BHTS / queries.dtype.type(np.sqrt(queries.shape[-1]))
     if bias is not None:
@@ -155,6 +193,32 @@ def attention_shares(
         scores_BHTS = np.where(visible, scores_BHTS, queries.dtype.type(-np.inf))
     exponentials = np.exp(scores_BHTS - scores_BHTS.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def mix_values(
+    shares: Float[np.ndarray, "B H T S"], values: Float[np.ndarray, "B G S W"]
+) -> Float[np.ndarray, "B H T W"]:
+    """The values of each head, mixed by its shares."""
+    mixed = _by_group(shares, values.shape[1]) @ values
+    return mixed.reshape(*shares.shape[:3], values.shape[3])
+
+
+def _by_group(x: Float[np.ndarray, "B H T N"], num_groups: int) -> Float[np.ndarray, "B G rows N"]:
+    """The rows of the heads that share keys, one behind the other."""
+    rows, heads, num_tokens, size = x.shape
+    return x.reshape(rows, num_groups, heads // num_groups * num_tokens, size)
+
+
+def add_attention(
+    x: Float[np.ndarray, "B T D"], mixed: Float[np.ndarray, "B H T W"], layer: Layer
+) -> Float[np.ndarray, "B T D"]:
+    """The residual stream after attention."""
+    return x + add_bias(merge_heads(mixed) @ layer.attention_out_weight, layer.attention_out_bias)
+
+
+def add_bias(x: Float[np.ndarray, "*rows N"], bias: Float[np.ndarray, " bias"]) -> Float[np.ndarray, "*rows N"]:
+    """With the bias, if there is one."""
+    return x + bias if bias.size else x
 
 
 def score_bias(layer: Layer, positions: Integer[np.ndarray, " T"], num_keys: int) -> Float[np.ndarray, "H T S"] | None:
@@ -167,10 +231,22 @@ def score_bias(layer: Layer, positions: Integer[np.ndarray, " T"], num_keys: int
     return layer.attention_relative_bias[:, np.maximum(positions[:, None] - np.arange(num_keys), 0)]
 
 
-def merge_heads(x: Float[np.ndarray, "B H T W"]) -> Float[np.ndarray, "B T D"]:
+def merge_heads(x: Float[np.ndarray, "B H T W"]) -> Float[np.ndarray, "B T attended"]:
     """The heads' results side by side."""
     rows, heads, num_tokens, head_width = x.shape
     return x.swapaxes(1, 2).reshape(rows, num_tokens, heads * head_width)
+
+
+def apply_norm(
+    x: Float[np.ndarray, "*rows D"],
+    gain: Float[np.ndarray, " norm"],
+    bias: Float[np.ndarray, " norm_bias"],
+    architecture: Architecture,
+) -> Float[np.ndarray, "*rows D"]:
+    """The norm of an architecture, whichever that is."""
+    if architecture.norm == "rms_norm":
+        return rms_norm(x, gain, architecture.norm_epsilon)
+    return layer_norm(x, gain, bias, architecture.norm_epsilon)
 
 
 def layer_norm(
@@ -189,8 +265,20 @@ def layer_norm(
     return centred / np.sqrt(variance + x.dtype.type(epsilon)) * gain + bias
 
 
+def rms_norm(
+    x: Float[np.ndarray, "*rows D"], gain: Float[np.ndarray, " norm"], epsilon: float
+) -> Float[np.ndarray, "*rows D"]:
+    """Mean square 1 along the last axis (epsilon inside the root), then gain.
+
+    >>> rms_norm(np.array([[3.0, -4.0, 0.0, 0.0]]), np.full(4, 2.5), 0.0).tolist()
+    [[3.0, -4.0, 0.0, 0.0]]
+    """
+    square = np.mean(x * x, axis=-1, keepdims=True)
+    return x / np.sqrt(square + x.dtype.type(epsilon)) * gain
+
+
 def activate(x: Float[np.ndarray, "*rows F"], activation: Activation) -> Float[np.ndarray, "*rows F"]:
-    """The feed-forward non-linearity; gelu_new is GPT-2's own, by the hyperbolic tangent.
+    """The feed-forward non-linearity; gelu_new is GPT-2's own, by the hyperbolic tangent; silu is x times its sigmoid.
 
     >>> activate(np.array([-8.0, 0.0, 8.0]), "gelu_new")
     array([-0.,  0.,  8.])
@@ -198,22 +286,31 @@ def activate(x: Float[np.ndarray, "*rows F"], activation: Activation) -> Float[n
     if activation == "relu":
         return np.maximum(x, 0)
     number = x.dtype.type
+    if activation == "silu":
+        with np.errstate(over="ignore"):  # an infinite exponential makes the sigmoid 0
+            return x / (1 + np.exp(-x))
     with np.errstate(over="ignore"):  # the cube of a large number is infinite, and its tangent 1 or -1 all the same
         inner = number(np.sqrt(2 / np.pi)) * (x + number(0.044715) * x * x * x)
     return number(0.5) * x * (1 + np.tanh(inner))
 
 
+def hidden_units(
+    x: Float[np.ndarray, "*rows D"], layer: Layer, architecture: Architecture
+) -> Float[np.ndarray, "*rows F"]:
+    """What the hidden units of a layer give, of the residual stream behind attention."""
+    normed = apply_norm(x, layer.mlp_norm_gain, layer.mlp_norm_bias, architecture)
+    hidden = activate(add_bias(normed @ layer.mlp_in_weight, layer.mlp_in_bias), architecture.activation)
+    return hidden if layer.mlp_up_weight is None else hidden * (normed @ layer.mlp_up_weight)
+
+
 def apply_mlp(
-    x: Float[np.ndarray, "*rows D"], layer: Layer, activation: Activation, epsilon: float
+    x: Float[np.ndarray, "*rows D"], layer: Layer, architecture: Architecture
 ) -> Float[np.ndarray, "*rows D"]:
     """The residual stream after a feed-forward layer."""
-    normed = layer_norm(x, layer.mlp_norm_gain, layer.mlp_norm_bias, epsilon)
-    hidden = activate(normed @ layer.mlp_in_weight + layer.mlp_in_bias, activation)
-    return x + hidden @ layer.mlp_out_weight + layer.mlp_out_bias
+    return x + add_bias(hidden_units(x, layer, architecture) @ layer.mlp_out_weight, layer.mlp_out_bias)
 
 
 def unembed(x: Float[np.ndarray, "*rows D"], transformer: Transformer) -> Float[np.ndarray, "*rows V"]:
     """The logits, from the residual stream after the last layer."""
     gain, bias = transformer.final_norm_gain.astype(x.dtype), transformer.final_norm_bias.astype(x.dtype)
-    normed = layer_norm(x, gain, bias, transformer.architecture.norm_epsilon)
-    return normed @ transformer.token_embedding.astype(x.dtype).T
+    return apply_norm(x, gain, bias, transformer.architecture) @ transformer.head.astype(x.dtype).T

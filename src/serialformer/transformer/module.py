@@ -1,6 +1,7 @@
 """The torch module of a decoder, for training and for GPUs: the same weights as ``Transformer``, the same logits.
 
-Shapes: B rows, T tokens, L positions at which the model is asked, D width, H heads, W head width, V vocabulary.
+Shapes: B rows, T tokens, L positions at which the model is asked, D width, K the keys of all heads side by side, H
+heads, W head width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ class Cache:
     """
 
     def __init__(self, architecture: Architecture, num_rows: int, num_tokens: int, like: Tensor) -> None:
-        shape = (architecture.num_layers, 2, num_rows, num_tokens, architecture.width)
+        shape = (architecture.num_layers, 2, num_rows, num_tokens, architecture.key_width)
         self._held = torch.empty(shape, dtype=like.dtype, device=like.device)
         self.num_tokens = 0
 
     def extend(
-        self, layer: int, keys: Float[Tensor, "B new D"], values: Float[Tensor, "B new D"]
-    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
+        self, layer: int, keys: Float[Tensor, "B new K"], values: Float[Tensor, "B new K"]
+    ) -> tuple[Float[Tensor, "B T K"], Float[Tensor, "B T K"]]:
         """Appends a layer's keys and values; returns all that there are."""
         stop = self.num_tokens + keys.shape[1]
         self._held[layer, 0, :, self.num_tokens : stop] = keys
@@ -124,66 +125,77 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         start, count = (0 if cache is None else cache.num_tokens), tokens.shape[1]
         weights = self.weights
         x_BTD = functional.embedding(tokens, weights["token_embedding"])
-        x_BTD = x_BTD + weights["position_embedding"][start : start + count]
+        if self.architecture.positions == "learned":
+            x_BTD = x_BTD + weights["position_embedding"][start : start + count]
         last = self.architecture.num_layers - 1
         for layer in range(last + 1):
             x_BTD = self._block(x_BTD, layer, asked if layer == last else None, cache)
         if cache is not None:
             cache.num_tokens += count
-        return self._norm(x_BTD, "final_norm") @ weights["token_embedding"].T
+        return (
+            self._norm(x_BTD, "final_norm") @ weights["token_embedding" if self.architecture.tied else "unembedding"].T
+        )
 
     def _block(
         self, x_BTD: Float[Tensor, "B T D"], layer: int, asked: Asked, cache: Cache | None
     ) -> Float[Tensor, "B L D"]:
         """One layer; of its result only the positions asked for."""
-        width = self.architecture.width
+        attended, key_width = self.architecture.attention_width, self.architecture.key_width
         normed = self._norm(x_BTD, f"layers_{layer}_attention_norm")
         weight, bias = self._pair(layer, "attention_in")
         if asked is None:
-            queries, keys, values = functional.linear(normed, weight.T, bias).split(width, dim=-1)
+            projected = functional.linear(normed, weight.T, bias)
+            queries, keys, values = projected.split([attended, key_width, key_width], dim=-1)
         else:
-            keys, values = functional.linear(normed, weight[:, width:].T, bias[width:]).split(width, dim=-1)
-            queries = functional.linear(_take(normed, asked), weight[:, :width].T, bias[:width])
+            rest = None if bias is None else bias[attended:]
+            keys, values = functional.linear(normed, weight[:, attended:].T, rest).split(key_width, dim=-1)
+            own = None if bias is None else bias[:attended]
+            queries = functional.linear(_take(normed, asked), weight[:, :attended].T, own)
             x_BTD = _take(x_BTD, asked)
         positions = None if asked is None and cache is None else _positions(asked, normed, cache)
+        if self.architecture.positions == "rotary":
+            queries = self._rotate(queries, _positions(asked, normed, cache))
+            keys = self._rotate(keys, _positions(None, normed, cache))
         if cache is not None:
             keys, values = cache.extend(layer, keys, values)
         mixed = self._attend(queries, keys, values, layer, positions)
         weight, bias = self._pair(layer, "attention_out")
         x_BTD = x_BTD + functional.linear(mixed, weight.T, bias)
         weight, bias = self._pair(layer, "mlp_in")
-        hidden = functional.linear(self._norm(x_BTD, f"layers_{layer}_mlp_norm"), weight.T, bias)
-        relu = self.architecture.activation == "relu"
-        hidden = functional.relu(hidden) if relu else functional.gelu(hidden, approximate="tanh")
+        normed = self._norm(x_BTD, f"layers_{layer}_mlp_norm")
+        hidden = self._activate(functional.linear(normed, weight.T, bias))
+        if self.architecture.gated:
+            hidden = hidden * (normed @ self.weights[f"layers_{layer}_mlp_up_weight"])
         weight, bias = self._pair(layer, "mlp_out")
         return x_BTD + functional.linear(hidden, weight.T, bias)
 
     def _attend(
         self,
-        queries: Float[Tensor, "B L D"],
-        keys: Float[Tensor, "B T D"],
-        values: Float[Tensor, "B T D"],
+        queries: Float[Tensor, "B L attended"],
+        keys: Float[Tensor, "B T K"],
+        values: Float[Tensor, "B T K"],
         layer: int,
         positions: Int64[Tensor, "... L"] | None,
-    ) -> Float[Tensor, "B L D"]:
+    ) -> Float[Tensor, "B L attended"]:
         """Attention of the queries at ``positions``; of one query a key, in order, if None."""
         heads, head_width = self.architecture.num_heads, self.architecture.head_width
         rows, num_keys = keys.shape[:2]
-        shape = (rows, -1, heads, head_width)
-        causal = positions is None and not self.architecture.relative_bias
+        plain = not self.architecture.relative_bias and self.architecture.window is None
+        causal = positions is None and plain
         if positions is None:
             positions = torch.arange(num_keys, device=keys.device)
         scale = 1 / math.sqrt(head_width) if self.architecture.scaled_scores else 1.0
-        if not self.architecture.relative_bias and is_narrow(queries, keys, heads, positions):
+        grouped = self.architecture.num_key_heads < heads
+        if plain and not grouped and is_narrow(queries, keys, heads, positions):
             return NarrowAttention.apply(queries, keys, values, positions, heads, scale)
         mixed = functional.scaled_dot_product_attention(
-            queries.view(shape).transpose(1, 2),
-            keys.view(shape).transpose(1, 2),
-            values.view(shape).transpose(1, 2),
+            *(part.view(rows, -1, part.shape[2] // head_width, head_width).transpose(1, 2)
+              for part in (queries, keys, values)),
             attn_mask=None if causal else self._score_bias(layer, positions, num_keys, queries.dtype),
             is_causal=causal,
             scale=scale,
-        )
+            enable_gqa=grouped,
+        )  # fmt: skip
         return mixed.transpose(1, 2).reshape(rows, -1, heads * head_width)
 
     def _score_bias(
@@ -193,6 +205,8 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         distance = positions.unsqueeze(-1) - torch.arange(num_keys, device=positions.device)  # L T, or B L T
         hidden = torch.zeros(distance.shape, dtype=dtype, device=distance.device)
         hidden = hidden.masked_fill(distance < 0, -math.inf)
+        if self.architecture.window is not None:
+            hidden = hidden.masked_fill(distance >= self.architecture.window, -math.inf)
         if distance.dim() == 3:
             hidden = hidden.unsqueeze(1)
         if not self.architecture.relative_bias:
@@ -204,11 +218,30 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
     def _norm(self, x: Float[Tensor, "B N D"], name: str) -> Float[Tensor, "B N D"]:
         if self.architecture.norm == "none":
             return x
-        gain, bias = self.weights[f"{name}_gain"], self.weights[f"{name}_bias"]
-        return functional.layer_norm(x, gain.shape, gain, bias, self.architecture.norm_epsilon)
+        gain = self.weights[f"{name}_gain"]
+        if self.architecture.norm == "rms_norm":
+            return functional.rms_norm(x, gain.shape, gain, self.architecture.norm_epsilon)
+        return functional.layer_norm(x, gain.shape, gain, self.weights[f"{name}_bias"], self.architecture.norm_epsilon)
 
-    def _pair(self, layer: int, name: str) -> tuple[Float[Tensor, "inputs outputs"], Float[Tensor, " outputs"]]:
-        return self.weights[f"layers_{layer}_{name}_weight"], self.weights[f"layers_{layer}_{name}_bias"]
+    def _activate(self, x: Float[Tensor, "B N F"]) -> Float[Tensor, "B N F"]:
+        if self.architecture.activation == "relu":
+            return functional.relu(x)
+        return functional.silu(x) if self.architecture.activation == "silu" else functional.gelu(x, approximate="tanh")
+
+    def _rotate(self, x: Float[Tensor, "B N K"], positions: Int64[Tensor, "... N"]) -> Float[Tensor, "B N K"]:
+        """Turns the heads' pairs of dimensions by the angles of the positions."""
+        head_width = self.architecture.head_width
+        pair = torch.arange(head_width // 2, dtype=torch.float64, device=x.device)
+        frequencies = self.architecture.rotary_base ** (-2 * pair / head_width)
+        angles = positions[..., None, None] * frequencies  # N 1 pairs, or B N 1 pairs
+        cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        first, second = x.unflatten(-1, (-1, head_width)).chunk(2, dim=-1)
+        return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1).flatten(-2)
+
+    def _pair(self, layer: int, name: str) -> tuple[Float[Tensor, "inputs outputs"], Float[Tensor, " outputs"] | None]:
+        """A linear map's weight and its bias, which it may not have."""
+        bias = f"layers_{layer}_{name}_bias"
+        return self.weights[f"layers_{layer}_{name}_weight"], self.weights.get(bias, None)
 
 
 def _take(x: Float[Tensor, "B T D"], asked: slice | Int64[Tensor, "B L"]) -> Float[Tensor, "B L D"]:

@@ -17,24 +17,26 @@ from serialformer.errors import SerialformerError
 class Layer:
     """The weights of one block. Matrices map rows to columns: ``y = x @ weight + bias``.
 
-    ``attention_in`` gives queries, keys and values side by side, each ``width`` wide, head after head. Without layer
-    norm its gains and biases are arrays of size 0. ``attention_relative_bias`` is what a head adds to a score when the
-    key stands so many tokens before the query; None in an architecture without it.
+    ``attention_in`` gives queries, keys and values side by side, head after head. Gains and biases that an
+    architecture does not have are arrays of size 0. ``attention_relative_bias`` is what a head adds to a score when the
+    key stands so many tokens before the query; None in an architecture without it. ``mlp_up_weight`` gives what gated
+    hidden units are multiplied by; None where they are not.
     """
 
     attention_norm_gain: Shaped[np.ndarray, " norm"]
-    attention_norm_bias: Shaped[np.ndarray, " norm"]
+    attention_norm_bias: Shaped[np.ndarray, " norm_bias"]
     attention_in_weight: Shaped[np.ndarray, "width qkv"]
-    attention_in_bias: Shaped[np.ndarray, " qkv"]
-    attention_out_weight: Shaped[np.ndarray, "width width"]
-    attention_out_bias: Shaped[np.ndarray, " width"]
+    attention_in_bias: Shaped[np.ndarray, " qkv_bias"]
+    attention_out_weight: Shaped[np.ndarray, "attended width"]
+    attention_out_bias: Shaped[np.ndarray, " bias"]
     mlp_norm_gain: Shaped[np.ndarray, " norm"]
-    mlp_norm_bias: Shaped[np.ndarray, " norm"]
+    mlp_norm_bias: Shaped[np.ndarray, " norm_bias"]
     mlp_in_weight: Shaped[np.ndarray, "width hidden"]
-    mlp_in_bias: Shaped[np.ndarray, " hidden"]
+    mlp_in_bias: Shaped[np.ndarray, " hidden_bias"]
     mlp_out_weight: Shaped[np.ndarray, "hidden width"]
-    mlp_out_bias: Shaped[np.ndarray, " width"]
+    mlp_out_bias: Shaped[np.ndarray, " bias"]
     attention_relative_bias: Shaped[np.ndarray, "heads distances"] | None = None
+    mlp_up_weight: Shaped[np.ndarray, "width hidden"] | None = None
 
     def named_weights(self) -> Iterator[tuple[str, Shaped[np.ndarray, "..."]]]:
         """Every weight that there is, by the name of its field."""
@@ -45,15 +47,16 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Transformer:
-    """A decoder's weights; the unembedding is the token embedding, transposed.
+    """A decoder's weights.
 
     Attributes:
         architecture: the shape.
         token_embedding: one row a token.
-        position_embedding: one row a position.
+        position_embedding: one row a position; none where positions are rotary.
         layers: the blocks, first to last.
-        final_norm_gain: of the layer norm before the unembedding.
-        final_norm_bias: of the layer norm before the unembedding.
+        final_norm_gain: of the norm before the unembedding.
+        final_norm_bias: of the norm before the unembedding.
+        unembedding: one row a token; None where it is the token embedding.
 
     Raises:
         SerialformerError: a weight has another shape or dtype than the architecture says; lists them all.
@@ -64,7 +67,8 @@ class Transformer:
     position_embedding: Shaped[np.ndarray, "positions width"]
     layers: tuple[Layer, ...]
     final_norm_gain: Shaped[np.ndarray, " norm"]
-    final_norm_bias: Shaped[np.ndarray, " norm"]
+    final_norm_bias: Shaped[np.ndarray, " norm_bias"]
+    unembedding: Shaped[np.ndarray, "vocabulary width"] | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -87,8 +91,13 @@ class Transformer:
                 for index, layer in enumerate(self.layers):
                     for name, weight in layer.named_weights():
                         yield f"layers.{index}.{name}", weight
-            elif field.name != "architecture":
+            elif field.name != "architecture" and getattr(self, field.name) is not None:
                 yield field.name, getattr(self, field.name)
+
+    @property
+    def head(self) -> Shaped[np.ndarray, "vocabulary width"]:
+        """The unembedding, tied or not: one row a token."""
+        return self.token_embedding if self.unembedding is None else self.unembedding
 
     def digest(self) -> str:
         """SHA-256 of the weights and their names, in hexadecimal."""
@@ -109,31 +118,38 @@ class Transformer:
 def weight_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """The shape of every weight, by the names of ``Transformer.named_weights``."""
     width, hidden = architecture.width, architecture.hidden_width
-    norm = width if architecture.norm == "layer_norm" else 0
+    attended, projected = architecture.attention_width, architecture.attention_width + 2 * architecture.key_width
+    norm = 0 if architecture.norm == "none" else width
+    norm_bias = norm if architecture.norm == "layer_norm" else 0
+    biases = int(architecture.biases == "all")
     layer: dict[str, tuple[int, ...]] = {
         "attention_norm_gain": (norm,),
-        "attention_norm_bias": (norm,),
-        "attention_in_weight": (width, 3 * width),
-        "attention_in_bias": (3 * width,),
-        "attention_out_weight": (width, width),
-        "attention_out_bias": (width,),
+        "attention_norm_bias": (norm_bias,),
+        "attention_in_weight": (width, projected),
+        "attention_in_bias": (0 if architecture.biases == "none" else projected,),
+        "attention_out_weight": (attended, width),
+        "attention_out_bias": (biases * width,),
         "mlp_norm_gain": (norm,),
-        "mlp_norm_bias": (norm,),
+        "mlp_norm_bias": (norm_bias,),
         "mlp_in_weight": (width, hidden),
-        "mlp_in_bias": (hidden,),
+        "mlp_in_bias": (biases * hidden,),
         "mlp_out_weight": (hidden, width),
-        "mlp_out_bias": (width,),
+        "mlp_out_bias": (biases * width,),
     }
     if architecture.relative_bias:
         layer["attention_relative_bias"] = (architecture.num_heads, architecture.num_positions)
+    if architecture.gated:
+        layer["mlp_up_weight"] = (width, hidden)
+    num_tokens = len(architecture.vocabulary)
     return {
-        "token_embedding": (len(architecture.vocabulary), width),
-        "position_embedding": (architecture.num_positions, width),
+        "token_embedding": (num_tokens, width),
+        "position_embedding": (architecture.num_positions if architecture.positions == "learned" else 0, width),
         **{
             f"layers.{index}.{name}": shape for index in range(architecture.num_layers) for name, shape in layer.items()
         },
         "final_norm_gain": (norm,),
-        "final_norm_bias": (norm,),
+        "final_norm_bias": (norm_bias,),
+        **({} if architecture.tied else {"unembedding": (num_tokens, width)}),
     }
 
 
