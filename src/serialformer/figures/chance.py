@@ -8,8 +8,8 @@ from functools import cache
 from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.errors import TaskError
 from serialformer.python_file import split_reference
 from serialformer.tasks.registry import make_task

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -36,6 +36,10 @@ from serialformer.tasks.examples import Examples
 from serialformer.tasks.task import Task
 from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
+
+if TYPE_CHECKING:
+    from serialformer.models.activations import Activations
+    from serialformer.models.ground_truth import GroundTruth
 
 MAX_ROWS_PER_BLOCK = 1 << 16
 """Of a batch: rows take some hundred bytes each while they are read and written."""
@@ -422,6 +426,41 @@ class Model:
     ) -> Int64[np.ndarray, "rows made"]:
         """What a model of a task makes of prompts of one size, greedily; see ``TaskItems.generate``."""
         return self.items.generate(examples, length, engine, progress)
+
+    def ground_truth(self, transcript: Transcript) -> GroundTruth:
+        """What must happen inside this model while it writes a transcript; see ``models.ground_truth``.
+
+        Raises:
+            InputError: it was trained, so that nobody knows, or the transcript is another model's.
+        """
+        from serialformer.models.ground_truth import ground_truth
+
+        return ground_truth(self, transcript)
+
+    def run_with_cache(self, transcript: Transcript, *, dtype: type[np.floating] = np.float64) -> Activations:
+        """Every activation of one forward pass over a transcript: residual stream, attention, hidden units, logits.
+
+        Args:
+            transcript: prompt and chain; each position is computed with the tokens that stand before it.
+            dtype: what to compute in.
+
+        Raises:
+            SerialformerError: the model's arithmetic rounds after every operation.
+
+        >>> from serialformer import CircuitBuilder, compile
+        >>> build = CircuitBuilder()
+        >>> build.output("odd", build.xor(*build.inputs("a", 2)))
+        >>> model = compile(build.circuit())
+        >>> activations = model.run_with_cache(model.run(a=0b10))
+        >>> activations, activations.head("fetched[1]", 0)[2].round(3).tolist()
+        (Activations(15 hooks; 4 positions, width 32), [0.0, 1.0, 0.0, 0.0])
+        """
+        from serialformer.models.activations import Activations
+        from serialformer.transformer.cache import compute_activations
+
+        tokens = np.concatenate([transcript.prompt, transcript.chain])[None]
+        found = compute_activations(self.transformer, tokens, dtype=dtype)
+        return Activations(arrays={hook: array[0] for hook, array in found.items()}, names=self.provenance.names)
 
     def save(self, directory: str | os.PathLike[str]) -> Model:
         """Writes the checkpoint directory, whole or not at all, and returns the model that lies there.

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
 
 from serialformer.architecture import UNKNOWN, Architecture, BiasName, DtypeName
+from serialformer.arrays import Shaped
 from serialformer.errors import CheckpointError
 from serialformer.transformer.transformer import Transformer, weight_shapes
 

@@ -188,14 +188,19 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         grouped = self.architecture.num_key_heads < heads
         if plain and not grouped and is_narrow(queries, keys, heads, positions):
             return NarrowAttention.apply(queries, keys, values, positions, heads, scale)
+        split_queries, split_keys, split_values = (
+            part.view(rows, -1, part.shape[2] // head_width, head_width).transpose(1, 2)
+            for part in (queries, keys, values)
+        )
         mixed = functional.scaled_dot_product_attention(
-            *(part.view(rows, -1, part.shape[2] // head_width, head_width).transpose(1, 2)
-              for part in (queries, keys, values)),
+            split_queries,
+            split_keys,
+            split_values,
             attn_mask=None if causal else self._score_bias(layer, positions, num_keys, queries.dtype),
             is_causal=causal,
             scale=scale,
             enable_gqa=grouped,
-        )  # fmt: skip
+        )
         return mixed.transpose(1, 2).reshape(rows, -1, heads * head_width)
 
     def _score_bias(
