@@ -90,7 +90,7 @@ def test_fields_hold_what_is_said(name: str) -> None:
 
 def test_reasons_name_gates_and_wires() -> None:
     reads = truth("adder").reads
-    assert {"input 0 of gate 1: a[0]", "input 1 of gate 1: b[0]", "input 1 of gate 3: gate 1"} <= set(
+    assert {"input 0 of gate 0: a[0]", "input 1 of gate 0: b[0]", "input 1 of gate 3: gate 0"} <= set(
         reads["reason"].tolist()
     )
     assert reads["asks"].tolist() == [f"name is {position}" for position in reads["reads"].tolist()]
