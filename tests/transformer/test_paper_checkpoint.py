@@ -114,9 +114,9 @@ def test_stock_runtimes_refuse_it(model: Model) -> None:
     [
         ({"model_type": "gpt2"}, "config.json: scale_attn_weights=False is not supported"),
         ({"model_type": "gpt2", "scale_attn_weights": True}, "config.json: norm='none' is not supported"),
-        ({"model_type": "bert"}, "expected model_type 'gpt2' or 'serialformer', found 'bert'"),
+        ({"model_type": "bert"}, "expected model_type 'gpt2', 'llama', 'mistral', 'qwen2' or 'serialformer', found 'bert'"),
         ({"scale_attn_weights": "no"}, "scale_attn_weights='no' is not supported"),
-        ({"norm": "rms"}, "config.json: no norm 'rms'\nhint: layer_norm or none"),
+        ({"norm": "rms"}, "config.json: no norm 'rms'\nhint: layer_norm, rms_norm or none"),
         (
             {"norm": "layer_norm"},
             "config.json: no rounded arithmetic with norm layer_norm, unscaled scores and relu\n"
@@ -160,7 +160,7 @@ def test_architectures_that_are_not_defined() -> None:
         " norm_epsilon=0.0, end_token=0, dtype='float32', norm='batch')"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "no norm 'batch'\nhint: layer_norm or none" in run.stderr
+    assert "no norm 'batch'\nhint: layer_norm, rms_norm or none" in run.stderr
     with pytest.raises(
         SerialformerError, match="no rounded arithmetic with norm layer_norm, scaled scores and gelu_new"
     ):
