@@ -199,7 +199,7 @@ def edit(path: Path, **changes: Any) -> None:
         ("config.json", None, "config.json: no such file"),
         ("config.json", b"{", "config.json: is not JSON"),
         ("config.json", b"[]", "config.json: expected a JSON object"),
-        ("config.json", {"model_type": "llama"}, "expected model_type 'gpt2' or 'serialformer', found 'llama'"),
+        ("config.json", {"model_type": "mamba"}, "expected model_type 'gpt2', 'llama', 'mistral', 'qwen2' or"),
         ("config.json", {"n_embd": 54}, r"is \[.*\], not \["),
         ("config.json", {"n_embd": "wide"}, "a field is missing or wrong"),
         ("config.json", {"n_head": 7}, "not a multiple of 7 heads"),
@@ -238,8 +238,8 @@ def edit(path: Path, **changes: Any) -> None:
         ),
         ("certificate.json", {"prompts": "most"}, "expected the prompts 'all ...', found 'most'"),
         ("certificate.json", {"holds": False}, "holds is False and the failure is None"),
-        ("circuit.tensors", None, "circuit.tensors: no such file"),
-        ("circuit.tensors", b"", "is not the circuit of this model"),
+        ("circuit.safetensors", None, "circuit.safetensors: no such file"),
+        ("circuit.safetensors", b"", "is not the circuit of this model"),
     ],
 )
 def test_damaged_directories(tmp_path: Path, file: str, damage: Any, message: str) -> None:

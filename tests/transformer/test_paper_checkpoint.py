@@ -116,7 +116,7 @@ def test_stock_runtimes_refuse_it(model: Model) -> None:
         ({"model_type": "gpt2", "scale_attn_weights": True}, "config.json: norm='none' is not supported"),
         ({"model_type": "bert"}, "expected model_type 'gpt2', 'llama', 'mistral', 'qwen2' or 'serialformer', found 'bert'"),
         ({"scale_attn_weights": "no"}, "scale_attn_weights='no' is not supported"),
-        ({"norm": "rms"}, "config.json: no norm 'rms'\nhint: layer_norm, rms_norm or none"),
+        ({"norm": "rms"}, "config.json: no norm 'rms'\nhint: layer_norm or none"),
         (
             {"norm": "layer_norm"},
             "config.json: no rounded arithmetic with norm layer_norm, unscaled scores and relu\n"
