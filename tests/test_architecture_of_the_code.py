@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "cli": {
         "__version__",
         *("errors", "files", "architecture", "circuits", "tasks", "transformer", "decode", "models", "proofs"),
-        *("training", "sweeps", "explorer", "figures"),
+        *("training", "sweeps", "explorer", "figures", "notebook"),
     },
 }
 

@@ -27,6 +27,11 @@ from serialformer.models.info import info
 from serialformer.models.provenance import CompiledProvenance
 
 
+class ChainName(StrEnum):
+    GATES = "gates"
+    NONE = "none"
+
+
 class TargetName(StrEnum):
     GPT2 = "gpt2"
     PAPER = "paper"
@@ -63,6 +68,17 @@ def compile_command(
     prove: Annotated[
         bool, typer.Option("--prove", help="Have ABC prove that optimising changed nothing; else nothing is written.")
     ] = False,
+    chain: Annotated[
+        ChainName,
+        typer.Option(help="gates: each gate is a token, one layer. none: no chain, one layer for each level."),
+    ] = ChainName.GATES,
+    layers: Annotated[
+        int | None,
+        typer.Option("--layers", metavar="L", min=1, help="With --chain none; the depth and one unless said."),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="With --layers: accept too few; the certificate says what is right.")
+    ] = False,
     target: Annotated[
         TargetName, typer.Option(help="A stock GPT-2, or the paper's transformer, every operation rounded.")
     ] = TargetName.GPT2,
@@ -74,7 +90,7 @@ def compile_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compile a circuit into a checkpoint that evaluates it by chain of thought."""
+    """Compile a circuit into a checkpoint that evaluates it by chain of thought, or by depth."""
     started = time.perf_counter()
     refuse_existing(output)
     if target == TargetName.PAPER and dtype is not None:
@@ -88,6 +104,9 @@ def compile_command(
             level=level,
             lut=lut,
             prove=prove,
+            chain=chain.value,
+            layers=layers,
+            partial=partial,
             target=target.value,
             dtype=None if dtype is None else dtype.value,
             precision=precision,

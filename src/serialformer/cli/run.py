@@ -19,11 +19,13 @@ from serialformer.cli.tasks import TaskOption, TrustCode
 from serialformer.cli.values import parse_assignments
 from serialformer.errors import InputError
 from serialformer.models.circuit_prompt import CircuitPrompt
+from serialformer.models.depth import unproven_outputs
 from serialformer.models.load import load
 from serialformer.models.model import Model
 from serialformer.models.tables import count_rows, run_table
 from serialformer.models.trace import trace_lines
 from serialformer.models.transcript import Transcript
+from serialformer.notebook import first_few
 
 
 def run_command(
@@ -112,6 +114,8 @@ def run_command(
         for line in trace_lines(model, transcript, given):
             print(line, file=out)
     _print_transcript(transcript, as_json=as_json, is_text=prompt is not None)
+    if unproven := unproven_outputs(model):
+        print(f"too few layers, nothing is proven of {first_few(unproven)}", file=sys.stderr)
     if num_tokens is not None and whole is not None and num_tokens < whole:
         print(f"cut after {num_tokens} of {whole} chain tokens: no outputs yet", file=sys.stderr)
 

@@ -85,6 +85,29 @@ class BitClaim:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class ColumnsClaim:
+    """The claim of a circuit without a chain: behind ``=`` come the values of its outputs, and then ``=`` again.
+
+    The prompt is a bit for each input and a token without content for each gate. Wires are numbered as positions.
+
+    Attributes:
+        num_inputs: bits of the prompt.
+        reads: for each gate the wires that it reads.
+        arity: how many of the columns of ``reads`` count.
+        table: the truth table over them.
+        answers: the wire of each output.
+        proven: for each output whether it is the value of its wire; of others it is claimed only that they are bits.
+    """
+
+    num_inputs: int
+    reads: Int32[np.ndarray, "gates K"]
+    arity: UInt8[np.ndarray, " gates"]
+    table: UInt64[np.ndarray, " gates"]
+    answers: Int32[np.ndarray, " outputs"]
+    proven: Bool[np.ndarray, " outputs"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CircuitPromptClaim:
     """The claim of the evaluator for circuits of one number of gates: it writes the chain of the circuit value problem.
 

@@ -25,7 +25,7 @@ from typing import Literal
 import numpy as np
 
 from serialformer.arrays import Int64
-from serialformer.constructions.claim import BitClaim, CircuitPromptClaim, TableClaim
+from serialformer.constructions.claim import BitClaim, CircuitPromptClaim, ColumnsClaim, TableClaim
 from serialformer.errors import CompileError
 
 NOTHING = -1
@@ -33,7 +33,7 @@ NOTHING = -1
 
 Origin = Literal["token", "position", "layers"]
 
-Claim = BitClaim | TableClaim | CircuitPromptClaim
+Claim = BitClaim | TableClaim | ColumnsClaim | CircuitPromptClaim
 
 PositionValues = Callable[[slice], np.ndarray]
 """Gives the values of a field at a range of positions, so that a million positions need not be held at once."""
@@ -231,10 +231,17 @@ def exact_table(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConstructionLayer:
-    """Look-ups, which see the fields as they are before the layer, then unit tables, which see what was brought."""
+    """Look-ups, which see the fields as they are before the layer, then unit tables, which see what was brought.
+
+    Attributes:
+        look_ups: what is fetched.
+        tables: what is written.
+        clears: fields whose values are taken away when the units have seen them, so that units may write new ones.
+    """
 
     look_ups: tuple[LookUp, ...]
     tables: tuple[UnitTable, ...] = ()
+    clears: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -279,6 +286,8 @@ class Construction:
                 assert {*table.reads, *table.writes} <= names, table.name
                 assert table.watched.shape == (table.num_units, len(table.reads), 2), table.name
                 assert table.written.shape == (table.num_units, len(table.writes)), table.name
+                assert table.replaced is None or set(layer.clears).isdisjoint(table.writes), table.name
+            assert set(layer.clears) <= names, layer.clears
 
     @cached_property
     def field_named(self) -> Mapping[str, Field]:

@@ -134,6 +134,8 @@ def fire_tables(layer: ConstructionLayer, values: Values, is_last: bool) -> tupl
         CompileError: two units write into one field, or replace what is not there.
     """
     after, answers = dict(values), Values()
+    for name in layer.clears:
+        after[name] = np.full_like(values[name], NOTHING)
     for table in layer.tables:
         rows, units = match_units(table, values)
         for place, name in enumerate(table.writes):
@@ -141,6 +143,8 @@ def fire_tables(layer: ConstructionLayer, values: Values, is_last: bool) -> tupl
             if table.replaced is not None:
                 if (values[name][rows] != table.replaced[units, place]).any():
                     raise CompileError(f"table {table.name} replaces a value of {name} that is not there")
+                if (after[name][rows] != values[name][rows]).any():
+                    raise CompileError(f"two units write into {name}, one of table {table.name}")
                 after[name] = after[name].copy()
                 after[name][rows] = written
                 continue

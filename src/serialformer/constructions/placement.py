@@ -34,6 +34,8 @@ class Placement:
         constant_change: what the first attention's output bias adds to them.
         heads: for each layer and head the number of the look-up that it serves. Units follow the tables, in order.
         unit_output: what a unit gives where it fires.
+        is_saturated: whether each unit is a pair, the second of which takes away what the first gives beyond
+            ``unit_output``. The seconds of a table follow its firsts.
         answer_weight: how much an answer counts.
         default_weight: how much the default counts.
     """
@@ -51,6 +53,7 @@ class Placement:
     unit_output: float
     answer_weight: float
     default_weight: float
+    is_saturated: bool = False
 
     def rows(self, name: str, values: np.ndarray) -> Int8[np.ndarray, "rows length"]:
         """The codes of some values of a field; negative ones are nothing."""
@@ -79,6 +82,12 @@ class Placement:
             bounds = np.maximum(codes.max(axis=0).astype(np.float64), -codes.min(axis=0).astype(np.float64))
             largest[span] = np.maximum(bounds, np.abs(self.nothing[name].astype(np.float64)))
         return largest
+
+    @cached_property
+    def largest_coordinate(self) -> float:
+        """The largest magnitude that any dimension holds before the units of the last layer have written."""
+        constants = np.abs(np.stack([self.constant, self.constant + self.constant_change]))
+        return float(max(self.magnitudes.max(initial=0.0), constants.max(initial=0.0)))
 
     def dimensions(self, name: str) -> np.ndarray:
         span = self.spans[name]

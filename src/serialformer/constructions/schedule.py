@@ -8,11 +8,15 @@ read inside the circuit) take a token of their own, a copy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from serialformer.arrays import Int32
 from serialformer.circuits.circuit import Circuit
+
+Chain = Literal["gates", "none"]
+"""Whether the gates are written as a chain of tokens, or computed by layers, each in a column."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,7 +26,7 @@ class Schedule:
     Attributes:
         wire: the wire of the circuit whose value each chain token is.
         gate: the gate that each chain token computes, or -1 where it copies ``wire`` from an earlier token.
-        token_of_gate: for each gate the index of its chain token.
+        token_of_gate: for each gate the index of its chain token, or -1 where it is not written.
     """
 
     wire: Int32[np.ndarray, " chain"]
@@ -43,6 +47,15 @@ def schedule_chain(circuit: Circuit) -> Schedule:
     written = np.flatnonzero(gate >= 0)
     token_of_gate[gate[written]] = written
     return Schedule(wire=wire, gate=gate, token_of_gate=token_of_gate)
+
+
+def schedule_answer(circuit: Circuit) -> Schedule:
+    """Of a model without a chain: it writes the outputs alone, and computes no gate as it writes."""
+    return Schedule(
+        wire=circuit.outputs,
+        gate=np.full(len(circuit.outputs), -1, dtype=np.int32),
+        token_of_gate=np.full(circuit.num_gates, -1, dtype=np.int32),
+    )
 
 
 def _outputs_in_place(circuit: Circuit) -> np.ndarray:

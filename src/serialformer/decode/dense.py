@@ -74,18 +74,36 @@ class DenseEngine(Engine):
             self._extend(tokens[:, start : start + QUERIES_PER_BLOCK], start, cache)
         return [keys for keys, _ in cache]
 
+    def streams(self, tokens: Int64[np.ndarray, "rows tokens"]) -> Float[np.ndarray, "layers rows tokens D"]:
+        """The residual stream of whole sequences before the first layer and behind each one."""
+        blocks = []
+        cache = self._empty_cache(*tokens.shape)
+        for start in range(0, tokens.shape[1], QUERIES_PER_BLOCK):
+            block: list[np.ndarray] = []
+            self._extend(tokens[:, start : start + QUERIES_PER_BLOCK], start, cache, block)
+            blocks.append(np.stack(block))
+        return np.concatenate(blocks, axis=2)
+
     def _empty_cache(self, rows: int, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
         shape = (rows, self.architecture.num_key_heads, length, self.architecture.head_width)
         return [(np.empty(shape, np.float32), np.empty(shape, np.float32)) for _ in self._layers]
 
     def _extend(
-        self, tokens: Int64[np.ndarray, "B T"], start: int, cache: list[tuple[np.ndarray, np.ndarray]]
+        self,
+        tokens: Int64[np.ndarray, "B T"],
+        start: int,
+        cache: list[tuple[np.ndarray, np.ndarray]],
+        streams: list[np.ndarray] | None = None,
     ) -> Float[np.ndarray, "B D"]:
-        """Appends tokens to the cache; returns the residual stream at the last of them."""
+        """Appends tokens to the cache; returns the residual stream at the last of them, and keeps that of all layers
+        in ``streams``.
+        """
         architecture = self.architecture
         stop = start + tokens.shape[1]
         positions = np.arange(start, stop)
         x_BTD = embed(self._transformer, tokens, positions, np.float32)
+        if streams is not None:
+            streams.append(x_BTD)
         sees_all = stop - start == 1 and architecture.window is None
         visible = None if sees_all else visible_keys(architecture, positions, stop)
         for layer, (keys_BGSW, values_BGSW) in zip(self._layers, cache, strict=True):
@@ -101,4 +119,6 @@ class DenseEngine(Engine):
                 bias=score_bias(layer, positions, stop),
             )
             x_BTD = apply_mlp(add_attention(x_BTD, mixed, layer), layer, architecture)
+            if streams is not None:
+                streams.append(x_BTD)
         return x_BTD[:, -1]

@@ -70,6 +70,9 @@ class Engine(ABC):
         return min(num_tokens, room) if len(prompts) and room > 0 else 0
 
 
+MAX_INDEXED_LAYERS = 3
+"""The errors that the indexed engine bounds grow from layer to layer; in deeper models it soon proves nothing."""
+
 ENGINE_NAMES = ("auto", "dense", "indexed", "sliced", "hf")
 
 
@@ -79,8 +82,8 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
     Args:
         name: ``dense`` is ours, in numpy; ``indexed`` looks attention up instead of scanning the context; ``sliced``
             runs 64 inputs a machine word; ``hf`` is Hugging Face transformers; ``auto`` is ``dense`` where there is
-            little to do and ``indexed`` otherwise. Of a model that is no GPT-2 there is only ``dense``, in the model's
-            own arithmetic, and ``auto`` is that.
+            little to do or more than MAX_INDEXED_LAYERS layers, and ``indexed`` otherwise. Of a model that is no GPT-2
+            there is only ``dense``, in the model's own arithmetic, and ``auto`` is that.
         transformer: the model.
         directory: where the model lies as a checkpoint, if it does; ``hf`` loads it from there.
 
@@ -101,6 +104,8 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
             from serialformer.decode.rounded import RoundedEngine
 
             return RoundedEngine(transformer)
+        name = "dense"
+    if name == "auto" and architecture.num_layers > MAX_INDEXED_LAYERS:
         name = "dense"
     if name == "auto":
         from serialformer.decode.auto import AutoEngine

@@ -119,6 +119,15 @@ class RoundedEngine(Engine):
         ]
         return np.stack(logits, axis=1)
 
+    def streams(self, tokens: Int64[np.ndarray, "rows tokens"]) -> Float[np.ndarray, "layers rows tokens D"]:
+        """The residual stream of whole sequences before the first layer and behind each one."""
+        contexts, positions = self._empty_contexts(*tokens.shape), []
+        for position in range(tokens.shape[1]):
+            streams: list[np.ndarray] = []
+            self._extend(tokens[:, position], position, contexts, streams)
+            positions.append(np.stack(streams))
+        return np.stack(positions, axis=2)
+
     def _empty_contexts(self, rows: int, length: int) -> list[_Context]:
         heads, head_width = self.architecture.num_heads, self.architecture.head_width
         return [
@@ -131,11 +140,19 @@ class RoundedEngine(Engine):
         ]
 
     def _extend(
-        self, tokens: Int64[np.ndarray, " B"], position: int, contexts: list[_Context]
+        self,
+        tokens: Int64[np.ndarray, " B"],
+        position: int,
+        contexts: list[_Context],
+        streams: list[np.ndarray] | None = None,
     ) -> Float[np.ndarray, "B D"]:
-        """Appends one token to every row; returns the residual stream there, after the last layer."""
+        """Appends one token to every row; returns the residual stream there, after the last layer, and keeps that of
+        all layers in ``streams``.
+        """
         rounded = self._format
         x_BD = rounded.add(self._token_embedding[tokens], self._position_embedding[position])
+        if streams is not None:
+            streams.append(x_BD)
         for number, (into_heads, out_of_heads, into_hidden, out_of_hidden) in enumerate(self._layers):
             projected = self._apply(into_heads, x_BD).reshape(
                 len(tokens), 3, self.architecture.num_heads, self.architecture.head_width
@@ -144,6 +161,8 @@ class RoundedEngine(Engine):
             x_BD = rounded.add(x_BD, self._apply(out_of_heads, mixed.reshape(x_BD.shape)))
             hidden = np.maximum(self._apply(into_hidden, x_BD), 0)
             x_BD = rounded.add(x_BD, self._apply(out_of_hidden, hidden))
+            if streams is not None:
+                streams.append(x_BD)
         return x_BD
 
     def _attend(

@@ -51,6 +51,12 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
     Raises:
         SerialformerError: the model's arithmetic is not that of floats, or its weights are too many for a page.
     """
+    if model.words.chain == "none":
+        raise InputError(
+            "was compiled without a chain; the page shows chains",
+            where=None if model.directory is None else str(model.directory),
+            hint="serialformer run DIR --trace shows the layers",
+        )
     source = model.provenance.source if isinstance(model.provenance, CompiledProvenance) else None
     facts = {
         "gates": f"{model.circuit.num_gates:,}",

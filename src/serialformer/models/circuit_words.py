@@ -17,8 +17,9 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.sequential.registers import Register, check_registers
 from serialformer.circuits.word_columns import columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
+from serialformer.constructions.circuit_depth import COLUMNS_VOCABULARY, FILLER
 from serialformer.constructions.program import EQUALS, VOCABULARY
-from serialformer.constructions.schedule import Schedule
+from serialformer.constructions.schedule import Chain, Schedule
 from serialformer.errors import CheckpointError, EngineError, InputError
 from serialformer.models.circuit_file import load_circuit, save_circuit
 from serialformer.models.protocol import Protocol, Run
@@ -37,6 +38,8 @@ class CircuitWords(Protocol):
         registers: of a sequential circuit: the first words of prompt and answer, which are state and next state.
         circuit: the circuit that was compiled, for traces and for verification; decoding never looks at it.
         schedule: which chain token writes which gate of it.
+        chain: ``gates`` if gates are written as tokens. ``none`` if layers compute them, each in the column of a filler
+            token between the bits and ``=``; then what is written is the answer alone.
     """
 
     kind = "circuit"
@@ -50,6 +53,7 @@ class CircuitWords(Protocol):
     registers: tuple[Register, ...] = ()
     circuit: Circuit
     schedule: Schedule
+    chain: Chain = "gates"
 
     @cached_property
     def num_inputs(self) -> int:
@@ -64,7 +68,17 @@ class CircuitWords(Protocol):
     @property
     def num_tokens(self) -> int:
         """Prompt, ``=`` and chain."""
-        return self.num_inputs + 1 + self.num_chain_tokens
+        return self.num_inputs + self.num_columns + 1 + self.num_chain_tokens
+
+    @property
+    def num_columns(self) -> int:
+        """Filler tokens of the prompt: one for each gate, of a model without a chain."""
+        return self.circuit.num_gates if self.chain == "none" else 0
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The tokens that it needs."""
+        return COLUMNS_VOCABULARY if self.chain == "none" else VOCABULARY
 
     @property
     def num_new_tokens(self) -> int:
@@ -72,16 +86,16 @@ class CircuitWords(Protocol):
 
     def check(self, architecture: Architecture) -> None:
         problems = []
-        if architecture.vocabulary[: len(VOCABULARY)] != VOCABULARY:
+        if architecture.vocabulary[: len(self.vocabulary)] != self.vocabulary:
             shown = " ".join(architecture.vocabulary[:8])
-            problems.append(f"the vocabulary begins with {shown}, not with {' '.join(VOCABULARY)}")
+            problems.append(f"the vocabulary begins with {shown}, not with {' '.join(self.vocabulary)}")
         if architecture.num_positions < self.num_tokens:
             problems.append(f"{self.num_tokens} tokens do not fit {architecture.num_positions} positions")
         if problems:
             raise CheckpointError("; ".join(problems))
 
     def tokens_at(self, position: int) -> tuple[str, ...]:
-        """A bit everywhere, but for the one ``=`` that ends the prompt.
+        """A bit everywhere, but for the one ``=`` that ends the prompt, and for the fillers before it.
 
         >>> from serialformer import CircuitBuilder, compile
         >>> build = CircuitBuilder()
@@ -91,12 +105,15 @@ class CircuitWords(Protocol):
         [('0', '1'), ('=',), ('0', '1')]
         """
         self.check_position(position, self.num_tokens)
-        return ("=",) if position == self.num_inputs else ("0", "1")
+        if self.num_inputs <= position < self.num_inputs + self.num_columns:
+            return (self.vocabulary[FILLER],)
+        return ("=",) if position == self.num_inputs + self.num_columns else ("0", "1")
 
     def prompts(self, bits: UInt8[np.ndarray, "rows inputs"]) -> Int64[np.ndarray, "rows prompt"]:
-        """Token ids of the prompts: the input bits, then ``=``."""
-        prompts = np.full((len(bits), bits.shape[1] + 1), EQUALS, dtype=np.int64)
-        prompts[:, :-1] = bits
+        """Token ids of the prompts: the input bits, the fillers if there are any, then ``=``."""
+        prompts = np.full((len(bits), bits.shape[1] + self.num_columns + 1), EQUALS, dtype=np.int64)
+        prompts[:, : bits.shape[1]] = bits
+        prompts[:, bits.shape[1] : -1] = FILLER
         return prompts
 
     def values_to_prompt(
@@ -183,6 +200,7 @@ class CircuitWords(Protocol):
             "inputs": [{"name": word.name, "bits": word.bits} for word in self.inputs],
             "outputs": [{"name": word.name, "bits": word.bits} for word in self.outputs],
             "num_chain_tokens": self.num_chain_tokens,
+            **({} if self.chain == "gates" else {"chain": self.chain}),
             **({"registers": registers} if registers else {}),
         }
 
@@ -203,6 +221,9 @@ class CircuitWords(Protocol):
             for one in content.get("registers", ())
         )
         num_chain_tokens = int(content["num_chain_tokens"])
+        chain = content.get("chain", "gates")
+        if chain not in ("gates", "none"):
+            raise ValueError(f"no chain {chain!r}")
         check_registers(registers, inputs, outputs)
         circuit, schedule = load_circuit(directory, inputs, outputs)
         return cls(
@@ -212,14 +233,19 @@ class CircuitWords(Protocol):
             registers=registers,
             circuit=circuit,
             schedule=schedule,
+            chain=chain,
         )
 
     def write_files(self, directory: Path) -> None:
         save_circuit(self.circuit, self.schedule, directory)
 
     def facts(self) -> dict[str, str]:
+        gates = count(self.circuit.num_gates, "gate")
+        is_chain = self.chain == "gates"
         return {
-            "chain": f"{count(self.num_chain_tokens, 'token')} for {count(self.circuit.num_gates, 'gate')}",
+            "chain": f"{count(self.num_chain_tokens, 'token')} for {gates}"
+            if is_chain
+            else f"none, {gates} in columns",
             "inputs": first_few([f"{word.name} ({word.width})" for word in self.inputs]),
             "outputs": first_few([f"{word.name} ({word.width})" for word in self.outputs]),
         }

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from serialformer.architecture import Activation, DtypeName
 from serialformer.circuits.mapping.optimise import optimise
+from serialformer.constructions.schedule import Chain, Schedule, schedule_answer
 from serialformer.errors import CompileError
 from serialformer.models.circuit_words import CircuitWords
-from serialformer.models.lower import Target, lower_circuit
+from serialformer.models.lower import Lowered, Target, lower_circuit, lower_columns
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance
 from serialformer.models.source import (
@@ -36,6 +37,9 @@ def compile(
     level: int | None = None,
     lut: int | None = None,
     prove: bool = False,
+    chain: Chain = "gates",
+    layers: int | None = None,
+    partial: bool = False,
     target: Target = "gpt2",
     dtype: DtypeName | None = None,
     activation: Activation | None = None,
@@ -44,6 +48,9 @@ def compile(
     progress: Callable[[int], None] | None = None,
 ) -> Model:
     """Compiles a circuit into a model that evaluates it gate by gate, and proves that it does.
+
+    With a chain, one layer writes the gates one after the other as tokens. Without one (``chain="none"``), a layer for
+    each level of the circuit computes them, and the answer is written at once.
 
     Of a sequential circuit it compiles one clock cycle; ``Model.simulate`` feeds the state back. The circuit is
     optimised first (``optimise``); what that did is in the model's provenance.
@@ -61,6 +68,10 @@ def compile(
         lut: how many wires a gate may read, 2 to 6. More take fewer tokens and more heads. Default: as many as the
             widest gate of the circuit, at least 2; for target paper 2.
         prove: have ABC prove that optimising changed nothing.
+        chain: ``gates``: each gate is a token of a chain of thought; ``none``: no chain, but a layer for each level of
+            the circuit and one for the answer.
+        layers: with ``chain="none"``: how many layers; by default as many as the deepest output needs.
+        partial: with ``layers``: accept fewer; the certificate says which outputs are right.
         target: ``gpt2`` is a stock GPT-2; ``paper`` the transformer of arXiv 2402.12875, every operation rounded.
         dtype: gpt2 only: number format of the weights, default float32; the result holds for runtimes that compute in
             it or in a wider one.
@@ -70,8 +81,8 @@ def compile(
         progress: called with 1 for each thing that the optimiser has tried.
 
     Raises:
-        CompileError: it would not hold at this number format and gap, or has too many positions; or an option is the
-            other target's.
+        CompileError: it would not hold at this number format and gap, has too many positions or too few layers, or
+            would be too large; or an option is the other target's, or that of models without a chain.
         CircuitError: the level or ``lut`` is out of range, or the proof failed.
         ToolError: a program that the source, the level or the proof needs is not installed.
         SerialformerError: the source cannot be read.
@@ -88,6 +99,10 @@ def compile(
         raise CompileError(
             f"expected gates of two inputs for target paper, found lut {lut}", hint="more go with target gpt2"
         )
+    if chain not in ("gates", "none"):
+        raise CompileError(f"no chain {chain!r}", hint="gates or none")
+    if chain == "gates" and (layers is not None or partial):
+        raise CompileError("layers and partial (--layers, --partial) go with a model without a chain (--chain none)")
     if level is None:
         level = 0 if has_gates_of_its_own(source) and lut is None else 1
     options = VerilogOptions(top=top, parameters=parameters, macros=macros, includes=includes, sources=sources)
@@ -96,25 +111,41 @@ def compile(
     if lut is None and target == "paper":
         lut = PAPER_FAN_IN
     better, report = optimise(given.circuit, level=level, max_fan_in=lut, prove=prove, progress=progress)
-    lowered = lower_circuit(
-        better,
-        target=target,
-        dtype=dtype,
-        activation=activation,
-        attention_gap=attention_gap,
-        precision=precision,
-    )
-    circuit = lowered.circuit
+    schedule: Schedule
+    if chain == "none":
+        columns = lower_columns(
+            better,
+            num_layers=layers,
+            partial=partial,
+            target=target,
+            dtype=dtype,
+            activation=activation,
+            attention_gap=attention_gap,
+            precision=precision,
+        )
+        lowered: Lowered = columns
+        circuit, schedule = columns.circuit, schedule_answer(columns.circuit)
+    else:
+        chained = lower_circuit(
+            better,
+            target=target,
+            dtype=dtype,
+            activation=activation,
+            attention_gap=attention_gap,
+            precision=precision,
+        )
+        lowered, circuit, schedule = chained, chained.circuit, chained.schedule
     assert circuit.input_words is not None and circuit.output_words is not None
     return Model(
         transformer=lowered.transformer,
         protocol=CircuitWords(
             inputs=circuit.input_words,
             outputs=circuit.output_words,
-            num_chain_tokens=lowered.program.num_chain_tokens,
+            num_chain_tokens=len(schedule.wire),
             registers=given.registers,
             circuit=circuit,
-            schedule=lowered.schedule,
+            schedule=schedule,
+            chain=chain,
         ),
         provenance=CompiledProvenance(
             source=source_name(source),

@@ -10,6 +10,7 @@ from typing import Any
 from serialformer.circuits.sequential.registers import Register, count_state_bits
 from serialformer.errors import InputError
 from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.depth import unproven_outputs
 from serialformer.models.load import find_model, load
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance
@@ -114,12 +115,25 @@ def _circuit_model_facts(
         "depth": words.circuit.depth if compiled is None else compiled.depth,
         "inputs": words.num_inputs,
         "outputs": words.num_outputs,
+        **_columns_facts(model, words),
         **shape,
         **_proof_facts(model),
         **provenance,
         "input_words": {word.name: word.width for word in words.inputs},
         "output_words": {word.name: word.width for word in words.outputs},
         **_register_facts(words.registers, count_state_bits(words.registers, words.inputs)),
+    }
+
+
+def _columns_facts(model: Model, words: CircuitWords) -> dict[str, Any]:
+    """Of a circuit without a chain: its columns, and the outputs that are too deep for its layers, if there are any."""
+    if words.chain == "gates":
+        return {}
+    unproven = unproven_outputs(model)
+    return {
+        "chain": words.chain,
+        "columns": words.num_columns,
+        **({"unproven_outputs": list(unproven)} if unproven else {}),
     }
 
 

@@ -9,6 +9,8 @@ from serialformer.architecture import Activation, DtypeName
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.circuit_depth import circuit_depth_construction, circuit_levels
+from serialformer.constructions.claim import ColumnsClaim
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.placement import Placement
@@ -21,6 +23,12 @@ from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
 from serialformer.targets.layout import Layout, lay_out
 from serialformer.targets.naming import layout_to_names
 from serialformer.targets.paper import PaperLayout, construction_to_paper, lay_out_paper, paper_to_placement
+from serialformer.targets.paper_depth import (
+    PaperDepthLayout,
+    construction_to_paper_depth,
+    lay_out_paper_depth,
+    paper_depth_to_placement,
+)
 from serialformer.tasks.task import Task
 from serialformer.transformer.names import Names
 from serialformer.transformer.transformer import Transformer
@@ -36,7 +44,7 @@ class Lowered:
     """A transformer and how it came about: a value can be followed from its field to dimensions, heads and units."""
 
     construction: Construction
-    layout: Layout | PaperLayout
+    layout: Layout | PaperLayout | PaperDepthLayout
     transformer: Transformer
     certificate: Certificate
 
@@ -110,6 +118,70 @@ def lower_circuit(
     )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoweredColumns(Lowered):
+    """The same of a circuit without a chain.
+
+    ``circuit`` is what the columns compute: the circuit given, its wide gates split if the target asks.
+    """
+
+    circuit: Circuit
+
+
+def lower_columns(
+    circuit: Circuit,
+    *,
+    num_layers: int | None = None,
+    partial: bool = False,
+    target: Target = "gpt2",
+    dtype: DtypeName | None = None,
+    activation: Activation | None = None,
+    attention_gap: float | None = None,
+    precision: int | None = None,
+) -> LoweredColumns:
+    """A circuit as a transformer that answers at once, without a chain, with the proof that it does.
+
+    Args:
+        circuit: what to compute.
+        num_layers: by default as many as the deepest output needs.
+        partial: whether fewer layers are accepted; then the certificate is about the outputs that are not too deep.
+        target: as in ``lower_circuit``, like the options that follow.
+        dtype: gpt2 only.
+        activation: gpt2 only.
+        attention_gap: gpt2 only.
+        precision: paper only.
+
+    Raises:
+        CompileError: there are too few layers, it would be too large, or it would not hold at this number format and
+            gap; or an option is the other target's.
+    """
+    check_options(target, {"dtype": dtype, "activation": activation, "attention_gap": attention_gap}, precision)
+    circuit = split_gates(circuit) if target == "paper" else circuit
+    needed = circuit_levels(circuit).depth + 1
+    if num_layers is not None and num_layers < needed and not partial:
+        raise CompileError(
+            f"expected at least {needed} layers, one more than the depth of the outputs, found {num_layers}",
+            hint="with --partial (partial=True) the shallower outputs are right, and the certificate says which",
+        )
+    construction = circuit_depth_construction(circuit, num_layers)
+    layout: Layout | PaperDepthLayout
+    if target == "paper":
+        transformer, layout = construction_to_paper_depth(construction, precision=1 if precision is None else precision)
+        certificate = certify_weights(transformer, paper_depth_to_placement(layout))
+    else:
+        transformer, layout = construction_to_gpt2(
+            construction, dtype=dtype or "float32", activation=activation or "gelu_new", attention_gap=attention_gap
+        )
+        certificate = certify_weights(transformer, layout_to_placement(layout))
+    return LoweredColumns(
+        construction=construction,
+        layout=layout,
+        transformer=transformer,
+        certificate=_demand(certificate),
+        circuit=circuit,
+    )
+
+
 def lower_task(
     task: Task, length: int, *, dtype: DtypeName = "float32", activation: Activation = "gelu_new",
     attention_gap: float | None = None,
@@ -155,7 +227,11 @@ def construction_to_placement(construction: Construction, *, is_gpt2: bool = Tru
         construction: what was lowered.
         is_gpt2: whether to a GPT-2; otherwise to the paper's transformer.
     """
-    return layout_to_placement(lay_out(construction)) if is_gpt2 else paper_to_placement(lay_out_paper(construction))
+    if is_gpt2:
+        return layout_to_placement(lay_out(construction))
+    if any(isinstance(claim, ColumnsClaim) for claim in construction.claims()):
+        return paper_depth_to_placement(lay_out_paper_depth(construction))
+    return paper_to_placement(lay_out_paper(construction))
 
 
 def certify_weights(

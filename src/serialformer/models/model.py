@@ -178,7 +178,8 @@ class Model:
 
     def batch_engine(self, name: str = "auto") -> Engine:
         """The same for many inputs at a time."""
-        sliced = name == "auto" and self.transformer.architecture.is_gpt2
+        architecture = self.transformer.architecture
+        sliced = name == "auto" and architecture.is_gpt2 and architecture.num_layers == 1
         return self.engine("sliced" if sliced else name)
 
     @overload

@@ -5,6 +5,7 @@ from __future__ import annotations
 from serialformer.architecture import DtypeName
 from serialformer.circuits.circuit import Circuit
 from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.program import schedule_to_program
 from serialformer.constructions.tasks import task_construction
@@ -48,6 +49,11 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
         transformer = cast_transformer(transformer, dtype)
     protocol = model.protocol
     if isinstance(protocol, CircuitWords):
+        if protocol.chain == "none":
+            construction = circuit_depth_construction(protocol.circuit, transformer.architecture.num_layers)
+            return certify_weights(
+                transformer, construction_to_placement(construction, is_gpt2=transformer.architecture.is_gpt2)
+            )
         program = schedule_to_program(protocol.circuit, protocol.schedule)
         placement = construction_to_placement(
             program_to_construction(program), is_gpt2=transformer.architecture.is_gpt2
@@ -74,12 +80,18 @@ def decompile(model: Model) -> Circuit:
     A chain token that copies an earlier one is a wire, not a gate.
 
     Raises:
-        InputError: the model is no compiled circuit.
+        InputError: the model is no compiled circuit, or has no chain.
         CheckpointError: the weights cannot be read; says where and why.
     """
     from serialformer.proofs.decompile import decompile_chain
 
     words = model.words
+    if words.chain == "none":
+        raise InputError(
+            "was compiled without a chain; decompile reads chains",
+            where=None if model.directory is None else str(model.directory),
+            hint="certify proves that its layers compute the circuit that lies beside them",
+        )
     names, gates = words.circuit.gate_names, words.schedule.gate.tolist()
     return decompile_chain(
         model.transformer,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from serialformer.arrays import Int64
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.gate_words import describe_gate
 from serialformer.circuits.value_problem import NO_GATE, TOKENS_PER_GATE, Translation, translate_circuit
 from serialformer.circuits.words import words_to_names
+from serialformer.constructions.circuit_depth import circuit_levels
 from serialformer.errors import InputError
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
@@ -18,10 +22,14 @@ from serialformer.models.transcript import Transcript
 def trace_lines(model: Model, transcript: Transcript, circuit: Circuit | None = None) -> Iterator[str]:
     """The chain of a compiled circuit, a line for each token; or that of an evaluator, a line for each gate.
 
+    Of a circuit without a chain it is a line for each gate, and one for each token of the answer.
+
     A token's line is such as ``t17 and(a[0]=1, b[3]=0) = 0  product[2] @50``: the operands show the values that stand
     in the sequence, the name is the gate's own, or the output's. A gate's line is such as
     ``g7 AND g3=TRUE g5=FALSE = FALSE  carry[1] @60``: the name is that of the circuit's input, gate or output whose
-    value it is, if it is one and has one. ``@`` is the position of the value in the sequence.
+    value it is, if it is one and has one. ``@`` is the position of the value in the sequence. Without a chain a gate's
+    line is such as ``layer 3: and(a[0]=1, g5=0) = 0  carry[1] @20``: what stands in its column behind the layer of
+    its level, read from the residual stream; a gate that is too deep for the model's layers has no line.
 
     Args:
         model: which made the transcript.
@@ -35,6 +43,8 @@ def trace_lines(model: Model, transcript: Transcript, circuit: Circuit | None = 
         if circuit is None:
             raise InputError("an evaluator knows no circuit", hint="trace_lines(model, transcript, circuit)")
         return _trace_gates(circuit, transcript)
+    if model.words.chain == "none":
+        return _trace_columns(model, transcript)
     return _trace_tokens(model.words, transcript)
 
 
@@ -65,6 +75,51 @@ def _trace_tokens(words: CircuitWords, transcript: Transcript) -> Iterator[str]:
         label = " ".join(dict.fromkeys(name for name in names if name))
         position = len(transcript.prompt) + token
         yield f"t{token} {described} = {transcript.vocabulary[made]}  {label}{' ' if label else ''}@{position}"
+
+
+def column_bits(model: Model, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.ndarray, "layers tokens"]:
+    """Of a circuit without a chain: the bit that stands at each position, before the first layer and behind each one.
+
+    Raises:
+        InputError: the directions of the model have no names.
+    """
+    from serialformer.decode.dense import DenseEngine
+    from serialformer.decode.rounded import RoundedEngine
+
+    directions = () if model.provenance.names is None else model.provenance.names.directions
+    is_rounded = model.transformer.architecture.arithmetic is not None
+    label, threshold = ("bit.0", 0.5) if is_rounded else ("bit+", 0.0)
+    if label not in directions:
+        raise InputError(f"no direction is called {label}", hint="the names lie in serialformer.json; compile it again")
+    engine = model.engine("dense")
+    assert isinstance(engine, DenseEngine | RoundedEngine)
+    streams = engine.streams(tokens[None])
+    return (streams[:, 0, :, directions.index(label)] > threshold).astype(np.int64)
+
+
+def _trace_columns(model: Model, transcript: Transcript) -> Iterator[str]:
+    words = model.words
+    circuit, level = words.circuit, circuit_levels(words.circuit).of_wire
+    tokens = np.concatenate([transcript.prompt, transcript.chain])[: words.num_tokens]
+    bits = column_bits(model, tokens)
+    names = words_to_names(words.inputs, circuit.num_inputs) + list(circuit.gate_names or [""] * circuit.num_gates)
+    outputs: dict[int, list[str]] = {}
+    for wire, name in zip(circuit.outputs.tolist(), words_to_names(words.outputs, circuit.num_outputs), strict=True):
+        outputs.setdefault(wire, []).append(name)
+    names = [name or f"g{wire - circuit.num_inputs}" for wire, name in enumerate(names)]
+    for wire in circuit.num_inputs + np.argsort(level[circuit.num_inputs :], kind="stable"):
+        layer, gate = int(level[wire]), int(wire) - circuit.num_inputs
+        if layer >= len(bits) - 1:
+            break  # the last layer writes the answer
+        sources = [int(source) for source in circuit.fan_in[gate] if source != NO_WIRE]
+        described = describe_gate(int(circuit.table[gate]), [f"{names[w]}={bits[layer - 1, w]}" for w in sources])
+        label = " ".join(dict.fromkeys([names[wire], *outputs.get(int(wire), [])]))
+        yield f"layer {layer}: {described} = {bits[layer, wire]}  {label} @{wire}"
+    first = words.num_inputs + words.num_columns
+    for token, (wire, made) in enumerate(zip(circuit.outputs.tolist(), transcript.chain.tolist(), strict=False)):
+        label = words_to_names(words.outputs, circuit.num_outputs)[token]
+        copied = f"copy({names[wire]}={bits[-2, wire]})"
+        yield f"layer {len(bits) - 1}: {copied} = {transcript.vocabulary[made]}  {label} @{first + 1 + token}"
 
 
 def _trace_gates(circuit: Circuit, transcript: Transcript) -> Iterator[str]:

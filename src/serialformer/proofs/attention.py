@@ -417,7 +417,7 @@ def check_values(
         if joint is not None:
             seen = joint[stream.allowed]
             ranges = [ranges[0] + seen.min(axis=0), ranges[1] + seen.max(axis=0)]
-        stream.brought.append(np.stack(ranges))
+        stream.brought.append((tuple(bring.target for bring in look_up.brings), np.stack(ranges)))
         for bring in look_up.brings:
             span = placement.spans[bring.target]
             if placement.nothing[bring.target].any():

@@ -30,6 +30,8 @@ class NormInput:
         error: the 2-norm of the stream's error.
         width: dimensions.
         epsilon: what is added to the variance.
+        error_sum: the sum of the magnitudes of the stream's error, if that is known.
+        largest: the largest magnitude of an ideal coordinate, if that is known.
     """
 
     sums: tuple[float, float]
@@ -37,6 +39,8 @@ class NormInput:
     error: float
     width: int
     epsilon: float
+    error_sum: float = np.inf
+    largest: float = np.inf
 
     @property
     def mean(self) -> float:
@@ -55,22 +59,29 @@ class NormInput:
         With r the root of the mean square, m the mean, s the deviation and g the error rate of a sum: no partial sum
         exceeds half the sum of the magnitudes by more than half of |m|, so a computed mean errs by g (r + |m|) / 2. A
         computed variance, in one pass or two, errs by g r^2 + |m| g (r + |m|) + g^2 r^2 at most, and its root by that
-        over 2 s. Errors of the stream move the root by their 2-norm over the root of the width. A stream of whole
-        numbers without error is summed exactly.
+        over 2 s. Errors of the stream move the root by their 2-norm over the root of the width, and the mean by as
+        much. Where few coordinates err, e by e, other bounds are smaller: |e|_1 over the width for the mean; for the
+        root what the mean square changes by, at most (2 |x|_max |e|_1 + |e|_2^2) over the width, over the sum of the
+        roots before and after. A stream of whole numbers without error is summed exactly.
         """
         least, most = self.deviations
         roundoff = rounding.accumulation_roundoff
         sums = gamma(self.width + 8, roundoff) if self.error > 0 else 2 * roundoff
         stream = self.error / np.sqrt(self.width)
-        size = most + stream
-        middle = self.mean + stream
+        shift, of_root = min(stream, self.error_sum / self.width), stream
+        if self.error_sum < np.inf and self.largest < np.inf:
+            change = (2 * self.largest * self.error_sum + self.error**2) / self.width
+            if change <= 0.4 * least**2:  # then the root after is at least 0.75 times the one before
+                of_root = min(stream, change / (1.75 * least))
+        size = most + of_root
+        middle = self.mean + shift
         mean = sums * (size + middle) / 2
         variance = sums * size**2 + 2 * middle * mean + 2 * mean**2
-        spread = (stream + variance / (2 * least) * 1.1) / least
+        spread = (of_root + variance / (2 * least) * 1.1) / least
         if not (spread < 0.25 and size**2 * self.width < LARGEST_SUM):
             return np.inf, np.inf
         mean = mean if self.error > 0 else 0.0
-        return spread / (1 - spread) + 6 * roundoff, (stream + mean) * (1 + 2 * spread) / least
+        return spread / (1 - spread) + 6 * roundoff, (shift + mean) * (1 + 2 * spread) / least
 
 
 def round_values(ideal: Numbers, errors: Numbers, rounding: Rounding) -> Numbers:

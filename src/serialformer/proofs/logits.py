@@ -38,11 +38,13 @@ class Occurring:
         anywhere: for each token whether it can stand at any position.
         current: whether it can stand at a position that writes.
         written: whether it can be written by units.
+        filled: the fields that units always write anew where a layer clears them.
     """
 
     anywhere: Bool[np.ndarray, " vocabulary"]
     current: Bool[np.ndarray, " vocabulary"]
     written: Bool[np.ndarray, " vocabulary"]
+    filled: frozenset[str] = frozenset()
 
 
 def check_logits(

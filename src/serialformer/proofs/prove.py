@@ -19,7 +19,7 @@ import numpy as np
 
 from serialformer.architecture import Arithmetic
 from serialformer.arrays import Float64, Int32, UInt8, UInt64
-from serialformer.constructions.claim import BitClaim, TableClaim
+from serialformer.constructions.claim import BitClaim, ColumnsClaim, TableClaim
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError, CompileError
@@ -27,6 +27,7 @@ from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRang
 from serialformer.proofs.circuit_prompts import MAX_GATES, SLOTS, CircuitPrompts
 from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.induction import InductionError, Memory, check_consistent, check_table_claim
+from serialformer.proofs.levels import check_columns_claim
 from serialformer.proofs.logits import Occurring
 from serialformer.proofs.programs import check_bit_claim, check_prompt
 from serialformer.proofs.reading import Reading
@@ -139,6 +140,9 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
         if isinstance(claim, BitClaim):
             found.append(check_bit_claim(construction, claim))
             firsts.append(claim.num_inputs)
+        elif isinstance(claim, ColumnsClaim):
+            found.append(check_columns_claim(construction, claim))
+            firsts.append(claim.num_inputs + len(claim.arity))
         elif isinstance(claim, TableClaim):
             found.append(check_table_claim(construction, claim, memory))
             firsts.append(claim.num_prompt - 1)
@@ -154,7 +158,8 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
     anywhere, current, written = (
         np.logical_or.reduce([getattr(one, part) for one in found]) for part in ("anywhere", "current", "written")
     )
-    return Occurring(anywhere=anywhere, current=current, written=written), min(firsts), prompts
+    filled = frozenset.intersection(*(one.filled for one in found))
+    return Occurring(anywhere=anywhere, current=current, written=written, filled=filled), min(firsts), prompts
 
 
 def certify_chain(

@@ -66,13 +66,14 @@ def check_realisation(
     num_positions = construction.num_positions
     check_shape(transformer, placement)
     stream = check_embeddings(transformer, placement, occurring.anywhere)
+    stream.filled = occurring.filled
     attention = (np.inf, np.inf)
     for index, (layer, parts) in enumerate(zip(transformer.layers, construction.layers, strict=True)):
         weights = {name: weight.astype(np.float64) for name, weight in layer.named_weights()}
         gap = check_attention(transformer, stream, weights, index, num_positions, rounding)
         attention = min(attention[0], gap[0]), min(attention[1], gap[1])
         is_last = index == len(construction.layers) - 1
-        check_units(transformer, stream, weights, parts.tables, is_last, rounding)
+        check_units(transformer, stream, weights, parts, is_last, rounding)
     logits = check_logits(transformer, stream, occurring, rounding)
     return Realisation(attention=attention, logits=logits, norms=tuple(stream.norms))
 

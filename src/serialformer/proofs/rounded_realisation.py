@@ -13,12 +13,12 @@ weights, by the arithmetic's own operations, and the token that comes out is com
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from serialformer.arrays import Int64
-from serialformer.constructions.construction import NOTHING, Construction, LookUp
+from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, LookUp
 from serialformer.constructions.interpret import fields_to_tokens, fire_tables
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError, CompileError
@@ -34,7 +34,7 @@ MAX_COMBINATIONS = 1 << 16
 
 
 def check_rounded_realisation(transformer: Transformer, placement: Placement, occurring: Occurring) -> Realisation:
-    """Proves that the weights of a one-layer model of the paper's arithmetic realise a construction.
+    """Proves that the weights of a model of the paper's arithmetic realise a construction.
 
     Args:
         transformer: the weights.
@@ -48,12 +48,12 @@ def check_rounded_realisation(transformer: Transformer, placement: Placement, oc
     assert architecture.arithmetic is not None
     rounded = arithmetic_to_format(architecture.arithmetic)
     fits = (
-        architecture.num_layers == len(construction.layers) == 1
+        architecture.num_layers == len(construction.layers)
         and architecture.width == placement.width
         and architecture.num_positions >= construction.num_positions
         and architecture.vocabulary == construction.vocabulary
         and architecture.end_token == construction.end_token
-        and architecture.num_heads == len(placement.heads[0])
+        and all(architecture.num_heads == len(heads) for heads in placement.heads)
         and architecture.norm == "none"
     )
     if not fits:
@@ -66,10 +66,18 @@ def check_rounded_realisation(transformer: Transformer, placement: Placement, oc
     except CheckpointError as error:
         raise RealisationError(error.message) from None
     check_embeddings(transformer, placement, occurring.anywhere)
-    weights = {name: weight.astype(np.float64) for name, weight in transformer.layers[0].named_weights()}
-    for head, look_up in enumerate(construction.layers[0].look_ups):
-        _check_head(architecture.num_heads, weights, placement, head, look_up, rounded)
-    lead = _check_units(transformer, weights, placement, occurring, rounded)
+    lead = 0.0
+    for index, (layer, parts) in enumerate(zip(transformer.layers, construction.layers, strict=True)):
+        weights = {name: weight.astype(np.float64) for name, weight in layer.named_weights()}
+        for head, look_up in enumerate(parts.look_ups):
+            _check_head(architecture.num_heads, weights, placement, head, look_up, rounded)
+        if weights["attention_out_bias"].any():
+            raise RealisationError("attention's output bias is not zero")
+        seen = _combinations(placement, parts, occurring, is_last=index == len(construction.layers) - 1)
+        if index == len(construction.layers) - 1:
+            lead = _check_answers(transformer, weights, placement, parts, seen, rounded)
+        else:
+            _check_overwriting(weights, placement, parts, seen, rounded)
     return Realisation(attention=(rounded.largest, rounded.largest), logits=(lead, lead), norms=())
 
 
@@ -117,14 +125,16 @@ def _check_values(
 ) -> None:
     """Checks by the arithmetic's operations that a head adds the code of the value that is to arrive."""
     used = (out != 0).any(axis=1)
-    reads = (into[:, used] != 0).any(axis=1)
+    reads = (into[:, used] != 0).any(axis=1) & (placement.constant == 0)
     for bring in look_up.brings:
         reads[placement.spans[bring.source]] = False
-    if reads.any() or bias[used].any() or placement.constant[(into[:, used] != 0).any(axis=1)].any():
+    if reads.any() or bias[used].any():
         raise RealisationError(f"look-up {look_up.name} brings something that it should not")
     for bring in look_up.brings:
-        values = np.append(np.arange(len(placement.codes[bring.source])), NOTHING)
-        rows = np.zeros((len(values), placement.width))
+        values = np.arange(len(placement.codes[bring.source]))
+        if _may_be_nothing(placement.construction, bring.source):
+            values = np.append(values, NOTHING)
+        rows = np.tile(placement.constant, (len(values), 1))
         rows[:, placement.spans[bring.source]] = placement.rows(bring.source, values)
         added = rounded.matmul(rounded.add(rounded.matmul(rows, into), bias), out)
         expected = np.zeros_like(added)
@@ -134,69 +144,129 @@ def _check_values(
             raise RealisationError(f"look-up {look_up.name} does not bring the codes of {bring.source}")
 
 
-def _check_units(
+def _may_be_nothing(construction: Construction, name: str) -> bool:
+    """Whether a field that token or position decides holds nothing somewhere."""
+    part = construction.field_named[name]
+    if part.origin == "token":
+        return bool((part.of_token == NOTHING).any())
+    return part.origin == "layers" or bool((part.at(slice(0, construction.num_positions)) < 0).any())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Combinations:
+    """All combinations of what a layer's units can see.
+
+    Attributes:
+        values: for each field that matters its value in each row; of the last layer, those of the token's fields too.
+        rows: the residual stream of each row, zero where no field matters.
+        fields: those fields.
+    """
+
+    values: dict[str, np.ndarray]
+    rows: np.ndarray
+    fields: tuple[str, ...]
+
+
+def _combinations(
+    placement: Placement, layer: ConstructionLayer, occurring: Occurring, *, is_last: bool
+) -> _Combinations:
+    """All combinations of a token and of values of the fields that units read, where at most one unit can fire.
+
+    Fields of the token that no earlier layer has overwritten go together, as some token has them.
+    """
+    construction = placement.construction
+    overwritten = {name for earlier in construction.layers[:-1] for name in earlier.clears}
+    touched = {name for table in layer.tables for name in table.reads} | set(layer.clears)
+    touched |= {name for table in layer.tables for name in table.writes}
+    of_token = {part.name for part in construction.fields_of("token")}
+    together = [name for name in placement.spans if name in of_token and (is_last or name in touched)]
+    together = [name for name in together if name not in overwritten]
+    free = [name for name in placement.spans if name in touched and name not in of_token]
+    free += [name for name in placement.spans if name in overwritten & of_token]
+    tokens = np.flatnonzero(occurring.current if is_last else occurring.anywhere)
+    sizes = []
+    for name in free:
+        part = construction.field_named[name]
+        # What is fetched is there.
+        misses = part.origin == "position" and _may_be_nothing(construction, name)
+        misses |= part.origin == "token" and name not in occurring.filled
+        sizes.append([*range(part.num_values), *([NOTHING] if misses else [])])
+    number = len(tokens) * int(np.prod([len(size) for size in sizes]))
+    if number > MAX_COMBINATIONS:
+        raise RealisationError(f"units can see {number:,} combinations of values, over {MAX_COMBINATIONS:,}")
+    rows = np.array(list(product(tokens.tolist(), *sizes)), dtype=np.int64)
+    values = {name: rows[:, 1 + place] for place, name in enumerate(free)}
+    for name in together:
+        values[name] = construction.field_named[name].of_token[rows[:, 0]]
+    stream = np.tile(placement.constant, (len(rows), 1))
+    for name, held in values.items():
+        stream[:, placement.spans[name]] = placement.rows(name, held)
+    return _Combinations(values=values, rows=stream, fields=(*free, *together))
+
+
+def _feed_forward(weights: dict[str, np.ndarray], rows: np.ndarray, rounded: NumberFormat) -> np.ndarray:
+    """What stands behind the hidden units, by the arithmetic's own operations."""
+    x = rounded.add(rows, np.zeros_like(rows))
+    hidden = rounded.add(rounded.matmul(x, weights["mlp_in_weight"]), weights["mlp_in_bias"])
+    out = rounded.matmul(np.maximum(hidden, 0), weights["mlp_out_weight"])
+    return rounded.add(x, rounded.add(out, weights["mlp_out_bias"]))
+
+
+def _check_seen(placement: Placement, matters: np.ndarray, fields: tuple[str, ...]) -> None:
+    """Checks that only these fields, and what is constant, matter."""
+    seen = placement.constant != 0
+    for name in fields:
+        seen[placement.spans[name]] = True
+    if (matters & ~seen).any():
+        raise RealisationError("units or logits depend on a field that no table reads")
+
+
+def _check_overwriting(
+    weights: dict[str, np.ndarray],
+    placement: Placement,
+    layer: ConstructionLayer,
+    seen: _Combinations,
+    rounded: NumberFormat,
+) -> None:
+    """Runs all combinations of what units can see through the weights: fields hold what the tables say afterwards."""
+    matters = (weights["mlp_in_weight"] != 0).any(axis=1) | (weights["mlp_out_weight"] != 0).any(axis=0)
+    _check_seen(placement, matters | (weights["mlp_out_bias"] != 0), seen.fields)
+    x = _feed_forward(weights, seen.rows, rounded)
+    try:
+        after, _ = fire_tables(layer, seen.values, False)
+    except CompileError as error:
+        raise RealisationError(str(error)) from None
+    expected = np.tile(placement.constant, (len(x), 1))
+    for name, held in after.items():
+        expected[:, placement.spans[name]] = placement.rows(name, held)
+    if not np.array_equal(x, expected):
+        raise RealisationError("for some combination of values the units leave something else than the tables say")
+
+
+def _check_answers(
     transformer: Transformer,
     weights: dict[str, np.ndarray],
     placement: Placement,
-    occurring: Occurring,
+    layer: ConstructionLayer,
+    seen: _Combinations,
     rounded: NumberFormat,
 ) -> float:
-    """Runs all combinations of what units can see through the weights; returns the least lead of a logit."""
-    construction = placement.construction
-    (layer,) = construction.layers
+    """The same for the last layer and the token that is written; returns the least lead of a logit."""
     embedding = transformer.token_embedding.astype(np.float64)
-    if weights["attention_out_bias"].any():
-        raise RealisationError("attention's output bias is not zero")
-    read = [name for name in placement.spans if name in {name for table in layer.tables for name in table.reads}]
-    seen = np.zeros(placement.width, dtype=bool)
-    for name in [*read, *(part.name for part in construction.fields_of("token"))]:
-        seen[placement.spans[name]] = True
-    seen |= placement.constant != 0
     matters = (weights["mlp_in_weight"] != 0).any(axis=1) | (embedding != 0).any(axis=0)
-    if (matters & ~seen).any():
-        raise RealisationError("units or logits depend on a field that no table reads")
-    values, tokens = _combinations(construction, read, occurring)
-    x = np.tile(placement.constant, (len(tokens), 1))
-    for part in construction.fields_of("token"):
-        x[:, placement.spans[part.name]] = placement.rows(part.name, part.of_token[tokens])
-    for name in read:
-        x[:, placement.spans[name]] = placement.rows(name, values[name])
-    x = rounded.add(x, np.zeros_like(x))
-    hidden = rounded.add(rounded.matmul(x, weights["mlp_in_weight"]), weights["mlp_in_bias"])
-    out = rounded.matmul(np.maximum(hidden, 0), weights["mlp_out_weight"])
-    x = rounded.add(x, rounded.add(out, weights["mlp_out_bias"]))
-    logits = rounded.matmul(x, embedding.T)
+    _check_seen(placement, matters, seen.fields)
+    logits = rounded.matmul(_feed_forward(weights, seen.rows, rounded), embedding.T)
     try:
-        _, answers = fire_tables(layer, values, True)
-        expected = fields_to_tokens(construction, answers)
+        _, answers = fire_tables(layer, seen.values, True)
+        expected = fields_to_tokens(placement.construction, answers)
     except CompileError as error:
         raise RealisationError(str(error)) from None
     if expected is None:
         raise RealisationError("the unit tables write what is no token")
-    rows = np.arange(len(tokens))
+    rows = np.arange(len(logits))
     own = logits[rows, expected].copy()
     logits[rows, expected] = -np.inf
     lead = float((own - logits.max(axis=1)).min())
     if not lead > 0:
         raise RealisationError("for some combination of values another token than the tables say is written")
     return lead
-
-
-def _combinations(
-    construction: Construction, read: list[str], occurring: Occurring
-) -> tuple[dict[str, np.ndarray], Int64[np.ndarray, " rows"]]:
-    """All combinations of a token and of values of the fields that units read, where at most one unit can fire."""
-    sizes = []
-    for name in read:
-        part = construction.field_named[name]
-        may_miss = part.origin == "position"
-        sizes.append([*range(part.num_values), *([NOTHING] if may_miss else [])])
-    tokens = np.flatnonzero(occurring.current)
-    number = len(tokens) * int(np.prod([len(size) for size in sizes]))
-    if number > MAX_COMBINATIONS:
-        raise RealisationError(f"units can see {number:,} combinations of values, over {MAX_COMBINATIONS:,}")
-    rows = np.array(list(product(tokens.tolist(), *sizes)), dtype=np.int64)
-    values = {name: rows[:, 1 + place] for place, name in enumerate(read)}
-    for part in construction.fields_of("token"):
-        values[part.name] = part.of_token[rows[:, 0]]
-    return values, rows[:, 0]

@@ -36,8 +36,9 @@ class Stream:
         stored: the same of what is stored of the stream, to which the next part adds.
         may_be_nothing: for each field whether it may hold nothing by now.
         own: the least and the largest sum and square norm of what token and position decide, with what is constant.
-        brought: the same of what each look-up has brought.
+        brought: the same of what each look-up has brought, and the fields that it is in.
         norms: what each layer norm saw: mean, least and largest deviation.
+        filled: the fields that units always write anew where a layer clears them.
     """
 
     placement: Placement
@@ -46,13 +47,14 @@ class Stream:
     stored: Float64[np.ndarray, " width"]
     may_be_nothing: dict[str, bool]
     own: np.ndarray
-    brought: list[np.ndarray] = field(default_factory=list)
+    brought: list[tuple[tuple[str, ...], np.ndarray]] = field(default_factory=list)
     norms: list[tuple[float, float, float]] = field(default_factory=list)
+    filled: frozenset[str] = frozenset()
 
     def norm_input(self, epsilon: float) -> NormInput:
         """What a layer norm at this stage sees."""
         low, high = self.own[0].copy(), self.own[1].copy()
-        for part in self.brought:
+        for _, part in self.brought:
             low, high = low + part[0], high + part[1]
         seen = NormInput(
             sums=(float(low[0]), float(high[0])),
@@ -60,6 +62,8 @@ class Stream:
             error=float(np.sqrt(np.square(self.error).sum())),
             width=self.placement.width,
             epsilon=epsilon,
+            error_sum=float(np.abs(self.error).sum()),
+            largest=self.placement.largest_coordinate,
         )
         self.norms.append((seen.mean, *seen.deviations))
         return seen
@@ -82,6 +86,29 @@ class Stream:
             vanishes = vanishing(levels, before, rounding)
             self.error[dimensions] = wide.max(axis=0)
             self.stored[dimensions] = np.where(vanishes, 0.0, wide).max(axis=0)
+
+    def clear(self, names: tuple[str, ...]) -> None:
+        """Takes note that units have taken away all that some fields held.
+
+        Raises:
+            RealisationError: the square norm may change, or something else that was brought along is left.
+        """
+        kept = []
+        for targets, part in self.brought:
+            left = set(targets) - set(names)
+            if left == set(targets):
+                kept.append((targets, part))
+            elif left:
+                raise RealisationError(f"{', '.join(targets)} were brought together, and are not cleared together")
+        for name in names:
+            rows = np.vstack([self.placement.codes[name], self.placement.nothing[name]]).astype(np.float64)
+            sums = np.stack([rows.sum(axis=1), np.square(rows).sum(axis=1)], axis=1)
+            if (sums != sums[0]).any():
+                raise RealisationError(f"the codes of {name}, which is cleared, differ in their sum or norm")
+            if any(name in targets for targets, _ in self.brought):
+                self.own = self.own + sums[0]
+            self.may_be_nothing[name] = name not in self.filled
+        self.brought = kept
 
     def levels(self, name: str) -> Float64[np.ndarray, " levels"]:
         """The different numbers that a field's dimensions can hold."""

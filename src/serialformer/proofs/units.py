@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from serialformer.arrays import Float64
-from serialformer.constructions.construction import UnitTable
+from serialformer.constructions.construction import ConstructionLayer, UnitTable
+from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
 from serialformer.proofs.bounds import round_values, sum_errors
-from serialformer.proofs.rounding import Rounding
+from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import gamma
 from serialformer.proofs.stream import RealisationError, Stream, coordinate_errors
 from serialformer.proofs.token_kernels import activation_error
@@ -21,21 +24,25 @@ def check_units(
     transformer: Transformer,
     stream: Stream,
     weights: dict[str, np.ndarray],
-    tables: tuple[UnitTable, ...],
+    layer: ConstructionLayer,
     is_last: bool,
     rounding: Rounding,
 ) -> None:
     """Checks a layer's hidden units, and updates the stream to what stands behind them."""
-    placement = stream.placement
+    from serialformer.proofs.clearing import check_clearing
+
+    placement, tables = stream.placement, layer.tables
     read = np.zeros(placement.width, dtype=bool)
     for table in tables:
         for name in table.reads:
             read[placement.spans[name]] = True
+    for name in layer.clears:
+        read[placement.spans[name]] = True
     errors = coordinate_errors(transformer, stream, weights["mlp_norm_gain"], weights["mlp_norm_bias"], read, rounding)
     into, bias, out = weights["mlp_in_weight"], weights["mlp_in_bias"], weights["mlp_out_weight"]
-    num_units = sum(table.num_units for table in tables)
-    if out[num_units:].any():
-        raise RealisationError("a hidden unit beyond those of the construction writes something")
+    copies = 1 + placement.is_saturated
+    num_units = copies * sum(table.num_units for table in tables)
+    cleared, num_units = check_clearing(transformer, stream, weights, layer.clears, num_units, errors, rounding)
     check_idle_units(transformer, weights, num_units, rounding)
     # At most one unit fires that writes into a field; where fields hold nothing, several may give a little.
     added, largest, leaks = np.zeros(placement.width), np.zeros(placement.width), _Leaks(stream)
@@ -45,34 +52,73 @@ def check_units(
         for start in range(0, table.num_units, UNITS_PER_BLOCK):
             rows = slice(start, min(start + UNITS_PER_BLOCK, table.num_units))
             units = slice(first + rows.start, first + rows.stop)
+            if placement.is_saturated:
+                seconds = slice(units.start + table.num_units, units.stop + table.num_units)
+                _check_pairs(placement, table, [weight[..., units] for weight in (into, bias, out.T)],
+                             [weight[..., seconds] for weight in (into, bias, out.T)])  # fmt: skip
             on, near_zero = _unit_errors(
                 transformer, stream, table, rows, into[:, units], bias[units], errors, rounding
             )
             _check_written(stream, table, rows, out[units], is_last)
             magnitude = np.abs(out[units])
             added = np.maximum(added, (on[:, None] * magnitude).max(axis=0))
-            largest = np.maximum(largest, placement.unit_output * magnitude.max(axis=0))
+            # The first of a pair gives twice as much as both together, the second once.
+            reach = placement.unit_output * (3 if placement.is_saturated else 1)
+            largest = np.maximum(largest, reach * magnitude.max(axis=0))
             leaks.add(table, rows, near_zero[:, None] * magnitude)
-        first += table.num_units
+        first += copies * table.num_units
     bias_out, expected = weights["mlp_out_bias"], np.zeros(placement.width)
     if is_last:
         for name, value in placement.construction.default.items():
             expected[placement.spans[name]] = placement.default_weight * placement.answers[name][value]
+    for name in cleared:
+        expected[placement.spans[name]] = bias_out[placement.spans[name]]  # has been checked with the units
+        largest[placement.spans[name]] += cleared[name].size
     if not np.array_equal(bias_out, expected):
         raise RealisationError("the output bias of the hidden units is not the default")
     # Adding zeros rounds nothing.
-    rate = gamma(len(tables) + 2, rounding.accumulation_roundoff)
+    rate = gamma(copies * len(tables) + 2, rounding.accumulation_roundoff)
     size, leaked = largest + np.abs(bias_out), leaks.total()
     added = np.where(size > 0, added + leaked + 2 * rate * (size + added + leaked), 0.0)
     if is_last:
         stream.error = stream.stored + added  # ``logits`` rounds the answers
         return
+    stream.clear(layer.clears)
     errors_of = {}
-    for name in dict.fromkeys(name for table in tables for name in table.writes):
-        codes = placement.codes[name].astype(np.float64)
+    for name in dict.fromkeys([*layer.clears, *(name for table in tables for name in table.writes)]):
+        codes, dimensions = stream.table(name), placement.dimensions(name)
         change = 2 * np.abs(codes).max(axis=0)
-        errors_of[name] = codes, round_values(change, added[placement.spans[name]], rounding)
+        if name not in cleared:
+            errors_of[name] = codes, round_values(change, added[dimensions], rounding)
+            continue
+        left = cleared[name]
+        from_stream = left.from_stream + added[dimensions]
+        from_stream += rounding.storage_roundoff * (change + stream.stored[dimensions] + from_stream)
+        from_codes = round_values(change, left.from_codes + added[dimensions], rounding) + stream.stored[dimensions]
+        errors_of[name] = codes, np.minimum(from_stream, from_codes)
+        stream.stored[dimensions] = 0.0
     stream.add(errors_of, rounding)
+
+
+def _check_pairs(
+    placement: Placement, table: UnitTable, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]
+) -> None:
+    """Checks that the second unit of each pair sees ``unit_output`` less than the first, and takes away what it gives.
+
+    Args:
+        placement: where the units are.
+        table: whose they are.
+        firsts: the weights of the first units: what they read, their bias, and what they write.
+        seconds: the same of the second ones.
+    """
+    (into, bias, out), (into_second, bias_second, out_second) = firsts, seconds
+    is_pair = (
+        np.array_equal(into, into_second)
+        and np.array_equal(bias - placement.unit_output, bias_second)
+        and np.array_equal(-out, out_second)
+    )
+    if not is_pair:
+        raise RealisationError(f"the units of table {table.name} are no pairs")
 
 
 def _check_exclusive(table: UnitTable) -> None:
@@ -154,12 +200,23 @@ def _unit_errors(
     if into[unread].any():
         raise RealisationError(f"a unit of table {table.name} reads a field that it should not")
     bound = sum_errors(into, stream.placement.magnitudes, errors, rounding)
-    ideal = placement.unit_output
-    # The sum before the bias is added may be stored.
-    before = round_values(ideal - bias, bound + np.abs(on - ideal).max(axis=0), rounding)
-    on_error = round_values(np.full(num_units, ideal), before, rounding)
-    if not (on_error <= 1).all():
-        raise RealisationError(f"a unit of table {table.name} errs by {on_error.max():.2g} of {ideal:g}")
+    # What the units of a pair see where they fire; or the one unit, if there are no pairs.
+    ideals = (2 * placement.unit_output, placement.unit_output) if placement.is_saturated else (placement.unit_output,)
+    ideal, gives, lost = ideals[0], np.zeros(num_units), np.zeros(num_units)
+    inherited = errors @ np.abs(into)
+    for seen in ideals:
+        own = bias - (ideal - seen)
+        # The sum before the bias is added may be stored.
+        before = round_values(seen - own, bound + np.abs(on - ideal).max(axis=0), rounding)
+        on_error = round_values(np.full(num_units, seen), before, rounding)
+        if not (on_error <= 1).all():
+            raise RealisationError(f"a unit of table {table.name} errs by {on_error.max():.2g} of {seen:g}")
+        gives += activation_errors(seen, on_error, is_relu, rounding)
+        # Both of a pair hand on by how much their fields are off, which is gone in the difference; this is not.
+        lost += bound - inherited
+        lost += (rounding.storage_roundoff + rounding.accumulation_roundoff) * (np.abs(seen - own) + seen + 3)
+    if placement.is_saturated:
+        gives = np.minimum(gives, lost * (1 + FLOAT64_SLACK))
     off = largest - loss
     spoilt = bound + rounding.storage_roundoff * (np.abs(off - bias) + np.abs(off) + 2 * bound)
     if not (np.isinf(loss) | (off + spoilt < (0.0 if is_relu else -SILENCE))).all():
@@ -176,7 +233,9 @@ def _unit_errors(
         at_zero = round_values(np.zeros(num_units), round_values(-bias, bound, rounding), rounding)
         silent = off + spoilt < (0.0 if is_relu else -SILENCE)
         near_zero = np.where(silent, 0.0, activation_errors(0.0, at_zero, is_relu, rounding))
-    return activation_errors(ideal, on_error, is_relu, rounding), near_zero
+        if placement.is_saturated and near_zero.any():
+            raise RealisationError(f"a unit of table {table.name} may give something where a field holds nothing")
+    return gives, near_zero
 
 
 SILENCE = 5.5

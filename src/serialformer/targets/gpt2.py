@@ -10,7 +10,10 @@ gap) of the weight: nothing, in any number format, for the gaps used here.
 *Hidden units.* A unit of n literals sees SHARPNESS where all its fields hold what it watches for and at most -SHARPNESS
 otherwise: a field whose codes have the product ``on`` with the watched code, and at most ``on - gap`` otherwise,
 enters with the weight 2 SHARPNESS / gap. relu and gelu agree at both (gelu to within 1e-14 at 8), so a unit gives
-SHARPNESS or 0.
+SHARPNESS or 0. A *saturated* unit is a pair with twice these weights: the first sees 2 SHARPNESS or at most -2
+SHARPNESS, the second SHARPNESS less, and what it gives is subtracted. Both are linear where they fire, so their
+difference is SHARPNESS there, whatever the fields err by. A field is cleared by units that are linear for all that it
+can hold: they take away what stands there, errors included.
 
 *Answer.* The units that fire add ANSWER times the code of the next token, which outvotes the code that the current
 token put there. The unembedding is the token embedding, so that token's logit beats any other's. A default, written
@@ -86,7 +89,7 @@ def construction_to_gpt2(
         raise CompileError(f"expected an attention gap above 0, found {gap}")
     layout = lay_out(construction, packing)
     construction = layout.construction
-    most_units = max(sum(table.num_units for table in layer.tables) for layer in construction.layers)
+    most_units = max(layout.num_hidden_units(layer) for layer in construction.layers)
     architecture = Architecture(
         vocabulary=construction.vocabulary,
         num_positions=construction.num_positions,
@@ -108,7 +111,7 @@ def construction_to_gpt2(
     for part in construction.fields_of("token"):
         token_embedding[:, layout.span(part.name)] = layout.codings[part.name].rows(part.of_token)
     gain = np.full(layout.width, float(layout.deviation))
-    if layout.packing == "signs":
+    if layout.is_signs:
         gain = gain * sqrt(1 + NORM_EPSILON)
     gain, zeros = gain.astype(number), np.zeros(layout.width).astype(number)
     layers = []
@@ -163,6 +166,7 @@ def layout_to_placement(layout: Layout) -> Placement:
             for layer in construction.layers
         ),
         unit_output=SHARPNESS,
+        is_saturated=layout.is_saturated,
         answer_weight=ANSWER,
         default_weight=DEFAULT_ANSWER,
     )
@@ -313,8 +317,9 @@ def _feed_forward(
     into = np.zeros((width, hidden), dtype=np.float32)
     bias = np.zeros(hidden)
     out, out_bias = np.zeros((hidden, width), dtype=np.float32), np.zeros(width)
-    first = 0
-    for table in layout.construction.layers[index].tables:
+    first, layer = 0, layout.construction.layers[index]
+    is_last = index == len(layout.construction.layers) - 1
+    for table in layer.tables:
         units = slice(first, first + table.num_units)
         first = units.stop
         bias[units] = SHARPNESS
@@ -322,18 +327,34 @@ def _feed_forward(
             weights, on = _watch(layout, name, table.watched[:, place])
             into[layout.watched(name), units] += weights
             bias[units] -= on
-        _write_outputs(layout, table, out[units])
-    if index == len(layout.construction.layers) - 1:
+        _write_outputs(layout, table, out[units], is_last=is_last)
+        if layout.is_saturated:
+            into[:, units], bias[units] = 2 * into[:, units], 2 * bias[units]
+            pairs = slice(first, first + table.num_units)
+            first = pairs.stop
+            into[:, pairs], bias[pairs], out[pairs] = into[:, units], bias[units] - SHARPNESS, -out[units]
+    for name in layer.clears:
+        coding, span = layout.codings[name], layout.span(name)
+        clearing = np.arange(first, first + len(coding.carriers))
+        first += len(clearing)
+        # They see from SHARPNESS to 3 SHARPNESS, where they are linear.
+        into[layout.carriers(name), clearing] = SHARPNESS
+        bias[clearing] = 2 * SHARPNESS
+        out[clearing[coding.carrier], np.arange(span.start, span.stop)] = -coding.signs / SHARPNESS
+        out_bias[span] = 2.0 * coding.signs + coding.nothing
+    if is_last:
         for name, value in layout.construction.default.items():
             out_bias[layout.span(name)] = DEFAULT_ANSWER * layout.codings[name].answers[value]
     return into, bias, out, out_bias
 
 
-def _write_outputs(layout: Layout, table: UnitTable, out: np.ndarray) -> None:
+def _write_outputs(layout: Layout, table: UnitTable, out: np.ndarray, *, is_last: bool) -> None:
     """Fills in what a table's units write."""
     for place, name in enumerate(table.writes):
         coding, span, written = layout.codings[name], layout.span(name), table.written[:, place]
-        if table.replaced is None:
+        if table.replaced is None and not is_last:
+            out[:, span] = (coding.rows(written).astype(np.float32) - coding.nothing) / SHARPNESS
+        elif table.replaced is None:
             answers = np.concatenate([coding.answers, np.zeros((1, coding.length), dtype=np.int8)])
             out[:, span] = ANSWER / SHARPNESS * answers[written]
         else:

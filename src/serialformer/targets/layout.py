@@ -9,8 +9,11 @@ dimension, which takes the fewest dimensions. A field that holds nothing holds (
 *even*, for tasks: the same with a square norm of 16 a dimension and always five numbers, and units may watch for two
 values at once. Fields that may hold nothing are 0 there, and a companion field makes up for the square norm.
 
-*signs*, for several layers: every coordinate is +1 or -1 at every position in every layer, so nothing need be filled
-up.
+*signs*, for several layers: every coordinate is +1 or -1 at every position in every layer. Constant signs fill the
+width up to what the heads need.
+
+*saturated*, for layers that clear fields and write them anew: signs, and each hidden unit is a pair. What the two give
+together is flat where they fire, so that what a number format loses in one layer does not grow in the next.
 
 In the first two, what heads bring adds to the square norm, and the ballast gives up as much in attention's output.
 """
@@ -29,6 +32,7 @@ from serialformer.constructions.construction import (
     NOTHING,
     Bring,
     Construction,
+    ConstructionLayer,
     Field,
     UnitTable,
 )
@@ -42,9 +46,9 @@ from serialformer.targets.codings import (
     weight_coding,
 )
 
-Packing = Literal["tight", "even", "signs"]
+Packing = Literal["tight", "even", "signs", "saturated"]
 
-DEVIATIONS: Mapping[Packing, int] = {"tight": 2, "even": 4, "signs": 1}
+DEVIATIONS: Mapping[Packing, int] = {"tight": 2, "even": 4, "signs": 1, "saturated": 1}
 """The standard deviation of the residual stream."""
 
 NUM_EVEN_BALLAST = 5
@@ -81,6 +85,16 @@ class Layout:
     def deviation(self) -> int:
         return DEVIATIONS[self.packing]
 
+    @property
+    def is_signs(self) -> bool:
+        """Whether every coordinate is +1 or -1."""
+        return self.packing in ("signs", "saturated")
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether each hidden unit is a pair."""
+        return self.packing == "saturated"
+
     def span(self, name: str) -> slice:
         """The dimensions of a field."""
         return slice(self.starts[name], self.starts[name] + self.codings[name].length)
@@ -92,6 +106,15 @@ class Layout:
     def watched(self, name: str) -> np.ndarray:
         """The dimensions of a field that hidden units read."""
         return self.starts[name] + self.codings[name].watched
+
+    def num_hidden_units(self, layer: ConstructionLayer) -> int:
+        """How many hidden units a layer takes: those of its tables, then one for each carrier that it clears."""
+        of_tables = (1 + self.is_saturated) * sum(table.num_units for table in layer.tables)
+        return of_tables + sum(map(self.num_clearing, layer.clears))
+
+    def num_clearing(self, name: str) -> int:
+        """How many units clear a field."""
+        return len(self.codings[name].carriers)
 
     def directions(self) -> tuple[str, ...]:
         """A label for each dimension."""
@@ -105,7 +128,11 @@ class Layout:
 
 
 def choose_packing(construction: Construction) -> Packing:
-    """Signs for several layers; tight where ``=`` is written unless a unit fires; otherwise even."""
+    """Signs for several layers, saturated where some clear fields; tight where ``=`` is written unless a unit fires;
+    otherwise even.
+    """
+    if any(layer.clears for layer in construction.layers):
+        return "saturated"
     if len(construction.layers) > 1:
         return "signs"
     return "tight" if construction.default else "even"
@@ -124,16 +151,16 @@ def lay_out(construction: Construction, packing: Packing | None = None) -> Layou
         construction = add_companions(construction)
     codings = _choose_codings(construction, packing)
     num_heads = max(sum(look_up.copies for look_up in layer.look_ups) for layer in construction.layers)
-    if packing == "signs":
+    if packing in ("signs", "saturated"):
         num_heads = max(2, num_heads)
     if packing == "tight":
         before, after, width = _tight_ballast(construction, codings, num_heads)
     elif packing == "even":
         before, after, width = _even_ballast(construction, codings, num_heads)
     else:
-        before, after = (), ()
-        width = sum(coding.length for coding in codings.values())
-        width += -width % (2 * num_heads)
+        bare = sum(coding.length for coding in codings.values())
+        width = bare + -bare % (2 * num_heads)
+        before = after = (1, -1) * ((width - bare) // 2)
     starts, used = {}, 0
     ballast = slice(0, 0)
     num_token_fields = len(construction.fields_of("token"))
@@ -143,7 +170,7 @@ def lay_out(construction: Construction, packing: Packing | None = None) -> Layou
             used = ballast.stop
         starts[name] = used
         used += coding.length
-    if packing == "even":
+    if packing != "tight":
         ballast = slice(used, used + len(before))
     return Layout(
         packing=packing,
@@ -168,7 +195,7 @@ def _choose_codings(construction: Construction, packing: Packing) -> dict[str, C
     codings: dict[str, Coding] = {}
     num_positional = 0
     for part in _in_order(construction, packing):
-        if packing == "signs":
+        if packing in ("signs", "saturated"):
             is_choice = bool(part.value_names)
             codings[part.name] = choice_coding(part.value_names[:-1]) if is_choice else number_coding(part.num_values)
         elif packing == "tight" and part.origin == "token":

@@ -8,13 +8,14 @@ from serialformer.architecture import Architecture
 from serialformer.constructions.construction import Construction, LookUp, UnitTable
 from serialformer.targets.layout import Layout
 from serialformer.targets.paper import AWAY, PaperLayout
+from serialformer.targets.paper_depth import PaperDepthLayout
 from serialformer.transformer.names import UNUSED, Names, UnitRange
 
 MAX_NAMED_UNITS = 4096
 """Where a layer has more hidden units than this, the units of one table share one name."""
 
 
-def layout_to_names(layout: Layout | PaperLayout, architecture: Architecture) -> Names:
+def layout_to_names(layout: Layout | PaperLayout | PaperDepthLayout, architecture: Architecture) -> Names:
     """The names of a model's parts: heads by what they bring, units by what they watch for and what they write.
 
     >>> from serialformer.constructions.tasks import task_construction
@@ -32,7 +33,10 @@ def layout_to_names(layout: Layout | PaperLayout, architecture: Architecture) ->
         named = [name for look_up in layer.look_ups for name in _head_names(look_up)]
         heads.append((*named, *[UNUSED] * (architecture.num_heads - len(named))))
         parts = [UnitRange(name=name) for name in first]
-        parts += _unit_ranges(construction, layer.tables)
+        is_saturated = isinstance(layout, Layout) and layout.is_saturated
+        parts += _unit_ranges(construction, layer.tables, is_saturated=is_saturated)
+        if not isinstance(layout, PaperLayout):
+            parts += [UnitRange(name=f"clears {name}", count=layout.num_clearing(name)) for name in layer.clears]
         rest = architecture.hidden_width - sum(part.count for part in parts)
         units.append((*parts, *((UnitRange(name=UNUSED, count=rest),) if rest else ())))
     return Names(directions=layout.directions(), heads=tuple(heads), units=tuple(units))
@@ -43,19 +47,25 @@ def _head_names(look_up: LookUp) -> list[str]:
     return [brought] if look_up.copies == 1 else [f"{brought} (part {part})" for part in range(look_up.copies)]
 
 
-def _unit_ranges(construction: Construction, tables: Sequence[UnitTable]) -> Iterator[UnitRange]:
-    if sum(table.num_units for table in tables) > MAX_NAMED_UNITS:
+def _unit_ranges(construction: Construction, tables: Sequence[UnitTable], *, is_saturated: bool) -> Iterator[UnitRange]:
+    copies = 1 + is_saturated
+    if copies * sum(table.num_units for table in tables) > MAX_NAMED_UNITS:
         for table in tables:
-            yield UnitRange(name=f"table {table.name}", count=table.num_units)
+            yield UnitRange(name=f"table {table.name}", count=copies * table.num_units)
         return
-    fields = construction.field_named
     for table in tables:
-        for watched, written in zip(table.watched.tolist(), table.written.tolist(), strict=True):
-            reads = []
-            for name, pair in zip(table.reads, watched, strict=True):
-                values = [fields[name].value_name(value) for value in dict.fromkeys(pair)]
-                reads.append(f"{name} is {' or '.join(values)}")
-            writes = [
-                f"{name} {fields[name].value_name(value)}" for name, value in zip(table.writes, written, strict=True)
-            ]
-            yield UnitRange(name=f"{' and '.join(reads)}: writes {', '.join(writes)}")
+        named = list(_unit_names(construction, table))
+        yield from (UnitRange(name=name) for name in named)
+        if is_saturated:
+            yield from (UnitRange(name=f"{name} (no more than this)") for name in named)
+
+
+def _unit_names(construction: Construction, table: UnitTable) -> Iterator[str]:
+    fields = construction.field_named
+    for watched, written in zip(table.watched.tolist(), table.written.tolist(), strict=True):
+        reads = []
+        for name, pair in zip(table.reads, watched, strict=True):
+            values = [fields[name].value_name(value) for value in dict.fromkeys(pair)]
+            reads.append(f"{name} is {' or '.join(values)}")
+        writes = [f"{name} {fields[name].value_name(value)}" for name, value in zip(table.writes, written, strict=True)]
+        yield f"{' and '.join(reads)}: writes {', '.join(writes)}"
