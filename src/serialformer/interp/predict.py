@@ -1,8 +1,9 @@
 """What a patch must change, predicted from the construction and without its weights.
 
 The terms of the residual stream are known as values of fields: what each part adds, and what it takes away. A patched
-edge brings another run's values into the sum that its reader sees. Where such a sum is one value of the field, the reader
-goes on with that; where it is none, two at once or a value taken away that was not there, nothing is predicted.
+edge brings another run's values into the sum that its reader sees. Where such a sum is one value of the field, the
+reader uses that value. Where it is two values at once, or a value was taken away that was not there, nothing is
+predicted.
 """
 
 from __future__ import annotations
@@ -162,7 +163,9 @@ class _Machine:
             found[position] = UNKNOWN if token is None else token[0]
         return found
 
-    def _hear(self, target: str, via: str, names: Iterable[str]) -> tuple[dict[str, Rows], Bool[np.ndarray, " positions"]]:
+    def _hear(
+        self, target: str, via: str, names: Iterable[str]
+    ) -> tuple[dict[str, Rows], Bool[np.ndarray, " positions"]]:
         """What a part reads in some fields, and where nobody can say."""
         terms = dict(self.terms)
         for patch in self.wanted.pop((target, via), []):
