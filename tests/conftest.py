@@ -1,4 +1,4 @@
-"""What all tests share: shapes checked at run time, and the real circuits where they are at hand."""
+"""What all tests share: how many examples they try, shapes checked where that is asked for, circuits from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
-from jaxtyping import install_import_hook
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "serialformer"
@@ -31,7 +31,16 @@ def _checked_modules() -> list[str]:
     ]
 
 
-install_import_hook(_checked_modules(), "beartype.beartype")
+if os.environ.get("CHECK_SHAPES"):
+    # A lane of its own: it takes twice the time. jaxtyping's annotations are used since it is imported here first.
+    from jaxtyping import install_import_hook
+
+    install_import_hook(_checked_modules(), "beartype.beartype")
+
+# `pytest --hypothesis-profile nightly` tries many more examples; see `tests.effort`.
+settings.register_profile("default", max_examples=40, deadline=None)
+settings.register_profile("nightly", max_examples=1000, deadline=None)
+settings.load_profile("default")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import serialformer
 from serialformer import Circuit, Model
@@ -18,6 +18,7 @@ from serialformer.constructions.interpret import interpret
 from serialformer.constructions.program import EQUALS, schedule_to_program
 from serialformer.transformer.forward import compute_logits
 from tests.cases import every_input, slow_wires, small_circuits
+from tests.effort import effort
 
 CASES = small_circuits()
 
@@ -71,13 +72,12 @@ def test_small_circuits_in_transformers(name: str, dtype: str, activation: str) 
     assert np.array_equal(chains, right[:, circuit.num_inputs + 1 :])
 
 
-@settings(max_examples=40, deadline=None)
 @given(circuits(max_inputs=6, max_gates=16))
 def test_random_circuits_in_numpy(circuit: Circuit) -> None:
     check_numpy_levels(circuit, serialformer.compile(circuit), np.float32)
 
 
-@settings(max_examples=10, deadline=None)
+@effort(0.25)
 @given(circuits(min_inputs=1, max_inputs=5, min_gates=1, max_gates=16, min_outputs=1))
 def test_random_circuits_in_transformers(circuit: Circuit) -> None:
     pytest.importorskip("transformers", reason="the extra torch is not installed")

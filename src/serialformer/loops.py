@@ -95,6 +95,7 @@ class Loop:
             from numba import njit
 
             self._compiled = njit(**self.targetoptions)(self.py_func)
+            _forget_old_cache(self._compiled)
         return self._compiled
 
     @property
@@ -103,20 +104,37 @@ class Loop:
         return self.compiled._numba_type_
 
 
+def _forget_old_cache(dispatcher: Any) -> None:
+    """Empties a loop's cache that an older version wrote and this one cannot read: it names types that are gone.
+
+    numba itself compares the dates of source files, but reads the types before.
+    """
+    cached = getattr(dispatcher._cache, "_cache_file", None)
+    if cached is not None:
+        try:
+            cached.load(None)
+        except (AttributeError, ImportError):
+            dispatcher._cache.flush()
+
+
 def loop(
-    *, plain_work: int = 0, work: Callable[..., int] | None = None, **options: Any
+    *, plain_work: int = 0, work: Callable[..., int] | None = None, allocates: bool = True, **options: Any
 ) -> Callable[[Callable[..., Any]], Any]:
     """Makes a function a ``Loop``.
 
     Args:
         plain_work: how much work it may be given before it is compiled; 0 compiles it for its first call.
         work: how much a call with these arguments is; without it, the number of elements of the arrays among them.
+        allocates: whether it makes arrays. One that makes none counts no references to those that it reads, which takes
+            longer than what a small helper does.
         options: of ``numba.njit``. What is compiled is kept in numba's cache.
     """
 
     def make(function: Callable[..., Any]) -> Loop:
         assert isinstance(function, FunctionType)
-        return Loop(function, WorkLimit(plain_work), work or num_elements, {"cache": True, **options})
+        return Loop(
+            function, WorkLimit(plain_work), work or num_elements, {"cache": True, "_nrt": allocates, **options}
+        )
 
     return make
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import networkx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer import Circuit, CircuitBuilder, SerialformerError, Word
@@ -16,6 +16,7 @@ from serialformer.circuits.evaluate import evaluate_outputs, evaluate_wires
 from serialformer.circuits.strategies import bit_names, circuits
 from serialformer.circuits.words import ABSENT, bits_to_values, names_to_words, values_to_bits, words_to_names
 from tests.cases import every_input, slow_wires, small_circuits
+from tests.effort import effort
 
 
 def adder() -> Circuit:
@@ -25,7 +26,7 @@ def adder() -> Circuit:
     return build.circuit()
 
 
-@settings(max_examples=200, deadline=None)
+@effort(4)
 @given(circuits(max_inputs=8))
 def test_evaluation_is_what_plain_python_says(circuit: Circuit) -> None:
     bits = every_input(circuit.num_inputs)
@@ -41,7 +42,7 @@ def test_evaluation_of_more_rows_than_a_block() -> None:
     assert evaluate_outputs(circuit, bits[:0]).shape == (0, 3)
 
 
-@settings(max_examples=100, deadline=None)
+@effort(2)
 @given(circuits(max_gates=20))
 def test_levels_and_fan_out_are_networkx(circuit: Circuit) -> None:
     graph = networkx.MultiDiGraph()

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.builder import CircuitBuilder
@@ -48,7 +48,6 @@ def test_tables_of_four_inputs(max_fan_in: int) -> None:
         assert_network_is(table, 4, max_fan_in)
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.integers(5, 6), st.integers(2, 5), st.sampled_from([1, 3]), st.data())
 def test_tables_of_five_and_six_inputs(arity: int, max_fan_in: int, xor_cost: int, data: st.DataObject) -> None:
     table = data.draw(st.integers(0, (1 << (1 << arity)) - 1))
@@ -90,7 +89,6 @@ def test_and_of_six_is_balanced() -> None:
     assert split_gates(build.circuit()).depth == 3
 
 
-@settings(deadline=None, max_examples=50)
 @given(circuits(), st.integers(2, 6))
 def test_split_gates_computes_the_same(circuit: Circuit, max_fan_in: int) -> None:
     narrow = split_gates(circuit, max_fan_in=max_fan_in)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer import Circuit, CircuitBuilder, SerialformerError
@@ -16,6 +16,7 @@ from serialformer.circuits.value_problem import (
     value_problem_to_circuit,
 )
 from tests.cases import every_input, slow_wires, small_circuits
+from tests.effort import effort
 from tests.value_problems import WORKED_PROMPT, every_problem, random_problem, slow_chain
 
 
@@ -41,7 +42,6 @@ def test_cases(name: str) -> None:
     check(circuit, rows[:: max(1, len(rows) // 32)])
 
 
-@settings(max_examples=60, deadline=None)
 @given(circuits(max_inputs=4, max_gates=8))
 def test_random_circuits(circuit: Circuit) -> None:
     check(circuit, every_input(circuit.num_inputs))
@@ -78,7 +78,7 @@ def test_problems_are_read_and_written() -> None:
     assert read_value_problem(WORKED_PROMPT.split()).tokens() == WORKED_PROMPT.split()[:-1]
 
 
-@settings(max_examples=30, deadline=None)
+@effort(0.5)
 @given(st.integers(1, 40), st.integers(0, 2**32))
 def test_problems_are_circuits(num_gates: int, seed: int) -> None:
     tokens = random_problem(np.random.default_rng(seed), num_gates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.word_columns import bits_to_columns, columns_to_bits
@@ -28,7 +28,6 @@ def words_over_bits(draw: st.DrawFn) -> tuple[tuple[Word, ...], int]:
     return words, num_bits
 
 
-@settings(deadline=None, max_examples=60)
 @given(words_over_bits(), st.data(), st.integers(0, 5))
 def test_columns_are_what_values_are(case: tuple[tuple[Word, ...], int], data: st.DataObject, num_rows: int) -> None:
     words, num_bits = case

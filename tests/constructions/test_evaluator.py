@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.architecture import Activation, DtypeName
@@ -83,7 +83,6 @@ def test_every_circuit_of_up_to_four_gates(num_gates: int, activation: Activatio
     assert count == 2 + 10 + 120 + 2760
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([1, 2, 3, 7, 20, 33, 256]), st.data())
 def test_random_circuits_of_every_length(num_gates: int, data: st.DataObject) -> None:
     made = evaluator(num_gates)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from serialformer import Circuit, CircuitBuilder
 from serialformer.circuits.circuit import NO_WIRE
 from serialformer.circuits.strategies import circuits
 from serialformer.constructions.schedule import schedule_chain
 from tests.cases import small_circuits
+from tests.effort import effort
 
 
-@settings(max_examples=150, deadline=None)
+@effort(4)
 @given(circuits(max_gates=14, max_outputs=7))
 def test_schedule_is_a_topological_order_with_the_outputs_last(circuit: Circuit) -> None:
     schedule = schedule_chain(circuit)
@@ -57,7 +58,6 @@ def fewest_copies(circuit: Circuit) -> int:
     return best
 
 
-@settings(max_examples=60, deadline=None)
 @given(circuits(max_inputs=3, max_gates=4, max_outputs=4, named_words=False, named_gates=False))
 def test_no_schedule_has_fewer_copies(circuit: Circuit) -> None:
     copies = int((schedule_chain(circuit).gate < 0).sum())

@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.architecture import Activation, DtypeName
@@ -35,6 +35,7 @@ from serialformer.transformer.forward import (
     unembed,
 )
 from tests.construction_cases import TASK_CASES, task_case_name
+from tests.effort import effort
 
 NAMES = [task_case_name(*case) for case in TASK_CASES]
 
@@ -116,7 +117,7 @@ def automata(draw: st.DrawFn) -> dict[str, int | str]:
     }
 
 
-@settings(max_examples=20, deadline=None)
+@effort(0.5)
 @given(parameters=automata(), length=st.integers(1, 12), dtype=st.sampled_from(["float32", "bfloat16"]), data=st.data())
 def test_random_automata(parameters: dict[str, int | str], length: int, dtype: DtypeName, data: st.DataObject) -> None:
     task = make_task("automaton", parameters)

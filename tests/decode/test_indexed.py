@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import serialformer
@@ -22,6 +22,7 @@ from serialformer.transformer.key_shape import find_grid
 from serialformer.transformer.transformer import Layer, Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
 from tests.decode.test_engines import noisy
+from tests.effort import effort
 
 CASES = small_circuits()
 
@@ -51,7 +52,7 @@ def test_compiled_models_are_proven(name: str, dtype: str) -> None:
     assert np.array_equal(chain, evaluate_wires(CASES[name], bits)[:, model.schedule.wire])
 
 
-@settings(max_examples=20, deadline=None)
+@effort(0.5)
 @given(circuits(max_inputs=5, max_gates=16))
 def test_random_circuits(circuit: Circuit) -> None:
     model = serialformer.compile(circuit)
@@ -80,7 +81,6 @@ def altered(transformer: Transformer, name: str, place: int, change: float) -> T
     return weights_to_transformer(transformer.architecture, weights)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     data=st.data(),
     change=st.sampled_from([1e-3, 0.1, 0.5, 1.0, 2.0, -2.0, 4.0, -8.0, 100.0, -1e4]),
@@ -93,7 +93,6 @@ def test_one_altered_weight(data: st.DataObject, change: float, place: int) -> N
     same_as_dense(transformer, model.prompts(every_input(3)), 12)
 
 
-@settings(max_examples=40, deadline=None)
 @given(first=st.integers(0, 40), second=st.integers(0, 40), what=st.sampled_from(["name", "read", "table", "row"]))
 def test_one_altered_key_position_or_gate(first: int, second: int, what: str) -> None:
     lowered = lower_circuit(CASES["random, 2 inputs a gate"])

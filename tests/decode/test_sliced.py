@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import serialformer
@@ -20,6 +20,7 @@ from serialformer.transformer.transformer import Transformer
 from tests.cases import every_input, small_circuits
 from tests.decode.test_engines import noisy
 from tests.decode.test_indexed import altered, idle_layer, reciter
+from tests.effort import effort
 
 CASES = small_circuits()
 
@@ -43,7 +44,7 @@ def test_compiled_models_are_folded(name: str, dtype: str) -> None:
     assert same_as_dense(model.transformer, prompts, model.num_new_tokens + 1) == ""
 
 
-@settings(max_examples=20, deadline=None)
+@effort(0.5)
 @given(circuits(max_inputs=6, max_gates=16))
 def test_random_circuits(circuit: Circuit) -> None:
     model = serialformer.compile(circuit)
@@ -74,7 +75,6 @@ def test_noise_on_every_weight(size: float) -> None:
             assert refusal == "", "small noise leaves the proof standing"
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     data=st.data(),
     change=st.sampled_from([1e-3, 0.1, 0.5, 1.0, 2.0, -2.0, 4.0, -8.0, 100.0, -1e4]),

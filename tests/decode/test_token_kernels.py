@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.decode.dense import DenseEngine
@@ -17,6 +17,7 @@ from serialformer.models.lower import lower_evaluator
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.decode.test_engines import noisy
 from tests.decode.test_indexed import same_as_dense
+from tests.effort import effort
 from tests.value_problems import random_problem
 
 
@@ -52,7 +53,7 @@ def test_noise_on_unused_heads_as_well() -> None:
         assert "" not in same_as_dense(noisy(transformer(6), size, seed=1), prompts(6, 5, 1), 25)
 
 
-@settings(max_examples=25, deadline=None)
+@effort(0.5)
 @given(
     name=st.sampled_from([name for name, _ in transformer(5).named_weights()]),
     place=st.integers(0, 2**32),
@@ -83,7 +84,7 @@ def test_prompts_of_every_length_are_proven() -> None:
         assert np.array_equal(made, DenseEngine(transformer(20)).generate(tokens, 81))
 
 
-@settings(max_examples=100, deadline=None)
+@effort(2)
 @given(st.integers(1, FEW_KEYS), st.integers(1, 5), st.integers(0, 2**32))
 def test_few_keys_are_compared_as_by_hand(num_keys: int, length: int, seed: int) -> None:
     random = np.random.default_rng(seed)

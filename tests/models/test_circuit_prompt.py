@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import serialformer
 from serialformer import Circuit, CircuitBuilder, Model, SerialformerError, construct, load, trace_lines
 from serialformer.circuits.strategies import circuits
 from serialformer.circuits.value_problem import translate_circuit
+from tests.effort import effort
 from tests.value_problems import WORKED_CHAIN, WORKED_PROMPT, random_problem, slow_chain
 
 M = 64
@@ -50,7 +51,7 @@ def test_one_model_adds_and_finds_the_parity(model: Model) -> None:
         assert model.run(build.circuit(), {"a": a}, engine=engine)["parity"] == a.bit_count() % 2
 
 
-@settings(max_examples=25, deadline=None)
+@effort(0.5)
 @given(circuits(max_inputs=4, max_gates=4, max_arity=3, min_inputs=1))
 def test_random_circuits(circuit: Circuit) -> None:
     evaluator = make_evaluator_once(M)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import serialformer
@@ -17,6 +17,7 @@ from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.circuits.sequential.simulation import run_many
 from serialformer.errors import CheckpointError, InputError
 from tests.circuits.sequential.test_sequential import sequential_circuits
+from tests.effort import effort
 
 GRAY = b"aag 6 1 2 1 3\n2\n4 3\n6 13\n12\n8 4 6\n10 5 7\n12 9 11\ni0 d\nl0 q[0]\nl1 q[1]\no0 differ\n"
 """q[0] takes the complement of d, q[1] whether the bits of q were equal; the output is whether they differ."""
@@ -35,7 +36,7 @@ def expected(states: int, inputs: list[int]) -> list[tuple[int, int]]:
     return made
 
 
-@settings(max_examples=12, deadline=None)
+@effort(0.25)
 @given(sequential_circuits().filter(lambda circuit: circuit.circuit.num_outputs > 0), st.integers(0, 2**32 - 1))
 def test_random_models_do_what_their_circuits_do(circuit: SequentialCircuit, seed: int) -> None:
     model = serialformer.compile(circuit)

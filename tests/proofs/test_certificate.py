@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import serialformer
@@ -18,6 +18,7 @@ from serialformer.circuits.strategies import circuits
 from serialformer.errors import SerialformerError
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import small_circuits, with_circuit
+from tests.effort import effort
 from tests.proofs.mutations import is_right, mutate
 
 CASES = small_circuits()
@@ -41,7 +42,7 @@ def test_compiled_models_are_certified(name: str, dtype: str) -> None:
         assert 0 < certificate.attention.rounded <= certificate.attention.exact
 
 
-@settings(max_examples=20, deadline=None)
+@effort(0.5)
 @given(circuits(max_inputs=6, max_gates=24), st.sampled_from(["float32", "float16", "bfloat16"]))
 def test_random_circuits_are_certified(circuit: Circuit, dtype: str) -> None:
     assert certify(serialformer.compile(circuit, dtype=dtype)).holds
@@ -58,7 +59,7 @@ def test_a_float32_checkpoint_may_be_loaded_in_another_format() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@settings(max_examples=25, deadline=None)
+@effort(0.5)
 @given(circuit=circuits(max_inputs=4, max_gates=8), seed=st.integers(0, 2**32 - 1))
 def test_what_is_wrong_is_refused(dtype: str, circuit: Circuit, seed: int) -> None:
     model = serialformer.compile(circuit, dtype=dtype)
@@ -69,7 +70,6 @@ def test_what_is_wrong_is_refused(dtype: str, circuit: Circuit, seed: int) -> No
             assert is_right(model, transformer), what
 
 
-@settings(max_examples=40, deadline=None)
 @given(circuit=circuits(max_inputs=4, max_gates=8, max_arity=2), seed=st.integers(0, 2**32 - 1))
 def test_what_is_wrong_in_the_papers_arithmetic_is_refused(circuit: Circuit, seed: int) -> None:
     from tests.cases import every_input

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import serialformer
 from serialformer import Circuit, decompile
@@ -14,6 +14,7 @@ from serialformer.circuits.strategies import circuits
 from serialformer.errors import CheckpointError
 from tests.abc_tool import prove_equivalent
 from tests.cases import every_input, small_circuits
+from tests.effort import effort
 from tests.proofs.test_certificate import altered
 
 CASES = small_circuits()
@@ -29,7 +30,7 @@ def test_every_case_computes_the_same(name: str, target: str) -> None:
     assert (circuit.input_words, circuit.output_words) == (CASES[name].input_words, CASES[name].output_words)
 
 
-@settings(max_examples=15, deadline=None)
+@effort(0.25)
 @given(circuits(max_inputs=6, max_gates=24))
 def test_random_circuits_compute_the_same(circuit: Circuit) -> None:
     bits = every_input(circuit.num_inputs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import serialformer
 from serialformer import Circuit, CircuitBuilder
@@ -20,6 +20,7 @@ from serialformer.models.lower import certify_program, check_options, lower_circ
 from serialformer.targets.paper import construction_to_paper, lay_out_paper
 from serialformer.transformer.transformer import weights_to_transformer
 from tests.cases import every_input, slow_wires, small_circuits
+from tests.effort import effort
 
 CASES = small_circuits()
 
@@ -63,7 +64,7 @@ def test_small_circuits_with_more_bits(name: str, precision: int) -> None:
     check_chains(CASES[name], every_input(CASES[name].num_inputs), precision=precision)
 
 
-@settings(max_examples=10, deadline=None)
+@effort(0.25)
 @given(circuits(max_inputs=5, max_gates=12))
 def test_drawn_circuits(circuit: Circuit) -> None:
     check_chains(circuit, every_input(circuit.num_inputs))

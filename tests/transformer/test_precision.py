@@ -10,7 +10,7 @@ from itertools import pairwise, product
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.architecture import Arithmetic
@@ -25,6 +25,7 @@ from serialformer.transformer.precision import (
     float_format,
     paper_format,
 )
+from tests.effort import effort
 from tests.transformer.slow_numbers import SlowFormat, fixed_values, floating_values, slow_exponential
 
 SMALL = [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (2, 1), (3, 1)]
@@ -106,7 +107,6 @@ def slow_sum(chosen: NumberFormat, terms: list[Fraction]) -> Fraction:
     return total
 
 
-@settings(max_examples=60, deadline=None)
 @given(formats_and_numbers())
 def test_large_formats_against_rational_numbers(case: tuple[NumberFormat, list[float]]) -> None:
     chosen, numbers = case
@@ -123,7 +123,7 @@ def test_large_formats_against_rational_numbers(case: tuple[NumberFormat, list[f
     assert float(chosen.inner(a, b)) == float(slow_sum(chosen, products))
 
 
-@settings(max_examples=12, deadline=None)
+@effort(0.25)
 @given(formats_and_numbers())
 def test_exponentials_of_large_formats(case: tuple[NumberFormat, list[float]]) -> None:
     chosen, numbers = case
@@ -137,7 +137,6 @@ def test_exponentials_of_large_formats(case: tuple[NumberFormat, list[float]]) -
         assert chosen.exp(np.array([number])).tolist() == [expected]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.data())
 def test_sums_products_and_softmax(precision: int, data: st.DataObject) -> None:
     chosen, slow = fixed_point(precision), slow_format(0, precision)

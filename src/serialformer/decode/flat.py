@@ -237,3 +237,13 @@ def select_outputs(sparse: SparseMap, outputs: Int64[np.ndarray, " chosen"]) -> 
     start = np.concatenate([[0], np.cumsum(lengths[outputs])]).astype(np.int64)
     kept = {name: getattr(sparse, name)[outputs] for name in ("bias", "size")}
     return replace(sparse, start=start, **kept)
+
+
+def transpose(
+    sparse: SparseMap, num_inputs: int
+) -> tuple[Int64[np.ndarray, " inputs_and_one"], Int32[np.ndarray, " entries"], Float64[np.ndarray, " entries"]]:
+    """The entries of a map by their inputs: where those of each input begin, their outputs, and their values."""
+    order = np.argsort(sparse.index, kind="stable")
+    outputs = np.repeat(np.arange(sparse.num_outputs), np.diff(sparse.start))[order]
+    start = np.searchsorted(sparse.index[order], np.arange(num_inputs + 1))
+    return start.astype(np.int64), outputs.astype(np.int32), sparse.value[order]

@@ -19,17 +19,20 @@ from serialformer.decode import kernels
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.engine import Engine
 from serialformer.decode.flat import (
+    FlatLayer,
     SparseMap,
     flatten_layers,
     renumber_inputs,
     reorder_outputs,
     select_outputs,
     split_embedding,
+    transpose,
     unembedding_map,
 )
 from serialformer.decode.fold_kernels import fold_positions
-from serialformer.decode.records import FlatModel, KeySearch, MapArrays, Truth
+from serialformer.decode.records import FlatModel, KeySearch, MapArrays, Room, Truth, Units
 from serialformer.decode.routing import needed_gap, route_head
+from serialformer.decode.row_index import index_rows
 from serialformer.decode.tabulated import TabulatedDecoder, tabulate
 from serialformer.decode.token_kernels import decode_tokens
 from serialformer.errors import EngineError
@@ -120,11 +123,12 @@ class IndexedEngine(Engine):
         search = self._start_search(stop)
         values = np.empty((stop, max(1, self._num_values)))
         value_errors = np.zeros((max(1, self._num_values), 2))
+        room = self._make_room(search)
         position = 0
         while position < stop:
             goal = min(stop, position + TOKENS_PER_BLOCK)
             reached, reason, layer, head = decode_tokens(
-                sequence, position, goal, length, self._model, search, values, value_errors
+                sequence, position, goal, length, self._model, self._units, search, values, value_errors, room
             )
             made_from, made_to = max(length, position + 1), reached + 1
             if made_to > made_from:
@@ -295,6 +299,7 @@ class IndexedEngine(Engine):
             fan_in=np.array([_largest_row(layer.attention_out) for layer in self._layers]),
             is_aligned=rows is not None and bool((rows == rows[0]).all()),
         )
+        self._units = _index_units(self._layers, renumber_inputs(unembed, place), place, self._model.maps)
         if len(self._layers) == 1 and not shapes:
             layer = self._layers[0]
             self._tabulated = tabulate(layer, unembed, active, self._model, self._targets(layer.value_head))
@@ -321,6 +326,27 @@ class IndexedEngine(Engine):
         self._assemble(shapes)
         return True
 
+    def _make_room(self, search: KeySearch) -> Room:
+        """What one sequence is decoded in."""
+        vocabulary, active = self._model.tokens.shape
+        longest = int(search.layout[:, 2].max()) + 1
+        outputs = max(1, int((self._model.layout[:, 8] - self._model.layout[:, 7]).max()))
+        return Room(
+            x=np.empty(active),
+            errors=np.empty(active),
+            sums=np.empty(6),
+            fetched=np.empty(max(1, self._num_values)),
+            fetched_errors=np.empty(max(1, self._num_values)),
+            written=np.empty((3, outputs)),
+            vector=np.empty(longest),
+            vector_errors=np.empty(longest),
+            wanted=np.zeros((1, search.codes.shape[2]), dtype=np.int8),
+            where=np.zeros(self.architecture.num_heads, dtype=np.int64),
+            logits=np.empty(vocabulary),
+            gathered=np.empty(active),
+            chosen=np.empty(self._units.rows.pattern.shape[1], dtype=np.uint8),
+        )
+
     def _start_search(self, num_positions: int) -> KeySearch:
         """Empty indices of the searched heads, for a sequence of this length."""
         shapes = self._shapes or []
@@ -344,6 +370,27 @@ class IndexedEngine(Engine):
             furthest=np.zeros(number),
             key_error=np.zeros(number),
         )
+
+
+def _index_units(
+    layers: list[FlatLayer], unembed: SparseMap, place: Int64[np.ndarray, " width"], maps: MapArrays
+) -> Units:
+    """The hidden units of all layers and the tokens, by groups; dimension i of the stream is called ``place[i]``."""
+    rows, groups = index_rows([*(renumber_inputs(layer.mlp_in, place) for layer in layers), unembed])
+    by_unit = [
+        transpose(select_outputs(layer.mlp_out, _written(layer.mlp_out)), layer.mlp_in.num_outputs) for layer in layers
+    ]
+    counts = np.concatenate([np.diff(start) for start, _, _ in by_unit])
+    return Units(
+        rows=rows,
+        groups=groups,
+        first=np.cumsum([0, *(layer.mlp_in.num_outputs for layer in layers)])[:-1].astype(np.int64),
+        start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        output=np.concatenate([output for _, output, _ in by_unit]),
+        value=np.concatenate([value for _, _, value in by_unit]),
+        reach=np.concatenate([[0.0], np.cumsum(np.abs(maps.value))])[maps.start[1:]]
+        - np.concatenate([[0.0], np.cumsum(np.abs(maps.value))])[maps.start[:-1]],
+    )
 
 
 class _MapPool:

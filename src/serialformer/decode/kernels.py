@@ -31,7 +31,7 @@ def gamma(terms):
     return terms * 2.0**-24 / (1 - terms * 2.0**-24)
 
 
-@loop()
+@loop(allocates=False)
 def norm_rounding(mean, deviation, inverse, stream_error, width):
     """Layer norm in float32: factors, in a following column's error, of its 1-norm, its terms and its bias.
 
@@ -92,7 +92,7 @@ def _apply_centred(start, index, value, bias, first, last, centred, inverse, out
         out[output - first] = inverse * dot + bias[output]
 
 
-@loop()
+@loop(allocates=False)
 def _hash_code(codes, row):
     digest = np.uint64(14695981039346656037)
     for column in range(codes.shape[1]):
@@ -100,7 +100,7 @@ def _hash_code(codes, row):
     return digest ^ (digest >> np.uint64(32))
 
 
-@loop()
+@loop(allocates=False)
 def _same_code(codes, row, others, other):
     for column in range(codes.shape[1]):
         if codes[row, column] != others[other, column]:
@@ -108,7 +108,7 @@ def _same_code(codes, row, others, other):
     return True
 
 
-@loop()
+@loop(allocates=False)
 def insert_code(codes, row, slots, again):
     """Adds position ``row`` to the index of codes; ``again[j]`` is the second position with the code of j.
 
@@ -127,7 +127,7 @@ def insert_code(codes, row, slots, again):
     return True
 
 
-@loop()
+@loop(allocates=False)
 def find_code(codes, wanted, row, slots):
     """The first position with the code ``wanted[row]``, or NO_MATCH."""
     mask = np.uint64(len(slots) - 1)
@@ -139,7 +139,7 @@ def find_code(codes, wanted, row, slots):
     return NO_MATCH
 
 
-@loop()
+@loop(allocates=False)
 def round_to_grid(vector, size, coded, scale, offset, step, codes, row):
     """Rounds ``vector / scale`` to the grid; returns the distance (times scale), or inf if it is off the grid.
 
@@ -158,14 +158,14 @@ def round_to_grid(vector, size, coded, scale, offset, step, codes, row):
     return np.sqrt(distance)
 
 
-@loop()
+@loop(allocates=False)
 def product_error(query_norm, query_error, key_norm, key_error, terms):
     """How much a float32 product of query and key can err."""
     exact = query_norm * key_error + key_norm * query_error + query_error * key_error
     return exact + gamma(terms + 3) * (query_norm + query_error) * (key_norm + key_error)
 
 
-@loop()
+@loop(allocates=False)
 def grid_norm(codes, row, size, offset, step):
     """The square norm of a grid point."""
     norm = 0.0
@@ -174,7 +174,7 @@ def grid_norm(codes, row, size, offset, step):
     return norm
 
 
-@loop()
+@loop(allocates=False)
 def score_gap(query_norm, scale, distance, shortfall, least, key_distance):
     """A lower bound on how much the wanted key's product exceeds every other's.
 
@@ -187,7 +187,7 @@ def score_gap(query_norm, scale, distance, shortfall, least, key_distance):
     return scale * (least * least - max(0.0, shortfall)) / 2 - distance * least - 2 * query_norm * key_distance
 
 
-@loop()
+@loop(allocates=False)
 def compare_keys(vector, coded, offset, step, codes, distinct, num_distinct):
     """The grid point with the largest product among a few, and by how much that leads the next (inf if there is none).
 

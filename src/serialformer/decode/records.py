@@ -103,6 +103,63 @@ class KeySearch(NamedTuple):
     key_error: Float64[np.ndarray, " searched"]
 
 
+class RowIndex(NamedTuple):
+    """Groups of rows of linear maps that read the same inputs, with an index where they are made of few patterns.
+
+    The columns of such a group are divided into blocks in which the rows show few different *patterns* of weights. The
+    row with the largest product is then found without computing the others': each block takes the pattern that its
+    inputs favour, and a hash table says which row has them all. Any other row loses at least what the second best
+    pattern of some block loses.
+
+    Attributes:
+        group: for each group its first row and one past its last, its first block and one past its last, where its hash
+            table begins, and how many slots that has: none, if the group has no index.
+        group_size: for each group the largest of its rows' 1-norms, of the sizes of their biases and of their biases.
+        row: the row's number in its map.
+        pattern: for each row its pattern in each block.
+        block: for each block its first column and one past its last, its first pattern and one past its last, and the
+            first of its weights, which go pattern by pattern.
+        column: the input that a column belongs to.
+        largest: the largest magnitude of a weight in the column.
+        mark: a random word for each pattern; a row's hash is their exclusive or.
+        value: the weights.
+        slots: rows by their hashes, as numbers in ``row``, or -1.
+    """
+
+    group: Int64[np.ndarray, "groups 6"]
+    group_size: Float64[np.ndarray, "groups 3"]
+    row: Int32[np.ndarray, " rows"]
+    pattern: UInt8[np.ndarray, "rows blocks_of_one"]
+    block: Int64[np.ndarray, "blocks 5"]
+    column: Int32[np.ndarray, " columns"]
+    largest: Float64[np.ndarray, " columns"]
+    mark: UInt64[np.ndarray, " patterns"]
+    value: Float64[np.ndarray, " values"]
+    slots: Int32[np.ndarray, " slots"]
+
+
+class Units(NamedTuple):
+    """The hidden units and the tokens of a model, by groups, and what each unit writes.
+
+    Attributes:
+        rows: the groups: those of each layer's units, then those of the tokens.
+        groups: for each layer its first group and one past its last; the last row has those of the tokens.
+        first: for each layer the number of its first unit among those of all layers.
+        start: for each unit its first entry among those below, and one more at the end.
+        output: which output of the layer, counted from 0, an entry is added to.
+        value: its weight.
+        reach: for each output of all maps the sum of the magnitudes of its weights.
+    """
+
+    rows: RowIndex
+    groups: Int64[np.ndarray, "layers_and_one 2"]
+    first: Int64[np.ndarray, " layers"]
+    start: Int64[np.ndarray, " units_and_one"]
+    output: Int32[np.ndarray, " entries"]
+    value: Float64[np.ndarray, " entries"]
+    reach: Float64[np.ndarray, " outputs"]
+
+
 class Truth(NamedTuple):
     """What each position writes, as a truth table over the positions that it depends on; all written.
 
@@ -115,6 +172,40 @@ class Truth(NamedTuple):
     sources: Int32[np.ndarray, "positions 6"]
     arity: UInt8[np.ndarray, " positions"]
     table: UInt64[np.ndarray, " positions"]
+
+
+class Room(NamedTuple):
+    """Arrays that decoding writes and forgets, position by position.
+
+    Attributes:
+        x: the residual stream.
+        errors: how far each of its coordinates can be off in float32.
+        sums: what layer norm needs to know of both.
+        fetched: the values that the heads of a layer fetch.
+        fetched_errors: how far these can be off.
+        written: what the hidden units write, for each output: its value, the sum of magnitudes, and the error.
+        vector: a query or a key.
+        vector_errors: how far its coordinates can be off.
+        wanted: a query as steps of a grid.
+        where: for each head of a layer the position that it reads.
+        logits: of all tokens.
+        gathered: the inputs of the unembedding.
+        chosen: the pattern of each block of a group of rows.
+    """
+
+    x: Float64[np.ndarray, " active"]
+    errors: Float64[np.ndarray, " active"]
+    sums: Float64[np.ndarray, " 6"]
+    fetched: Float64[np.ndarray, " most_values"]
+    fetched_errors: Float64[np.ndarray, " most_values"]
+    written: Float64[np.ndarray, "3 most_outputs"]
+    vector: Float64[np.ndarray, " longest"]
+    vector_errors: Float64[np.ndarray, " longest"]
+    wanted: Int8[np.ndarray, "1 coded"]
+    where: Int64[np.ndarray, " heads"]
+    logits: Float64[np.ndarray, " vocabulary"]
+    gathered: Float64[np.ndarray, " active"]
+    chosen: UInt8[np.ndarray, " blocks"]
 
 
 class Inputs(NamedTuple):
@@ -234,18 +325,11 @@ class Settings(NamedTuple):
     is_relu: bool
 
 
-class Bounded(NamedTuple):
-    """Numbers as exact arithmetic gives them, and how far each can be off in float32."""
-
-    values: Float64[np.ndarray, " n"]
-    errors: Float64[np.ndarray, " n"]
-
-
 class Norm(NamedTuple):
     """A layer norm of the stream, and how an output of a linear map behind it errs in float32.
 
-    That is by ``slope`` (sum of |w| e + ``shift`` |w|_1) + ``spread`` (its terms' magnitudes) + gamma |bias|, where e
-    is the error of a coordinate; ``slope`` is infinite where nothing is known.
+    That is by ``slope`` (sum of |w| e + ``shift`` |w|_1) + ``spread`` (its terms' magnitudes) + ``of_bias`` |bias|,
+    where e is the error of a coordinate; ``slope`` is infinite where nothing is known.
 
     Attributes:
         mean: of the stream.
@@ -254,7 +338,7 @@ class Norm(NamedTuple):
         shift: see above.
         spread: see above.
         largest: the largest error of a coordinate.
-        width: the dimensions of the stream.
+        of_bias: see above.
     """
 
     mean: float
@@ -263,4 +347,4 @@ class Norm(NamedTuple):
     shift: float
     spread: float
     largest: float
-    width: int
+    of_bias: float

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
@@ -18,6 +18,7 @@ from serialformer.circuits.strategies import circuits
 from serialformer.errors import FormatError
 from tests.abc_tool import prove_equivalent, run_abc
 from tests.circuits.equivalence import assert_same_outputs, random_circuit
+from tests.effort import effort
 
 ISCAS85 = ["c17", "c432", "c880", "c1908", "c3540", "c6288"]
 ISCAS89 = {"s27": 3, "s298": 14, "s344": 15, "s641": 19, "s1196": 18, "s5378": 179}
@@ -164,7 +165,7 @@ def test_long_lines_are_cut_in_messages() -> None:
     assert len(refused("y = " + "a" * 10_000 + "(b)")) < 300
 
 
-@settings(max_examples=80, deadline=None)
+@effort(2)
 @given(circuits())
 def test_round_trip(circuit: Circuit) -> None:
     text = format_bench(circuit)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
@@ -19,6 +19,7 @@ from serialformer.circuits.words import Word
 from serialformer.errors import FormatError
 from tests.abc_tool import prove_equivalent
 from tests.circuits.equivalence import input_rows
+from tests.effort import effort
 
 STYLES: tuple[Literal["fashion", "old"], ...] = ("fashion", "old")
 
@@ -195,7 +196,6 @@ def position_values(words: tuple[Word, ...], bits: np.ndarray) -> list[int]:
     return [sum(int(bits[place]) << index for index, place in enumerate(word.bits) if place >= 0) for word in words]
 
 
-@settings(deadline=None, max_examples=40)
 @given(circuits(max_inputs=5))
 def test_round_trip(circuit: Circuit) -> None:
     for style in STYLES:
@@ -224,7 +224,7 @@ def test_round_trip(circuit: Circuit) -> None:
         assert parse_bristol(format_bristol(again), name="third").num_inputs == again.num_inputs
 
 
-@settings(deadline=None, max_examples=30)
+@effort(0.5)
 @given(circuits(max_inputs=4, named_words=False))
 def test_writing_as_a_plain_simulation_reads_it(circuit: Circuit) -> None:
     text = format_bristol(circuit).decode()

@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.builder import CircuitBuilder
@@ -15,6 +15,7 @@ from serialformer.circuits.formats.aiger.aiger import format_aiger, parse_aiger
 from serialformer.circuits.formats.bristol import format_bristol, parse_bristol
 from serialformer.errors import FormatError
 from tests.circuits.equivalence import assert_same_outputs
+from tests.effort import effort
 
 Parser = Callable[..., Circuit]
 
@@ -89,19 +90,18 @@ def check(parse: Parser, data: bytes) -> None:
         assert_same_outputs(circuit, parse_aiger(format_aiger(circuit), name="again"))
 
 
-@settings(deadline=None, max_examples=150)
+@effort(4)
 @given(damaged(AIGER))
 def test_damaged_aiger(data: bytes) -> None:
     check(parse_aiger, data)
 
 
-@settings(deadline=None, max_examples=150)
+@effort(4)
 @given(damaged(BRISTOL))
 def test_damaged_bristol(data: bytes) -> None:
     check(parse_bristol, data)
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=60))
 def test_random_bytes(data: bytes) -> None:
     check(parse_bristol, data)
@@ -109,7 +109,6 @@ def test_random_bytes(data: bytes) -> None:
         check(parse_aiger, start + data)
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.sampled_from(["aag", "aig"]), st.lists(st.integers(0, 6), min_size=5, max_size=9), st.data())
 def test_small_headers(kind: str, header: list[int], data: st.DataObject) -> None:
     lines = data.draw(st.lists(st.lists(st.integers(0, 14), max_size=4), max_size=12))

@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.circuit import Circuit
@@ -14,6 +14,7 @@ from serialformer.circuits.formats.bench import format_bench, parse_bench
 from serialformer.circuits.formats.blif.blif import format_blif, parse_blif
 from serialformer.errors import FormatError
 from tests.circuits.equivalence import random_circuit
+from tests.effort import effort
 
 HIERARCHY = b""".model top
 .inputs a b
@@ -80,14 +81,14 @@ def test_seeds_are_valid(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", PARSERS)
-@settings(max_examples=80, deadline=None)
+@effort(2)
 @given(data=st.binary(max_size=200))
 def test_random_bytes(kind: str, data: bytes) -> None:
     read(kind, data)
 
 
 @pytest.mark.parametrize("kind", PARSERS)
-@settings(max_examples=120, deadline=None)
+@effort(2)
 @given(data=st.data())
 def test_random_words(kind: str, data: st.DataObject) -> None:
     """Right words in a wrong order reach further than random bytes."""
@@ -96,7 +97,7 @@ def test_random_words(kind: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kind", PARSERS)
-@settings(max_examples=120, deadline=None)
+@effort(2)
 @given(data=st.data())
 def test_damaged_files(kind: str, data: st.DataObject) -> None:
     """Cut, spliced, with bytes replaced, and with lines or words removed, doubled or swapped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.formats.aiger.aiger import parse_sequential_aiger
@@ -13,6 +13,7 @@ from serialformer.circuits.formats.bench import parse_sequential_bench
 from serialformer.circuits.formats.blif.blif import parse_sequential_blif
 from serialformer.circuits.sequential.sequential import SequentialCircuit
 from serialformer.errors import FormatError
+from tests.effort import effort
 
 
 def blif(text: str) -> SequentialCircuit:
@@ -130,7 +131,7 @@ DAMAGED = {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@effort(4)
 @given(st.sampled_from(list(DAMAGED)), st.data())
 def test_damaged_files_are_read_or_refused(parse: Callable[..., SequentialCircuit], data: st.DataObject) -> None:
     text = DAMAGED[parse]

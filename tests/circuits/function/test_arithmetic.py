@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.circuit import Circuit
@@ -15,6 +15,7 @@ from serialformer.circuits.evaluate import evaluate_outputs
 from serialformer.circuits.function import arithmetic, multiply
 from serialformer.circuits.function.logic import Logic
 from serialformer.circuits.mapping.mapping import simplify
+from tests.effort import effort
 
 
 def make(widths: list[int], function: Callable[..., list[int]], *, whole_adders: bool = False) -> Circuit:
@@ -89,7 +90,7 @@ def test_floor_division(width: int) -> None:
 
 
 @pytest.mark.parametrize("whole_adders", [False, True])
-@settings(max_examples=30, deadline=None)
+@effort(0.5)
 @given(
     columns=st.lists(st.lists(st.integers(0, 13), max_size=6), min_size=1, max_size=5), constant=st.integers(-40, 40)
 )

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer import I8, U1, U8, U16, U32, Array, CircuitFunction, I, U, circuit, concat
@@ -199,7 +199,6 @@ def plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("function", CASES, ids=lambda function: function.__name__)
-@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_as_python_runs_it(function: CircuitFunction, data: st.DataObject) -> None:
     def draw(high: int | list[int]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.evaluate import evaluate_outputs
@@ -26,7 +26,6 @@ def programs(draw: st.DrawFn) -> list[tuple[str, int, int, int]]:
     return steps
 
 
-@settings(deadline=None)
 @given(programs())
 def test_random_programs(steps: list[tuple[str, int, int, int]]) -> None:
     logic = Logic()

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer import I8, I16, U1, U8, U16, Array, CircuitFunction, I, SerialformerError, U, circuit
 from serialformer.circuits.evaluate import evaluate_outputs
 from serialformer.circuits.function.types import WordType
+from tests.effort import effort
 
 ARITHMETIC = ("+", "-", "*", "//", "%", "&", "|", "^")
 COMPARISONS: dict[str, Callable[[int, int], bool]] = {
@@ -98,7 +99,7 @@ WIDE = {(a, b): every_operator(a, b) for a, b in [(U[20], U[20]), (I[17], I[17])
 
 
 @pytest.mark.parametrize("types", WIDE, ids=str)
-@settings(max_examples=10, deadline=None)
+@effort(0.25)
 @given(data=st.data())
 def test_random_values_of_wide_words(types: tuple[WordType, WordType], data: st.DataObject) -> None:
     kind = common(*types)
@@ -153,7 +154,6 @@ def turn(a: int, by: int) -> int:
     return (a << by | a >> 8 - by) & 255
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 255), st.integers(-128, 127), st.integers(0, 15), st.integers(0, 65535) | st.integers(0, 9))
 def test_shifts_and_rotations(a: int, b: int, n: int, wide: int) -> None:
     shifts, rotations = moved(a, b, n, wide)
@@ -179,7 +179,6 @@ def bits_of(a: U8, b: I16, i: U8):
     )
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 255), st.integers(-32768, 32767), st.integers(0, 255) | st.integers(0, 9))
 def test_bits_and_conversions(a: int, b: int, i: int) -> None:
     bits, converted, widths = bits_of(a, b, i)
@@ -201,7 +200,6 @@ def gathered(a: Array[U8, 5], b: Array[I16, 3], x: U1):
     )
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(0, 255) | st.sampled_from([0, 9, 250]), min_size=5, max_size=5),
     st.lists(st.integers(-32768, 32767), min_size=3, max_size=3),

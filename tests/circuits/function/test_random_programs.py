@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serialformer.circuits.function.decorator import CircuitFunction
+from tests.effort import effort
 
 HEADER = """from serialformer import U, Array, circuit
 
@@ -104,7 +105,7 @@ def check(lines: list[str], folder: str) -> None:
         assert program(a, b, given_) == expected, "\n".join(lines)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@effort(0.1, suppress_health_check=[HealthCheck.too_slow])
 @given(lines=blocks())
 def test_as_python_runs_them(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     check(lines, str(tmp_path_factory.getbasetemp()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.builder import CircuitBuilder
@@ -23,7 +23,6 @@ from tests.circuits.equivalence import assert_same_outputs, assert_same_words
 REAL = ["epfl/adder.aig", "epfl/sin.aig", "epfl/priority.blif", "iscas85/c432.bench", "iscas85/c6288.bench"]
 
 
-@settings(deadline=None, max_examples=60)
 @given(circuits(), st.integers(2, 6))
 def test_mapping_computes_the_same(circuit: Circuit, max_fan_in: int) -> None:
     mapped = map_gates(circuit, max_fan_in=max_fan_in)
@@ -33,7 +32,6 @@ def test_mapping_computes_the_same(circuit: Circuit, max_fan_in: int) -> None:
     assert drop_dead_gates(mapped) is mapped
 
 
-@settings(deadline=None, max_examples=40)
 @given(circuits())
 def test_simplify_never_has_more_gates(circuit: Circuit) -> None:
     simple = simplify(circuit)
@@ -51,7 +49,6 @@ def values_of_gates(circuit: Circuit, rows: np.ndarray) -> dict[str, bytes]:
     return {name: values[:, gate].tobytes() for gate, name in enumerate(circuit.gate_names) if name}
 
 
-@settings(deadline=None, max_examples=40)
 @given(circuits(named_gates=False), st.integers(2, 4))
 def test_a_name_keeps_its_value(circuit: Circuit, max_fan_in: int) -> None:
     named = Circuit(

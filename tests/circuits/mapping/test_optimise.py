@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.builder import CircuitBuilder
@@ -17,12 +17,13 @@ from serialformer.circuits.mapping.optimise import optimise
 from serialformer.circuits.strategies import circuits
 from serialformer.errors import CircuitError, ToolError
 from tests.circuits.equivalence import assert_same_outputs, assert_same_words
+from tests.effort import effort
 
 needs_abc = pytest.mark.skipif(abc.find_spec("pyosys") is None, reason="pyosys (extra hdl) is not installed")
 
 
 @needs_abc
-@settings(deadline=None, max_examples=6)
+@effort(0.1)
 @given(circuits(), st.integers(0, 3), st.integers(2, 6))
 def test_every_level_computes_the_same(circuit: Circuit, level: int, max_fan_in: int) -> None:
     better, report = optimise(circuit, level=level, max_fan_in=max_fan_in, prove=True)
@@ -34,7 +35,7 @@ def test_every_level_computes_the_same(circuit: Circuit, level: int, max_fan_in:
 
 
 @needs_abc
-@settings(deadline=None, max_examples=6)
+@effort(0.1)
 @given(circuits(), st.integers(1, 3))
 def test_never_longer(circuit: Circuit, level: int) -> None:
     better, report = optimise(circuit, level=level)

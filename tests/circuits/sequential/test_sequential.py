@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.builder import CircuitBuilder
@@ -18,6 +18,7 @@ from serialformer.circuits.sequential.registers import Register
 from serialformer.circuits.sequential.sequential import SequentialCircuit, rotate_inputs, to_sequential
 from serialformer.circuits.strategies import bit_names, circuits
 from serialformer.errors import CircuitError, FormatError
+from tests.effort import effort
 
 
 @st.composite
@@ -62,7 +63,6 @@ def assert_same_cycles(first: SequentialCircuit, second: SequentialCircuit) -> N
         assert (made[:, list(one.places)] == again[:, list(other.places)]).all()
 
 
-@settings(max_examples=60, deadline=None)
 @given(sequential_circuits(), st.booleans())
 def test_aiger_gives_back_what_was_written(circuit: SequentialCircuit, binary: bool) -> None:
     back = parse_sequential_aiger(format_aiger(circuit, binary=binary), name="f.aig")
@@ -71,7 +71,6 @@ def test_aiger_gives_back_what_was_written(circuit: SequentialCircuit, binary: b
     assert_same_cycles(circuit, back)
 
 
-@settings(max_examples=60, deadline=None)
 @given(sequential_circuits())
 def test_blif_gives_back_what_was_written(circuit: SequentialCircuit) -> None:
     back = parse_sequential_blif(format_blif(circuit), name="f.blif")
@@ -84,7 +83,7 @@ def test_blif_gives_back_what_was_written(circuit: SequentialCircuit) -> None:
 
 
 @given(sequential_circuits())
-@settings(max_examples=30, deadline=None)
+@effort(0.5)
 def test_rotating_the_inputs_changes_their_order_only(circuit: SequentialCircuit) -> None:
     turned = rotate_inputs(circuit.circuit, circuit.num_state_bits)
     assert_same_cycles(circuit, SequentialCircuit(circuit=turned, registers=()))

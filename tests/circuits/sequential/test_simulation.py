@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.evaluate import evaluate_outputs
@@ -31,7 +31,6 @@ def slow_cycle(circuit: SequentialCircuit, given_bits: list[int]) -> list[int]:
     return [wires[wire] for wire in cycle.outputs.tolist()]
 
 
-@settings(max_examples=60, deadline=None)
 @given(sequential_circuits(), st.randoms(use_true_random=False))
 def test_random_circuits_against_a_slow_model(circuit: SequentialCircuit, chance: random.Random) -> None:
     num_state = circuit.num_state_bits

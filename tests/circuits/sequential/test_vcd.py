@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.sequential.vcd import VcdWriter
 from serialformer.circuits.words import ABSENT, Word, bits_to_values
+from tests.effort import effort
 
 vcdvcd = pytest.importorskip("vcdvcd", reason="vcdvcd (extra dev) is not installed")
 
@@ -24,7 +25,7 @@ def write(path: Path, scopes: dict[str, list[Word]], rows: np.ndarray) -> None:
         writer.end(len(rows))
 
 
-@settings(max_examples=25, deadline=None)
+@effort(0.5)
 @given(st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_reading_gives_the_values_back(
     tmp_path_factory: pytest.TempPathFactory, num_cycles: int, num_bits: int, seed: int

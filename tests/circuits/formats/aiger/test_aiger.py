@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
@@ -266,7 +266,6 @@ def test_names_that_no_symbol_can_hold_are_refused() -> None:
 # Round trips.
 
 
-@settings(deadline=None, max_examples=50)
 @given(circuits())
 def test_round_trip(circuit: Circuit) -> None:
     for binary in (False, True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.circuits.builder import CircuitBuilder
@@ -24,6 +24,7 @@ from serialformer.circuits.words import Word
 from serialformer.errors import FormatError
 from tests.abc_tool import prove_equivalent, run_abc
 from tests.circuits.equivalence import assert_same_outputs, random_circuit
+from tests.effort import effort
 
 
 def parse(text: str) -> Circuit:
@@ -345,7 +346,7 @@ def test_covers_are_short() -> None:
     assert table_to_cover(1, 0) == (("",), 1)
 
 
-@settings(max_examples=80, deadline=None)
+@effort(2)
 @given(circuits())
 def test_round_trip(circuit: Circuit) -> None:
     text = format_blif(circuit)
