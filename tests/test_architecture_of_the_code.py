@@ -44,6 +44,10 @@ MAY_IMPORT = {
         *("errors", "files", "python_file", "architecture", "circuits", "tasks", "transformer", "proofs", "decode"),
         *("notebook", "constructions", "targets"),
     },
+    # Circuits of transformers; ``bound`` alone asks a model for its prompts.
+    "bounds": {
+        *("errors", "files", "architecture", "notebook", "circuits", "tasks", "transformer", "models"),
+    },
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
     "training": {"errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "models"},
     # Rows know no models. Runs are values, so they know configurations; ``run`` alone trains and evaluates, and
@@ -70,7 +74,7 @@ MAY_IMPORT = {
     "cli": {
         "__version__",
         *("errors", "files", "architecture", "circuits", "tasks", "transformer", "decode", "models", "proofs"),
-        *("training", "sweeps", "explorer", "figures"),
+        *("training", "sweeps", "explorer", "figures", "bounds"),
     },
 }
 
@@ -208,8 +212,10 @@ def test_public_names() -> None:
         "TaskItems",
         "Transcript",
         "U",
+        "UnboundedCircuit",
         "Verification",
         "Word",
+        "bound",
         "certify",
         "circuit",
         "compile",
