@@ -44,6 +44,10 @@ MAY_IMPORT = {
         *("errors", "files", "python_file", "architecture", "circuits", "tasks", "transformer", "proofs", "decode"),
         *("notebook", "constructions", "targets"),
     },
+    # Circuits of transformers; ``bound`` alone asks a model for its prompts.
+    "bounds": {
+        *("errors", "files", "architecture", "notebook", "circuits", "tasks", "transformer", "models"),
+    },
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
     "training": {"errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "models"},
     # Rows know no models. Runs are values, so they know configurations; ``run`` alone trains and evaluates, and
@@ -65,12 +69,14 @@ MAY_IMPORT = {
     # Rows, or logs of training runs, in, axes out; the tasks know how often their most common answer is right, and the
     # models what a share is.
     "figures": {"errors", "files", "python_file", "models", "sweeps", "tasks", "training"},
+    # Intervenes on models and predicts from their constructions what must come of it.
+    "interp": {"errors", "constructions", "transformer", "models"},
     "__main__": {"cli"},
     # Parses, calls and prints, also the version.
     "cli": {
         "__version__",
         *("errors", "files", "architecture", "circuits", "tasks", "transformer", "decode", "models", "proofs"),
-        *("training", "sweeps", "explorer", "figures", "notebook"),
+        *("training", "sweeps", "explorer", "figures", "bounds", "notebook"),
     },
 }
 
@@ -208,8 +214,10 @@ def test_public_names() -> None:
         "TaskItems",
         "Transcript",
         "U",
+        "UnboundedCircuit",
         "Verification",
         "Word",
+        "bound",
         "certify",
         "circuit",
         "compile",

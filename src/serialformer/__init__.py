@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from serialformer.bounds.bound import bound
+    from serialformer.bounds.unbounded import UnboundedCircuit
     from serialformer.circuits.builder import CircuitBuilder
     from serialformer.circuits.circuit import Circuit
     from serialformer.circuits.formats.read_write import read, read_sequential, write
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES_OF_MODULES = {
+    "serialformer.bounds.bound": "bound",
+    "serialformer.bounds.unbounded": "UnboundedCircuit",
     "serialformer.circuits.builder": "CircuitBuilder",
     "serialformer.circuits.circuit": "Circuit",
     "serialformer.circuits.formats.read_write": "read read_sequential write",
@@ -120,8 +124,10 @@ __all__ = [
     "TaskItems",
     "Transcript",
     "U",
+    "UnboundedCircuit",
     "Verification",
     "Word",
+    "bound",
     "certify",
     "circuit",
     "compile",

@@ -34,6 +34,7 @@ COMMANDS = {
     "verify": ("verify", "Compare every token with the circuit."),
     "certify": ("certify", "Prove a model right on every input."),
     "decompile": ("certify", "Read the circuit out of the weights."),
+    "bound": ("bound", "A model as a circuit of constant depth."),
     "info": ("info", "Sizes of a circuit or a checkpoint."),
     "evaluator": ("evaluator", "One model for every circuit of M gates."),
     "tasks": ("tasks", "List the tasks, with an example each."),

@@ -25,7 +25,7 @@ class NetNames:
     buffers: list[tuple[str, int]]
 
 
-class _UniqueNames:
+class UniqueNames:
     """Hands out names that clash with none before, in amortised constant time."""
 
     def __init__(self) -> None:
@@ -55,14 +55,16 @@ def name_nets(circuit: Circuit, illegal: re.Pattern[str]) -> NetNames:
         illegal: what a name may not hold; such a character is written as ``%`` and two hexadecimal digits a byte.
     """
     assert circuit.input_words is not None and circuit.output_words is not None
-    names = _UniqueNames()
-    inputs = [names.claim(_escape(name, illegal)) for name in words_to_names(circuit.input_words, circuit.num_inputs)]
+    names = UniqueNames()
+    inputs = [
+        names.claim(escape_name(name, illegal)) for name in words_to_names(circuit.input_words, circuit.num_inputs)
+    ]
     wire_of_input = {name: wire for wire, name in enumerate(inputs)}
     wires: list[str] = inputs + [""] * circuit.num_gates
     outputs = [""] * circuit.num_outputs
     buffers = []
     output_wires = circuit.outputs.tolist()
-    word_names = _UniqueNames()
+    word_names = UniqueNames()
     word_names.taken = {word.name for word in (*circuit.input_words, *circuit.output_words)}
     for word in circuit.output_words:
         bits = _bit_names(word, illegal)
@@ -97,13 +99,13 @@ def _bit_names(word: Word, illegal: re.Pattern[str]) -> list[tuple[int, str]]:
     """The place and the name of each bit that the word has."""
     bits = [(index, place) for index, place in enumerate(word.bits) if place != ABSENT]
     labels = [word.name if word.width == 1 else f"{word.name}[{index}]" for index, _ in bits]
-    return [(place, _escape(label, illegal)) for (_, place), label in zip(bits, labels, strict=True)]
+    return [(place, escape_name(label, illegal)) for (_, place), label in zip(bits, labels, strict=True)]
 
 
-def _escape(name: str, illegal: re.Pattern[str]) -> str:
+def escape_name(name: str, illegal: re.Pattern[str]) -> str:
     """The name with each illegal character as ``%`` and two hexadecimal digits a byte.
 
-    >>> _escape("a b", re.compile(r"[ %]"))
+    >>> escape_name("a b", re.compile(r"[ %]"))
     'a%20b'
     """
     replaced = illegal.sub(

@@ -168,6 +168,17 @@ ADDER = """.model top
 """
 
 
+@pytest.mark.parametrize("first", [6, 7])
+def test_covers_of_six_and_seven_inputs_in_one_file(first: int) -> None:
+    """A cover of six is the widest that stays one gate; its literals do not get into its wide neighbours."""
+    names = [f"x[{place}]" for place in range(7)]
+    covers = {6: f".names {' '.join(names[:6])} y6\n100000 1\n", 7: f".names {' '.join(names)} y7\n0100000 1\n"}
+    text = f".model m\n.inputs {' '.join(names)}\n.outputs y6 y7\n{covers[first]}{covers[13 - first]}.end\n"
+    circuit = parse(text)
+    for x in range(128):
+        assert circuit.evaluate(x=x) == {"y6": int(x & 63 == 1), "y7": int(x == 2)}
+
+
 def test_hierarchy_is_flattened_with_prefixed_names() -> None:
     circuit = parse(ADDER)
     for a in range(4):

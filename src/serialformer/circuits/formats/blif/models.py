@@ -385,6 +385,7 @@ def _add_covers(
         for column in range(MAX_FAN_IN):
             column_row = column_row[width[column_row] > column]
             wrong[column_row] |= ~is_plane[data[plane_start[column_row] + column]]
+        column_row = column_row[width[column_row] > MAX_FAN_IN]
         wide_row = np.repeat(column_row, width[column_row])
         wide_column = _ranges(np.zeros_like(column_row), width[column_row])
         wide_symbol = data[plane_start[wide_row] + wide_column]
