@@ -70,13 +70,13 @@ MAY_IMPORT = {
     # models what a share is.
     "figures": {"errors", "files", "python_file", "models", "sweeps", "tasks", "training"},
     # Intervenes on models and predicts from their constructions what must come of it.
-    "interp": {"errors", "constructions", "transformer", "models"},
+    "interp": {"errors", "files", "architecture", "circuits", "tasks", "constructions", "transformer", "models"},
     "__main__": {"cli"},
     # Parses, calls and prints, also the version.
     "cli": {
         "__version__",
         *("errors", "files", "architecture", "circuits", "tasks", "transformer", "decode", "models", "proofs"),
-        *("training", "sweeps", "explorer", "figures", "bounds", "notebook"),
+        *("training", "sweeps", "explorer", "figures", "bounds", "interp", "notebook"),
     },
 }
 

@@ -45,6 +45,8 @@ COMMANDS = {
     "merge": ("sweep", "Put the stores of sweeps together."),
     "explore": ("explore", "A page on which to watch a model think."),
     "plot": ("plot", "Draw the figures of a sweep."),
+    "interp-suite": ("interp", "Models whose explanation is known."),
+    "interp-score": ("interp", "Judge an explanation by the truth."),
     "bench": ("bench", "Measure, in a checkout of the sources."),
 }
 """The commands: for each the module of ``serialformer.cli`` that holds it, and what the list of commands says of it."""
@@ -59,7 +61,7 @@ class LazyCommands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
             module, short_help = COMMANDS[name]
-            command = getattr(import_module(f"serialformer.cli.{module}"), f"{name}_command")
+            command = getattr(import_module(f"serialformer.cli.{module}"), f"{name.replace('-', '_')}_command")
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
             single.command(name, short_help=short_help)(_interruptible(command))
             self._loaded[name] = typer.main.get_command(single)

@@ -118,6 +118,8 @@ def _writers(followed: Followed, heads: Sequence[Sequence[int]]) -> Iterator[tup
         for table in layer.tables:
             for name in table.writes:
                 writers.setdefault(name, []).append((f"m{index}", happened.fired[table.name] >= 0))
+        for name in layer.clears:
+            writers.setdefault(name, []).append((f"m{index}", happened.brought[name] != NOTHING))
 
 
 def _at(writers: Mapping[str, Sequence[tuple[str, np.ndarray]]], name: str, position: int) -> Iterator[str]:
@@ -126,8 +128,8 @@ def _at(writers: Mapping[str, Sequence[tuple[str, np.ndarray]]], name: str, posi
 
 
 def _unit_edges(followed: Followed, layer: int, writers: Writers, position: int) -> Iterator[Edge]:
-    tables = followed.construction.layers[layer].tables
-    for name in dict.fromkeys(name for table in tables for name in table.reads):
+    parts = followed.construction.layers[layer]
+    for name in dict.fromkeys([*(name for table in parts.tables for name in table.reads), *parts.clears]):
         for source in _at(writers, name, position):
             yield Edge(source=source, target=f"m{layer}", position=position, reader=position, field=name)
 

@@ -44,6 +44,15 @@ class Patch:
     via: str = ""
     position: int | None = None
 
+    @property
+    def name(self) -> str:
+        """The edge as edge attribution writes it.
+
+        >>> Patch(source="input", target="a0.h1", via="q").name
+        'input->a0.h1<q>'
+        """
+        return f"{self.source}->{self.target}{f'<{self.via}>' if self.via else ''}"
+
     @classmethod
     def of_edge(cls, edge: Edge) -> Patch:
         """The patch of an edge at its own position."""

@@ -125,11 +125,13 @@ class _Machine:
 
     def fire(self, index: int, layer: ConstructionLayer, *, is_last: bool) -> None:
         """The term of a layer's hidden units; of the last layer what it says of the next token."""
-        names = list(dict.fromkeys(name for table in layer.tables for name in table.reads))
+        names = [*(name for table in layer.tables for name in table.reads), *layer.clears]
         values, unknown = self._hear(f"m{index}", "", names)
         added: dict[str, Rows] = {}
         removed: dict[str, Rows] = {}
         empty = UNWRITTEN if is_last else NOTHING
+        for name in layer.clears:
+            removed[name] = values[name].copy()
         for table in layer.tables:
             rows, units = match_units(table, values)
             for place, name in enumerate(table.writes):

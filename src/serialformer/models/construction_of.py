@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.program import schedule_to_program
@@ -22,6 +23,8 @@ def construction_of(model: Model) -> Construction:
     """
     protocol = model.protocol
     if isinstance(protocol, CircuitWords):
+        if protocol.chain == "none":
+            return circuit_depth_construction(protocol.circuit, model.transformer.architecture.num_layers)
         return program_to_construction(schedule_to_program(protocol.circuit, protocol.schedule))
     if not isinstance(model.provenance, ConstructedProvenance):
         raise InputError(
