@@ -7,6 +7,7 @@
 ``chain``: parity of n bits by a chain of n - 2 tokens and an answer, compiled for the paper's transformer in F_1.
 ``at once``: ceil(log2 n) tokens of that chain and what follows them, all chains tried at once.
 ``pass``: the same model without its chain; what it says at once is scored as if it were the parity.
+``layers``: parity without a chain, compiled with a layer for each level of a tree of XORs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ WIDTH, SEED = 28, 48
 LONGEST = 64
 NUM_PROMPTS = 1000
 METHODS = {"cascade": "flip-flops", "serial": "serial", "thresholds": "thresholds"}
-PARITY = ("chain", "at once", "pass")
+PARITY = ("chain", "at once", "pass", "layers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +58,14 @@ class Bounds(Experiment):
             method = METHODS[self.family]
             circuit = extract(transformer, bit_prompt(self.length), method=method, aligned=method != "serial")
         else:
-            model = parity_model(self.length)
-            transformer = model.transformer
-            chain = {"chain": self.length - 2, "at once": (self.length - 1).bit_length(), "pass": 0}[self.family]
+            model = parity_model(self.length, has_chain=self.family != "layers")
+            transformer, prompts = model.transformer, model.words.prompts(bits)
+            chain = {"chain": self.length - 2, "at once": (self.length - 1).bit_length()}.get(self.family, 0)
             circuit = serialformer.bound(model, chain=chain, parallel=self.family == "at once")
         answers = answer_words(circuit, bits)
         told = decode(transformer, prompts, chain)
         compared = told >= 0
-        if self.family in ("chain", "pass"):
+        if self.family in ("chain", "pass", "layers"):
             is_right = int((answers == bits.sum(axis=1) % 2).sum())
         measures = {
             "depth": circuit.depth,
@@ -76,7 +77,8 @@ class Bounds(Experiment):
             "agree": int((answers == told)[compared].sum()),
             "parity": is_right,
         }
-        variables = {"family": self.family, "length": self.length, "layers": self.num_layers, "chain": chain}
+        layers = transformer.architecture.num_layers
+        variables = {"family": self.family, "length": self.length, "layers": layers, "chain": chain}
         return [self.row(surroundings, variables=variables, measures=measures)]
 
 
@@ -126,14 +128,16 @@ def random_transformer(num_layers: int) -> Transformer:
     return weights_to_transformer(architecture, weights)
 
 
-def parity_model(length: int) -> serialformer.Model:
-    """XOR after XOR, a token each."""
+def parity_model(length: int, *, has_chain: bool) -> serialformer.Model:
+    """XOR after XOR, a token each; or a tree of them, a layer for each level."""
     build = serialformer.CircuitBuilder()
-    total, *others = build.inputs("x", length)
-    for bit in others:
-        total = build.xor(total, bit)
-    build.output("parity", total)
-    return serialformer.compile(build.circuit(), target="paper")
+    bits = build.inputs("x", length)
+    while len(bits) > 1:
+        # The first two become one bit, which comes first in a chain and last in a tree.
+        joined = build.xor(bits[0], bits[1])
+        bits = [joined, *bits[2:]] if has_chain else [*bits[2:], joined]
+    build.output("parity", bits[0])
+    return serialformer.compile(build.circuit(), target="paper", chain="gates" if has_chain else "none")
 
 
 def answer_words(circuit: UnboundedCircuit, bits: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ def test_the_small_part_is_what_is_expected(tmp_path: Path) -> None:
     subprocess.run([*command, "--workers", "1"], check=True, capture_output=True)
     expected = {row.run: row.measured for row in read_rows(RECIPE / "expected.csv")}
     made = read_rows(store)
-    assert len(made) == 6 * 2
+    assert len(made) == 7 * 2
     for row in made:
         assert row.measured == expected[row.run]
 
@@ -35,6 +35,11 @@ def test_what_the_expected_rows_say() -> None:
         if family == "chain":
             assert row.measure["parity"] == row.measure["prompts"]
             assert row.measure["depth"] == 311 * (length - 1) + 3
+        if family == "layers":
+            assert row.measure["parity"] == row.measure["prompts"]
+            assert (
+                row.variable["layers"] == length.bit_length() and row.measure["depth"] == 46 + 266 * length.bit_length()
+            )
     for (family, layers), expected in {
         ("cascade", 1): 312,
         ("cascade", 2): 578,

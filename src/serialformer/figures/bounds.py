@@ -16,6 +16,7 @@ NAMES = {
     "serial": "term by term",
     "at once": "log2 n tokens at once",
     "chain": "a chain of n - 2 tokens",
+    "layers": "log2 n + 1 layers",
 }
 """The families of circuits that are drawn, and what the legend calls them."""
 
@@ -106,7 +107,7 @@ def _curves(rows: Sequence[Row], measure: str) -> dict[str, Curve]:
     curves: dict[str, list[tuple[int, float]]] = {name: [] for name in NAMES.values()}
     for row in rows:
         name = NAMES.get(row.variable["family"])
-        if name is not None and row.variable["layers"] == 1:
+        if name is not None and (row.variable["layers"] == 1 or row.variable["family"] == "layers"):
             curves[name].append((row.variable["length"], row.measure[measure]))
     return {name: sorted(curve) for name, curve in curves.items() if curve}
 
