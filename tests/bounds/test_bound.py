@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import serialformer
 from serialformer import Model, TaskItems, make_task
+from serialformer.architecture import Arithmetic
 from serialformer.bounds.bound import ask, bound, round_transformer
 from serialformer.bounds.unbounded import evaluate_unbounded
 from serialformer.errors import EngineError, InputError
@@ -36,6 +38,24 @@ def test_compiled_circuits(name: str) -> None:
         assert circuit.input_words == model.inputs
         np.testing.assert_array_equal(words_of(circuit, rows)["answer"], chains[:, chain])
     assert bound(model, aligned=False).num_literals < 300
+
+
+def test_circuits_in_layers() -> None:
+    """Without a chain a layer for each level of the circuit; the answers come one after the other."""
+    build = serialformer.CircuitBuilder()
+    a, b, c = build.inputs("x", 3)
+    carry = build.gate(0b11101000, a, b, c)
+    build.outputs("s", [build.xor(build.xor(a, b), c), carry])
+    model = serialformer.compile(build.circuit(), level=1, target="paper", chain="none")
+    rows = every_input(3)
+    num_layers = model.transformer.architecture.num_layers
+    assert num_layers > 1
+    for token in range(2):
+        circuit = bound(model, chain=token)
+        assert circuit.input_words == model.inputs
+        expected = (rows.sum(axis=1) >> token) & 1
+        np.testing.assert_array_equal(words_of(circuit, rows)["answer"], expected)
+    assert bound(model).depth == 46 + 266 * num_layers
 
 
 def task_model(transformer: Transformer, length: int) -> Model:
@@ -95,6 +115,27 @@ def test_weights_are_rounded_on_demand() -> None:
     layer_norm = serialformer.compile(next(iter(COMPILED.values())))
     with pytest.raises(EngineError, match="for which rounding is not defined"):
         bound(layer_norm, precision=1)
+
+
+def test_a_trained_model_is_rounded(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    changes = {
+        "model.norm": "none",
+        "model.activation": "relu",
+        "model.width": "8",
+        "model.num_heads": "2",
+        "model.hidden_width": "8",
+        "optimiser.learning_rate": "0.02",
+    }
+    serialformer.train("majority", tmp_path / "trained", length=5, setting="base", steps=300, changes=changes)
+    model = serialformer.load(tmp_path / "trained")
+    kinds = []
+    for precision in (1, 2):
+        rounded = round_transformer(model.transformer, Arithmetic(precision=precision))
+        compared, seen = compare(rounded, bound(model, precision=precision), ask(model).prompt, every_input(5))
+        kinds.append(seen)
+        assert compared == 32
+    assert max(kinds) > 1, kinds
 
 
 def test_parameters_reach_the_circuit() -> None:

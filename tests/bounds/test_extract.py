@@ -81,6 +81,21 @@ def test_other_formats_and_ways_to_sum(arithmetic: Arithmetic, method: str | Non
     assert compared.sum() > 30 and (kinds > 1).any(), outcomes
 
 
+def test_threshold_gates_while_the_precision_grows_with_the_length() -> None:
+    """TC0: s = log2 n, and the depth is 40 whatever s is."""
+    kinds = []
+    for precision in (1, 2, 3):
+        length = 2**precision
+        for seed in (0, 2, 5):
+            arithmetic = Arithmetic(precision=precision)
+            transformer = rounded_transformer(arithmetic, seed, width=4, hidden_width=4)
+            prompt, rows = bit_prompt(length), every_input(length)
+            circuit = extract(transformer, prompt, method="thresholds")
+            assert circuit.depth in (0, 40) and depth_bound(transformer.architecture, method="thresholds") == 40
+            kinds.append(compare(transformer, circuit, prompt, rows)[1])
+    assert max(kinds) > 1, kinds
+
+
 def test_all_ways_to_sum_agree() -> None:
     rows = every_input(5)
     for seed in range(4):

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from serialformer.figures.experiments import damage_sheet, learning_sheet, precision_sheet, width_sheet
+from serialformer.figures.experiments import (
+    bounds_sheet,
+    damage_sheet,
+    learning_sheet,
+    precision_sheet,
+    width_sheet,
+)
 from serialformer.figures.sheet import Band
 from serialformer.sweeps.row import Row
 from tests.figures.rows import make_row
@@ -106,3 +112,35 @@ def test_learning_draws_attention_of_runs_that_were_watched(axes: Any) -> None:
         "from random": [(1.0, 0.25), (2.0, 0.25)],
         "from construction": [(1.0, 1.0), (2.0, 1.0)],
     }
+
+
+def test_bounds(axes: Any) -> None:
+    def bounds_row(family: str, length: int, depth: int, wires: int, layers: int = 1) -> Row:
+        return measured_row(
+            {"family": family, "length": length, "layers": layers, "chain": 0}, {"depth": depth, "wires": wires}
+        )
+
+    rows = [
+        *(bounds_row("cascade", length, 312, 10 * length**2) for length in (8, 4, 16)),
+        *(bounds_row("chain", length, 311 * length, 7 * length) for length in (4, 8)),
+        bounds_row("cascade", 4, 578, 1, layers=2),
+        bounds_row("pass", 4, 312, 1),
+    ]
+    bands, note = bounds_sheet(rows)
+    depth, wires, parity = (drawn(band, 0, axes) for band in bands)
+    assert depth == {
+        "cascades": [(4, 312), (8, 312), (16, 312)],
+        "a chain of n - 2 tokens": [(4, 311 * 4), (8, 311 * 8)],
+    }
+    assert wires == {
+        "cascades: n^2.0": [(4, 160), (8, 640), (16, 2560)],
+        "a chain of n - 2 tokens: n^1.0": [(4, 28), (8, 56)],
+    }
+    ours = dict(parity["cascades, as fitted: n^2.0"])
+    assert ours[16] == pytest.approx(log2(10 * (2**16) ** 2))
+    bound = dict(parity["parity at depth 312, at least"])
+    assert bound[16] == pytest.approx(0.1 ** (312 / 311) * 2 ** (16 / 311))
+    # The bound says more than a polynomial only for lengths that nobody has.
+    assert bound[2048] < ours[2048] and bound[16384] > ours[16384]
+    assert "Håstad" in note[0] and [list(band.labels) for band in bands] == [[*depth], [*wires], [*parity]]
+    assert bounds_sheet([bounds_row("pass", 4, 312, 1)])[0] == []

@@ -67,6 +67,7 @@ def test_values_from_text() -> None:
     config = some_config().with_values(
         {
             "model.width": "64",
+            "model.norm": "none",
             "optimiser.learning_rate": "1e-3",
             "optimiser.betas": "0.9, 0.95",
             "optimiser.clip_norm": "none",
@@ -76,6 +77,7 @@ def test_values_from_text() -> None:
             "curriculum.num_steps": "20",
         }
     )
+    assert config.model.norm == "none"
     assert config.model.width == 64 and config.optimiser.learning_rate == 1e-3
     assert config.optimiser.betas == (0.9, 0.95) and config.optimiser.clip_norm is None
     assert config.evaluation.pointers is True

@@ -18,9 +18,11 @@ from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.load import find_model
 from serialformer.models.model import Model
 from serialformer.models.task_items import TaskItems
-from serialformer.tasks.task import EQUALS
 from serialformer.transformer.precision import arithmetic_to_format
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
+
+NUM_SAMPLES = 4096
+"""Of a task, to see which tokens its prompts hold."""
 
 
 class Question(NamedTuple):
@@ -105,13 +107,12 @@ def bound(
 def ask(model: Model, length: int | None = None) -> Question:
     """The prompts of a model, of a compiled circuit or a task.
 
-    A prompt of a task holds ``=`` at its end and any other token of the task before it, whether or not the task's own
-    prompts ever hold it there.
+    A prompt of a task may hold at each position what ``NUM_SAMPLES`` samples of the task hold there, of those that have
+    all their items; what these miss, as they may where there are very many tokens, the circuit does not take.
 
     Raises:
         InputError: the model is an evaluator, or a compiled circuit and ``length`` is given.
     """
-    vocabulary = model.transformer.architecture.vocabulary
     if isinstance(model.protocol, CircuitWords):
         words = model.protocol
         if length is not None:
@@ -123,21 +124,24 @@ def ask(model: Model, length: int | None = None) -> Question:
         raise model.protocol.refuse_question(None)
     task = model.protocol.task
     items = model.protocol.length if length is None else length
-    ids = model.protocol.token_ids(model.transformer.architecture, items).tolist()
-    end = vocabulary.index(EQUALS)
-    others = tuple(token for token in ids if token != end)
-    num_tokens = task.prompt_width(items) - 1
+    ids = model.protocol.token_ids(model.transformer.architecture, items)
+    examples = task.sample(np.random.default_rng(0), items, NUM_SAMPLES)
+    prompts = ids[examples.prompts[examples.prompt_lengths == task.prompt_width(items)]]
+    seen = tuple(tuple(np.unique(column).tolist()) for column in prompts.T)
+    end = model.transformer.architecture.end_token
     thinking = task.chain_width(items) if model.protocol.setting == "filler" else 0
-    prompt = PromptTokens(choices=(others,) * num_tokens + ((end,),) * (1 + thinking))
-    width = (len(others) - 1).bit_length()
+    prompt = PromptTokens(choices=seen + ((end,),) * thinking)
     words_of_items: tuple[Word, ...]
-    if width == 1:
-        words_of_items = (Word(name="x", bits=tuple(range(num_tokens))),)
+    if max(prompt.widths) <= 1:
+        words_of_items = (Word(name="x", bits=tuple(range(prompt.num_bits))),)
     else:
+        last = np.cumsum(prompt.widths).tolist()
         words_of_items = tuple(
-            Word(name=f"x{token}", bits=tuple(range(token * width, (token + 1) * width))) for token in range(num_tokens)
+            Word(name=f"x{token}", bits=tuple(range(end_bit - width, end_bit)))
+            for token, (width, end_bit) in enumerate(zip(prompt.widths, last, strict=True))
+            if width
         )
-    return Question(prompt, words_of_items, tuple(ids))
+    return Question(prompt, words_of_items, tuple(ids.tolist()))
 
 
 def round_transformer(transformer: Transformer, arithmetic: Arithmetic) -> Transformer:

@@ -126,8 +126,9 @@ def extract(
         parallel: try all chains at once, so that the depth does not grow with ``chain``.
         chain_tokens: the tokens of which the chains that ``parallel`` tries are made; all by default.
         method: how to sum; a name in ``tables.METHODS``. By default the cascade that the number format needs.
-        aligned: whether outputs that come early are copied until they have the depth of ``depth_bound``. Without it the
-            depth is that of the longest path that is left once constants are folded, which depends on the weights.
+        aligned: whether outputs are copied until they have the depth of ``depth_bound``: a token of the chain that of
+            a chain that ends with it. Otherwise the depth is that of the longest path that is left once constants are
+            folded, which depends on the weights.
         max_wires: refuse what takes more.
         input_words: names for the bits of the prompt. Default: one word ``in``.
 
@@ -155,7 +156,12 @@ def extract(
         )
     num_bits = (len(architecture.vocabulary) - 1).bit_length()
     words = _Words(num_bits)
-    depth = depth_bound(architecture, method=method, chain=chain, parallel=parallel) if aligned else 0
+    # Each token of a chain is delayed to the depth that it would have if it were the answer.
+    first = chain if parallel else 0
+    depths = [
+        depth_bound(architecture, method=method, chain=token, parallel=parallel) if aligned else 0
+        for token in range(first, chain + 1)
+    ]
 
     def make(limit: Limit) -> Sequence[int]:
         extraction = _Extraction(forward, limit)
@@ -165,11 +171,13 @@ def extract(
             made = [wins]
         else:
             made, undefined = extraction.write(context, wins, chain)
-        outputs = [signal for wins in made for signal in extraction.token_bits(wins, num_bits)]
+        outputs = []
+        for wins, depth in zip(made, depths, strict=True):
+            outputs += extraction.align(extraction.token_bits(wins, num_bits), depth)
         if undefined != 0:
-            outputs.append(undefined)
+            outputs += extraction.align([undefined], depths[-1])
         words.set(len(made), undefined != 0)
-        return extraction.align(outputs, depth)
+        return outputs
 
     circuit = make_circuit(prompt.num_bits, make, max_wires=max_wires, input_words=input_words)
     return words.name_outputs(circuit)

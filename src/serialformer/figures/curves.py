@@ -18,8 +18,9 @@ def draw_curves(
     *,
     base: Literal[2, 10] = 10,
     joined: bool = False,
+    upright: Literal["linear", "log"] = "linear",
 ) -> dict[str, Any]:
-    """Numbers against a size on a scale of powers of 2 or 10, the upright axis from 0.
+    """Numbers against a size on a scale of powers of 2 or 10, the upright axis from 0 or of powers of 10 as well.
 
     Args:
         axes: where.
@@ -27,6 +28,7 @@ def draw_curves(
         formulas: what to compare them with, drawn as lines.
         base: of the scale.
         joined: whether lines go through the markers.
+        upright: the scale of the upright axis.
 
     Returns:
         What stands for each in a legend.
@@ -45,5 +47,12 @@ def draw_curves(
         axes.set_xscale("log")
         axes.minorticks_off()
         axes.xaxis.set_major_formatter(lambda size, place: short_count(round(size)))
-    axes.set_ylim(0, None)
+    if upright == "log":
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter(
+            lambda number, place: short_count(round(number)) if number >= 1 else f"{number:g}"
+        )
+    else:
+        axes.set_ylim(0, None)
     return handles

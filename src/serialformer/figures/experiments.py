@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import log2
 
+from serialformer.figures.bounds import bounds_bands
 from serialformer.figures.curves import Curve, draw_curves
 from serialformer.figures.damage import damage_bands
 from serialformer.figures.learning import learning_bands
@@ -55,10 +56,19 @@ def learning_sheet(rows: Sequence[Row]) -> Sheet:
     ]
 
 
+def bounds_sheet(rows: Sequence[Row]) -> Sheet:
+    """Depth and wires of circuits that compute what transformers compute."""
+    return bounds_bands(rows), [
+        "F_1, one layer unless said otherwise. Depth includes the copies that delay an output to the depth that layers"
+        " and precision give. The bound on parity is Håstad's (1986)."
+    ]
+
+
 SHEETS: dict[str, Callable[[Sequence[Row]], Sheet]] = {
     "width": width_sheet,
     "precision": precision_sheet,
     "damage": damage_sheet,
+    "bounds": bounds_sheet,
     "learning": learning_sheet,
 }
-"""By the kind of figure; the first three are also kinds of experiments."""
+"""By the kind of figure; all but the last are also kinds of experiments."""

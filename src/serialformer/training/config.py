@@ -323,7 +323,8 @@ class TrainingConfig:
                 place = place.get(part) if isinstance(place, dict) else None
             if not isinstance(place, dict):
                 raise TrainingError(f"no field {name!r}", where="configuration", hint=f"such as {_FIELD_EXAMPLE}")
-            place[last] = _parse_text(text)
+            # Of a norm, ``none`` is the name of one.
+            place[last] = text if name == "model.norm" else _parse_text(text)
         return TrainingConfig.from_json(content)
 
     def curriculum_amount(self, step: int) -> float:
