@@ -2,9 +2,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What pip would compile one file after the other is compiled on all cores afterwards.
 PIP := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
+LOWEST_TESTS := tests/test_loops.py tests/circuits/formats tests/decode/test_row_index.py \
+	tests/decode/test_auto.py tests/cli/test_main.py tests/cli/test_certify.py
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' .venv/lib || true
 
-.PHONY: demo test check docs front-end clean
+.PHONY: demo test shapes nightly lowest check docs dist front-end clean
 
 demo: .venv/core  ## compile a 16-bit multiplier, multiply by chain of thought, prove it, draw its page
 	rm -rf demo
@@ -13,10 +15,29 @@ demo: .venv/core  ## compile a 16-bit multiplier, multiply by chain of thought, 
 test: .venv/all  ## install the extras and run every test but the slow ones
 	$(BIN)/python -m pytest
 
+shapes: .venv/all  ## the tests with the shapes and types of all arrays checked at every call
+	CHECK_SHAPES=1 $(BIN)/python -m pytest
+
+nightly: .venv/all  ## the slow tests, and every property on many examples
+	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest --hypothesis-profile nightly
+
+lowest: constraints-lowest.txt  ## the core's tests with the lowest supported version of each dependency
+	rm -rf .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[hypothesis]' pytest
+	.venv-lowest/bin/python -m pytest -o addopts= -W ignore::DeprecationWarning -q $(LOWEST_TESTS)
+
 check: .venv/all  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases tests benchmarks
+	set -e; for file in recipes/*/*.py; do $(BIN)/mypy $$file; done
+
+dist: .venv/all  ## source distribution and wheel in dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build
 
 docs: .venv/all  ## the documents as a site in site/; a broken link is an error, and nothing is fetched
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -38,4 +59,4 @@ front-end:  ## what builds the page of `explore` and judges it (needs npm; users
 	touch $@
 
 clean:
-	rm -rf .venv demo site
+	rm -rf .venv .venv-lowest demo site dist

@@ -69,7 +69,7 @@ def main() -> None:
             rows.append({"file": name, "verdict": circuit})
             continue
         row = measure(path, circuit, arguments.samples)
-        rows.append({"file": name, **row})
+        rows.append({"file": name} | row)
         print(
             f"| {name} | {row['gates']:,} | {row['tokens']:,} | {row['heads']} | {row['width']}"
             f" | {row['megabytes']:.1f} | {row['compile_s']:.2f} | {row['verify_s']:.1f} | {row['verdict']} |",

@@ -27,7 +27,7 @@ from typing import Any
 
 from serialformer.sweeps.collect import collect
 from serialformer.sweeps.executor import Event, Executor
-from serialformer.sweeps.experiment import Surroundings
+from serialformer.sweeps.experiment import Experiment, Surroundings
 from serialformer.sweeps.local import LocalExecutor, runs_directory
 from serialformer.sweeps.run import SweepRun
 from serialformer.sweeps.work import carry_out
@@ -78,6 +78,8 @@ def measure_parallel(rounds: int = 3, num_runs: int = 4) -> list[dict[str, Any]]
     rows = []
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
+            for place in range(len(halves)):
+                Path(folder, str(place)).mkdir()
             started = time.perf_counter()
             processes = [
                 subprocess.Popen(
@@ -90,7 +92,6 @@ def measure_parallel(rounds: int = 3, num_runs: int = 4) -> list[dict[str, Any]]
                     ]
                 )
                 for place, half in enumerate(halves)
-                if not Path(folder, str(place)).mkdir()
             ]
             assert [process.wait() for process in processes] == [0, 0]
             apart = time.perf_counter() - started
@@ -112,8 +113,9 @@ class Prepared(Executor):
     def __init__(self, pattern: Any) -> None:
         self._pattern = pattern
 
-    def carry_out(self, runs: Sequence[SweepRun], afresh: AbstractSet[str]) -> Iterator[Event]:
+    def carry_out(self, runs: Sequence[Experiment], afresh: AbstractSet[str]) -> Iterator[Event]:
         for run in runs:
+            assert isinstance(run, SweepRun)
             yield Event(run=run, state="started")
             row = replace(self._pattern, run=run.id, seed=run.config.seed, config=run.canonical)
             yield Event(run=run, state="done", rows=(row,), step=row.steps)
@@ -166,7 +168,7 @@ def measure_ray(num_runs: int = 40) -> list[dict[str, Any]]:
     for _ in range(2):
         cluster.add_node(**node)
     cluster.wait_for_nodes()
-    rows = []
+    rows: list[dict[str, Any]] = []
     try:
         with tempfile.TemporaryDirectory() as folder:
             for name in ("here", "ray", "here", "ray"):

@@ -22,6 +22,18 @@ PACKAGE = ROOT / "src" / "serialformer"
 REAL_CIRCUITS = ROOT.parent / "shared" / "circuits"
 
 
+NO_REAL_CIRCUITS = f"needs circuits from elsewhere, in {REAL_CIRCUITS}"
+
+WHERE_REAL_CIRCUITS_ARE = """\
+The same is tested on circuits that are generated here. Those from elsewhere have licences of their own and are public:
+    epfl      the EPFL combinational benchmark suite, as AIGER
+    iscas85   the ISCAS '85 circuits, as BENCH
+    iscas89   the ISCAS '89 circuits, as BENCH
+    bristol   the circuits of the Bristol Fashion and the old Bristol format
+    aiger     the examples that come with the AIGER tools
+Put each collection's files into a folder of that name."""
+
+
 def _checked_modules() -> list[str]:
     """Every module but the kernels, which numba compiles, and the strategies, whose ``draw`` has no checkable type."""
     return [
@@ -50,6 +62,15 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many tests had no circuits, and where those are."""
+    skipped = [report for report in terminalreporter.getreports("skipped") if NO_REAL_CIRCUITS in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section("circuits from elsewhere")
+        terminalreporter.line(f"{len(skipped)} tests were skipped: no folder {REAL_CIRCUITS}")
+        terminalreporter.line(WHERE_REAL_CIRCUITS_ARE)
+
+
 @pytest.fixture(autouse=True)
 def _little_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which engine ``auto`` takes depends on the test alone, and not on the tests before it."""
@@ -63,5 +84,5 @@ def real_circuits() -> Path:
     """The folder of real benchmark circuits; tests that need it skip where it is absent."""
     if not REAL_CIRCUITS.is_dir():
         # They are benchmark files under licences of their own, which this repository does not carry.
-        pytest.skip(f"no real circuits at {REAL_CIRCUITS}")
+        pytest.skip(NO_REAL_CIRCUITS)
     return REAL_CIRCUITS

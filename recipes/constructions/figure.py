@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from serialformer.tasks.registry import make_task
 from serialformer.transformer.forward import compute_attention
 from serialformer.transformer.transformer import Transformer
 
-MODELS = (
+MODELS: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
     ("modular addition", "modular-addition", {}, 4, "3 5 6 4"),
     ("word problem of S3", "word-problem", {"group": "S3"}, 4, "1 5 2 3"),
     ("permutations in brackets", "permutation-composition", {"degree": 3}, 2, "( 2 3 1 ) ( 1 3 2 )"),

@@ -100,11 +100,12 @@ def runs(num_samples: int = NUM_SAMPLES, in_transformers: int = IN_TRANSFORMERS)
     for task, parameters, length in CONSTRUCTIONS:
         # The proof at construction covers every case of the wide tables of squares.
         many = min(num_samples, 10_000) if task == "iterated-squaring" else num_samples
-        for engine, dtype, number in (
+        settings: tuple[tuple[str, DtypeName, int], ...] = (
             ("dense", "float32", many),
             ("hf", "float32", in_transformers),
             ("hf", "bfloat16", in_transformers),
-        ):
+        )
+        for engine, dtype, number in settings:
             found.append(
                 Construction(
                     task=task, parameters=parameters, length=length, dtype=dtype, engine=engine, num_samples=number

@@ -73,9 +73,10 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
 def _share(point: Point | None) -> str:
     if point is None:
         return ""
+    if point.interval is None:
+        return f"{point.share:.3f}; " + ", ".join(f"{right / total:.3f}" for right, total in point.seeds)
     low, high = point.interval
-    seeds = [f"{right / total:.3f}" for right, total in point.seeds]
-    return f"{point.share:.3f} [{low:.3f}, {high:.3f}]" + (f"; {', '.join(seeds)}" if len(seeds) > 1 else "")
+    return f"{point.share:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _mean(numbers: Sequence[float]) -> str:

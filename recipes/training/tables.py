@@ -87,8 +87,8 @@ def _watched_line(name: str, start: str, finals: Sequence[Row], curves: Sequence
     ]
     worst = min(row.chains / row.samples for curve in curves for row in curve)
     end = min(row.chains / row.samples for row in finals)
-    changes = [row.measure.get("largest_change") for row in finals]
-    moved = "" if None in changes or not changes else f"{max(changes):.3g}"
+    changes = [change for row in finals if (change := row.measure.get("largest_change")) is not None]
+    moved = "" if len(changes) < len(finals) or not changes else f"{max(changes):.3g}"
     cells = (name, start, str(len(finals)), *(f"{share:.3f}" for share in shares), f"{worst:.4f}", f"{end:.4f}", moved)
     return f"| {' | '.join(cells)} |"
 

@@ -76,11 +76,11 @@ def test_sudoku() -> None:
     assert len(solved) == 12  # of the 288 there are, those whose first row is in order
     for grid in [*solved, *grids[::700]]:
         assert function(empty, grid) == is_solved(grid)
-    grid = [list(row) for row in solved[0]]
-    clues = [[grid[0][0], 0, 0, grid[0][3]], *empty[1:]]
-    assert function(clues, grid) == 1
-    assert function([[grid[0][0] % 4 + 1, 0, 0, 0], *empty[1:]], grid) == 0
-    assert function(empty, [[5, *grid[0][1:]], *grid[1:]]) == 0
+    first = [list(row) for row in solved[0]]
+    clues = [[first[0][0], 0, 0, first[0][3]], *empty[1:]]
+    assert function(clues, first) == 1
+    assert function([[first[0][0] % 4 + 1, 0, 0, 0], *empty[1:]], first) == 0
+    assert function(empty, [[5, *first[0][1:]], *first[1:]]) == 0
 
 
 def is_solved(grid: tuple[tuple[int, ...], ...]) -> bool:

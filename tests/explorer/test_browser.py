@@ -161,7 +161,7 @@ def logits_on_screen(page: Any, side: int = 0) -> dict[int, float]:
 
 
 def sequence(model: Model, **values: int) -> np.ndarray:
-    transcript = model.run(engine="dense", **values)
+    transcript = model.run(values, engine="dense")
     return np.concatenate([transcript.prompt, transcript.chain])[None]
 
 

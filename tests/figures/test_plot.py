@@ -101,7 +101,7 @@ def test_settings_stand_under_each_other() -> None:
         *(make_row(setting=setting, task="majority") for setting in ("base", "aligned", "cot")),
     ]
     figure = plot_rows(rows)
-    places = {axes.get_title(): set() for axes in figure.axes}
+    places: dict[str, set[Any]] = {axes.get_title(): set() for axes in figure.axes}
     for axes in figure.axes:
         places[axes.get_title()].add(round(axes.get_position().x0, 6))
     assert [len(found) for found in places.values()] == [1, 1, 1]

@@ -42,6 +42,7 @@ def test_version_1_of_a_circuit(tmp_path: Path) -> None:
     made = serialformer.compile(small_circuits()["gates of one, two and three inputs"])
     found = in_version1(made, "circuit", tmp_path / "m")
     assert found.words.to_json() == made.words.to_json() and found.certificate == made.certificate
+    assert isinstance(made.provenance, CompiledProvenance)
     assert found.provenance == replace(made.provenance, optimisation=None, names=None)
     assert found.run(a=0b011) == made.run(a=0b011)
 
@@ -62,6 +63,7 @@ def test_version_1_of_a_sequential_circuit_with_its_certificate(tmp_path: Path) 
     assert found.certificate.logits.exact == searched.logits.exact
     assert 0.999 * searched.logits.rounded < found.certificate.logits.rounded <= searched.logits.rounded
     assert made.certificate is not None and made.certificate.witness and not searched.witness
+    assert isinstance(made.provenance, CompiledProvenance)
     assert found.provenance == replace(made.provenance, source="toggle.aag", names=None)
     assert [cycle.outputs["out"] for cycle in found.simulate([{}] * 3)] == [0, 1, 0]
     paper = in_version1(serialformer.compile(toggle, target="paper"), "paper", tmp_path / "paper")

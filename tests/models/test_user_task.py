@@ -108,7 +108,7 @@ def test_no_task_is_named_for_a_circuit(tmp_path: Path) -> None:
         with pytest.raises(
             SerialformerError, match="is a compiled circuit; only a model of a task is loaded with --task"
         ):
-            load(tmp_path / "circuit", **options)  # type: ignore[arg-type]
+            load(tmp_path / "circuit", **options)
 
 
 def test_a_class_without_a_file_cannot_be_named(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:

@@ -146,10 +146,10 @@ def mutate_witness(construction: Construction, random: np.random.Generator) -> t
     part = parts[int(random.integers(len(parts)))]
     size = construction.num_positions if origin == "position" else len(construction.vocabulary)
     values = np.array(part.at(slice(0, size)), dtype=np.int64)
-    place = int(random.integers(size))
-    values[place] = (values[place] + 1) % part.num_values
+    where = int(random.integers(size))
+    values[where] = (values[where] + 1) % part.num_values
     fields = tuple(replace(one, values=values) if one is part else one for one in construction.fields)
-    return replace(construction, fields=fields), f"{part.name} at {place}"
+    return replace(construction, fields=fields), f"{part.name} at {where}"
 
 
 @pytest.mark.parametrize("name", SOME)

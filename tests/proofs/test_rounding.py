@@ -27,13 +27,13 @@ class Runtime:
 
     def sum(self, terms: np.ndarray) -> np.float32:
         """A sum in float32 along a random tree."""
-        terms = list(self.random.permutation(terms.astype(np.float32)))
-        while len(terms) > 1:
-            place = int(self.random.integers(len(terms))) if self.random.random() < 0.5 else 0
-            one = terms.pop(place)
-            other = terms.pop(int(self.random.integers(len(terms))))
-            terms.insert(0, np.float32(one + other))
-        return terms[0]
+        left = list(self.random.permutation(terms.astype(np.float32)))
+        while len(left) > 1:
+            place = int(self.random.integers(len(left))) if self.random.random() < 0.5 else 0
+            one = left.pop(place)
+            other = left.pop(int(self.random.integers(len(left))))
+            left.insert(0, np.float32(one + other))
+        return left[0]
 
     def layer_norm(self, x: np.ndarray, gain: np.ndarray, bias: np.ndarray, epsilon: float) -> np.ndarray:
         x, width = x.astype(np.float32), np.float32(len(x))

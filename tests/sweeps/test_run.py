@@ -76,7 +76,7 @@ def test_the_id_counts_the_tasks_version(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_refusals(change: dict[str, object], message: str) -> None:
     with pytest.raises(SerialformerError, match=message):
-        SweepRun(**({"config": PLAIN} | change))  # type: ignore[arg-type]
+        SweepRun(**({"config": PLAIN} | change))
 
 
 def test_what_is_no_run() -> None:

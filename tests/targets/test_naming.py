@@ -52,9 +52,9 @@ def test_the_unit_that_fires_is_named_for_what_was_fetched_and_for_what_the_tabl
     tokens = np.concatenate([model.prompts(bits), model.think(bits, model.engine("dense"))], axis=1)[0]
     fired = names_that_fire(model, tokens, 0)
     for token, reads in enumerate(program.reads):
-        bits = [int(tokens[place] == 1) for place in reads]
-        fetched = " and ".join(f"fetched[{head}] is {bit}" for head, bit in enumerate(bits))
-        entry = sum(bit << head for head, bit in enumerate(bits))
+        seen = [int(tokens[place] == 1) for place in reads]
+        fetched = " and ".join(f"fetched[{head}] is {bit}" for head, bit in enumerate(seen))
+        entry = sum(bit << head for head, bit in enumerate(seen))
         written = tokens[program.num_inputs + 1 + token]
         expected = f"{fetched} and table[{entry}] is {written}: writes token {written}"
         assert fired[program.num_inputs + token] == [expected]

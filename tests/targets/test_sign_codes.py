@@ -59,7 +59,7 @@ def test_the_same_by_rational_numbers(precision: int) -> None:
     ]
     for place, query in enumerate(exact[0]):
         weights = slow.softmax([slow.inner(query, key) for key in exact[1]])
-        assert weights == [int(other == place) for other in range(1 << length)]
+        assert weights is not None and weights == [Fraction(int(other == place)) for other in range(1 << length)]
 
 
 def test_codes_are_the_bits() -> None:

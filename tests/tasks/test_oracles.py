@@ -139,7 +139,8 @@ def test_groups_against_sympy(name: str, theirs: Any) -> None:
     a, b, c = np.random.default_rng(0).integers(0, ours.order, (3, 5000))
     assert np.array_equal(ours.product[ours.product[a, b], c], ours.product[a, ours.product[b, c]])
     assert (ours.product[np.arange(ours.order), ours.inverses] == 0).all()
-    orders, power = Counter(), np.arange(ours.order)
+    orders: Counter[int] = Counter()
+    power = np.arange(ours.order)
     for exponent in range(1, ours.order + 1):
         orders[exponent] = int((power == 0).sum())
         power = ours.product[power, np.arange(ours.order)]

@@ -78,7 +78,7 @@ class Longest(StepTask):
         return 2
 
     def next_token(self, items: object, chain: object) -> str:
-        return "1" if "1" in items else "0"  # type: ignore[operator]
+        return "1" if "1" in items else "0"
 
 
 def test_curricula_and_chains_of_another_length() -> None:

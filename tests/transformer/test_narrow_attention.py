@@ -60,7 +60,8 @@ def test_results_and_gradients_are_torchs(shape: tuple[int, ...], last: bool, sp
     ours = [part.clone().requires_grad_() for part in parts]
     theirs = [part.double().requires_grad_() for part in parts]
     mixed = NarrowAttention.apply(*ours, positions, heads, 0.3)
-    expected = in_torch(*theirs, positions, heads, 0.3)
+    queries, keys, values = theirs
+    expected = in_torch(queries, keys, values, positions, heads, 0.3)
     mixed.backward(wanted)
     expected.backward(wanted.double())
     assert torch.allclose(mixed.double(), expected, rtol=1e-5, atol=1e-5 * spread)

@@ -116,7 +116,7 @@ def test_without_abc(adder: Circuit, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     try:
         for options in ({"level": 2}, {"level": 3}, {"level": 0, "prove": True}):
             with pytest.raises(ToolError) as caught:
-                optimise(adder, **options)  # type: ignore[arg-type]
+                optimise(adder, **options)
             assert str(caught.value) == (
                 "ABC is not installed, which -O2, -O3 and --prove need\n"
                 "hint: pip install 'serialformer[hdl]'; or -O1, which needs nothing"
@@ -150,4 +150,4 @@ def test_out_of_time(adder: Circuit) -> None:
 )
 def test_refused(adder: Circuit, options: dict[str, int], message: str) -> None:
     with pytest.raises(CircuitError, match=message):
-        optimise(adder, **options)  # type: ignore[arg-type]
+        optimise(adder, **options)

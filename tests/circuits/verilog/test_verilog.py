@@ -22,7 +22,7 @@ pytest.importorskip("pyosys", reason="pyosys (extra hdl) is not installed")
 
 def read_text(text: str, folder: Path, **options: object) -> Circuit:
     (folder / "design.sv").write_text(text)
-    return read_verilog(folder / "design.sv", **options)  # type: ignore[arg-type]
+    return read_verilog(folder / "design.sv", **options)
 
 
 PORTS = """module child #(parameter W = 4)(input [W-1:0] a, output [W-1:0] y);

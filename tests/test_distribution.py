@@ -1,0 +1,83 @@
+"""What is distributed: the source distribution holds what its tests need, and makes the wheel that the sources make."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+pytest.importorskip("hatchling", reason="hatchling (extra dev) is not installed")
+
+
+def build(sources: Path, target: Path, kind: str) -> Path:
+    """The distribution that hatchling makes of some sources."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", str(target)]
+    done = subprocess.run(command, cwd=sources, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (made,) = target.glob("*.tar.gz" if kind == "sdist" else "*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build(ROOT, folder / "made", "sdist")) as archive:
+        archive.extractall(folder, filter="data")
+    (root,) = folder.glob("serialformer-*")
+    return root
+
+
+def contents(wheel: Path) -> dict[str, str]:
+    """The hash of each file of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
+
+
+def test_it_holds_what_its_tests_and_make_need(unpacked: Path) -> None:
+    folders = ("src", "tests", "docs", "examples", "benchmarks", "recipes", "explore")
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        if path.is_file() and not {"__pycache__", "node_modules"} & set(parts) and not path.name.startswith("."):
+            assert unpacked.joinpath(*parts).read_bytes() == path.read_bytes()
+    for name in ("Makefile", "constraints.txt", "constraints-lowest.txt", "README.md", "LICENSE", ".ci/run"):
+        assert (unpacked / name).is_file(), name
+    assert not list(unpacked.rglob("__pycache__")) and not list(unpacked.rglob("*.nb[ci]"))
+
+
+def test_it_makes_the_wheel_that_the_sources_make(unpacked: Path, tmp_path: Path) -> None:
+    ours, theirs = (build(sources, tmp_path / name, "wheel") for name, sources in (("1", ROOT), ("2", unpacked)))
+    assert ours.name == theirs.name and contents(ours) == contents(theirs)
+    names = set(contents(ours))
+    assert {"serialformer/__init__.py", "serialformer/py.typed", "serialformer/explorer/page.js"} <= names
+    assert all(name.startswith(("serialformer/", "serialformer-")) for name in names)
+
+
+@pytest.mark.integration
+def test_the_wheel_in_an_empty_environment_gives_its_demo(unpacked: Path, tmp_path: Path) -> None:
+    wheel = build(unpacked, tmp_path / "wheel", "wheel")
+    venv.create(tmp_path / "empty", with_pip=True)
+    python = tmp_path / "empty" / "bin" / "python"
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    installed = subprocess.run(
+        [*command, "--constraint", ROOT / "constraints.txt", wheel], capture_output=True, text=True
+    )
+    if installed.returncode:
+        pytest.skip(f"the packages that it needs cannot be fetched: {installed.stderr.strip().splitlines()[-1]}")
+    shown = subprocess.run(
+        [tmp_path / "empty" / "bin" / "serialformer", "demo", "-o", tmp_path / "demo"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "(correct)" in shown.stdout and (tmp_path / "demo" / "page.html").is_file()
