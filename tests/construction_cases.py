@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.program import schedule_to_program
 from serialformer.constructions.schedule import schedule_chain
+from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.constructions.tasks import task_construction
 from serialformer.tasks.registry import make_task
 from tests.cases import small_circuits
@@ -57,4 +59,24 @@ def every_construction() -> dict[str, Callable[[], Construction]]:
         )
     for num_gates in (1, 2, 5, 64):
         found[f"evaluator/{num_gates}"] = lambda num_gates=num_gates: evaluator_construction(num_gates)
+    return found
+
+
+def constructions_without_a_chain() -> dict[str, Callable[[], Construction]]:
+    """The same of those that answer at once, by layers."""
+    circuits = small_circuits()
+    found: dict[str, Callable[[], Construction]] = {
+        f"depth/{name}": lambda name=name: circuit_depth_construction(circuits[name])
+        for name in ("inverters only", "gates of one, two and three inputs", "random, 2 inputs a gate")
+    }
+    tasks: list[tuple[str, dict[str, int | str], int, int]] = [
+        ("word-problem", {"group": "S3"}, 5, 3),
+        ("automaton", {}, 6, 2),
+        ("majority", {}, 4, 3),
+        ("circuit-value", {}, 3, 4),
+    ]
+    for name, parameters, length, layers in tasks:
+        found[f"base/{name}"] = lambda name=name, parameters=parameters, length=length, layers=layers: (
+            task_depth_construction(make_task(name, parameters), length, layers)
+        )
     return found

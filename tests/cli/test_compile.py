@@ -250,3 +250,25 @@ endmodule
     assert result.status == 1
     facts = json.loads(result.out)
     assert facts["verified"] is False and facts["wrong_inputs"] > 0 and "verilator says" in facts["first_wrong"]
+
+
+def test_without_a_chain(cli: Any, tmp_path: Path) -> None:
+    circuit, directory = tmp_path / "two.aag", str(tmp_path / "m")
+    circuit.write_text("aag 3 2 0 2 1\n2\n4\n6\n2\n6 2 4\ni0 a\ni1 b\no0 both\no1 copy\n")
+    status, out, _ = cli("compile", str(circuit), "--chain", "none", "-o", directory)
+    assert status == 0
+    assert {"chain: none", "columns: 1", "layers: 2", "tokens: 2", "certified: True"} <= set(out.splitlines())
+    status, out, _ = cli("run", directory, "-i", "a=1", "-i", "b=1", "--trace")
+    assert status == 0
+    assert out.splitlines()[:2] == ["layer 1: and(a=1, b=1) = 1  g0 both @2", "layer 2: copy(g0=1) = 1  both @4"]
+    status, _, err = cli("compile", str(circuit), "--chain", "none", "--layers", "1", "-o", str(tmp_path / "n"))
+    assert status == 2 and err.startswith("error: expected at least 2 layers, one more than the depth of the outputs")
+    assert not (tmp_path / "n").exists()
+    options = ["--chain", "none", "--layers", "1", "--partial"]
+    status, out, _ = cli("compile", str(circuit), *options, "-o", str(tmp_path / "n"))
+    assert status == 0 and "unproven_outputs: both" in out
+    status, out, err = cli("run", str(tmp_path / "n"), "-i", "a=1", "-i", "b=1")
+    assert status == 0 and "copy=1" in out
+    assert err == "too few layers, nothing is proven of both\n"
+    status, _, err = cli("compile", str(circuit), "--layers", "3", "-o", str(tmp_path / "o"))
+    assert status == 2 and "go with a model without a chain (--chain none)" in err

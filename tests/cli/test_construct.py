@@ -60,14 +60,30 @@ def test_plain_output(cli: Any, tmp_path: Path) -> None:
     assert "hidden_units: 5" in lines and "dtype: bfloat16" in lines
 
 
+def test_without_a_chain(cli: Any, tmp_path: Path) -> None:
+    directory = str(tmp_path / "m")
+    status, out, _ = cli("construct", "parity", "--length", "6", "--setting", "base", "--depth", "2", "-o", directory)
+    assert status == 0
+    assert {"setting: base", "layers: 2", "tokens: 1", "certified: True"} <= set(out.splitlines())
+    status, out, _ = cli("certify", directory)
+    assert status == 0 and "prompts: all words of 6 bits, for what the last 3 come to" in out
+    status, out, _ = cli("run", directory, "--prompt", "1 1 1 0 1 0")
+    assert status == 0 and "answer: 1" in out
+
+
 def test_refusals(cli: Any, tmp_path: Path) -> None:
     directory = str(tmp_path / "m")
     status, _, err = cli("construct", "edit-distance", "--length", "4", "-o", directory)
     assert status == 2 and err.startswith("error: edit-distance has no construction\nhint: there is one of ")
-    status, _, err = cli("construct", "parity", "--length", "4", "--setting", "base", "-o", directory)
+    status, _, err = cli("construct", "parity", "--length", "4", "--setting", "hint", "-o", directory)
     assert (status, err) == (
         2,
-        "error: no construction for the setting 'base'\nhint: there are constructions for cot\n",
+        "error: no construction for the setting 'hint'\nhint: there are constructions for cot and base\n",
+    )
+    status, _, err = cli("construct", "parity", "--length", "4", "--depth", "2", "-o", directory)
+    assert (status, err) == (
+        2,
+        "error: a depth (--depth) goes with the setting base\nhint: with a chain it is given\n",
     )
     status, _, err = cli("construct", "modular-addition", "--length", "4", "-p", "modulus=3001", "-o", directory)
     assert (status, err) == (

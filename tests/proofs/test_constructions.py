@@ -10,8 +10,9 @@ import pytest
 from serialformer.architecture import DtypeName
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.circuit_chain import program_to_construction
-from serialformer.constructions.claim import BitClaim, TableClaim
-from serialformer.constructions.construction import Construction, ConstructionLayer
+from serialformer.constructions.circuit_depth import FILLER, circuit_depth_construction
+from serialformer.constructions.claim import BitClaim, ColumnsClaim, ScanClaim, TableClaim, ValueProblemClaim
+from serialformer.constructions.construction import Construction
 from serialformer.constructions.interpret import interpret
 from serialformer.constructions.placement import Placement
 from serialformer.constructions.program import schedule_to_program
@@ -21,18 +22,21 @@ from serialformer.errors import CompileError, SerialformerError
 from serialformer.proofs.prove import certify_construction
 from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
 from serialformer.targets.paper import construction_to_paper, paper_to_placement
+from serialformer.targets.paper_depth import construction_to_paper_depth, paper_depth_to_placement
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer
 from tests.cases import every_input, small_circuits
-from tests.construction_cases import every_construction
+from tests.construction_cases import constructions_without_a_chain, every_construction
 from tests.proofs.mutations import mutate
 
-CONSTRUCTIONS = every_construction()
+WITHOUT_A_CHAIN = constructions_without_a_chain()
+CONSTRUCTIONS = {**every_construction(), **WITHOUT_A_CHAIN}
 SOME = (
     *("circuit/two-input table 0110", "circuit/gates of one, two and three inputs", "task/parity-16"),
     *("task/modular-addition-30-6", "task/word-problem-D6-5", "task/automaton-0,2-1-9", "task/majority-13"),
     *("task/permutation-composition-1", "task/permutation-composition-symbols-6", "task/iterated-squaring-20-1"),
-    *("evaluator/2",),
+    "evaluator/2",
+    *WITHOUT_A_CHAIN,
 )
 
 
@@ -48,8 +52,8 @@ def test_everything_compiled_is_proven(name: str, dtype: DtypeName) -> None:
     assert certificate.failure is None and certificate.witness
     assert 0 < certificate.logits.rounded <= certificate.logits.exact
     assert 0 < certificate.attention.rounded <= certificate.attention.exact
-    # Only in an evaluator's float16 do results have to be stored for the proof.
-    if dtype != "float16":
+    # Results have to be stored for the proof in an evaluator's float16, and in 16 bits where layers overwrite fields.
+    if dtype != "float16" and (dtype == "float32" or name not in WITHOUT_A_CHAIN):
         assert certificate.arithmetic["results"] == "stored or wider"
 
 
@@ -67,10 +71,18 @@ def some_prompts(construction: Construction, random: np.random.Generator) -> lis
                 anchor = int(random.integers(claim.prompt.shape[1]))
                 rows.append([int(random.choice(np.flatnonzero(allowed[anchor]))) for allowed in claim.prompt])
             prompts, num_tokens = np.array(rows), claim.num_written
+        elif isinstance(claim, ColumnsClaim):
+            fillers = np.full((8, len(claim.arity)), FILLER)
+            bits = random.integers(0, 2, (8, claim.num_inputs))
+            prompts = np.concatenate([bits, fillers, np.full((8, 1), construction.end_token)], axis=1)
+            num_tokens = len(claim.answers) + 1
+        elif isinstance(claim, ScanClaim):
+            items = random.choice(claim.items, (8, claim.num_items))
+            prompts, num_tokens = np.append(items, np.full((8, 1), construction.end_token), axis=1), 1
         else:
             texts = ["TRUE", "NA", "NA", "1", "NOT", "1", "NA", "2"][: 4 * claim.num_gates]
             prompts = np.array([[construction.vocabulary.index(text) for text in (*texts, "=")]])
-            num_tokens = 4 * claim.num_gates + 1
+            num_tokens = 1 if isinstance(claim, ValueProblemClaim) else 4 * claim.num_gates + 1
         found.append((prompts, interpret(construction, prompts, num_tokens)))
     return found
 
@@ -129,7 +141,7 @@ def mutate_witness(construction: Construction, random: np.random.Generator) -> t
             values[place[0], place[1], :] = values[place]
         changed = replace(table, **{kind: values})
         tables = (*layer.tables[:number], changed, *layer.tables[number + 1 :])
-        layers[index] = ConstructionLayer(look_ups=layer.look_ups, tables=tables)
+        layers[index] = replace(layer, tables=tables)
         return replace(construction, layers=tuple(layers)), f"{kind} of {table.name}"
     if kind == "clause" and layer.look_ups:
         number = int(random.integers(len(layer.look_ups)))
@@ -139,7 +151,7 @@ def mutate_witness(construction: Construction, random: np.random.Generator) -> t
         changed_clause = replace(clause, asked=other) if clause.asked else replace(clause, constant=clause.constant + 1)
         clauses = tuple(changed_clause if one is clause else one for one in look_up.clauses)
         look_ups = tuple(replace(one, clauses=clauses) if one is look_up else one for one in layer.look_ups)
-        layers[index] = ConstructionLayer(look_ups=look_ups, tables=layer.tables)
+        layers[index] = replace(layer, look_ups=look_ups)
         return replace(construction, layers=tuple(layers)), f"clause of {look_up.name}"
     origin = "position" if kind == "position" else "token"
     parts = [part for part in construction.fields if part.origin == origin]
@@ -219,6 +231,23 @@ def test_no_altered_paper_s_transformer_is_wrongly_certified(number: int) -> Non
     bits = every_input(claim.num_inputs)
     prompts = np.concatenate([bits, np.full((len(bits), 1), construction.end_token)], axis=1).astype(np.int64)
     chains = interpret(construction, prompts, len(claim.arity) + 1)
+    num_certified = num_wrong = 0
+    for _ in range(number):
+        altered, what = mutate(transformer, random)
+        certified = certify_construction(altered, placement).holds
+        is_wrong = not writes_rounded(altered, prompts, chains)
+        assert not (certified and is_wrong), what
+        num_certified, num_wrong = num_certified + certified, num_wrong + is_wrong
+    assert num_certified > 0 and num_wrong > 0
+
+
+@pytest.mark.parametrize("number", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_no_altered_paper_s_transformer_without_a_chain_is_wrongly_certified(number: int) -> None:
+    random = np.random.default_rng(5)
+    construction = circuit_depth_construction(split_gates(small_circuits()["gates of one, two and three inputs"]))
+    transformer, layout = construction_to_paper_depth(construction, precision=1)
+    placement = paper_depth_to_placement(layout)
+    ((prompts, chains),) = some_prompts(construction, random)
     num_certified = num_wrong = 0
     for _ in range(number):
         altered, what = mutate(transformer, random)

@@ -22,7 +22,13 @@ def construct_command(
     length: Annotated[int, typer.Option("--length", metavar="N", help="The number of items.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
     parameters: Parameters = None,
-    setting: Annotated[str, typer.Option("--setting", metavar="cot", help="What it reads and says.")] = "cot",
+    setting: Annotated[
+        str, typer.Option("--setting", metavar="cot|base", help="cot: it writes a chain. base: it answers at once.")
+    ] = "cot",
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", metavar="L", min=1, help="With base: its layers; as many as needed unless said."),
+    ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     as_json: Json = False,
 ) -> None:
@@ -33,5 +39,5 @@ def construct_command(
     task = parse_task(name, parameters or [])
     refuse_existing(output)
     with progress_bar("constructing", None):
-        model = construct(task, length, setting=setting, dtype=dtype.value).save(output)
+        model = construct(task, length, setting=setting, depth=depth, dtype=dtype.value).save(output)
     print_made(output, info(model), started, as_json=as_json)

@@ -108,6 +108,48 @@ class ColumnsClaim:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class ScanClaim:
+    """The claim of a product without a chain: behind ``=``, which counts as the identity, comes its token.
+
+    Attributes:
+        num_items: items of the prompt, which ``=`` follows.
+        items: the tokens that they may be.
+        element: for each of them its element.
+        product: for each left and right element their product; element 0 is the identity.
+        codes: for each element the values of the fields that hold it.
+        carried: those fields.
+        answer: for each element the token that is written.
+        num_last: how many of the last items are multiplied.
+    """
+
+    num_items: int
+    items: Int64[np.ndarray, " items"]
+    element: Int64[np.ndarray, " items"]
+    product: Int64[np.ndarray, "elements elements"]
+    codes: Int64[np.ndarray, "elements fields"]
+    carried: tuple[str, ...]
+    answer: Int64[np.ndarray, " elements"]
+    num_last: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ValueProblemClaim:
+    """The claim of the circuit value problem without a chain, for prompts of up to ``num_gates`` gates.
+
+    Behind ``=`` comes the value that the last gate has after ``num_layers`` rounds. In the first round a gate is TRUE
+    if it is the constant TRUE; in each later one all gates are evaluated at once. So it is the true value if the last
+    gate is on level ``num_layers`` or less, constants being on level 1.
+
+    Attributes:
+        num_gates: the most gates of a circuit.
+        num_layers: how many rounds there are.
+    """
+
+    num_gates: int
+    num_layers: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CircuitPromptClaim:
     """The claim of the evaluator for circuits of one number of gates: it writes the chain of the circuit value problem.
 

@@ -25,7 +25,14 @@ from typing import Literal
 import numpy as np
 
 from serialformer.arrays import Int64
-from serialformer.constructions.claim import BitClaim, CircuitPromptClaim, ColumnsClaim, TableClaim
+from serialformer.constructions.claim import (
+    BitClaim,
+    CircuitPromptClaim,
+    ColumnsClaim,
+    ScanClaim,
+    TableClaim,
+    ValueProblemClaim,
+)
 from serialformer.errors import CompileError
 
 NOTHING = -1
@@ -33,7 +40,7 @@ NOTHING = -1
 
 Origin = Literal["token", "position", "layers"]
 
-Claim = BitClaim | TableClaim | ColumnsClaim | CircuitPromptClaim
+Claim = BitClaim | TableClaim | ColumnsClaim | ScanClaim | ValueProblemClaim | CircuitPromptClaim
 
 PositionValues = Callable[[slice], np.ndarray]
 """Gives the values of a field at a range of positions, so that a million positions need not be held at once."""

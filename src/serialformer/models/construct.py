@@ -5,7 +5,7 @@ from __future__ import annotations
 from serialformer.architecture import Activation, DtypeName
 from serialformer.errors import CompileError
 from serialformer.models.circuit_prompt import CircuitPrompt
-from serialformer.models.lower import lower_evaluator, lower_task
+from serialformer.models.lower import lower_evaluator, lower_task, lower_task_without_chain
 from serialformer.models.model import Model
 from serialformer.models.protocol import Protocol
 from serialformer.models.provenance import ConstructedProvenance
@@ -20,6 +20,7 @@ def construct(
     length: int,
     *,
     setting: str = "cot",
+    depth: int | None = None,
     dtype: DtypeName = "float32",
     activation: Activation = "gelu_new",
 ) -> Model:
@@ -29,7 +30,10 @@ def construct(
         task: a task, or the name of one whose parameters are to be the default ones. Of ``circuit-value`` it makes the
             evaluator, which takes every circuit of up to ``length`` gates: ``model.run(circuit, a=1)``.
         length: the number of items; of squarings, and of gates, the most.
-        setting: what it reads and says; there are constructions for ``cot``.
+        setting: ``cot``: it writes a chain of thought, with one layer (the evaluator with three); ``base``: it answers
+            at once, with as many layers as that takes.
+        depth: with ``base``: how many layers; by default as many as every prompt needs. With fewer it is right on
+            shallow prompts, and the certificate says what it answers.
         dtype: number format of the weights; the result holds for runtimes that compute in it or in a wider one.
         activation: ``gelu_new`` is what stock GPT-2 has; ``relu`` takes the same weights.
 
@@ -42,12 +46,21 @@ def construct(
     ('3', '1', '0')
     >>> construct("circuit-value", 8).run("TRUE NA NA 1 NOT 1 NA 2").text
     'TRUE NA NA 1 NOT 1 NA 2 = TRUE NA NA TRUE NOT TRUE NA FALSE'
+    >>> construct("circuit-value", 8, setting="base", depth=3).run("TRUE NA NA 1 NOT 1 NA 2").made
+    ('FALSE',)
     """
     made = make_task(task) if isinstance(task, str) else task
-    if setting != "cot":
-        raise CompileError(f"no construction for the setting {setting!r}", hint="there are constructions for cot")
+    if setting not in ("cot", "base"):
+        raise CompileError(
+            f"no construction for the setting {setting!r}", hint="there are constructions for cot and base"
+        )
+    if depth is not None and setting != "base":
+        raise CompileError("a depth (--depth) goes with the setting base", hint="with a chain it is given")
     protocol: Protocol
-    if isinstance(made, CircuitValue):
+    if setting == "base":
+        lowered = lower_task_without_chain(made, length, depth, dtype=dtype, activation=activation)
+        protocol = TaskItems(task=made, length=length, setting=setting)
+    elif isinstance(made, CircuitValue):
         lowered = lower_evaluator(length, dtype=dtype, activation=activation)
         protocol = CircuitPrompt(num_gates=length)
     else:

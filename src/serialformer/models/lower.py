@@ -16,6 +16,7 @@ from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.placement import Placement
 from serialformer.constructions.program import Program, schedule_to_program
 from serialformer.constructions.schedule import Schedule, schedule_chain
+from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.constructions.tasks import task_construction
 from serialformer.errors import CompileError
 from serialformer.proofs.certificate import Certificate
@@ -200,6 +201,27 @@ def lower_task(
         TaskError: the task has no such length.
     """
     return _lower(task_construction(task, length), dtype, activation, attention_gap)
+
+
+def lower_task_without_chain(
+    task: Task, length: int, num_layers: int | None = None, *, dtype: DtypeName = "float32",
+    activation: Activation = "gelu_new", attention_gap: float | None = None,
+) -> Lowered:  # fmt: skip
+    """The transformer that answers a task's prompts of one length at once, with the proof that it does.
+
+    Args:
+        task: with its parameters; one of ``constructions.task_depth.CONSTRUCTED_WITHOUT_A_CHAIN``.
+        length: the number of items; of gates, the most.
+        num_layers: by default as many as every prompt needs; with fewer, the certificate says what is answered.
+        dtype: as in ``lower_task``, like the options that follow.
+        activation: of the hidden units.
+        attention_gap: the least score difference to aim at.
+
+    Raises:
+        CompileError: the task has no such construction, it would be too large, or not hold at this number format.
+        TaskError: the task has no such length.
+    """
+    return _lower(task_depth_construction(task, length, num_layers), dtype, activation, attention_gap)
 
 
 def lower_evaluator(

@@ -8,6 +8,7 @@ from serialformer.constructions.circuit_chain import program_to_construction
 from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.program import schedule_to_program
+from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.constructions.tasks import task_construction
 from serialformer.errors import InputError, SerialformerError
 from serialformer.models.circuit_prompt import CircuitPrompt
@@ -71,6 +72,10 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
         placement = construction_to_placement(evaluator_construction(protocol.num_gates))
         return certify_weights(transformer, placement, max_gates=None)
     items = model.items
+    if items.setting == "base":
+        num_layers = transformer.architecture.num_layers
+        construction = task_depth_construction(items.task, items.length, num_layers)
+        return certify_weights(transformer, construction_to_placement(construction))
     return certify_weights(transformer, construction_to_placement(task_construction(items.task, items.length)))
 
 

@@ -38,7 +38,7 @@ class Occurring:
         anywhere: for each token whether it can stand at any position.
         current: whether it can stand at a position that writes.
         written: whether it can be written by units.
-        filled: the fields that units always write anew where a layer clears them.
+        filled: the fields into which some unit always writes, in each layer that clears them or finds nothing there.
     """
 
     anywhere: Bool[np.ndarray, " vocabulary"]

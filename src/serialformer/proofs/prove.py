@@ -19,7 +19,7 @@ import numpy as np
 
 from serialformer.architecture import Arithmetic
 from serialformer.arrays import Float64, Int32, UInt8, UInt64
-from serialformer.constructions.claim import BitClaim, ColumnsClaim, TableClaim
+from serialformer.constructions.claim import BitClaim, ColumnsClaim, ScanClaim, TableClaim, ValueProblemClaim
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError, CompileError
@@ -35,8 +35,10 @@ from serialformer.proofs.realisation import check_realisation
 from serialformer.proofs.rounded_reading import read_rounded
 from serialformer.proofs.rounded_realisation import check_rounded_realisation
 from serialformer.proofs.rounding import Rounding, covered_rounding
+from serialformer.proofs.scans import check_scan_claim
 from serialformer.proofs.stream import RealisationError
 from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
+from serialformer.proofs.value_problems import check_value_problem_claim
 from serialformer.transformer.precision import arithmetic_to_format
 from serialformer.transformer.transformer import Transformer
 
@@ -143,6 +145,12 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
         elif isinstance(claim, ColumnsClaim):
             found.append(check_columns_claim(construction, claim))
             firsts.append(claim.num_inputs + len(claim.arity))
+        elif isinstance(claim, ScanClaim):
+            found.append(check_scan_claim(construction, claim))
+            firsts.append(claim.num_items)
+        elif isinstance(claim, ValueProblemClaim):
+            found.append(check_value_problem_claim(construction, claim))
+            firsts.append(SLOTS)
         elif isinstance(claim, TableClaim):
             found.append(check_table_claim(construction, claim, memory))
             firsts.append(claim.num_prompt - 1)

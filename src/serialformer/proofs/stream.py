@@ -38,7 +38,7 @@ class Stream:
         own: the least and the largest sum and square norm of what token and position decide, with what is constant.
         brought: the same of what each look-up has brought, and the fields that it is in.
         norms: what each layer norm saw: mean, least and largest deviation.
-        filled: the fields that units always write anew where a layer clears them.
+        filled: the fields into which some unit always writes, in each layer that clears them or finds nothing there.
     """
 
     placement: Placement
@@ -101,14 +101,29 @@ class Stream:
             elif left:
                 raise RealisationError(f"{', '.join(targets)} were brought together, and are not cleared together")
         for name in names:
-            rows = np.vstack([self.placement.codes[name], self.placement.nothing[name]]).astype(np.float64)
-            sums = np.stack([rows.sum(axis=1), np.square(rows).sum(axis=1)], axis=1)
-            if (sums != sums[0]).any():
-                raise RealisationError(f"the codes of {name}, which is cleared, differ in their sum or norm")
+            sums = self._sums_of_all(name)
             if any(name in targets for targets, _ in self.brought):
-                self.own = self.own + sums[0]
-            self.may_be_nothing[name] = name not in self.filled
+                self.own = self.own + sums
+            self.may_be_nothing[name] = True
         self.brought = kept
+
+    def fill(self, name: str) -> None:
+        """Takes note that units may have written into a field that held nothing, and always have if it is one of
+        ``filled``.
+
+        Raises:
+            RealisationError: the square norm may change.
+        """
+        self._sums_of_all(name)
+        self.may_be_nothing[name] = name not in self.filled
+
+    def _sums_of_all(self, name: str) -> Float64[np.ndarray, "2"]:
+        """The sum and square norm that all codes of a field share, that of nothing included."""
+        rows = np.vstack([self.placement.codes[name], self.placement.nothing[name]]).astype(np.float64)
+        sums = np.stack([rows.sum(axis=1), np.square(rows).sum(axis=1)], axis=1)
+        if (sums != sums[0]).any():
+            raise RealisationError(f"the codes of {name}, which is overwritten, differ in their sum or norm")
+        return sums[0]
 
     def levels(self, name: str) -> Float64[np.ndarray, " levels"]:
         """The different numbers that a field's dimensions can hold."""

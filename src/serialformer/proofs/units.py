@@ -84,6 +84,9 @@ def check_units(
         stream.error = stream.stored + added  # ``logits`` rounds the answers
         return
     stream.clear(layer.clears)
+    for table in tables:
+        for name in table.writes if table.replaced is None else ():
+            stream.fill(name)
     errors_of = {}
     for name in dict.fromkeys([*layer.clears, *(name for table in tables for name in table.writes)]):
         codes, dimensions = stream.table(name), placement.dimensions(name)

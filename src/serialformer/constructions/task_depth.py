@@ -1,0 +1,242 @@
+"""Constructions of tasks without a chain: as many layers as the answer needs, or fewer.
+
+With fewer layers than the longest problem needs, the answer is right where the problem is shallow enough, and otherwise
+what the layers have made of it by then. How often that is right is computed here, from the task's own distribution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import comb
+from typing import TypeVar
+
+import numpy as np
+
+from serialformer.arrays import Int64
+from serialformer.constructions.construction import MAX_CASES, Construction
+from serialformer.constructions.digits import cyclic_digits, group_digits, table_digits
+from serialformer.constructions.scan import (
+    Monoid,
+    map_monoid,
+    map_rules,
+    num_scan_layers,
+    num_scanned,
+    scan_construction,
+)
+from serialformer.constructions.value_problem_depth import value_problem_construction
+from serialformer.errors import CompileError
+from serialformer.tasks.automaton import ACCEPT, REJECT, Automaton
+from serialformer.tasks.circuit_value import CircuitValue
+from serialformer.tasks.groups import make_group
+from serialformer.tasks.majority import Majority
+from serialformer.tasks.modular_addition import ModularAddition, Parity
+from serialformer.tasks.permutation_composition import PermutationComposition
+from serialformer.tasks.task import Task
+from serialformer.tasks.word_problem import WordProblem
+
+Key = TypeVar("Key")
+
+CONSTRUCTED_WITHOUT_A_CHAIN = (
+    ModularAddition.name,
+    Parity.name,
+    Majority.name,
+    WordProblem.name,
+    PermutationComposition.name,
+    Automaton.name,
+    CircuitValue.name,
+)
+"""The tasks that have a construction without a chain; of permutations only as tokens."""
+
+
+def task_depth_construction(task: Task, length: int, num_layers: int | None = None) -> Construction:
+    """The construction that answers a task's prompts of one length at once.
+
+    Args:
+        task: with its parameters; one of CONSTRUCTED_WITHOUT_A_CHAIN.
+        length: the number of items; of gates, the most.
+        num_layers: by default as many as every prompt needs.
+
+    Raises:
+        CompileError: the task has no such construction, it would be too large, or has no layers.
+        TaskError: the task has no such length.
+
+    >>> len(task_depth_construction(WordProblem(), 16).layers)
+    5
+    """
+    task.check_size(length, 1)
+    if num_layers is not None and num_layers < 1:
+        raise CompileError(f"expected at least 1 layer, found {num_layers}")
+    if isinstance(task, CircuitValue):
+        return value_problem_construction(length, num_layers)
+    return scan_construction(task_monoid(task, length), length, num_layers)
+
+
+def num_layers_needed(task: Task, length: int) -> int:
+    """How many layers the longest problems of a length need."""
+    return length if isinstance(task, CircuitValue) else num_scan_layers(length)
+
+
+def task_monoid(task: Task, length: int) -> Monoid:
+    """The elements that a task multiplies, for prompts of a length.
+
+    Raises:
+        CompileError: it multiplies none, or the maps of an automaton are too many.
+    """
+    vocabulary, end = task.vocabulary(length), task.end_token(length)
+    if isinstance(task, Majority):
+        return _counting_monoid(task, vocabulary, end, length)
+    if isinstance(task, Automaton):
+        return _automaton_monoid(task, vocabulary, end)
+    if isinstance(task, ModularAddition | Parity):
+        modulus = 2 if isinstance(task, Parity) else task.modulus
+        if modulus**2 > MAX_CASES:
+            raise CompileError(
+                f"{task.name} has {modulus**2:,} pairs of residues to check, over {MAX_CASES:,}",
+                hint="choose a smaller modulus",
+            )
+        number = np.arange(modulus)
+        product, digits = (number[:, None] + number) % modulus, cyclic_digits(modulus)
+    elif isinstance(task, WordProblem) or (isinstance(task, PermutationComposition) and task.format == "token"):
+        group = task.table if isinstance(task, WordProblem) else make_group(f"S{task.degree}")
+        product, digits = group.product, group_digits(group.name, group.product)
+    else:
+        written = " in brackets or symbols" if isinstance(task, PermutationComposition) else ""
+        raise CompileError(
+            f"{task.name}{written} has no construction without a chain",
+            hint=f"there is one of {', '.join(CONSTRUCTED_WITHOUT_A_CHAIN)}; of permutations with -p format=token",
+        )
+    elements = np.arange(len(product))
+    return Monoid(
+        name=task.name,
+        vocabulary=vocabulary,
+        end_token=end,
+        items=elements,
+        element=elements,
+        product=product,
+        digits=digits[0],
+        rules=digits[1],
+        answer=elements,
+        items_name=task.items,
+    )
+
+
+def _counting_monoid(task: Majority, vocabulary: tuple[str, ...], end: int, length: int) -> Monoid:
+    """Numbers of ones, which are added; what would exceed the length does not occur."""
+    counts = np.arange(length + 1)
+    if len(counts) ** 2 > MAX_CASES:
+        raise CompileError(
+            f"{task.name} has {len(counts) ** 2:,} pairs of counts to check, over {MAX_CASES:,}",
+            hint="choose a smaller length",
+        )
+    product = np.minimum(counts[:, None] + counts, length)
+    digits, rules = table_digits(product)
+    return Monoid(
+        name=task.name,
+        vocabulary=vocabulary,
+        end_token=end,
+        items=np.arange(2),
+        element=np.arange(2),
+        product=product,
+        digits=digits,
+        rules=rules,
+        answer=(2 * counts > length).astype(np.int64),
+        are_tokens=False,
+        items_name=task.items,
+    )
+
+
+def _automaton_monoid(task: Automaton, vocabulary: tuple[str, ...], end: int) -> Monoid:
+    """Letters are maps of states, and the answer is the image of the start state."""
+    table = task.next_states
+    num_states, num_letters = table.shape
+    most = int(MAX_CASES**0.5)
+    found = map_monoid(table.T, most)
+    if found is None:
+        raise CompileError(
+            f"words of this automaton make more than {most:,} different maps of its {num_states} states",
+            hint="without a chain all pairs of them are checked; with one (--setting cot) there is no such limit",
+        )
+    maps, product = found
+    number = {tuple(row): index for index, row in enumerate(maps.tolist())}
+    of_state = num_letters + np.arange(num_states)
+    if task.accepting:
+        accepted = np.isin(np.arange(num_states), [int(state) for state in task.accepting.split(",")])
+        of_state = np.where(accepted, vocabulary.index(ACCEPT), vocabulary.index(REJECT))
+    return Monoid(
+        name=task.name,
+        vocabulary=vocabulary,
+        end_token=end,
+        items=np.arange(num_letters),
+        element=np.array([number[tuple(row)] for row in table.T.tolist()]),
+        product=product,
+        digits=maps,
+        rules=map_rules(num_states),
+        answer=of_state[maps[:, task.start]],
+        answered_by=(task.start, of_state),
+        are_tokens=False,
+        items_name=task.items,
+    )
+
+
+def expected_accuracy(task: Task, length: int, num_layers: int) -> Fraction:
+    """How often the answer of so many layers is right, exactly, over the task's own distribution.
+
+    Raises:
+        CompileError: the task multiplies no elements; ``shallow_answers`` says what is answered to each prompt.
+
+    >>> [expected_accuracy(Parity(), 16, layers) for layers in (4, 5)]
+    [Fraction(1, 2), Fraction(1, 1)]
+    """
+    missing = length - num_scanned(length, num_layers)
+    monoid = task_monoid(task, length)
+    if isinstance(task, Majority):
+        seen = length - missing
+        right = sum(
+            comb(missing, before) * comb(seen, ones)
+            for before in range(missing + 1)
+            for ones in range(seen + 1)
+            if (2 * (before + ones) > length) == (2 * ones > length)
+        )
+        return Fraction(right, 1 << length)
+    if not isinstance(task, Automaton):
+        # The items that are left out are uniform, and so is their product.
+        return Fraction(1) if missing == 0 else Fraction(1, len(monoid.product))
+    table, start = task.next_states.tolist(), task.start
+    letters = range(task.next_states.shape[1])
+    state = {start: Fraction(1)}
+    for _ in range(missing):
+        state = _step(state, lambda one: [table[one][letter] for letter in letters])
+    pairs = {(one, start): share for one, share in state.items()}
+    for _ in range(length - missing):
+        pairs = _step(pairs, lambda two: [(table[two[0]][letter], table[two[1]][letter]) for letter in letters])
+    assert monoid.answered_by is not None
+    said = monoid.answered_by[1].tolist()
+    return sum((share for (one, other), share in pairs.items() if said[one] == said[other]), Fraction(0))
+
+
+def _step(shares: dict[Key, Fraction], following: Callable[[Key], list[Key]]) -> dict[Key, Fraction]:
+    """The distribution a uniform letter later."""
+    after: dict[Key, Fraction] = {}
+    for one, share in shares.items():
+        found = following(one)
+        for other in found:
+            after[other] = after.get(other, Fraction(0)) + share / len(found)
+    return after
+
+
+def shallow_answers(
+    task: CircuitValue, prompts: Int64[np.ndarray, "rows prompt"], length: int, num_layers: int
+) -> Int64[np.ndarray, " rows"]:
+    """What so many layers answer to circuits: the last gate's value after as many rounds.
+
+    In the first round a gate is TRUE if it is the constant TRUE; in each later one all gates are evaluated at once.
+    """
+    gates = prompts[:, :-1].reshape(len(prompts), length, 4)
+    kinds = gates[:, :, 0] - length
+    inputs = np.where(gates[:, :, 1:3] < length, gates[:, :, 1:3], 0)
+    values = kinds == 0
+    for _ in range(num_layers - 1):
+        left, right = (np.take_along_axis(values, inputs[:, :, place], axis=1) for place in range(2))
+        values = np.choose(kinds, [np.True_, np.False_, left & right, left | right, ~left])
+    return np.where(values[:, -1], length, length + 1).astype(np.int64)

@@ -1,0 +1,96 @@
+"""Tasks without a chain, as models: weights that are proven, scored as predicted, and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import serialformer
+from serialformer.constructions.task_depth import expected_accuracy, num_layers_needed, shallow_answers
+from serialformer.errors import CompileError
+from serialformer.tasks.registry import make_task
+
+CASES: list[tuple[str, dict[str, int | str | float], int]] = [
+    ("parity", {}, 12),
+    ("majority", {}, 10),
+    ("modular-addition", {}, 9),
+    ("word-problem", {"group": "S4"}, 6),
+    ("permutation-composition", {"format": "token", "degree": 4}, 5),
+    ("automaton", {}, 9),
+    ("automaton", {"accepting": "0,2"}, 7),
+    ("circuit-value", {}, 6),
+    ("circuit-value", {"constants": 0.0}, 5),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("name", "parameters", "length"), CASES)
+def test_all_answers_are_right_with_enough_layers(
+    name: str, parameters: dict[str, int | str | float], length: int, dtype: str
+) -> None:
+    model = serialformer.construct(make_task(name, parameters), length, setting="base", dtype=dtype)
+    assert model.certificate is not None
+    assert model.certificate.holds
+    assert len(model.transformer.layers) == num_layers_needed(model.task, length)
+    score = serialformer.evaluate(model, num_samples=60, engine="dense").score
+    assert score.generated_answers == score.answers == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "depth"), [("automaton", 12, 2), ("word-problem", 5, 2), ("majority", 9, 3)]
+)
+def test_with_fewer_layers_it_is_right_as_often_as_predicted(name: str, length: int, depth: int) -> None:
+    model = serialformer.construct(name, length, setting="base", depth=depth)
+    assert model.certificate is not None
+    assert "for what the last" in model.certificate.prompts
+    score = serialformer.evaluate(model, num_samples=400, engine="dense").score
+    low, high = score.intervals["generated_answer_accuracy"]
+    assert low - 0.03 <= expected_accuracy(model.task, length, depth) <= high + 0.03
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_circuits_are_answered_as_so_many_rounds_say(depth: int) -> None:
+    model = serialformer.construct("circuit-value", 8, setting="base", depth=depth)
+    examples = model.task.sample(np.random.default_rng(5), 8, 40)
+    made = model.engine("dense").generate(examples.prompts, 1)[:, 0]
+    assert np.array_equal(made, shallow_answers(model.task, examples.prompts, 8, depth))
+
+
+def test_transformers_gives_the_same_answers() -> None:
+    pytest.importorskip("transformers", reason="the extra torch is not installed")
+    for name, length in (("word-problem", 4), ("circuit-value", 5)):
+        model = serialformer.construct(name, length, setting="base", dtype="bfloat16")
+        examples = model.task.sample(np.random.default_rng(6), length, 30)
+        assert np.array_equal(model.engine("hf").generate(examples.prompts, 1), examples.answers)
+
+
+def test_saved_loaded_and_certified(tmp_path: Path) -> None:
+    serialformer.construct("automaton", 6, setting="base", depth=2).save(tmp_path / "model")
+    model = serialformer.load(tmp_path / "model")
+    assert (model.setting, model.length, len(model.transformer.layers)) == ("base", 6, 2)
+    certificate = serialformer.certify(model)
+    assert certificate.holds
+    assert certificate.prompts == "all words of 6 letters, for what the last 3 come to"
+    assert model.run("a b a b b a").answer == ("q2",)
+
+
+def test_an_altered_weight_is_found() -> None:
+    from serialformer.constructions.task_depth import task_depth_construction
+    from serialformer.models.lower import certify_weights, construction_to_placement
+    from serialformer.transformer.transformer import weights_to_transformer
+
+    model = serialformer.construct("circuit-value", 5, setting="base", depth=3)
+    weights = dict(model.transformer.named_weights())
+    weights["layers.1.mlp_out_weight"] = -weights["layers.1.mlp_out_weight"]
+    altered = weights_to_transformer(model.transformer.architecture, weights)
+    construction = task_depth_construction(model.task, 5, 3)
+    assert not certify_weights(altered, construction_to_placement(construction)).holds
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(CompileError, match="a depth .* goes with the setting base"):
+        serialformer.construct("parity", 4, depth=2)
+    with pytest.raises(CompileError, match="no construction for the setting 'hint'"):
+        serialformer.construct("parity", 4, setting="hint")

@@ -1,0 +1,142 @@
+"""Products without a chain: a construction that multiplies something else is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from serialformer.constructions.claim import ScanClaim
+from serialformer.constructions.construction import Construction, ConstructionLayer, Field
+from serialformer.constructions.task_depth import task_depth_construction
+from serialformer.proofs.induction import InductionError
+from serialformer.proofs.scans import check_scan_claim
+from serialformer.tasks.registry import make_task
+
+
+def construction() -> Construction:
+    """Words of six elements of S3, in three layers; positions 0 to 5 hold them, 6 holds ``=``."""
+    return task_depth_construction(make_task("word-problem", {"group": "S3"}), 6)
+
+
+def claim_of(made: Construction) -> ScanClaim:
+    (claim,) = made.claims()
+    assert isinstance(claim, ScanClaim)
+    return claim
+
+
+def with_field(made: Construction, name: str, place: int, value: int) -> Construction:
+    def change(part: Field) -> Field:
+        if part.name != name:
+            return part
+        values = np.array(part.values)
+        values[place] = value
+        return replace(part, values=values)
+
+    return replace(made, fields=tuple(map(change, made.fields)))
+
+
+def with_layer(
+    made: Construction, index: int, change: Callable[[ConstructionLayer], ConstructionLayer]
+) -> Construction:
+    layers = list(made.layers)
+    layers[index] = change(layers[index])
+    return replace(made, layers=tuple(layers))
+
+
+def test_the_construction_multiplies() -> None:
+    made = construction()
+    occurring = check_scan_claim(made, claim_of(made))
+    assert occurring.written.tolist() == [True] * 6 + [False]
+    assert occurring.current.tolist() == [False] * 6 + [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "reason", "where"),
+    [
+        ("read[0]", 4, 2, "multiplies by what does not come just before", 4),
+        ("read[1]", 5, 4, "multiplies by what does not come just before", 5),
+        ("read[2]", 6, 1, "multiplies by what does not come just before", 6),
+        ("joins[0]", 0, 1, "multiplies by what does not come just before", 0),
+        ("joins[2]", 6, 0, "the last 3 items are multiplied, not the last 6", 6),
+        ("joins[0]", 6, 0, "multiplies by what does not come just before", 6),
+        ("name", 2, 3, "finds no one position", 3),
+        ("digit[0]", 3, 0, "a token does not hold its element", 0),
+        ("digit[0]", 6, 1, "a token does not hold its element", 0),
+    ],
+)
+def test_a_position_or_token_that_is_wrong(name: str, place: int, value: int, reason: str, where: int) -> None:
+    made = construction()
+    with pytest.raises(InductionError, match=reason) as caught:
+        check_scan_claim(with_field(made, name, place, value), claim_of(made))
+    assert caught.value.position == where
+
+
+def test_every_unit_matters() -> None:
+    """Whichever unit of whichever layer writes another value, or is missing, the proof breaks."""
+    made = construction()
+    claim = claim_of(made)
+    broken = 0
+    for index in (0, 2):
+        for number, table in enumerate(made.layers[index].tables):
+            if index == 2 and table.name.startswith("keep"):
+                continue  # "=" always multiplies in the last layer
+            for unit in range(table.num_units):
+                written = table.written.copy()
+                written[unit, 0] = (written[unit, 0] + 1) % 3
+                kept = np.arange(table.num_units) != unit
+                for other in (
+                    replace(table, written=written),
+                    replace(table, watched=table.watched[kept], written=table.written[kept]),
+                ):
+                    tables = list(made.layers[index].tables)
+                    tables[number] = other
+                    changed = with_layer(made, index, lambda layer: replace(layer, tables=tuple(tables)))  # noqa: B023
+                    with pytest.raises(InductionError):
+                        check_scan_claim(changed, claim)
+                    broken += 1
+    assert broken > 50
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda layer: replace(layer, clears=layer.clears[:1]), "two units write|not always cleared"),
+        (lambda layer: replace(layer, look_ups=()), "does not have one look-up"),
+        (
+            lambda layer: replace(layer, look_ups=(replace(layer.look_ups[0], brings=()),)),
+            "does not bring an element as it is",
+        ),
+    ],
+)
+def test_a_layer_that_is_wrong(change: Callable[[ConstructionLayer], ConstructionLayer], reason: str) -> None:
+    made = construction()
+    with pytest.raises(InductionError, match=reason):
+        check_scan_claim(with_layer(made, 0, change), claim_of(made))
+
+
+def test_a_product_that_is_none() -> None:
+    made = construction()
+    claim = claim_of(made)
+    product = claim.product.copy()
+    product[3, 4] = product[3, 5]
+    with pytest.raises(InductionError, match="not associative"):
+        check_scan_claim(made, replace(claim, product=product))
+    with pytest.raises(InductionError, match="element 0 is not the identity"):
+        check_scan_claim(made, replace(claim, product=claim.product[::-1]))
+    with pytest.raises(InductionError, match="some element is no product of items"):
+        check_scan_claim(made, replace(claim, items=claim.items[:1], element=claim.element[:1]))
+    with pytest.raises(InductionError):
+        check_scan_claim(made, replace(claim, answer=claim.answer[::-1].copy()))
+
+
+@pytest.mark.parametrize(("num_last", "reason"), [(5, "more items are multiplied"), (6, None)])
+def test_how_many_items(num_last: int, reason: str | None) -> None:
+    made = construction()
+    if reason is None:
+        check_scan_claim(made, claim_of(made))
+        return
+    with pytest.raises(InductionError, match=reason):
+        check_scan_claim(made, replace(claim_of(made), num_last=num_last))
