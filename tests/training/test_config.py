@@ -95,7 +95,7 @@ def test_values_from_text() -> None:
         ({"optimiser.betas": "0.9"}, "optimiser.betas must be 2 numbers, found 0.9"),
         ({"optimiser.betas": "0.9,1"}, r"optimiser.betas\[1\] must be from 0 to below 1, found 1.0"),
         ({"evaluation.target": "1.5"}, "evaluation.target must be from 0 to 1, found 1.5"),
-        ({"model.activation": "tanh"}, "model.activation must be relu or gelu_new, found 'tanh'"),
+        ({"model.activation": "tanh"}, "model.activation must be relu or gelu_new or silu, found 'tanh'"),
         ({"model.width": "100000", "model.num_layers": "50"}, "model must be at most .* weights"),
         (
             {"curriculum.name": "nothing", "curriculum.start": "1", "curriculum.num_steps": "2"},
