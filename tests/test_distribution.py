@@ -66,7 +66,7 @@ def test_the_wheel_in_an_empty_environment_gives_its_demo(unpacked: Path, tmp_pa
     wheel = build(unpacked, tmp_path / "wheel", "wheel")
     venv.create(tmp_path / "empty", with_pip=True)
     python = tmp_path / "empty" / "bin" / "python"
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     installed = subprocess.run(
         [*command, "--constraint", ROOT / "constraints.txt", wheel], capture_output=True, text=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from serialformer.interp.predict import UNKNOWN, Prediction, predict
 from serialformer.models.ground_truth import GroundTruth
 from serialformer.transformer.forward import compute_logits
 
-QUESTIONS = {
+QUESTIONS: dict[str, tuple[Any, Any]] = {
     "adder": ({"a": 3, "b": 1}, {"a": 0, "b": 2}),
     "parity": ("1 0 1 1 0 =", "0 1 1 0 1 ="),
     "permutation-composition": ("( 1 2 3 5 4 ) ( 2 1 3 4 5 ) =", "( 2 1 3 5 4 ) ( 5 1 3 4 2 ) ="),

@@ -53,6 +53,7 @@ def test_one_weight_of_a_hidden_unit(part: str, unit: int, reason: str) -> None:
     made = model()
     name = f"layers.0.{part}"
     weight = dict(made.transformer.named_weights())[name]
+    index: tuple[int, ...]
     if part == "mlp_in_bias":
         index, value = (unit,), float(weight[unit]) - 10
     elif part == "mlp_in_weight":

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
 
 from serialformer.architecture import Architecture
+from serialformer.arrays import Int64
 from serialformer.bounds.forward import Context, GateForward
 from serialformer.bounds.making import DEFAULT_MAX_WIRES, Limit, input_signal, make_circuit
 from serialformer.bounds.sums import denominator_depth, sum_depth

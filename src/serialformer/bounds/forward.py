@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
 
+from serialformer.arrays import Int64
 from serialformer.bounds.making import Limit
 from serialformer.bounds.tables import Tables, make_tables, number_ranks
 from serialformer.errors import EngineError

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Int64
 
+from serialformer.arrays import Bool, Int, Int64
 from serialformer.errors import ArithmeticRangeError
 
 MAX_LETTERS = 1 << 14

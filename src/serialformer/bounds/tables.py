@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Int64
 
+from serialformer.arrays import Float, Int, Int64
 from serialformer.bounds.resets import reset_letters
 from serialformer.bounds.sum_kernels import FLIP_FLOPS, RESETS, SERIAL, THRESHOLDS, SumRule
 from serialformer.errors import ArithmeticRangeError

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
 
+from serialformer.arrays import Bool, Int32, Int64, UInt8
 from serialformer.circuits.words import Word, bits_to_values, names_to_words, values_to_bits
 from serialformer.errors import CircuitError
 from serialformer.notebook import count
