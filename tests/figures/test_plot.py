@@ -261,3 +261,21 @@ def test_logs() -> None:
     assert len(plot_logs([replace(runs[0], log=log)]).axes) == 1, "not evaluated yet"
     with pytest.raises(FigureError, match="no step is logged yet"):
         plot_logs([replace(runs[0], log=[])])
+
+
+def make_frontier(depth: int, right: int) -> Any:
+    """A row of a construction of so many layers."""
+    return replace(make_row(right, setting="base", depth=depth), experiment="frontier", evaluation="measured")
+
+
+def test_constructions_are_lines_in_the_papers_panels() -> None:
+    """Without marks, beside trainings or alone."""
+    frontier = [make_frontier(depth, right) for depth, right in ((4, 100), (1, 50), (2, 75))]
+    trained = [make_row(20, setting="base", depth=1), make_row(30, setting="base", depth=4)]
+    for rows in (frontier, [*trained, *frontier]):
+        assert choose_kind(rows) == "paper"
+        (axes,) = plot_rows(rows).axes
+        lines = [line for line in axes.get_lines() if line.get_marker() == "None" and len(line.get_xdata()) == 3]
+        assert [(list(line.get_xdata()), list(line.get_ydata())) for line in lines] == [([1, 2, 4], [0.5, 0.75, 1.0])]
+        assert "what constructions of so many layers reach" in paper_caption(rows)
+    assert "constructions" not in paper_caption(trained)

@@ -15,7 +15,7 @@ from serialformer.sweeps.store import read_rows
 from serialformer.tasks.iterated_squaring import IteratedSquaring
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-NUM_RUNS = {"smoke": 7, "paper-small": 117, "paper-full": 144, "majority": 54, "length-generalisation": 34}
+NUM_RUNS = {"smoke": 7, "paper-small": 117, "paper-full": 144, "majority": 54, "depth": 96, "length-generalisation": 34}
 
 
 @pytest.mark.parametrize(("name", "num_runs"), NUM_RUNS.items())

@@ -22,11 +22,14 @@ TASKS = ("modular-addition", "permutation-composition", "iterated-squaring", "ci
 
 MAX_COLUMNS = 6
 
+FRONTIER = "frontier"
+"""The kind of experiment whose rows are constructions of so many layers."""
+
 Column = tuple[str, str]
 """A task and its parameters."""
 
 
-def paper_bands(rows: Sequence[Row], measure: Measure) -> list[Band]:
+def paper_bands(rows: Sequence[Row], measure: Measure, frontier: Sequence[Row] = ()) -> list[Band]:
     """The bands of the figure; none if no run ended in one of its settings.
 
     Where runs of a task differ in a field that no axis shows, those of the largest group are drawn.
@@ -34,26 +37,35 @@ def paper_bands(rows: Sequence[Row], measure: Measure) -> list[Band]:
     Args:
         rows: finished evaluations.
         measure: which share.
+        frontier: of constructions, drawn as lines without marks.
 
     Raises:
         FigureError: there are more tasks than a page has columns for.
     """
     final = [row for row in select_final(rows) if row.setting in SETTINGS and measure.count(row)[1]]
-    columns = sorted({(row.task, row.parameters) for row in final}, key=_place)
+    lines = [row for row in frontier if row.setting in SETTINGS and measure.count(row)[1]]
+    columns = sorted({(row.task, row.parameters) for row in (*final, *lines)}, key=_place)
     if len(columns) > MAX_COLUMNS:
         raise FigureError(
             f"{len(columns)} tasks, over {MAX_COLUMNS}", where="--kind paper", hint="--task NAME draws some of them"
         )
     groups = {column: _main([row for row in final if (row.task, row.parameters) == column]) for column in columns}
-    depths = sorted({row.depth for row in final})
-    settings = [setting for setting in SETTINGS if any(row.setting == setting for row in final)]
+    depths = sorted({row.depth for row in (*final, *lines)})
+    settings = [setting for setting in SETTINGS if any(row.setting == setting for row in (*final, *lines))]
     return [
         Band(
             heading=f"{setting}: {measure.name(setting)}",
             panels=[
                 Panel(
                     title=describe_task(*column) if setting == settings[0] else "",
-                    draw=_drawer(group, setting, measure, depths, with_legend=setting == settings[-1]),
+                    draw=_drawer(
+                        group,
+                        [row for row in lines if (row.task, row.parameters) == column],
+                        setting,
+                        measure,
+                        depths,
+                        with_legend=setting == settings[-1],
+                    ),
                 )
                 for column, group in groups.items()
             ],
@@ -71,17 +83,30 @@ def _place(column: Column) -> tuple[int, str, str]:
 
 def _main(rows: Sequence[Row]) -> list[Row]:
     """Those of the largest variant."""
-    return max((part for _, part in split_variants(rows)), key=len)
+    return max((part for _, part in split_variants(rows)), key=len, default=[])
 
 
-def _drawer(group: Sequence[Row], setting: str, measure: Measure, depths: Sequence[int], *, with_legend: bool) -> Any:
-    styles = {length: line_style(place) for place, length in enumerate(sorted({row.length for row in group}))}
+def _drawer(
+    group: Sequence[Row],
+    lines: Sequence[Row],
+    setting: str,
+    measure: Measure,
+    depths: Sequence[int],
+    *,
+    with_legend: bool,
+) -> Any:
+    lengths = sorted({row.length for row in (*group, *lines)})
+    styles = {length: line_style(place) for place, length in enumerate(lengths)}
     mine = [row for row in group if row.setting == setting]
+    constructed = [row for row in lines if row.setting == setting]
 
     def draw(axes: Axes) -> Mapping[str, Any]:
         handles = draw_depth(axes, mine, measure=measure, styles=styles) if mine else {}
         if not mine:
             draw_share_axis(axes)
+        if constructed:
+            handles = {**draw_frontier(axes, constructed, measure, styles), **handles}
+        elif not mine:
             axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", fontsize=SMALLEST_SIZE)
         if mine and measure.is_of_answers(setting):
             draw_levels(axes, mine, styles)
@@ -104,6 +129,20 @@ def _drawer(group: Sequence[Row], setting: str, measure: Measure, depths: Sequen
     return draw
 
 
+def draw_frontier(axes: Axes, rows: Sequence[Row], measure: Measure, styles: Mapping[int, Style]) -> dict[int, Any]:
+    """For each length, in its colour, a line of what constructions of so many layers reach.
+
+    Returns:
+        What stands for each length in a legend.
+    """
+    handles = {}
+    for length in sorted({row.length for row in rows}):
+        counts = sorted((row.depth, *measure.count(row)) for row in rows if row.length == length)
+        depths, shares = zip(*((depth, right / total) for depth, right, total in counts), strict=True)
+        (handles[length],) = axes.plot(depths, shares, color=styles[length].colour, linewidth=0.9, zorder=2)
+    return handles
+
+
 def draw_levels(axes: Axes, rows: Sequence[Row], styles: Mapping[int, Style]) -> None:
     """For each length, in its colour, what the best guess from a shallow view of the prompt scores."""
     drawn: list[float] = []
@@ -114,8 +153,11 @@ def draw_levels(axes: Axes, rows: Sequence[Row], styles: Mapping[int, Style]) ->
             axes.axhline(best, color=styles[length].colour, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
 
 
-def explain_paper(rows: Sequence[Row], measure: Measure) -> list[str]:
+def explain_paper(rows: Sequence[Row], measure: Measure, *, has_frontier: bool = False) -> list[str]:
     """What the marks are, in sentences."""
+    lines = ["Lines without marks: what constructions of so many layers reach, with no training."] * has_frontier
+    if not rows:
+        return lines
     several = len({row.seed for row in rows}) > 1
     dots = "Markers are medians of the seeds, which are the faint dots. " if several else ""
     views = {
@@ -128,4 +170,5 @@ def explain_paper(rows: Sequence[Row], measure: Measure) -> list[str]:
     return [
         f"{dots}Dotted, in the colour of a length: the best that can be had without solving the task ({best}).",
         "A line for each length.",
+        *lines,
     ]

@@ -10,7 +10,7 @@ from serialformer.figures.bands import KINDS
 from serialformer.figures.experiments import SHEETS
 from serialformer.figures.learning import STEP
 from serialformer.figures.measures import MEASURES, Measure
-from serialformer.figures.paper import explain_paper, paper_bands
+from serialformer.figures.paper import FRONTIER, explain_paper, paper_bands
 from serialformer.figures.points import (
     describe_curriculum,
     describe_task,
@@ -77,7 +77,8 @@ def plot_rows(
 
 def _plot_paper(rows: Sequence[Row], measure: Measure) -> Figure:
     """All tasks and settings in one figure, without its caption."""
-    bands = paper_bands([row for row in rows if row.experiment == TRAINING], measure)
+    frontier = [row for row in rows if row.experiment == FRONTIER]
+    bands = paper_bands([row for row in rows if row.experiment == TRAINING], measure, frontier)
     if not bands:
         raise FigureError(
             "no evaluations that end a training in base, hint or cot",
@@ -98,7 +99,9 @@ def paper_caption(rows: Sequence[Row], measure: str = "paper", tasks: Sequence[s
     rows = _of_tasks(rows, tasks)
     shown = select_final(row for row in rows if row.experiment == TRAINING)
     failed = {row.run for row in rows if row.status == FAILED} - {row.run for row in rows if row.status == DONE}
-    return " ".join([*explain_paper(shown, MEASURES[measure]), *_training_notes(shown), *_failure_notes(len(failed))])
+    has_frontier = any(row.experiment == FRONTIER for row in rows)
+    marks = explain_paper(shown, MEASURES[measure], has_frontier=has_frontier)
+    return " ".join([*marks, *_training_notes(shown), *_failure_notes(len(failed))])
 
 
 def _plot_experiments(rows: Sequence[Row], kind: str, num_failed: int) -> Figure:
@@ -115,10 +118,13 @@ def _plot_experiments(rows: Sequence[Row], kind: str, num_failed: int) -> Figure
 def choose_kind(rows: Sequence[Row]) -> str:
     """What finished rows are for.
 
-    Experiments that are no trainings have a figure of their own. Of trainings: lengths, if no task has several depths
-    and some model was evaluated at several lengths; otherwise the paper's panels.
+    Constructions of so many layers belong into the paper's figure. Other experiments that are no trainings have a
+    figure of their own. Of trainings: lengths, if no task has several depths and some model was evaluated at several
+    lengths; otherwise the paper's panels.
     """
     experiments = list(dict.fromkeys(row.experiment for row in rows))
+    if FRONTIER in experiments and set(experiments) <= {FRONTIER, TRAINING}:
+        return PAPER
     if experiments and TRAINING not in experiments:
         known = [name for name in experiments if name in SHEETS]
         if not known:

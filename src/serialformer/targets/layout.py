@@ -51,6 +51,12 @@ Packing = Literal["tight", "even", "signs", "saturated"]
 DEVIATIONS: Mapping[Packing, int] = {"tight": 2, "even": 4, "signs": 1, "saturated": 1}
 """The standard deviation of the residual stream."""
 
+LEAST_SHARE = 4
+"""A stream whose fields are overwritten is at least so many times as wide as these fields.
+
+What they err by moves the layer norm, in proportion to their share of the width, and with it all others.
+"""
+
 NUM_EVEN_BALLAST = 5
 """So many whole numbers of sum 0 can have every even square norm: the form of the lattice A4 is universal."""
 
@@ -159,7 +165,9 @@ def lay_out(construction: Construction, packing: Packing | None = None) -> Layou
         before, after, width = _even_ballast(construction, codings, num_heads)
     else:
         bare = sum(coding.length for coding in codings.values())
-        width = bare + -bare % (2 * num_heads)
+        cleared = {name for layer in construction.layers for name in layer.clears}
+        width = max(bare, LEAST_SHARE * sum(codings[name].length for name in cleared))
+        width += -width % (2 * num_heads)
         before = after = (1, -1) * ((width - bare) // 2)
     starts, used = {}, 0
     ballast = slice(0, 0)
