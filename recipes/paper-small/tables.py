@@ -3,8 +3,9 @@
     python recipes/paper-small/tables.py RESULTS.csv
 
 Shares are the paper's measure (base and hint: the whole answer; cot: every token of the chain, given the true tokens
-before it), pooled over seeds, with Wilson's 95 % interval of the samples in brackets, and the share of each seed where
-there are several. Chance is always giving the most common answer; steps and CPU seconds are means, base, hint, cot.
+before it): of one seed, with Wilson's 95 % interval of its samples in square brackets; of several, their median, with
+the share of each in round brackets. Chance is always giving the most common answer; steps and CPU seconds are means,
+for base, hint and cot.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def _share(point: Point | None) -> str:
     if point is None:
         return ""
     if point.interval is None:
-        return f"{point.share:.3f}; " + ", ".join(f"{right / total:.3f}" for right, total in point.seeds)
+        seeds = ", ".join(f"{right / total:.3f}" for right, total in point.seeds)
+        return f"{point.share:.3f} ({seeds})"
     low, high = point.interval
     return f"{point.share:.3f} [{low:.3f}, {high:.3f}]"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from serialformer.sweeps.executor import Event, Executor
 from serialformer.sweeps.experiment import Experiment
@@ -64,7 +64,7 @@ def collect(
         if left:
             executor = make_executor()
             # An executor's iterator is a generator: closing it ends what it has begun.
-            with closing(cast("_Closing", executor.carry_out(left, frozenset(store.failed)))) as events:
+            with closing(cast(Any, executor.carry_out(left, frozenset(store.failed)))) as events:
                 for event in events:
                     if event.state == "done":
                         store.append(event.rows)
