@@ -187,7 +187,7 @@ def test_options_of_the_other_target_are_refused() -> None:
     with pytest.raises(CompileError, match="precision for target gpt2\nhint: it has dtype; target paper has precision"):
         serialformer.compile(circuit, precision=1)
     with pytest.raises(CompileError, match="no target 'papr'\nhint: gpt2 or paper"):
-        check_options("papr", {}, None)
+        check_options("papr", set())
 
 
 def test_a_program_of_wide_gates_is_refused() -> None:
