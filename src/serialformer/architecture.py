@@ -205,7 +205,6 @@ class Shape:
         key_heads: Llama only: heads with keys and values of their own; there are twice as many queries, or more where
             gates have more inputs.
         layers: Llama only: layers; look-ups are repeated in several or spread over them, and the last has the units.
-        tied: Llama only: whether the unembedding is the token embedding.
         spare_positions: how many positions the context has beyond those that are needed.
 
     >>> Shape(head_width=64, layers=3).chosen
@@ -216,7 +215,6 @@ class Shape:
     hidden: int | None = None
     key_heads: int | None = None
     layers: int | None = None
-    tied: bool | None = None
     spare_positions: int | None = None
 
     @property

@@ -190,7 +190,7 @@ def test_look_ups_are_spread_where_they_cannot_be_repeated() -> None:
     ("shape", "message"),
     [
         (Shape(head_width=63), "expected an even head width"),
-        (Shape(head_width=6), "heads of width 6 do not hold codes of length"),
+        (Shape(head_width=2), "heads of width 2 do not hold codes of length"),
         (Shape(hidden=20), "hidden 20 does not hold"),
         (Shape(hidden=130), "hidden 130 does not hold"),
         (Shape(key_heads=0), "expected an even head width and positive numbers"),

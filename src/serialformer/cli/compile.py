@@ -105,7 +105,6 @@ def compile_command(
         int | None,
         typer.Option("--kv-heads", metavar="N", min=1, help="llama: heads of keys and values; 2 unless said."),
     ] = None,
-    tie: Annotated[bool, typer.Option("--tie", help="llama: the unembedding is the token embedding.")] = False,
     spare_positions: Annotated[
         int | None,
         typer.Option(
@@ -126,7 +125,6 @@ def compile_command(
         "--head-width": (head_width, "gpt2 or llama"),
         "--hidden": (hidden, "llama"),
         "--kv-heads": (kv_heads, "llama"),
-        "--tie": (tie or None, "llama"),
         "--spare-positions": (spare_positions, "gpt2 or llama"),
     }
     for option, (value, targets) in of_target.items():
@@ -153,7 +151,6 @@ def compile_command(
                 hidden=hidden,
                 key_heads=kv_heads,
                 layers=layers if target == TargetName.LLAMA else None,
-                tied=tie or None,
                 spare_positions=spare_positions,
             ),
             progress=advance,

@@ -40,7 +40,7 @@ Target = Literal["gpt2", "llama", "paper"]
 
 OPTIONS_OF = {
     "gpt2": {"dtype", "activation", "attention_gap", "head_width", "spare_positions"},
-    "llama": {"dtype", "attention_gap", "head_width", "hidden", "key_heads", "layers", "tied", "spare_positions"},
+    "llama": {"dtype", "attention_gap", "head_width", "hidden", "key_heads", "layers", "spare_positions"},
     "paper": {"precision"},
 }
 """Which options each target takes."""
@@ -273,7 +273,6 @@ def construction_to_placement(
             hidden=architecture.width,
             key_heads=architecture.num_key_heads,
             layers=architecture.num_layers,
-            tied=architecture.tied,
         )
         return llama_to_placement(lay_out_llama(construction, placed, shape))
     if not architecture.is_gpt2:

@@ -37,7 +37,6 @@ def read_placed_program(transformer: Transformer, placed: PlacedTokens, num_inpu
         hidden=architecture.width,
         key_heads=architecture.num_key_heads,
         layers=architecture.num_layers,
-        tied=architecture.tied,
     )
     failures = []
     for num_reads in range(1, MAX_LOOK_UPS + 1):

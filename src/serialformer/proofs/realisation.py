@@ -83,7 +83,7 @@ def check_realisation(
         attention = min(attention[0], gap[0]), min(attention[1], gap[1])
         is_last = index == len(steps) - 1
         # The last of the layers over which look-ups are spread has the units.
-        rest = parts if step not in steps[index + 1 :] else ConstructionLayer(look_ups=())
+        rest = construction.layers[step] if step not in steps[index + 1 :] else ConstructionLayer(look_ups=())
         check_units(transformer, stream, maps, rest, is_last, rounding)
     if placement.placed is None:
         logits = check_logits(transformer, stream, occurring, rounding)

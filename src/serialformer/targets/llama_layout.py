@@ -83,9 +83,9 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
     Raises:
         CompileError: the shape cannot hold it.
     """
-    head_width = shape.head_width or DEFAULT_HEAD_WIDTH
-    key_heads = shape.key_heads or DEFAULT_KEY_HEADS
-    num_layers = shape.layers or DEFAULT_LAYERS
+    head_width = DEFAULT_HEAD_WIDTH if shape.head_width is None else shape.head_width
+    key_heads = DEFAULT_KEY_HEADS if shape.key_heads is None else shape.key_heads
+    num_layers = DEFAULT_LAYERS if shape.layers is None else shape.layers
     if min(head_width, key_heads, num_layers) < 1 or head_width % 2:
         raise CompileError(
             f"expected an even head width and positive numbers of heads and layers, found {head_width}, {key_heads}"
