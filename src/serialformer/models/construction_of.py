@@ -7,6 +7,7 @@ from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.program import schedule_to_program
+from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.constructions.tasks import task_construction
 from serialformer.errors import InputError
 from serialformer.models.circuit_prompt import CircuitPrompt
@@ -35,4 +36,7 @@ def construction_of(model: Model) -> Construction:
         )
     if isinstance(protocol, CircuitPrompt):
         return evaluator_construction(protocol.num_gates)
-    return task_construction(model.items.task, model.items.length)
+    items = model.items
+    if items.setting == "base":
+        return task_depth_construction(items.task, items.length, model.transformer.architecture.num_layers)
+    return task_construction(items.task, items.length)
