@@ -50,6 +50,8 @@ MAY_IMPORT = {
     },
     # Makes models and cases of them, and asks engines of other people, each in a process of its own.
     "engines": {"errors", "files", "architecture", "circuits", "transformer", "constructions", "models"},
+    # A plugin of pytest: cases of a suite as parameters of tests.
+    "testing": {"engines"},
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
     "training": {"errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "models"},
     # Rows know no models. Runs are values, so they know configurations; ``run`` alone trains and evaluates, and

@@ -15,6 +15,9 @@ BLOCKS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 AROUND = (-1, 0, 1)
 
+MIN_SPARE = 10
+"""How many spare positions a model must have to be asked for more tokens than its chain has."""
+
 CROSSING_TOKENS = 6
 """How many tokens are made across a boundary, half of them before it."""
 
@@ -125,33 +128,48 @@ def altered_chain(write: CaseWriter) -> None:
 
 def shared_prefixes(write: CaseWriter) -> None:
     """Requests that begin alike: cold, warm, branching at, before and behind a block's end, and longer."""
-    length = min(write.first + 70, write.total - 8)
+    length = min(write.first + 70, write.total - 26)
     base = write.prompt(length)
     write.ask("shared prefix", "A prompt for the first time: the cache of prefixes is cold.", [base], 6)
     write.ask("shared prefix", "The same prompt again: the cache of prefixes is warm.", [base], 6)
     blocks = [block for block in (16, 32, 64) if write.first + 1 < block < length - 1]
     for place in sorted({*(block + offset for block in blocks for offset in AROUND), length - 1}):
-        branch = _branch(write, base, place)
+        branch = _branch(write, base, place, _length_to_a_reader(write, place, length))
         purpose = f"The first {place} tokens are the first prompt's, then another bit and what follows from it."
         write.ask("shared prefix", purpose, [branch], 6)
     inner = [*base]
     inner[1] ^= 1
     write.ask("shared prefix", "All tokens but the second are the first prompt's.", [inner], 6)
+    if length >= 56 and write.first <= 16:
+        repeated = base[:32] + base[16:32]
+        repeated += _next(write, repeated, length - len(repeated))
+        purpose = "Tokens 32 to 47 equal tokens 16 to 31, which are in the cache for other positions."
+        write.ask("shared prefix", purpose, [repeated], 6)
     write.ask("shared prefix", "The first prompt and its next tokens.", [base + _next(write, base, 3)], 4)
     write.ask("shared prefix", "Another prompt altogether.", [write.prompt(length)], 6)
     write.ask("shared prefix", "The first prompt after the others.", [base], 6)
-    write.ask("shared prefix", "Two branches and the first prompt at once.", [_branch(write, base, 20), base], 6)
+    branch = _branch(write, base, 20, _length_to_a_reader(write, 20, length))
+    purpose = "A branch and the first prompt at once: they share a block in part only."
+    write.ask("shared prefix", purpose, [branch, base], 24)
 
 
 def _next(write: CaseWriter, prompt: list[int], count: int) -> list[int]:
     return list(write.known.continue_prompt(prompt, count))
 
 
-def _branch(write: CaseWriter, base: list[int], place: int) -> list[int]:
-    """A prompt of the same length that first differs at a place of the chain."""
+def _branch(write: CaseWriter, base: list[int], place: int, length: int) -> list[int]:
+    """A prompt of some length that first differs from another at a place of the chain."""
     place = max(write.first, min(place, len(base) - 1))
     branch = [*base[:place], base[place] ^ 1]
-    return branch + _next(write, branch, len(base) - len(branch))
+    return branch + _next(write, branch, length - len(branch))
+
+
+def _length_to_a_reader(write: CaseWriter, place: int, least: int) -> int:
+    """The length of a prompt, at least so long, behind which one of the next tokens reads a place."""
+    for position in range(least, write.total - 3):
+        if place in write.known.reads(position):
+            return max(least, position - 2)
+    return least
 
 
 def unequal_rows(write: CaseWriter) -> None:
@@ -171,7 +189,9 @@ def equal_rows(write: CaseWriter) -> None:
 
 
 def ends(write: CaseWriter) -> None:
-    """Chains that end before as many tokens as were asked for, alone and in a batch."""
+    """Chains that end before as many tokens as were asked for, alone and in a batch, in models with spare positions."""
+    if write.known.model.transformer.architecture.num_positions < write.total + MIN_SPARE:
+        return
     purpose = "The end token comes before the number of tokens asked for; nothing may follow it."
     write.ask("end token", purpose, [write.prompt(write.total - 5)], 12)
     rows = [write.prompt(write.total - remaining) for remaining in (2, 9, 5, 11)]

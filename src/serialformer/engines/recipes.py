@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,15 +9,17 @@ import numpy as np
 
 from serialformer.architecture import DtypeName
 from serialformer.circuits.circuit import Circuit
-from serialformer.engines.scattered import scattered_circuit
-from serialformer.engines.variants import add_spare_positions, offset_keys, shrink_stream
+from serialformer.engines.scattered import decoy_circuit, scattered_circuit
+from serialformer.engines.variants import add_spare_positions, offset_keys, share_names, shrink_stream, spread_heads
 from serialformer.models.compile import compile
 from serialformer.models.model import Model
-from serialformer.transformer.transformer import Transformer
 
 Tier = Literal["quick", "full"]
-Variant = Literal["plain", "small stream", "offset keys"]
+Variant = Literal["plain", "decoys", "small stream", "offset keys"]
 Draft = Literal["right", "wrong at some tokens", "always wrong"]
+
+DECOYS: tuple[tuple[int, DtypeName, Tier], ...] = ((129, "float32", "quick"), (401, "bfloat16", "full"))
+"""Lengths, number formats and tiers of the models with decoys."""
 
 DRAFTS: tuple[Draft, ...] = ("right", "wrong at some tokens", "always wrong")
 
@@ -27,12 +28,6 @@ WRONG_EVERY = 7
 
 SHORT = ("whole_chain", "prompt_lengths", "crossings", "altered_chain", "shared_prefixes", "unequal_rows", "ends")
 EVERY = (*SHORT, "equal_rows", "one_token")
-
-VARIANTS: dict[Variant, Callable[[Transformer], Transformer]] = {
-    "plain": lambda transformer: transformer,
-    "small stream": shrink_stream,
-    "offset keys": offset_keys,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +71,18 @@ class Recipe:
     @property
     def is_sensitive(self) -> bool:
         """Whether it asks for more than GPT-2's definition: a failure is a warning."""
-        return self.variant != "plain"
+        return self.variant in ("small stream", "offset keys")
 
 
 def recipe_to_model(recipe: Recipe) -> Model:
     """Makes the model that a recipe describes."""
     num_gates = recipe.total - recipe.num_inputs - 1
-    circuit = scattered_circuit(recipe.seed, num_inputs=recipe.num_inputs, num_gates=num_gates, fan_in=recipe.fan_in)
-    return _compile(circuit, recipe)
+    if recipe.variant == "decoys":
+        return _compile(decoy_circuit(recipe.seed, num_inputs=recipe.num_inputs, num_gates=num_gates), recipe)
+    return _compile(
+        scattered_circuit(recipe.seed, num_inputs=recipe.num_inputs, num_gates=num_gates, fan_in=recipe.fan_in),
+        recipe,
+    )
 
 
 def recipe_to_draft(recipe: Recipe, draft: Draft) -> Model:
@@ -99,11 +98,16 @@ def recipe_to_draft(recipe: Recipe, draft: Draft) -> Model:
 
 def _compile(circuit: Circuit, recipe: Recipe) -> Model:
     model = compile(circuit, dtype=recipe.dtype)
-    transformer = VARIANTS[recipe.variant](model.transformer)
+    transformer = spread_heads(model.transformer)
+    if recipe.variant == "decoys":
+        assert model.provenance.names is not None
+        transformer = share_names(transformer, model.provenance.names, model.circuit, model.schedule)
+    elif recipe.variant == "small stream":
+        transformer = shrink_stream(transformer)
+    elif recipe.variant == "offset keys":
+        transformer = offset_keys(transformer)
     if recipe.spare:
         transformer = add_spare_positions(transformer, recipe.spare)
-    if transformer is model.transformer:
-        return model
     # The certificate is about the weights as they were.
     return replace(model, transformer=transformer, proof=None)
 
@@ -118,7 +122,7 @@ def default_recipes() -> tuple[Recipe, ...]:
     >>> {name for recipe in recipes for name in (recipe.sibling, recipe.shorter) if name} <= names
     True
     """
-    return (*_quick(), *_boundaries(), *_long(), *_sensitive())
+    return (*_quick(), *_decoys(), *_boundaries(), *_long(), *_sensitive())
 
 
 def _quick() -> tuple[Recipe, ...]:
@@ -160,6 +164,22 @@ def _quick() -> tuple[Recipe, ...]:
             sibling="gpt2-300-float32-3-heads",
             shorter="gpt2-128-float32",
         ),
+    )
+
+
+def _decoys() -> tuple[Recipe, ...]:
+    return tuple(
+        Recipe(
+            name=f"gpt2-{total}-decoys-{dtype}",
+            purpose="Tokens that stand behind a position have the name that it asks for: seeing them is wrong.",
+            total=total,
+            dtype=dtype,
+            variant="decoys",
+            families=EVERY,
+            tier=tier,
+            sibling="gpt2-300-float32",
+        )
+        for total, dtype, tier in DECOYS
     )
 
 

@@ -16,7 +16,7 @@ from serialformer.engines.cases import Case, read_cases, write_cases
 from serialformer.engines.families import FAMILIES, CaseWriter, write_families
 from serialformer.engines.known import KnownAnswers
 from serialformer.engines.recipes import Draft, Recipe, default_recipes, recipe_to_draft, recipe_to_model
-from serialformer.errors import FormatError, SerialformerError
+from serialformer.errors import FormatError, InputError, SerialformerError
 from serialformer.files import new_directory, read_file
 from serialformer.models.load import load
 from serialformer.models.model import Model
@@ -75,7 +75,7 @@ def model_facts(model: Model) -> dict[str, Any]:
     """The features of a model by which failures are explained."""
     shape = model.transformer.architecture
     return {
-        "family": "gpt2" if shape.is_gpt2 else "serialformer",
+        "family": shape.family,
         "dtype": shape.dtype,
         "layers": shape.num_layers,
         "heads": shape.num_heads,
@@ -188,16 +188,29 @@ def read_suite(directory: str | os.PathLike[str], *, quick: bool = False) -> tup
     return tuple(model for model in models if model.tier == "quick" or not quick)
 
 
+def choose_models(models: Sequence[SuiteModel], names: Sequence[str]) -> tuple[SuiteModel, ...]:
+    """The models of these names; all of them if no name is given.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    unknown = [name for name in names if name not in {model.name for model in models}]
+    if unknown:
+        known = ", ".join(model.name for model in models)
+        raise InputError(f"no model {', '.join(unknown)}", where="--model", hint=f"there are {known}")
+    return tuple(model for model in models if not names or model.name in names)
+
+
 def _model_of(path: Path) -> SuiteModel:
     model = load(path)
-    end = model.transformer.architecture.end_token
+    end, padding = _end_and_padding(model)
     return SuiteModel(
         name=path.resolve().name,
         purpose="The model that was given.",
         directory=path.resolve(),
         cases=make_cases(model),
         end_token=end,
-        padding_token=end,
+        padding_token=padding,
         facts=model_facts(model),
     )
 
@@ -261,12 +274,17 @@ def _draft_cases(recipe: Recipe, model: Model, target: Path) -> list[Case]:
     return write.cases
 
 
+def _end_and_padding(model: Model) -> tuple[int, int]:
+    shape = model.transformer.architecture
+    return shape.end_token, shape.end_token if shape.padding_token is None else shape.padding_token
+
+
 def _draft_name(recipe: Recipe, draft: Draft) -> str:
     return f"{recipe.name}-draft-{draft.replace(' ', '-')}"
 
 
 def _describe(recipe: Recipe, model: Model, cases: Sequence[Case]) -> dict[str, Any]:
-    end = model.transformer.architecture.end_token
+    end, padding = _end_and_padding(model)
     made = {key: value for key, value in asdict(recipe).items() if key not in ("name", "purpose", "tier")}
     return {
         "name": recipe.name,
@@ -278,7 +296,7 @@ def _describe(recipe: Recipe, model: Model, cases: Sequence[Case]) -> dict[str, 
         "sibling": recipe.sibling,
         "shorter": recipe.shorter,
         "end_token": end,
-        "padding_token": end,
+        "padding_token": padding,
         "facts": model_facts(model),
         "num_cases": len(cases),
         "num_tokens": sum(len(case.expected) for case in cases),
