@@ -48,6 +48,10 @@ MAY_IMPORT = {
     "bounds": {
         *("errors", "files", "architecture", "notebook", "circuits", "tasks", "transformer", "models"),
     },
+    # Makes models and cases of them, and asks engines of other people, each in a process of its own.
+    "engines": {"errors", "files", "architecture", "circuits", "transformer", "constructions", "models"},
+    # A plugin of pytest: cases of a suite as parameters of tests.
+    "testing": {"engines"},
     # Evaluates with the one evaluator, and watches where the constructions of the tasks look.
     "training": {"errors", "files", "python_file", "architecture", "tasks", "transformer", "decode", "models"},
     # Rows know no models. Runs are values, so they know configurations; ``run`` alone trains and evaluates, and
@@ -76,7 +80,7 @@ MAY_IMPORT = {
     "cli": {
         "__version__",
         *("errors", "files", "architecture", "circuits", "tasks", "transformer", "decode", "models", "proofs"),
-        *("training", "sweeps", "explorer", "figures", "bounds", "interp", "notebook"),
+        *("training", "sweeps", "explorer", "figures", "bounds", "interp", "notebook", "engines"),
     },
 }
 

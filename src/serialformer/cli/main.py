@@ -47,6 +47,9 @@ COMMANDS = {
     "plot": ("plot", "Draw the figures of a sweep."),
     "interp-suite": ("interp", "Models whose explanation is known."),
     "interp-score": ("interp", "Judge an explanation by the truth."),
+    "engine-suite": ("engine_suite", "Make models and cases that test engines."),
+    "engine-cases": ("engine_suite", "Write the cases for one model."),
+    "engine-test": ("engine_test", "Find out whether an engine is right."),
     "bench": ("bench", "Measure, in a checkout of the sources."),
 }
 """The commands: for each the module of ``serialformer.cli`` that holds it, and what the list of commands says of it."""

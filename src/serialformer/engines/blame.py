@@ -1,0 +1,183 @@
+"""Whose fault it is: a failure is tried again with one thing changed at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from serialformer.engines.adapters.adapter import Options, Refusal
+from serialformer.engines.cases import Case, group_calls
+from serialformer.engines.judge import Wrong, judge
+from serialformer.engines.run import ONE_PASS, ONE_PASS_LENGTH, Trial, longest_case, run_trial, score_case
+from serialformer.engines.session import Breakdown, Session
+from serialformer.engines.suite import SuiteModel
+from serialformer.models.load import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blame:
+    """What happened when a failure was tried again. None: could not be tried.
+
+    Attributes:
+        model: of the failure.
+        options: its configuration.
+        wrong: its first wrong answer; None where the engine broke down.
+        breakdown: how it broke down.
+        calls: the calls up to the one that failed.
+        is_ours_right: whether our own engine gives the expected tokens from the same files.
+        repeated: whether the same wrong token came again.
+        right_in_float32: whether the same calls are right in float32.
+        right_alone: whether the case alone is right in an engine that has just opened the model.
+        right_in_one_pass: whether all tokens are right when the right chain is read in one pass.
+        right_sibling: whether a model of the same chain in another head width or number format is right.
+        right_shorter: whether a model of the same kind with a shorter chain is right.
+    """
+
+    model: SuiteModel
+    options: Options
+    wrong: Wrong | None
+    breakdown: str | None = None
+    calls: tuple[tuple[Case, ...], ...] = ()
+    is_ours_right: bool | None = None
+    repeated: bool | None = None
+    right_in_float32: bool | None = None
+    right_alone: bool | None = None
+    right_in_one_pass: bool | None = None
+    right_sibling: bool | None = None
+    right_shorter: bool | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Where the mistake is, in a sentence or two."""
+        parts = []
+        if self.is_ours_right is False:
+            return "The suite itself: serialformer's own engine does not give the expected tokens from these files."
+        if self.breakdown is not None:
+            parts.append(f"The engine breaks down ({self.breakdown}).")
+        if self.repeated is False:
+            parts.append("Not deterministic: the same calls gave other tokens the second time.")
+        if self.right_in_float32:
+            parts.append("The number format: the same calls are right in float32.")
+        batch = bool(self.calls) and len(self.calls[-1]) > 1
+        if self.right_alone:
+            parts.append(
+                "The rows of the batch: the case is right alone."
+                if batch
+                else "What came before: the case is right in an engine that has just opened the model."
+            )
+        if self.right_in_one_pass and self.wrong is not None:
+            parts.append("The cache: reading the right chain in one pass is right, generating it is not.")
+        elif self.right_in_one_pass is False:
+            parts.append("The forward pass: wrong without a cache as well.")
+        if self.right_sibling:
+            parts.append(f"Right in the sibling {self.model.sibling}.")
+        if self.right_shorter:
+            parts.append(f"Right in the shorter {self.model.shorter}.")
+        return " ".join(parts) or "Wrong each time and in whatever was tried; nothing that was changed makes it right."
+
+    def to_json(self) -> dict[str, object]:
+        """As an object of plain values."""
+        return {
+            "model": self.model.name,
+            "options": dict(self.options),
+            "first": None if self.wrong is None else self.wrong.to_json(),
+            "breakdown": self.breakdown,
+            "ours_right": self.is_ours_right,
+            "repeated": self.repeated,
+            "right_in_float32": self.right_in_float32,
+            "right_alone": self.right_alone,
+            "right_in_one_pass": self.right_in_one_pass,
+            "right_sibling": self.right_sibling,
+            "right_shorter": self.right_shorter,
+            "verdict": self.verdict,
+        }
+
+
+def separate_blame(session: Session, trial: Trial, trials: Sequence[Trial], models: Sequence[SuiteModel]) -> Blame:
+    """Tries a failed trial again, one thing changed at a time.
+
+    Args:
+        session: the engine.
+        trial: what failed.
+        trials: all of the run, in which siblings are looked up before they are tried.
+        models: all of the suite.
+    """
+    model, options = trial.model, trial.options
+    wrong = trial.wrong[0] if trial.wrong else None
+    blame = Blame(model=model, options=options, wrong=wrong, breakdown=trial.breakdown)
+    case = _case_of(model, wrong)
+    calls = _calls_up_to(model, case, wrong)
+    blame = replace(
+        blame,
+        calls=tuple(tuple(call) for call in calls),
+        is_ours_right=_is_ours_right(model, case),
+        repeated=_is_same(trial, run_trial(session, model, options, only=calls)) if wrong is not None else None,
+        right_in_float32=_in_float32(session, trial, calls),
+        right_sibling=_other(session, trial, trials, models, model.sibling),
+        right_shorter=_other(session, trial, trials, models, model.shorter),
+    )
+    if wrong is None:
+        return blame
+    if wrong.family != ONE_PASS:
+        alone = _right(run_trial(session, model, options, only=[[case]]))
+        blame = replace(blame, right_alone=alone if len(calls) > 1 or len(calls[-1]) > 1 else None)
+    return replace(blame, right_in_one_pass=_in_one_pass(session, trial, case))
+
+
+def _case_of(model: SuiteModel, wrong: Wrong | None) -> Case:
+    for case in model.cases:
+        if wrong is not None and case.id == wrong.case:
+            return case
+    return longest_case(model)
+
+
+def _calls_up_to(model: SuiteModel, case: Case, wrong: Wrong | None) -> list[list[Case]]:
+    if wrong is None or wrong.family == ONE_PASS:
+        return [[case]]
+    return [call for call in group_calls(model.cases) if call[0].call <= case.call]
+
+
+def _is_ours_right(model: SuiteModel, case: Case) -> bool:
+    engine = load(model.directory).engine()
+    made = engine.generate(np.array([case.prompt], dtype=np.int64), case.num_tokens)[0].tolist()
+    return judge(case, made, end_token=model.end_token, padding_token=model.padding_token) is None
+
+
+def _is_same(before: Trial, after: Trial) -> bool:
+    return bool(after.wrong) and after.wrong[0] == before.wrong[0]
+
+
+def _right(trial: Trial) -> bool | None:
+    return None if not trial.cases and trial.breakdown is None else trial.is_right
+
+
+def _in_float32(session: Session, trial: Trial, calls: Sequence[Sequence[Case]]) -> bool | None:
+    is_float32 = trial.effects.get("dtype", str(trial.model.facts.get("dtype"))) == "float32"
+    if is_float32 or "float32" not in session.options.get("dtype", ()):
+        return None
+    options = {**trial.options, "dtype": "float32"}
+    return _right(run_trial(session, trial.model, options, only=calls))
+
+
+def _in_one_pass(session: Session, trial: Trial, case: Case) -> bool | None:
+    if len(case.prompt) + len(case.expected) > ONE_PASS_LENGTH:
+        return None
+    try:
+        session.open(trial.model.directory, trial.options)
+        return score_case(session, trial.model, case) is None
+    except (Refusal, Breakdown):
+        return None
+
+
+def _other(
+    session: Session, trial: Trial, trials: Sequence[Trial], models: Sequence[SuiteModel], name: str | None
+) -> bool | None:
+    for other in trials:
+        if other.model.name == name and other.options == trial.options:
+            return _right(other)
+    for model in models:
+        if model.name == name:
+            return _right(run_trial(session, model, trial.options, brief=True))
+    return None

@@ -1,0 +1,116 @@
+"""Known answers: the one right continuation of any sequence of a compiled circuit, found from the circuit alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from serialformer.constructions.program import EQUALS, Program, schedule_to_program
+from serialformer.errors import InputError
+from serialformer.models.model import Model
+
+END = "end"
+"""What the end token is called where gates are named."""
+
+
+class KnownAnswers:
+    """What must follow, according to the circuit, behind any prompt of a model of it.
+
+    A prompt is the input bits, ``=``, and any number of chain tokens, right or not: a gate takes the bits that stand
+    in the sequence. The weights are never looked at.
+
+    Args:
+        model: a compiled circuit.
+
+    Raises:
+        InputError: it is none.
+
+    >>> from serialformer import CircuitBuilder, compile
+    >>> build = CircuitBuilder()
+    >>> a, b = build.inputs("a", 2)
+    >>> low = build.xor(a, b)
+    >>> build.outputs("y", [low, build.not_(low)])
+    >>> known = KnownAnswers(compile(build.circuit()))
+    >>> known.continue_prompt([0, 1, 2], 2), known.continue_prompt([0, 1, 2, 0], 1)
+    ((1, 0), (1,))
+    >>> known.gates, known.reads(3), known.reads(4)
+    (('y[0]', 'y[1]'), (0, 1), (3,))
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.words = model.words
+        self.program: Program = schedule_to_program(self.words.circuit, self.words.schedule)
+
+    @property
+    def num_inputs(self) -> int:
+        """Input bits, which stand before ``=``."""
+        return self.words.num_inputs
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt, ``=`` and the whole chain."""
+        return self.words.num_tokens
+
+    @property
+    def end_token(self) -> int:
+        """The id of the token that ends the chain."""
+        return self.model.transformer.architecture.end_token
+
+    @cached_property
+    def gates(self) -> tuple[str, ...]:
+        """The name of the gate that each chain token is the value of; of an output its own name."""
+        circuit, schedule = self.words.circuit, self.words.schedule
+        names = [
+            (circuit.gate_names[gate] if circuit.gate_names and gate >= 0 else "") or f"t{token}"
+            for token, gate in enumerate(schedule.gate.tolist())
+        ]
+        first = len(names) - self.words.num_outputs
+        for word in self.words.outputs:
+            for bit, place in zip(word.bits, word.places, strict=True):
+                names[first + place] = word.name if word.width == 1 else f"{word.name}[{bit}]"
+        return tuple(names)
+
+    def reads(self, position: int) -> tuple[int, ...]:
+        """The positions whose tokens decide the token at a position of the chain, or of the end token."""
+        token = position - self.num_inputs - 1
+        if not 0 <= token < self.program.num_chain_tokens:
+            return ()
+        return tuple(self.program.reads[token, : self.program.arity[token]].tolist())
+
+    def prompt(self, bits: Sequence[int]) -> list[int]:
+        """The ids of the prompt for input bits."""
+        row = np.array([bits], dtype=np.uint8).reshape(1, self.num_inputs)
+        ids: list[int] = self.words.prompts(row)[0].tolist()
+        return ids
+
+    def continue_prompt(self, prompt: Sequence[int], num_tokens: int) -> tuple[int, ...]:
+        """The ids of the chain behind a prompt, at most ``num_tokens``, the end token left out.
+
+        Raises:
+            InputError: the prompt is shorter than the inputs with ``=``, too long, or holds something else than bits.
+        """
+        first = self.num_inputs + 1
+        chain = [*prompt[: self.num_inputs], *prompt[first:]]
+        if not first <= len(prompt) <= self.num_tokens or prompt[first - 1] != EQUALS or not {*chain} <= {0, 1}:
+            raise InputError(
+                f"expected {self.num_inputs} bits, = and at most {self.program.num_chain_tokens} bits, found"
+                f" {' '.join(map(str, prompt[:40]))}{' ...' if len(prompt) > 40 else ''}"
+            )
+        values = list(prompt)
+        values[first - 1] = 0  # ``=`` reads as 0
+        reads, arity, table = self._lists
+        stop = min(self.num_tokens, len(prompt) + num_tokens)
+        for token in range(len(prompt) - first, stop - first):
+            index = 0
+            for place in range(arity[token]):
+                index |= values[reads[token][place]] << place
+            values.append(table[token] >> index & 1)
+        return tuple(values[len(prompt) :])
+
+    @cached_property
+    def _lists(self) -> tuple[list[list[int]], list[int], list[int]]:
+        program = self.program
+        return program.reads.tolist(), program.arity.tolist(), program.table.tolist()

@@ -1,0 +1,281 @@
+"""Running a suite: every model in every configuration of an engine, each answer judged, failures tried again."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from serialformer.engines.adapters.adapter import Options, Refusal, Value
+from serialformer.engines.cases import Case, group_calls
+from serialformer.engines.judge import Wrong, judge
+from serialformer.engines.session import Breakdown, Session
+from serialformer.engines.suite import SuiteModel
+from serialformer.errors import EngineError
+
+Sweep = Literal["default", "each", "all"]
+SWEEPS: tuple[Sweep, ...] = ("default", "each", "all")
+
+ONE_PASS = "one pass"
+"""The family in which the right chain is given, and all positions are compared at once."""
+
+ONE_PASS_LENGTH = 2100
+"""Longer chains are not read in one pass: attention would take too much memory."""
+
+KEPT_WRONG = 20
+"""How many wrong answers of a trial are kept, of which the first is reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One model in one configuration.
+
+    Attributes:
+        model: which.
+        options: the configuration.
+        cases: how many cases were answered.
+        tokens: how many tokens they expect.
+        wrong_cases: how many were wrong.
+        wrong: the first of them.
+        tried: for each family how many cases were answered.
+        failed: for each family how many of them were wrong.
+        refused: what the engine does not take, in its words.
+        breakdown: how it failed, if it did: ``signal: ended by SIGFPE``.
+        detail: what it printed then.
+        effects: what was in effect.
+        seconds: how long it took.
+    """
+
+    model: SuiteModel
+    options: Options
+    cases: int = 0
+    tokens: int = 0
+    wrong_cases: int = 0
+    wrong: tuple[Wrong, ...] = ()
+    tried: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    breakdown: str | None = None
+    detail: str = ""
+    effects: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def is_right(self) -> bool:
+        """Whether everything that was answered was right, and it did not break down."""
+        return not self.wrong_cases and self.breakdown is None
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether what is wrong is a choice of the engine and no mistake: fewer bits than the model needs."""
+        narrow = any(self.effects.get("dtype", "").startswith(kind) for kind in NARROW)
+        return not self.is_right and self.breakdown is None and (self.model.is_sensitive or narrow)
+
+
+NARROW = ("int4", "q4", "q3", "q2", "nf4", "fp4")
+"""Weights in so few bits do not hold what a compiled model needs."""
+
+
+def configurations(options: dict[str, tuple[Value, ...]], sweep: Sweep) -> Iterator[dict[str, Value]]:
+    """The configurations of a sweep, the default one first.
+
+    Args:
+        options: the values of each option, the default first.
+        sweep: ``default`` alone, ``each`` other value on its own, or ``all`` combinations.
+
+    >>> list(configurations({"cache": ("on", "off"), "threads": (2, 1)}, "each"))
+    [{'cache': 'on', 'threads': 2}, {'cache': 'off', 'threads': 2}, {'cache': 'on', 'threads': 1}]
+    >>> len(list(configurations({"cache": ("on", "off"), "threads": (2, 1)}, "all")))
+    4
+    """
+    default = {name: values[0] for name, values in options.items()}
+    if sweep == "all":
+        for values in itertools.product(*options.values()):
+            yield dict(zip(options, values, strict=True))
+        return
+    yield default
+    if sweep == "each":
+        for name, values in options.items():
+            for value in values[1:]:
+                yield {**default, name: value}
+
+
+def choose_calls(model: SuiteModel, *, brief: bool) -> list[list[Case]]:
+    """The calls of a model; ``brief`` takes the first of each family, and two where there are many."""
+    calls = group_calls(model.cases)
+    if not brief:
+        return calls
+    chosen, seen = [], dict[str, int]()
+    for call in calls:
+        family = call[0].family
+        seen[family] = seen.get(family, 0) + 1
+        if seen[family] <= (1 if len(call[0].expected) > 40 or len(call) > 1 else 2):
+            chosen.append(call)
+    return chosen
+
+
+def run_trial(
+    session: Session,
+    model: SuiteModel,
+    options: Options,
+    *,
+    brief: bool = False,
+    only: Sequence[Sequence[Case]] | None = None,
+) -> Trial:
+    """Asks one model in one configuration.
+
+    Args:
+        session: the engine.
+        model: the model.
+        options: the configuration.
+        brief: only the first calls of each family.
+        only: these calls, and no pass over a whole chain.
+    """
+    started = time.perf_counter()
+    trial = Trial(model=model, options=dict(options))
+    calls = choose_calls(model, brief=brief) if only is None else only
+    try:
+        trial = replace(trial, effects=session.open(model.directory, options))
+        for call in calls:
+            trial = _ask(session, trial, call)
+        if only is None:
+            trial = _one_pass(session, trial)
+    except Refusal as error:
+        trial = replace(trial, refused=(*trial.refused, str(error)))
+    except Breakdown as error:
+        trial = replace(trial, breakdown=f"{error.kind}: {error}", detail=error.detail)
+    return replace(trial, seconds=time.perf_counter() - started)
+
+
+def _ask(session: Session, trial: Trial, call: Sequence[Case]) -> Trial:
+    """Makes one call; a breakdown of it is a finding of its cases, after which the model is opened again."""
+    model, first = trial.model, call[0]
+    try:
+        answers = session.generate([case.prompt for case in call], first.num_tokens, draft_directory(model, first))
+    except Refusal as error:
+        text = f"{first.family}: {error}"
+        return trial if text in trial.refused else replace(trial, refused=(*trial.refused, text))
+    if len(answers) != len(call):
+        raise Breakdown("error", f"{len(answers)} answers to {len(call)} prompts")
+    wrong = [
+        judge(case, made, end_token=model.end_token, padding_token=model.padding_token, row=row)
+        for row, (case, made) in enumerate(zip(call, answers, strict=True))
+    ]
+    return _count(trial, first.family, call, [found for found in wrong if found is not None])
+
+
+def _count(trial: Trial, family: str, call: Sequence[Case], wrong: Sequence[Wrong]) -> Trial:
+    return replace(
+        trial,
+        cases=trial.cases + len(call),
+        tokens=trial.tokens + sum(len(case.expected) for case in call),
+        wrong_cases=trial.wrong_cases + len(wrong),
+        wrong=(*trial.wrong, *wrong)[:KEPT_WRONG],
+        tried={**trial.tried, family: trial.tried.get(family, 0) + len(call)},
+        failed={**trial.failed, family: trial.failed.get(family, 0) + len(wrong)},
+    )
+
+
+def longest_case(model: SuiteModel) -> Case:
+    """The case of a model that expects most tokens."""
+    return max(model.cases, key=lambda case: len(case.expected))
+
+
+def _one_pass(session: Session, trial: Trial) -> Trial:
+    case = longest_case(trial.model)
+    if len(case.prompt) + len(case.expected) > ONE_PASS_LENGTH:
+        return trial
+    try:
+        wrong = score_case(session, trial.model, case)
+    except Refusal as error:
+        return replace(trial, refused=(*trial.refused, f"{ONE_PASS}: {error}"))
+    return _count(trial, ONE_PASS, [case], [] if wrong is None else [wrong])
+
+
+def score_case(session: Session, model: SuiteModel, case: Case) -> Wrong | None:
+    """Gives an engine the right chain of a case; the first token that it does not confirm, or None.
+
+    Raises:
+        Refusal: the engine does not score sequences.
+        Breakdown: it fails.
+    """
+    said = session.score([*case.prompt, *case.expected[:-1]])
+    if len(said) != len(case.prompt) + len(case.expected) - 1:
+        raise Breakdown("error", f"{len(said)} scores for {len(case.prompt) + len(case.expected) - 1} tokens")
+    in_one_pass = replace(case, family=ONE_PASS, num_tokens=len(case.expected))
+    made = said[len(case.prompt) - 1 :]
+    return judge(in_one_pass, made, end_token=model.end_token, padding_token=model.padding_token)
+
+
+def run_suite(
+    session: Session,
+    models: Sequence[SuiteModel],
+    *,
+    sweep: Sweep = "each",
+    brief: bool = False,
+    chosen: Options | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> tuple[Trial, ...]:
+    """Asks every model in every configuration of a sweep.
+
+    Args:
+        session: the engine.
+        models: what is asked.
+        sweep: which configurations; see ``configurations``.
+        brief: in configurations other than the default one, only the first calls of each family.
+        chosen: options that are to have one value only.
+        progress: called with 1 and a name for each trial.
+
+    Raises:
+        EngineError: there is no such option.
+    """
+    options: dict[str, tuple[Value, ...]] = dict(session.options)
+    for name, value in (chosen or {}).items():
+        if name not in options:
+            known = ", ".join(options) or "none"
+            raise EngineError(f"engine {session.name} has no option {name!r}", hint=f"it has: {known}")
+        matching = [one for one in options[name] if str(one) == str(value)]
+        options[name] = (matching[0] if matching else value,)
+    trials = []
+    for number, configuration in enumerate(configurations(options, sweep)):
+        for model in models:
+            trials.append(run_trial(session, model, configuration, brief=brief and number > 0))
+            if progress is not None:
+                progress(1, model.name)
+    return tuple(trials)
+
+
+def describe_options(options: Options, default: Options | None = None) -> str:
+    """A configuration in words; with the default one, only what differs from it.
+
+    >>> describe_options({"cache": "off", "threads": 2}, {"cache": "on", "threads": 2})
+    'cache=off'
+    """
+    shown = [f"{name}={value}" for name, value in options.items() if default is None or default.get(name) != value]
+    return " ".join(shown) or "default"
+
+
+def trial_to_json(trial: Trial) -> dict[str, Any]:
+    """A trial as an object of plain values."""
+    return {
+        "model": trial.model.name,
+        "options": dict(trial.options),
+        "effects": trial.effects,
+        "cases": trial.cases,
+        "tokens": trial.tokens,
+        "wrong": trial.wrong_cases,
+        "warning": trial.is_warning,
+        "first": trial.wrong[0].to_json() if trial.wrong else None,
+        "families": {family: {"cases": count, "wrong": trial.failed[family]} for family, count in trial.tried.items()},
+        "refused": list(trial.refused),
+        "breakdown": trial.breakdown,
+        "seconds": round(trial.seconds, 3),
+    }
+
+
+def draft_directory(model: SuiteModel, case: Case) -> Path | None:
+    """Where the draft model of a case lies."""
+    return None if case.draft is None else model.directory.parents[1] / case.draft

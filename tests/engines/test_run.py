@@ -1,0 +1,186 @@
+"""Runs of engines whose mistake is known: what is reported, and who gets the blame."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from serialformer.engines.adapters.adapter import Options
+from serialformer.engines.blame import separate_blame
+from serialformer.engines.html_report import report_to_html
+from serialformer.engines.recipes import Recipe
+from serialformer.engines.report import Report, check_engine, report_lines, report_to_junit
+from serialformer.engines.reproduction import write_reproduction
+from serialformer.engines.run import ONE_PASS, configurations, run_trial
+from serialformer.engines.suite import SuiteModel, build_suite, choose_models, read_suite
+from serialformer.errors import EngineError, InputError
+from tests.engines.small_engine import SmallEngine
+from tests.engines.zoo import DEFECTS
+from tests.engines.zoo_session import ZooSession
+
+FAMILIES = ("whole_chain", "prompt_lengths", "shared_prefixes", "unequal_rows", "ends")
+RECIPES = (
+    Recipe(name="odd", purpose="p", total=100, tier="quick", families=FAMILIES, sibling="wide", drafts=("right",)),
+    Recipe(name="wide", purpose="p", total=140, dtype="bfloat16", families=FAMILIES, shorter="odd"),
+    Recipe(name="keys", purpose="p", total=90, variant="offset keys", families=("whole_chain",)),
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[SuiteModel, ...]:
+    suite = tmp_path_factory.mktemp("run") / "suite"
+    build_suite(suite, recipes=RECIPES)
+    return read_suite(suite)
+
+
+def broken_when_off(name: str) -> ZooSession:
+    return ZooSession(lambda _, options: DEFECTS[name]() if options["cache"] == "off" else SmallEngine())
+
+
+def run(session: ZooSession, models: tuple[SuiteModel, ...]) -> Report:
+    return check_engine(session, models)
+
+
+def test_a_sound_engine(models: tuple[SuiteModel, ...]) -> None:
+    report = run(ZooSession(lambda _, __: SmallEngine()), models)
+    assert (report.status, report.wrong, report.rules, report.blames) == (0, 0, (), ())
+    assert report.cases == 2 * sum(len(model.cases) + 1 for model in models)
+    assert report_lines(report)[-1] == f"right: {report.cases:,} cases, {report.tokens:,} tokens, 0 wrong"
+
+
+def test_a_mistake_in_one_configuration(models: tuple[SuiteModel, ...]) -> None:
+    report = run(broken_when_off("positions: one late while decoding"), models)
+    assert report.status == 1
+    assert {str(trial.options["cache"]) for trial in report.failures} == {"off"}
+    # The pass over a whole chain is right.
+    assert str(report.rules[0]).startswith("all failures: option cache=off and cases is not ")
+    blame = report.blames[0]
+    assert (blame.is_ours_right, blame.repeated, blame.right_in_one_pass) == (True, True, True)
+    assert "The cache: reading the right chain in one pass is right" in blame.verdict
+    first = report.to_json()["first"]
+    assert first["gate"].startswith("g") and first["row"] == 0 and first["distance"] > 0
+    assert any(line.startswith("WRONG: odd, cache=off: whole chain") for line in report_lines(report))
+
+
+def test_a_mistake_of_odd_heads_only(models: tuple[SuiteModel, ...]) -> None:
+    def choose(directory: Path, _: Options) -> SmallEngine:
+        return DEFECTS["weights: a bias is forgotten"]() if directory.name == "odd" else SmallEngine()
+
+    report = run(ZooSession(choose), models[:2])
+    assert [str(rule) for rule in report.rules] == ["all failures: weights=float32"]
+    blame = report.blames[0]
+    assert blame.right_sibling is True and blame.right_in_one_pass is False
+    assert "The forward pass: wrong without a cache as well." in blame.verdict
+    assert "Right in the sibling wide." in blame.verdict
+
+
+def test_rows_of_a_batch(models: tuple[SuiteModel, ...]) -> None:
+    report = run(broken_when_off("positions: counted from the padding of the batch"), models)
+    assert report.blames[0].right_alone is True
+    assert "The rows of the batch: the case is right alone." in report.blames[0].verdict
+
+
+def test_what_came_before(models: tuple[SuiteModel, ...]) -> None:
+    report = run(broken_when_off("prefixes: an answer is kept for the first tokens of its prompt"), models)
+    assert report.blames[0].right_alone is True
+    assert "right in an engine that has just opened the model" in report.blames[0].verdict
+
+
+def test_a_number_format(models: tuple[SuiteModel, ...]) -> None:
+    def choose(_: Path, options: Options) -> SmallEngine:
+        return SmallEngine() if options["dtype"] == "float32" else DEFECTS["weights: a bias is forgotten"]()
+
+    session = ZooSession(choose, {"dtype": ("bfloat16", "float32")})
+    report = run(session, models[:1])
+    assert report.blames[0].right_in_float32 is True
+    assert report.blames[0].verdict.startswith("The number format: the same calls are right in float32.")
+    assert [str(rule) for rule in report.rules] == ["all failures: option dtype=bfloat16"]
+
+
+def test_what_is_not_deterministic(models: tuple[SuiteModel, ...]) -> None:
+    opened: list[Path] = []
+
+    def choose(directory: Path, _: Options) -> SmallEngine:
+        opened.append(directory)
+        return DEFECTS["weights: a bias is forgotten"]() if len(opened) == 1 else SmallEngine()
+
+    session = ZooSession(choose)
+    trial = run_trial(session, models[0], {"cache": "on"})
+    blame = separate_blame(session, trial, [trial], models)
+    assert blame.repeated is False and "Not deterministic" in blame.verdict
+
+
+def test_a_breakdown_is_a_finding(models: tuple[SuiteModel, ...]) -> None:
+    class Fails(SmallEngine):
+        def step(self, *_: object) -> None:
+            raise IndexError("index out of range")
+
+    report = run(ZooSession(lambda _, options: Fails() if options["cache"] == "off" else SmallEngine()), models)
+    assert report.status == 1 and len(report.failures) == 3
+    assert report.failures[0].breakdown == "error: IndexError: index out of range"
+    assert "The engine breaks down" in report.blames[0].verdict
+    root = ElementTree.fromstring(report_to_junit(report).partition("\n")[2])
+    assert [suite.get("errors") for suite in root] == ["0", "3"]
+
+
+def test_sensitive_models_warn(models: tuple[SuiteModel, ...]) -> None:
+    report = run(broken_when_off("cache: kept in bfloat16"), models)
+    assert report.status == 0 and [trial.model.name for trial in report.warnings] == ["keys"]
+    assert any(line.startswith("warning: keys, cache=off: whole chain") for line in report_lines(report))
+    assert report.to_json()["warnings"] > 0 and report.to_json()["wrong"] == 0
+
+
+def test_what_is_refused_is_not_wrong(models: tuple[SuiteModel, ...]) -> None:
+    report = run(ZooSession(lambda _, __: SmallEngine(), scores=False), models)
+    assert report.status == 0
+    assert f"not run: {ONE_PASS}: does not score sequences" in report_lines(report)
+
+
+def test_reports_in_files(models: tuple[SuiteModel, ...], tmp_path: Path) -> None:
+    session = broken_when_off("positions: one late while decoding")
+    report = run(session, models)
+    assert json.loads(json.dumps(report.to_json()))["engine"] == "zoo"
+    root = ElementTree.fromstring(report_to_junit(report).partition("\n")[2])
+    failures = [test for suite in root for test in suite if test.find("failure") is not None]
+    assert failures and all(int(suite.get("tests", 0)) == len(suite) for suite in root)
+    script = write_reproduction(session, report.blames[0], tmp_path / "reproductions", 1)
+    assert script is not None
+    page = report_to_html(report, [script])
+    assert "<h1>zoo: wrong</h1>" in page and "open_engine" in page and "http" not in page
+    assert len(script.read_text().splitlines()) < 40
+    again = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert "WRONG row 0: expected" in again.stdout
+
+
+def test_only_chosen_options(models: tuple[SuiteModel, ...]) -> None:
+    report = check_engine(broken_when_off("weights: a bias is forgotten"), models, chosen={"cache": "on"})
+    assert report.status == 0 and {tuple(trial.options.items()) for trial in report.trials} == {(("cache", "on"),)}
+    with pytest.raises(EngineError, match="engine zoo has no option 'cash'\nhint: it has: cache"):
+        check_engine(broken_when_off("weights: a bias is forgotten"), models, chosen={"cash": 1})
+
+
+def test_brief_runs_ask_less(models: tuple[SuiteModel, ...]) -> None:
+    whole = run_trial(ZooSession(lambda _, __: SmallEngine()), models[0], {"cache": "on"})
+    brief = run_trial(ZooSession(lambda _, __: SmallEngine()), models[0], {"cache": "on"}, brief=True)
+    assert brief.cases < whole.cases / 2 and brief.tried.keys() == whole.tried.keys()
+
+
+def test_configurations() -> None:
+    options = {"a": (1, 2, 3), "b": ("x", "y")}
+    assert len(list(configurations(options, "default"))) == 1
+    assert len(list(configurations(options, "each"))) == 4
+    assert len(list(configurations(options, "all"))) == 6
+    for sweep in ("default", "each", "all"):
+        assert next(configurations(options, sweep)) == {"a": 1, "b": "x"}
+    assert list(configurations({}, "all")) == [{}]
+
+
+def test_models_by_name(models: tuple[SuiteModel, ...]) -> None:
+    assert [model.name for model in choose_models(models, ["wide"])] == ["wide"]
+    with pytest.raises(InputError, match="no model wild\nhint: there are odd, wide, keys"):
+        choose_models(models, ["wild"])

@@ -1,0 +1,83 @@
+"""Broken engines: each defect of the zoo is found by a case of the suite, and a sound engine never alarms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serialformer.engines.suite import SuiteModel, build_suite, read_suite
+from tests.engines.small_engine import SmallEngine
+from tests.engines.zoo import DEFECTS, UNDETECTABLE
+from tests.engines.zoo_table import (
+    ASKED,
+    FOUND_FILE,
+    LONG,
+    families_of,
+    first_wrong,
+    found_by,
+    write_table,
+    zoo_recipes,
+)
+
+PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "known-answers.md"
+
+FOUND: dict[str, dict[str, str]] = json.loads(FOUND_FILE.read_text())
+
+QUICK = ("gpt2-128-float32", "gpt2-129-decoys-float32", "gpt2-300-small-stream", "gpt2-300-offset-keys")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SuiteModel]:
+    suite = tmp_path_factory.mktemp("zoo") / "suite"
+    build_suite(suite, recipes=zoo_recipes())
+    return {model.name: model for model in read_suite(suite)}
+
+
+def test_there_are_enough_defects_and_each_is_found() -> None:
+    assert len(DEFECTS) >= 30 and FOUND.keys() == DEFECTS.keys()
+    assert all(FOUND.values())
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_is_found(name: str, models: dict[str, SuiteModel]) -> None:
+    """By one of the families that found it when the table was made, the one with the shortest model."""
+    order = {model: place for place, model in enumerate(ASKED)}
+    family, place = min(FOUND[name].items(), key=lambda item: order[item[1].partition("/")[0]])
+    model, _, case = place.partition("/")
+    with np.errstate(all="ignore"):
+        assert first_wrong(DEFECTS[name], models[model], family) == case
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_sound_engine_is_right(name: str, models: dict[str, SuiteModel]) -> None:
+    for family in families_of(models[name]):
+        assert first_wrong(SmallEngine, models[name], family) is None, family
+
+
+@pytest.mark.parametrize("name", UNDETECTABLE)
+def test_what_cannot_be_found(name: str, models: dict[str, SuiteModel]) -> None:
+    """The documents say of these that no case finds them; if one does, they are to be corrected."""
+    model = models["gpt2-128-float32"]
+    assert all(first_wrong(UNDETECTABLE[name], model, family) is None for family in families_of(model))
+
+
+@pytest.mark.slow
+def test_the_whole_table(models: dict[str, SuiteModel]) -> None:
+    every = tuple(models[name] for name in ASKED)
+    with np.errstate(all="ignore"):
+        assert {name: found_by(engine, every) for name, engine in DEFECTS.items()} == FOUND
+        assert found_by(SmallEngine, every) == {}
+        assert all(found_by(engine, every) == {} for engine in UNDETECTABLE.values())
+
+
+def test_the_documents_have_the_table() -> None:
+    text = PAGE.read_text()
+    assert write_table(FOUND) in text, "run python -m tests.engines.zoo_table and copy the table"
+    assert all(name in text for name in UNDETECTABLE)
+
+
+def test_the_long_models_are_asked_something() -> None:
+    assert set(LONG) <= set(ASKED) and all(LONG.values())
