@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,22 @@ from serialformer.engines.cases import Case, group_calls, read_cases, write_case
 from serialformer.engines.families import BLOCKS, FAMILIES
 from serialformer.engines.scattered import scattered_circuit
 from serialformer.engines.suite import DEFAULT_FAMILIES, make_cases
+from serialformer.engines.variants import add_spare_positions
 from serialformer.errors import FormatError
 
 
 @pytest.fixture(scope="module")
 def cases() -> tuple[Case, ...]:
-    return make_cases(compile(scattered_circuit(0, num_inputs=6, num_gates=80)), tuple(FAMILIES))
+    model = compile(scattered_circuit(0, num_inputs=6, num_gates=80))
+    spare = replace(model, transformer=add_spare_positions(model.transformer, 16), proof=None)
+    return make_cases(spare, tuple(FAMILIES))
+
+
+def test_a_model_without_spare_positions_is_not_asked_beyond_them() -> None:
+    model = compile(scattered_circuit(0, num_inputs=6, num_gates=80))
+    cases = make_cases(model, tuple(FAMILIES))
+    assert cases and not any(case.ends for case in cases)
+    assert max(len(case.prompt) + case.num_tokens for case in cases) == model.transformer.architecture.num_positions
 
 
 def test_written_and_read(cases: tuple[Case, ...], tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from serialformer.engines.suite import SuiteModel, build_suite, read_suite
 from tests.engines.small_engine import SmallEngine
-from tests.engines.zoo import DEFECTS, UNDETECTABLE
+from tests.engines.undetectable import UNDETECTABLE
+from tests.engines.zoo import DEFECTS
 from tests.engines.zoo_table import (
     ASKED,
     FOUND_FILE,

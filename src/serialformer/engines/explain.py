@@ -180,8 +180,10 @@ def shared_places(wrong: Sequence[Wrong]) -> list[str]:
     >>> def at(position: int) -> Wrong:
     ...     return Wrong(case="a", family="f", row=0, token=0, position=position, gate="g", expected=0, found=1,
     ...                  reads=(3,), distance=position - 3)
-    >>> shared_places([at(32), at(64), at(96)])
-    ['all of the first wrong tokens stand at a position that is 0 modulo 32']
+    >>> for line in shared_places([at(32), at(64), at(96)]):
+    ...     print(line)
+    all of the first wrong tokens stand at a position that is 0 modulo 32
+    all of the first wrong tokens read something at least 29 positions back
     """
     if len(wrong) < MIN_SHARED or len({found.position for found in wrong}) < MIN_SHARED:
         return []

@@ -134,7 +134,7 @@ def shared_prefixes(write: CaseWriter) -> None:
     write.ask("shared prefix", "The same prompt again: the cache of prefixes is warm.", [base], 6)
     blocks = [block for block in (16, 32, 64) if write.first + 1 < block < length - 1]
     for place in sorted({*(block + offset for block in blocks for offset in AROUND), length - 1}):
-        branch = _branch(write, base, place, _length_to_a_reader(write, place, length))
+        branch = _branch(write, base, place, _length_to_a_reader(write, place, length, 6))
         purpose = f"The first {place} tokens are the first prompt's, then another bit and what follows from it."
         write.ask("shared prefix", purpose, [branch], 6)
     inner = [*base]
@@ -148,7 +148,7 @@ def shared_prefixes(write: CaseWriter) -> None:
     write.ask("shared prefix", "The first prompt and its next tokens.", [base + _next(write, base, 3)], 4)
     write.ask("shared prefix", "Another prompt altogether.", [write.prompt(length)], 6)
     write.ask("shared prefix", "The first prompt after the others.", [base], 6)
-    branch = _branch(write, base, 20, _length_to_a_reader(write, 20, length))
+    branch = _branch(write, base, 20, _length_to_a_reader(write, 20, length, 24))
     purpose = "A branch and the first prompt at once: they share a block in part only."
     write.ask("shared prefix", purpose, [branch, base], 24)
 
@@ -164,9 +164,9 @@ def _branch(write: CaseWriter, base: list[int], place: int, length: int) -> list
     return branch + _next(write, branch, length - len(branch))
 
 
-def _length_to_a_reader(write: CaseWriter, place: int, least: int) -> int:
-    """The length of a prompt, at least so long, behind which one of the next tokens reads a place."""
-    for position in range(least, write.total - 3):
+def _length_to_a_reader(write: CaseWriter, place: int, least: int, count: int) -> int:
+    """The length of a prompt, at least so long, behind which one of the next ``count`` tokens reads a place."""
+    for position in range(least, write.total - count + 2):
         if place in write.known.reads(position):
             return max(least, position - 2)
     return least

@@ -107,7 +107,7 @@ def decoy_circuit(seed: int, *, num_inputs: int, num_gates: int) -> Circuit:
 
     >>> circuit = decoy_circuit(0, num_inputs=8, num_gates=40)
     >>> int((circuit.fan_out == 0).sum())
-    26
+    23
     """
     if num_inputs < NUM_OUTPUTS or num_gates < 2 * NUM_OUTPUTS:
         raise CircuitError(f"no circuit of {num_inputs} inputs and {num_gates} gates with decoys")

@@ -101,7 +101,7 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
     >>> from serialformer.engines.scattered import scattered_circuit
     >>> cases = make_cases(compile(scattered_circuit(0, num_inputs=6, num_gates=57)))
     >>> len(cases), cases[0].family, len(cases[0].expected)
-    (52, 'whole chain', 57)
+    (47, 'whole chain', 57)
     """
     return tuple(write_families(KnownAnswers(model), families, seed))
 
