@@ -2,11 +2,11 @@
 
 Each size is certified in a process of its own, from its checkpoint directory; memory is the process's peak less what
 loading alone took. `--mutations N` alters one weight at a time in small models and compares the certificate with runs
-of all inputs; `--constructions N` does so N times for each of the constructions of tasks and evaluators, and compares
-with runs of some prompts of each shape.
+of all inputs (`--target llama`: of Llamas); `--constructions N` does so N times for each of the constructions of tasks
+and evaluators, and compares with runs of some prompts of each shape.
 
-    python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--constructions 2000]
-                                     [--json FILE]
+    python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--target llama]
+                                     [--constructions 2000] [--json FILE]
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pathlib import Path
 import numpy as np
 
 import serialformer
+from serialformer import Shape
+from serialformer.models.lower import Target
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -58,19 +60,31 @@ def measure(num_gates: int) -> dict[str, object]:
     return dict(json.loads(run.stdout))
 
 
-def try_mutations(number: int) -> Counter[str]:
-    """How many altered checkpoints were right or wrong, certified or not."""
+def try_mutations(number: int, target: Target) -> Counter[str]:
+    """How many altered checkpoints were right or wrong, certified or not; says of each that is wrong and certified."""
     from tests.cases import small_circuits
     from tests.proofs.mutations import is_right, mutate
 
     cases, random, counts = small_circuits(), np.random.default_rng(1), Counter[str]()
     names = ["random, 2 inputs a gate", "random, 3 inputs a gate", "two-input table 0110", "inverters only"]
-    models = [serialformer.compile(cases[name], dtype=dtype) for name in names for dtype in ("float32", "bfloat16")]
+    shapes = (
+        [Shape(hidden=64, head_width=16), Shape(hidden=96, head_width=16, layers=1)] if target == "llama" else [None]
+    )
+    models = [
+        serialformer.compile(cases[name], dtype=dtype, target=target, shape=shape)
+        for name in names
+        for dtype in ("float32", "bfloat16")
+        for shape in shapes
+    ]
     for index in range(number):
         model = models[index % len(models)]
-        transformer, _ = mutate(model.transformer, random)
+        transformer, what = mutate(model.transformer, random)
         holds = serialformer.certify(replace(model, transformer=transformer)).holds
         right = is_right(model, transformer)
+        if holds and not right:
+            print(f"wrong and certified: {index}, {what}", flush=True)
+        if index % 500 == 499:
+            print(f"{index + 1:,} altered", flush=True)
         counts[f"{'right' if right else 'wrong'}, {'certified' if holds else 'refused'}"] += 1
     return counts
 
@@ -103,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--mutations", type=int, default=0)
+    parser.add_argument("--target", choices=["gpt2", "llama"], default="gpt2")
     parser.add_argument("--constructions", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -114,7 +129,7 @@ def main() -> None:
             f"| {row['gates']:,} | {row['holds']} | {row['seconds']:.2f} | {row['beyond_loading_bytes'] / 1e6:.0f}"
             f" | {row['weights_bytes'] / 1e6:.1f} | {row['attention_gap']:.1f} | {row['logit_margin']:.1f} |"
         )
-    counts = try_mutations(arguments.mutations) if arguments.mutations else Counter[str]()
+    counts = try_mutations(arguments.mutations, arguments.target) if arguments.mutations else Counter[str]()
     for what, count in sorted(counts.items()):
         print(f"{what}: {count:,}")
     constructions = try_constructions(arguments.constructions) if arguments.constructions else {}

@@ -210,6 +210,7 @@ def test_public_names() -> None:
         "Optimisation",
         "SequentialCircuit",
         "SerialformerError",
+        "Shape",
         "Task",
         "TaskItems",
         "Transcript",

@@ -257,4 +257,6 @@ def list_damage(*, quick: bool = False, **options: int) -> list[Damage]:
 def _compiles(case: Case, transformer: Transformer) -> bool:
     """Whether ``compile`` would hand these weights out: the last of its passes."""
     program = schedule_to_program(case.model.circuit, case.model.schedule)
-    return certify_weights(transformer, construction_to_placement(program_to_construction(program))).holds
+    return certify_weights(
+        transformer, construction_to_placement(program_to_construction(program), transformer.architecture)
+    ).holds

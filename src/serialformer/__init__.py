@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from serialformer.architecture import Shape
     from serialformer.bounds.bound import bound
     from serialformer.bounds.unbounded import UnboundedCircuit
     from serialformer.circuits.builder import CircuitBuilder
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES_OF_MODULES = {
+    "serialformer.architecture": "Shape",
     "serialformer.bounds.bound": "bound",
     "serialformer.bounds.unbounded": "UnboundedCircuit",
     "serialformer.circuits.builder": "CircuitBuilder",
@@ -120,6 +122,7 @@ __all__ = [
     "Optimisation",
     "SequentialCircuit",
     "SerialformerError",
+    "Shape",
     "Task",
     "TaskItems",
     "Transcript",

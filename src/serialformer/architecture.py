@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import ml_dtypes
@@ -26,6 +26,10 @@ DTYPES: dict[str, np.dtype] = {
 
 UNKNOWN = "<unk>"
 """The token that a tokenizer makes of text that is no token of the vocabulary, where the vocabulary has it."""
+
+
+MERGED = ("Ġ", "x", "Ġx")
+"""The tokens of the one merge that a byte-level BPE must have; ``Ġ`` stands for a blank."""
 
 
 def token_separator(vocabulary: Sequence[str]) -> str:
@@ -189,3 +193,31 @@ class Architecture:
     def _is_llama_block(self) -> bool:
         block = self.norm == "rms_norm" and self.positions == "rotary" and self.gated and self.activation == "silu"
         return block and self.biases != "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What may be chosen of a transformer's shape; None for what follows from the rest.
+
+    Attributes:
+        head_width: the width of a head.
+        hidden: Llama only: the dimensions of the residual stream.
+        key_heads: Llama only: heads with keys and values of their own; there are twice as many queries, or more where
+            gates have more inputs.
+        layers: Llama only: layers; look-ups are repeated in several or spread over them, and the last has the units.
+        spare_positions: how many positions the context has beyond those that are needed.
+
+    >>> Shape(head_width=64, layers=3).chosen
+    ('head_width', 'layers')
+    """
+
+    head_width: int | None = None
+    hidden: int | None = None
+    key_heads: int | None = None
+    layers: int | None = None
+    spare_positions: int | None = None
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The names of what is not None."""
+        return tuple(part.name for part in fields(self) if getattr(self, part.name) is not None)

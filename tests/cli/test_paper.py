@@ -43,7 +43,7 @@ def test_other_engines_are_refused(adder: str, cli: Any, engine: str) -> None:
         result = cli(*command, "--engine", engine)
         assert (result.status, result.out) == (2, "")
         assert result.err == (
-            f"error: engine {engine} runs GPT-2s only; this model has no layer norm, does not scale its scores,"
+            f"error: engine {engine} runs stock models only; this model has no layer norm, does not scale its scores,"
             " rounds every operation\nhint: --engine dense runs it\n"
         )
 
@@ -51,8 +51,14 @@ def test_other_engines_are_refused(adder: str, cli: Any, engine: str) -> None:
 def test_options_of_the_other_target(adder_file: Path, tmp_path: Path, cli: Any) -> None:
     compile_ = ["compile", str(adder_file), "-o", str(tmp_path / "model")]
     for options, message in (
-        (["--precision", "1"], "--precision goes with --target paper\nhint: target gpt2 has --dtype"),
-        (["--target", "paper", "--dtype", "float16"], "--dtype goes with --target gpt2\nhint: target paper has"),
+        (
+            ["--precision", "1"],
+            "--precision goes with --target paper\nhint: target gpt2 has --dtype, --head-width, --spare-positions",
+        ),
+        (
+            ["--target", "paper", "--dtype", "float16"],
+            "--dtype goes with --target gpt2 or llama\nhint: target paper has",
+        ),
         (["--target", "paper", "--precision", "0"], "expected a precision from 1 to 12, found 0"),
     ):
         result = cli(*compile_, *options)

@@ -181,7 +181,7 @@ def test_which_engine_takes_which_model() -> None:
         with pytest.raises(EngineError) as error:
             make_engine(name, paper)
         assert str(error.value) == (
-            f"engine {name} runs GPT-2s only; this model has no layer norm, does not scale its scores,"
+            f"engine {name} runs stock models only; this model has no layer norm, does not scale its scores,"
             " rounds every operation\nhint: --engine dense runs it"
         )
     gpt2 = serialformer.compile(CASE).transformer
@@ -218,7 +218,9 @@ def test_no_layer_norm_in_plain_floats() -> None:
         compute_logits(transformer, sequences).argmax(axis=-1)[:, prompts.shape[1] - 1 : -1],
         sequences[:, prompts.shape[1] :],
     )
-    with pytest.raises(EngineError, match="engine indexed runs GPT-2s only; this model has no layer norm, does not"):
+    with pytest.raises(
+        EngineError, match="engine indexed runs stock models only; this model has no layer norm, does not"
+    ):
         make_engine("indexed", transformer)
 
 

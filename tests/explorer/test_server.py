@@ -6,12 +6,14 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.explorer.models import compiled_adder
+from tests.explorer.models import adder, compiled_adder
 
+from serialformer import SerialformerError, compile, explore
 from serialformer.explorer.content import circuit_content
 from serialformer.explorer.server import PageServer
 from serialformer.transformer.forward import compute_attention
@@ -118,3 +120,26 @@ def test_only_the_last_sequences_are_kept(ask: Ask) -> None:
     runs = [ask("POST", "/api/run", {"model": 0, "tokens": TOKENS})[1]["run"] for _ in range(5)]
     assert ask("GET", f"/api/view?run={runs[0]}&position=5")[0] == 400
     assert ask("GET", f"/api/view?run={runs[-1]}&position=5")[0] == 200
+
+
+def test_a_llama_is_told_of_in_plain_bits() -> None:
+    model = compile(adder(), target="llama")
+    transcript = model.run(a=1, b=3)
+    content = circuit_content(model, embedded=False)
+    assert content["models"][0]["architecture"]["vocabulary"] == ["0", "1", "=", "<unk>"]
+    with PageServer(content, [model.transformer], placed=model.words.placed) as server:
+        sequence = [*transcript.prompt.tolist(), *[-1] * len(transcript.chain)]
+        run = server.begin({"model": 0, "tokens": sequence})
+        assert run["tokens"] == [*transcript.prompt.tolist(), *transcript.chain.tolist()]
+        assert run["said"][len(transcript.prompt) - 1 :] == [*transcript.chain.tolist(), 2]
+        for position in range(len(transcript.prompt) - 1, len(sequence)):
+            view = server.view(run["run"], position)
+            assert int(np.argmax(view["logits"])) == run["said"][position]
+            assert [look[0]["weight"] for layer in view["attention"] for look in layer] == pytest.approx([1.0] * 8)
+
+
+def test_a_page_does_not_compute_llamas(tmp_path: Path) -> None:
+    with pytest.raises(
+        SerialformerError, match="computes GPT-2s by itself; this model is a Llama\nhint: serialformer exp"
+    ):
+        explore(compile(adder(), target="llama"), output=tmp_path / "page.html")

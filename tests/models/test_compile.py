@@ -90,8 +90,8 @@ def test_a_function_object_is_compiled_as_its_name_is(tmp_path: Path) -> None:
         ({"lut": 7}, "expected max_fan_in from 2 to 6, found 7"),
         ({"lut": 3, "target": "paper"}, "expected gates of two inputs for target paper, found lut 3"),
         ({"top": "adder"}, "top, parameters, macros, includes and sources .* go with Verilog"),
-        ({"precision": 3}, "precision for target gpt2"),
-        ({"dtype": "float16", "target": "paper"}, "dtype for target paper"),
+        ({"precision": 3}, "target gpt2 has no precision"),
+        ({"dtype": "float16", "target": "paper"}, "target paper has no dtype"),
     ],
 )
 def test_refusals(options: dict[str, Any], message: str) -> None:

@@ -86,7 +86,7 @@ def test_an_altered_weight_is_found() -> None:
     weights["layers.1.mlp_out_weight"] = -weights["layers.1.mlp_out_weight"]
     altered = weights_to_transformer(model.transformer.architecture, weights)
     construction = task_depth_construction(model.task, 5, 3)
-    assert not certify_weights(altered, construction_to_placement(construction)).holds
+    assert not certify_weights(altered, construction_to_placement(construction, altered.architecture)).holds
 
 
 def test_what_is_refused() -> None:

@@ -78,7 +78,7 @@ def test_just_the_units_fire_that_must(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_fields_hold_what_is_said(name: str) -> None:
     found = truth(name)
-    placement = construction_to_placement(found.followed.construction)
+    placement = construction_to_placement(found.followed.construction, found.model.transformer.architecture)
     activations, first = found.model.run_with_cache(found.transcript), found.followed.first_writer
     for layer, happened in enumerate(found.followed.layers):
         for hook, values in (("hook_resid_pre", happened.before), ("hook_resid_mid", happened.brought)):

@@ -161,7 +161,7 @@ PLAIN = (
     " model.safetensors), and nothing in it says what the model can be asked\nhint: copy from the original directory "
 )
 OPTIONAL = (
-    "circuit.safetensors if it computes a circuit, task_source.txt if it has a task of your own,"
+    "circuit.tensors if it computes a circuit, task_source.txt if it has a task of your own,"
     " certificate.json if it is certified"
 )
 
@@ -186,11 +186,9 @@ def test_a_plain_copy_says_which_files_to_add(tmp_path: Path) -> None:
     also = OPTIONAL.removesuffix(", certificate.json if it is certified")
     assert str(caught.value) == f"{copy / 'serialformer.json'}: {PLAIN}serialformer.json; also {also}"
     shutil.copy(original / "serialformer.json", copy)
-    with pytest.raises(
-        serialformer.SerialformerError, match="circuit.safetensors: no such file\nhint: copy it from the"
-    ):
+    with pytest.raises(serialformer.SerialformerError, match="circuit.tensors: no such file\nhint: copy it from the"):
         load(copy)
-    shutil.copy(original / "circuit.safetensors", copy)
+    shutil.copy(original / "circuit.tensors", copy)
     found = load(copy)
     assert found.certificate == made.certificate is not None, "the weights are the same"
     assert found.run({word.name: 1 for word in found.inputs}) == made.run({word.name: 1 for word in made.inputs})

@@ -18,8 +18,9 @@ def mutate(transformer: Transformer, random: np.random.Generator) -> tuple[Trans
     """One weight altered, or two rows of a matrix; and what was done."""
     weights = dict(transformer.named_weights())
     names = [name for name, weight in weights.items() if weight.size]
-    # The position embedding, where the circuit lies, as often as all others.
-    name = "position_embedding" if random.random() < 0.5 else str(random.choice(names))
+    # The embedding where the circuit lies as often as all others.
+    where = "position_embedding" if "position_embedding" in names else "token_embedding"
+    name = where if random.random() < 0.5 else str(random.choice(names))
     changed = weights[name].copy()
     kind = str(random.choice(KINDS))
     flat = changed.reshape(-1)
@@ -57,10 +58,14 @@ def is_right(model: Model, transformer: Transformer) -> bool:
     chain = evaluate_wires(model.circuit, bits)[:, model.schedule.wire]
     equals = np.full((len(bits), 1), EQUALS)
     tokens = np.concatenate([bits, equals, chain], axis=1).astype(np.int64)
+    if model.words.placed is not None:
+        tokens = model.words.placed.place(tokens)
     expected = np.concatenate([chain, equals], axis=1)
     for dtype in (np.float64, np.float32):
         with np.errstate(all="ignore"):
             logits = compute_logits(transformer, tokens, dtype=dtype)[:, model.words.num_inputs :]
-        if not np.isfinite(logits).all() or not np.array_equal(logits.argmax(axis=-1), expected):
+        if not np.isfinite(logits).all() or not np.array_equal(
+            model.words.read_chains(logits.argmax(axis=-1)), expected
+        ):
             return False
     return True

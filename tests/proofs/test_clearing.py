@@ -34,7 +34,7 @@ def altered(made: Model, name: str, index: tuple[int, ...], value: float) -> Cer
     weights[name][index] = value
     transformer = weights_to_transformer(made.transformer.architecture, weights)
     construction = circuit_depth_construction(made.circuit, len(transformer.layers))
-    return certify_weights(transformer, construction_to_placement(construction))
+    return certify_weights(transformer, construction_to_placement(construction, transformer.architecture))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ CASES = small_circuits()
 MULTIPLIER = Path(__file__).parents[2] / "examples" / "multiplier16.blif"
 
 
-@pytest.mark.parametrize("target", ["gpt2", "paper"])
+@pytest.mark.parametrize("target", ["gpt2", "llama", "paper"])
 @pytest.mark.parametrize("name", CASES)
 def test_every_case_computes_the_same(name: str, target: str) -> None:
     circuit = decompile(serialformer.compile(CASES[name], target=target))

@@ -177,17 +177,24 @@ def test_weights_that_would_not_hold_are_refused() -> None:
 def test_options_of_the_other_target_are_refused() -> None:
     circuit = CASES["parity of ten"]
     for options, message in (
-        ({"dtype": "float16", "activation": "relu"}, "dtype, activation for target paper\nhint: its arithmetic is set"),
-        ({"attention_gap": 40.0}, "attention_gap for target paper"),
+        (
+            {"dtype": "float16", "activation": "relu"},
+            "target paper has no activation and no dtype\nhint: activation goes with target gpt2; dtype goes with"
+            " target gpt2 or llama; target paper has precision",
+        ),
+        ({"attention_gap": 40.0}, "target paper has no attention_gap"),
         ({"precision": 0}, "expected a precision from 1 to 12, found 0\nhint: 1 is enough for any circuit"),
         ({"precision": 13}, "expected a precision from 1 to 12, found 13"),
     ):
         with pytest.raises(CompileError, match=message):
             serialformer.compile(circuit, target="paper", **options)
-    with pytest.raises(CompileError, match="precision for target gpt2\nhint: it has dtype; target paper has precision"):
+    with pytest.raises(
+        CompileError,
+        match="target gpt2 has no precision\nhint: precision goes with target paper; target gpt2 has activation",
+    ):
         serialformer.compile(circuit, precision=1)
-    with pytest.raises(CompileError, match="no target 'papr'\nhint: gpt2 or paper"):
-        check_options("papr", {}, None)
+    with pytest.raises(CompileError, match="no target 'papr'\nhint: one of gpt2, llama, paper"):
+        check_options("papr", set())
 
 
 def test_a_program_of_wide_gates_is_refused() -> None:

@@ -238,8 +238,8 @@ def edit(path: Path, **changes: Any) -> None:
         ),
         ("certificate.json", {"prompts": "most"}, "expected the prompts 'all ...', found 'most'"),
         ("certificate.json", {"holds": False}, "holds is False and the failure is None"),
-        ("circuit.safetensors", None, "circuit.safetensors: no such file"),
-        ("circuit.safetensors", b"", "is not the circuit of this model"),
+        ("circuit.tensors", None, "circuit.tensors: no such file"),
+        ("circuit.tensors", b"", "is not the circuit of this model"),
     ],
 )
 def test_damaged_directories(tmp_path: Path, file: str, damage: Any, message: str) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serialformer.architecture import DTYPES, Architecture
+from serialformer.architecture import DTYPES, MERGED, Architecture
 from serialformer.decode.dense import DenseEngine
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.transformer.checkpoint import load_transformer, save_transformer
 from serialformer.transformer.forward import compute_logits
-from serialformer.transformer.llama_files import MERGED
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 
 VOCABULARY = ("<unk>", "<s>", "</s>", "<pad>", *MERGED, *(f"word{letter}" for letter in "abcdefghi"))

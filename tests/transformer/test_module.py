@@ -177,7 +177,7 @@ def test_attention_is_shares_of_what_may_be_seen() -> None:
 
 def test_only_what_a_bias_is_for_takes_it() -> None:
     transformer = draw_transformer(relative_bias=True)
-    with pytest.raises(EngineError, match="engine indexed runs GPT-2s only; this model has a relative bias"):
+    with pytest.raises(EngineError, match="engine indexed runs stock models only; this model has a relative bias"):
         make_engine("indexed", transformer)
     rounded = replace(
         draw_transformer().architecture,

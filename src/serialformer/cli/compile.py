@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from serialformer.architecture import Shape
 from serialformer.cli.options import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import (
@@ -34,6 +35,7 @@ class ChainName(StrEnum):
 
 class TargetName(StrEnum):
     GPT2 = "gpt2"
+    LLAMA = "llama"
     PAPER = "paper"
 
 
@@ -74,29 +76,63 @@ def compile_command(
     ] = ChainName.GATES,
     layers: Annotated[
         int | None,
-        typer.Option("--layers", metavar="L", min=1, help="With --chain none; the depth and one unless said."),
+        typer.Option(
+            "--layers",
+            metavar="L",
+            min=1,
+            help="Of target llama, 2 unless said; or with --chain none, the depth and one unless said.",
+        ),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="With --layers: accept too few; the certificate says what is right.")
     ] = False,
     target: Annotated[
-        TargetName, typer.Option(help="A stock GPT-2, or the paper's transformer, every operation rounded.")
+        TargetName, typer.Option(help="A stock GPT-2 or Llama, or the paper's transformer, every operation rounded.")
     ] = TargetName.GPT2,
     dtype: Annotated[
-        DtypeOption | None, typer.Option(help="gpt2: the number format of the weights, float32 unless said.")
+        DtypeOption | None, typer.Option(help="gpt2, llama: the number format of the weights, float32 unless said.")
     ] = None,
     precision: Annotated[
         int | None, typer.Option(metavar="S", help="paper: bits before and after the point, 1 unless said.")
+    ] = None,
+    head_width: Annotated[
+        int | None, typer.Option("--head-width", metavar="W", min=1, help="gpt2, llama: the width of heads.")
+    ] = None,
+    hidden: Annotated[
+        int | None, typer.Option("--hidden", metavar="N", min=1, help="llama: dimensions of the residual stream.")
+    ] = None,
+    kv_heads: Annotated[
+        int | None,
+        typer.Option("--kv-heads", metavar="N", min=1, help="llama: heads of keys and values; 2 unless said."),
+    ] = None,
+    spare_positions: Annotated[
+        int | None,
+        typer.Option(
+            "--spare-positions",
+            metavar="N",
+            min=0,
+            help="gpt2, llama: positions beyond those that are needed; 0 and 16 unless said.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Compile a circuit into a checkpoint that evaluates it by chain of thought, or by depth."""
     started = time.perf_counter()
     refuse_existing(output)
-    if target == TargetName.PAPER and dtype is not None:
-        raise InputError("--dtype goes with --target gpt2", hint="target paper has --precision")
-    if target == TargetName.GPT2 and precision is not None:
-        raise InputError("--precision goes with --target paper", hint="target gpt2 has --dtype")
+    of_target = {
+        "--dtype": (dtype, "gpt2 or llama"),
+        "--precision": (precision, "paper"),
+        "--head-width": (head_width, "gpt2 or llama"),
+        "--hidden": (hidden, "llama"),
+        "--kv-heads": (kv_heads, "llama"),
+        "--spare-positions": (spare_positions, "gpt2 or llama"),
+    }
+    for option, (value, targets) in of_target.items():
+        if value is not None and target.value not in targets.split(" or "):
+            mine = [other for other, (_, names) in of_target.items() if target.value in names.split(" or ")]
+            raise InputError(
+                f"{option} goes with --target {targets}", hint=f"target {target.value} has {', '.join(mine)}"
+            )
     with progress_bar("compiling", None) as advance:
         model = compile(
             circuit,
@@ -105,11 +141,18 @@ def compile_command(
             lut=lut,
             prove=prove,
             chain=chain.value,
-            layers=layers,
+            layers=None if target == TargetName.LLAMA else layers,
             partial=partial,
             target=target.value,
             dtype=None if dtype is None else dtype.value,
             precision=precision,
+            shape=Shape(
+                head_width=head_width,
+                hidden=hidden,
+                key_heads=kv_heads,
+                layers=layers if target == TargetName.LLAMA else None,
+                spare_positions=spare_positions,
+            ),
             progress=advance,
         ).save(output)
     if isinstance(model.provenance, CompiledProvenance) and model.provenance.is_out_of_time:

@@ -14,6 +14,10 @@ import numpy as np
 
 from serialformer.arrays import Float64, Int8
 from serialformer.constructions.construction import Construction
+from serialformer.constructions.placed_tokens import PlacedTokens
+
+IDLE = -1
+"""Instead of a look-up, of a head that serves none."""
 
 ROWS_PER_BLOCK = 1 << 16
 
@@ -25,19 +29,25 @@ class Placement:
     Attributes:
         construction: what was placed.
         width: dimensions of the residual stream.
-        deviation: the standard deviation that every layer norm before the last is to see.
+        deviation: the deviation that every norm before the last is to see.
         spans: the dimensions of each field.
         codes: for each field the code of each value.
         nothing: for each field its code where it holds nothing.
         answers: for each field what a unit adds, times ``answer_weight``, for each value that it writes.
         constant: what other dimensions hold before the first layer.
         constant_change: what the first attention's output bias adds to them.
-        heads: for each layer and head the number of the look-up that it serves. Units follow the tables, in order.
+        heads: for each layer of the transformer and each head the number of the look-up that it serves, or IDLE. Units
+            follow the tables, in order.
         unit_output: what a unit gives where it fires.
         is_saturated: whether each unit is a pair, the second of which takes away what the first gives beyond
             ``unit_output``. The seconds of a table follow its firsts.
         answer_weight: how much an answer counts.
         default_weight: how much the default counts.
+        steps: for each layer of the transformer which layer of the construction it is a part of: the look-ups of one
+            may be spread over several, and the last of these has the units. If None there is one for each.
+        placed: the tokens, if each says where it stands, and brings along what the position decides.
+        one: the field that holds the same at every position, which linear maps without biases read instead.
+        address: the field by which the unembedding tells at which position a token may be written.
     """
 
     construction: Construction
@@ -54,6 +64,15 @@ class Placement:
     answer_weight: float
     default_weight: float
     is_saturated: bool = False
+    steps: tuple[int, ...] | None = None
+    placed: PlacedTokens | None = None
+    one: str = ""
+    address: str = ""
+
+    @property
+    def steps_of_layers(self) -> tuple[int, ...]:
+        """For each layer of the transformer the layer of the construction that it is a part of."""
+        return tuple(range(len(self.construction.layers))) if self.steps is None else self.steps
 
     def rows(self, name: str, values: np.ndarray) -> Int8[np.ndarray, "rows length"]:
         """The codes of some values of a field; negative ones are nothing."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from serialformer.arrays import Int64
 from serialformer.decode.dense import DenseEngine
-from serialformer.decode.engine import Engine
+from serialformer.decode.engine import Engine, make_engine
 from serialformer.loops import WorkLimit
 from serialformer.transformer.transformer import Transformer
 
@@ -49,9 +49,7 @@ class AutoEngine(Engine):
     @cached_property
     def indexed(self) -> Engine:
         """The indexed engine."""
-        from serialformer.decode.indexed import IndexedEngine
-
-        return IndexedEngine(self._transformer)
+        return make_engine("indexed", self._transformer)
 
     @cached_property
     def _dense(self) -> Engine:

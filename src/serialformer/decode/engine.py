@@ -82,8 +82,9 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
     Args:
         name: ``dense`` is ours, in numpy; ``indexed`` looks attention up instead of scanning the context; ``sliced``
             runs 64 inputs a machine word; ``hf`` is Hugging Face transformers; ``auto`` is ``dense`` where there is
-            little to do or more than MAX_INDEXED_LAYERS layers, and ``indexed`` otherwise. Of a model that is no GPT-2
-            there is only ``dense``, in the model's own arithmetic, and ``auto`` is that.
+            little to do or more than MAX_INDEXED_LAYERS layers, and ``indexed`` otherwise. Of a model that no stock
+            runtime knows there is only ``dense``, in the model's own arithmetic, and ``auto`` is that. A Llama has no
+            ``sliced``.
         transformer: the model.
         directory: where the model lies as a checkpoint, if it does; ``hf`` loads it from there.
 
@@ -91,14 +92,16 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
         EngineError: no such engine, what it needs is not installed, or it does not take this model.
     """
     architecture = transformer.architecture
-    if name in ENGINE_NAMES and not architecture.is_gpt2:
+    if name == "sliced" and architecture.is_stock and not architecture.is_gpt2:
+        raise EngineError("engine sliced runs GPT-2s only; this model is a Llama", hint="--engine indexed runs it")
+    if name in ENGINE_NAMES and not architecture.is_stock:
         if name not in ("auto", "dense"):
             differs = [] if architecture.norm == "layer_norm" else ["has no layer norm"]
             differs += [] if architecture.scaled_scores else ["does not scale its scores"]
             differs += [] if architecture.arithmetic is None else ["rounds every operation"]
             differs += ["has a relative bias"] if architecture.relative_bias else []
             raise EngineError(
-                f"engine {name} runs GPT-2s only; this model {', '.join(differs)}", hint="--engine dense runs it"
+                f"engine {name} runs stock models only; this model {', '.join(differs)}", hint="--engine dense runs it"
             )
         if architecture.arithmetic is not None:
             from serialformer.decode.rounded import RoundedEngine
@@ -111,6 +114,10 @@ def make_engine(name: str, transformer: Transformer, directory: Path | None = No
         from serialformer.decode.auto import AutoEngine
 
         return AutoEngine(transformer)
+    if name == "indexed" and not architecture.is_gpt2:
+        from serialformer.decode.token_index import TokenIndexEngine
+
+        return TokenIndexEngine(transformer)
     if name == "indexed":
         from serialformer.decode.indexed import IndexedEngine
 

@@ -13,6 +13,8 @@ from serialformer.architecture import token_separator
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.gate_words import describe_gate
 from serialformer.circuits.words import Word
+from serialformer.constructions.placed_tokens import PlacedTokens
+from serialformer.constructions.program import VOCABULARY
 from serialformer.constructions.schedule import Schedule
 from serialformer.errors import CheckpointError, InputError
 from serialformer.explorer.packing import pack_array
@@ -66,7 +68,17 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
     title = _title(model.directory)
     return {
         **_frame("circuit", title, embedded),
-        "models": [_model_content(model.transformer, title, "compiled", facts, model.provenance, embedded=embedded)],
+        "models": [
+            _model_content(
+                model.transformer,
+                title,
+                "compiled",
+                facts,
+                model.provenance,
+                embedded=embedded,
+                placed=model.words.placed,
+            )
+        ],
         "circuit": _circuit_arrays(model.circuit, model.schedule, model.inputs, model.outputs),
     }
 
@@ -144,7 +156,14 @@ def _task_words(model: Model) -> str:
 
 
 def _model_content(
-    transformer: Transformer, name: str, origin: str, facts: dict[str, str], provenance: Provenance, *, embedded: bool
+    transformer: Transformer,
+    name: str,
+    origin: str,
+    facts: dict[str, str],
+    provenance: Provenance,
+    *,
+    embedded: bool,
+    placed: PlacedTokens | None = None,
 ) -> dict[str, Any]:
     if transformer.architecture.arithmetic is not None:
         raise CheckpointError(
@@ -153,6 +172,12 @@ def _model_content(
             hint="compile it for the target gpt2",
         )
     architecture = transformer.architecture
+    if embedded and not architecture.is_gpt2 and architecture.is_stock:
+        raise CheckpointError(
+            "the page computes GPT-2s by itself; this model is a Llama",
+            where=name,
+            hint="serialformer explore DIR --serve shows it from this machine",
+        )
     if embedded and (transformer.num_bytes > MAX_EMBEDDED_BYTES or architecture.num_positions > MAX_EMBEDDED_POSITIONS):
         raise CheckpointError(
             f"{transformer.num_bytes / 2**20:,.1f} MiB of weights and {architecture.num_positions:,} positions are too"
@@ -160,6 +185,8 @@ def _model_content(
             where=name,
             hint="serialformer explore DIR --serve shows it from this machine",
         )
+    # Of tokens that say where they stand the page shows the plain ones.
+    vocabulary = architecture.vocabulary if placed is None else VOCABULARY
     return {
         "name": name,
         "origin": origin,
@@ -172,8 +199,8 @@ def _model_content(
             "format": architecture.dtype,
         },
         "architecture": {
-            "vocabulary": list(architecture.vocabulary),
-            "separator": token_separator(architecture.vocabulary),
+            "vocabulary": list(vocabulary),
+            "separator": token_separator(vocabulary),
             "positions": architecture.num_positions,
             "width": architecture.width,
             "layers": architecture.num_layers,
@@ -183,7 +210,7 @@ def _model_content(
             "epsilon": architecture.norm_epsilon,
             "normed": architecture.norm == "layer_norm",
             "scaled": architecture.scaled_scores,
-            "end": architecture.end_token,
+            "end": architecture.end_token if placed is None else placed.plain_end,
         },
         "weights": {name: pack_array(weight) for name, weight in transformer.named_weights() if weight.size}
         if embedded

@@ -63,7 +63,13 @@ def explore(
         from serialformer.explorer.server import serve_page
 
         with refuse_os_errors(f"port {port}"):
-            serve_page(content, [each.transformer for each in (first, *others)], port=port, announce=announce)
+            serve_page(
+                content,
+                [each.transformer for each in (first, *others)],
+                placed=first.words.placed if isinstance(first.protocol, CircuitWords) else None,
+                port=port,
+                announce=announce,
+            )
         return 0
     if Path(output).is_dir():
         raise InputError("is a directory", where=str(output), hint="name the page, such as page.html")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from serialformer.arrays import Float, Int64
+from serialformer.constructions.placed_tokens import ABSENT, PlacedTokens
 from serialformer.decode.engine import make_engine
 from serialformer.errors import InputError
 from serialformer.transformer.forward import (
@@ -46,12 +47,15 @@ class Reading:
     Args:
         transformer: the model.
         tokens: token ids, ``MADE`` where the model's own is to be read.
+        placed: the model's tokens, if each says where it stands; the page speaks of plain ones then.
 
     Raises:
         InputError: there are too many tokens, or one is not in the vocabulary.
     """
 
-    def __init__(self, transformer: Transformer, tokens: Int64[np.ndarray, " tokens"]) -> None:
+    def __init__(
+        self, transformer: Transformer, tokens: Int64[np.ndarray, " tokens"], placed: PlacedTokens | None = None
+    ) -> None:
         architecture = transformer.architecture
         count = len(tokens)
         num_bytes = 16 * count * architecture.width * architecture.num_layers
@@ -60,10 +64,16 @@ class Reading:
             raise InputError(
                 f"{count:,} tokens are too many to look into", where=f"{architecture.num_positions:,} positions"
             )
-        if tokens[0] == MADE or tokens.min() < MADE or tokens.max() >= len(architecture.vocabulary):
+        num_tokens = len(architecture.vocabulary) if placed is None else placed.num_plain
+        if placed is not None and count > placed.num_positions:
+            raise InputError(f"{count:,} tokens, and tokens for {placed.num_positions:,} positions only")
+        if tokens[0] == MADE or tokens.min() < MADE or tokens.max() >= num_tokens:
             raise InputError("expected token ids of the model's vocabulary, the first of them given")
         started = time.perf_counter()
         self.transformer = transformer
+        self._placed = placed
+        if placed is not None:
+            tokens = np.where(tokens == MADE, MADE, placed.place(np.maximum(tokens, 0)[None])[0])
         self._layers = [cast_layer(layer, np.float64) for layer in transformer.layers]
         self.tokens = _fill_in(transformer, tokens)
         self.said = np.append(self.tokens[1:], 0)
@@ -76,8 +86,8 @@ class Reading:
     def summary(self) -> dict[str, Any]:
         """What the page needs at once: tokens, what is said at each, and where heads look with more than half."""
         return {
-            "tokens": self.tokens.tolist(),
-            "said": self.said.tolist(),
+            "tokens": self._plain(self.tokens, 0),
+            "said": self._plain(self.said, 1),
             "tops": self.tops.reshape(-1).tolist(),
             "milliseconds": self.milliseconds,
         }
@@ -129,8 +139,27 @@ class Reading:
             "others": others,
             "stages": stages,
             "units": units,
-            "logits": unembed(x_BTD, self.transformer)[0, 0].tolist(),
+            "logits": self._plain_logits(unembed(x_BTD, self.transformer)[0, 0], position).tolist(),
         }
+
+    def _plain(self, tokens: Int64[np.ndarray, " tokens"], first: int) -> list[int]:
+        """Tokens as the page names them; ``<unk>`` for one that does not belong where it stands."""
+        if self._placed is None:
+            return tokens.tolist()
+        read = self._placed.read(tokens[None], first)[0]
+        return np.minimum(read, self._placed.num_plain - 1).tolist()
+
+    def _plain_logits(self, logits: Float[np.ndarray, " vocabulary"], position: int) -> Float[np.ndarray, " shown"]:
+        """The logits of the tokens that the page names; of those that cannot follow, the least of all logits."""
+        placed = self._placed
+        if placed is None:
+            return logits
+        shown = np.full(placed.num_plain, logits.min())
+        if position + 1 < placed.num_positions:
+            following = placed.ids[position + 1]
+            shown[following != ABSENT] = logits[following[following != ABSENT]]
+        shown[placed.plain_end] = max(shown[placed.plain_end], logits[self.transformer.architecture.end_token])
+        return shown
 
     def attention_rows(self, limit: int) -> list[list[list[float]]]:
         """For each layer and head all attention weights, row by row.
@@ -176,7 +205,10 @@ class Reading:
         if is_dense:
             self.said = unembed(x_BTD, self.transformer)[0].argmax(axis=-1)
         else:
-            self.said[-1] = int(np.argmax(self.view(count - 1)["logits"]))
+            logits = np.array(self.view(count - 1)["logits"])
+            self.said[-1] = int(logits.argmax())
+            if self._placed is not None and count < self._placed.num_positions:
+                self.said[-1] = int(self._placed.ids[count, int(logits.argmax())])
 
 
 def _fill_in(transformer: Transformer, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.ndarray, " tokens"]:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
+from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.errors import InputError, SerialformerError
 from serialformer.explorer.content import MAX_HEAT_MAP
 from serialformer.explorer.page import render_page
@@ -35,11 +36,19 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, content: dict[str, Any], transformers: Sequence[Transformer], *, port: int = 0) -> None:
+    def __init__(
+        self,
+        content: dict[str, Any],
+        transformers: Sequence[Transformer],
+        *,
+        placed: PlacedTokens | None = None,
+        port: int = 0,
+    ) -> None:
         super().__init__((ADDRESS, port), _Handler)
         self.page = render_page(content)
         self.hosts = {f"{ADDRESS}:{self.server_port}", f"localhost:{self.server_port}"}
         self._transformers = list(transformers)
+        self._placed = placed
         self._readings: OrderedDict[int, Reading] = OrderedDict()
         self._last = 0
         self._lock = threading.Lock()
@@ -56,7 +65,7 @@ class PageServer(ThreadingHTTPServer):
         except (KeyError, TypeError):
             raise InputError("expected a model and its tokens") from None
         with self._lock:
-            reading = Reading(transformer, tokens)
+            reading = Reading(transformer, tokens, self._placed)
             self._last += 1
             self._readings[self._last] = reading
             while len(self._readings) > NUM_READINGS:
@@ -166,20 +175,26 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve_page(
-    content: dict[str, Any], transformers: Sequence[Transformer], *, port: int, announce: Callable[[str], None]
+    content: dict[str, Any],
+    transformers: Sequence[Transformer],
+    *,
+    placed: PlacedTokens | None = None,
+    port: int,
+    announce: Callable[[str], None],
 ) -> None:
     """Serves the page until it is interrupted.
 
     Args:
         content: what the page holds, made with ``embedded=False``.
         transformers: the models, in the order of the content's.
+        placed: the tokens of the model, if each says where it stands.
         port: where to listen; 0 takes a free one.
         announce: called with the page's address once it can be opened.
 
     Raises:
         OSError: the port is taken or may not be used.
     """
-    with PageServer(content, transformers, port=port) as server:
+    with PageServer(content, transformers, placed=placed, port=port) as server:
         announce(server.address)
         with suppress(KeyboardInterrupt):
             server.serve_forever()

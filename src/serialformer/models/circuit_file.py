@@ -1,4 +1,7 @@
-"""``circuit.safetensors``: the circuit that was compiled, and the order of its chain."""
+"""``circuit.tensors``: the circuit that was compiled, and the order of its chain, in the format of safetensors.
+
+It has a suffix of its own because some engines read every ``.safetensors`` file of a directory as weights.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from serialformer.constructions.schedule import Schedule
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.files import allow_reading
 
-CIRCUIT_FILE = "circuit.safetensors"
+CIRCUIT_FILE = "circuit.tensors"
+OLD_CIRCUIT_FILE = "circuit.safetensors"
+"""Its name in older checkpoints."""
 
 
 def save_circuit(circuit: Circuit, schedule: Schedule, directory: Path) -> None:
@@ -47,6 +52,8 @@ def load_circuit(directory: Path, inputs: tuple[Word, ...], outputs: tuple[Word,
         CheckpointError: the file is missing, or is not the circuit of these words.
     """
     path = directory / CIRCUIT_FILE
+    if not path.exists() and (directory / OLD_CIRCUIT_FILE).exists():
+        path = directory / OLD_CIRCUIT_FILE
     try:
         arrays = load_file(path)
         circuit = Circuit(

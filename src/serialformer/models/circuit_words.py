@@ -18,6 +18,7 @@ from serialformer.circuits.sequential.registers import Register, check_registers
 from serialformer.circuits.word_columns import columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
 from serialformer.constructions.circuit_depth import COLUMNS_VOCABULARY, FILLER
+from serialformer.constructions.placed_tokens import PlacedTokens, place_bits
 from serialformer.constructions.program import EQUALS, VOCABULARY
 from serialformer.constructions.schedule import Chain, Schedule
 from serialformer.errors import CheckpointError, EngineError, InputError
@@ -40,6 +41,7 @@ class CircuitWords(Protocol):
         schedule: which chain token writes which gate of it.
         chain: ``gates`` if gates are written as tokens. ``none`` if layers compute them, each in the column of a filler
             token between the bits and ``=``; then what is written is the answer alone.
+        placed: the tokens, if each says at which position it stands. Chains are told in plain bits all the same.
     """
 
     kind = "circuit"
@@ -54,6 +56,7 @@ class CircuitWords(Protocol):
     circuit: Circuit
     schedule: Schedule
     chain: Chain = "gates"
+    placed: PlacedTokens | None = None
 
     @cached_property
     def num_inputs(self) -> int:
@@ -86,7 +89,10 @@ class CircuitWords(Protocol):
 
     def check(self, architecture: Architecture) -> None:
         problems = []
-        if architecture.vocabulary[: len(self.vocabulary)] != self.vocabulary:
+        expected = self.vocabulary if self.placed is None else self.placed.vocabulary
+        if self.placed is not None and architecture.vocabulary != expected:
+            problems.append("the vocabulary is not that of tokens that say where they stand")
+        elif self.placed is None and architecture.vocabulary[: len(expected)] != expected:
             shown = " ".join(architecture.vocabulary[:8])
             problems.append(f"the vocabulary begins with {shown}, not with {' '.join(self.vocabulary)}")
         if architecture.num_positions < self.num_tokens:
@@ -114,7 +120,20 @@ class CircuitWords(Protocol):
         prompts = np.full((len(bits), bits.shape[1] + self.num_columns + 1), EQUALS, dtype=np.int64)
         prompts[:, : bits.shape[1]] = bits
         prompts[:, bits.shape[1] : -1] = FILLER
-        return prompts
+        return prompts if self.placed is None else self.placed.place(prompts)
+
+    def read_chains(self, tokens: Int64[np.ndarray, "rows some"], first: int = 0) -> Int64[np.ndarray, "rows some"]:
+        """Chains in plain tokens, 0 and 1 for a bit; a token that does not belong where it stands becomes another one.
+
+        Args:
+            tokens: ids, as the model makes them.
+            first: the number of the chain token with which they begin.
+        """
+        return tokens if self.placed is None else self.placed.read(tokens, self.num_inputs + 1 + first)
+
+    def plain_text(self, token: int) -> str:
+        """The text of a token of a chain that ``read_chains`` has read."""
+        return self.vocabulary[token] if token < len(self.vocabulary) else "the token of another position"
 
     def values_to_prompt(
         self, question: tuple[Any, ...], named: dict[str, int], where: str | None = None
@@ -133,13 +152,13 @@ class CircuitWords(Protocol):
         prompts = self.values_to_prompt(question, named, run.where)
         num_tokens = run.limit(self.num_chain_tokens)
         started = time.perf_counter()
-        chains = run.engine.generate(prompts, num_tokens, run.progress)
+        chains = self.read_chains(run.engine.generate(prompts, num_tokens, run.progress))
         seconds = time.perf_counter() - started
         self.check_chains(chains, num_tokens, run.where)
         whole = num_tokens == self.num_chain_tokens
         return Transcript(
-            vocabulary=run.architecture.vocabulary,
-            prompt=prompts[0],
+            vocabulary=run.architecture.vocabulary if self.placed is None else VOCABULARY,
+            prompt=prompts[0] if self.placed is None else self.placed.read(prompts, 0)[0],
             chain=chains[0],
             outputs=bits_to_values(self.outputs, self.answers(chains, run.where)[0]) if whole else {},
             engine=run.engine.name,
@@ -202,6 +221,7 @@ class CircuitWords(Protocol):
             "num_chain_tokens": self.num_chain_tokens,
             **({} if self.chain == "gates" else {"chain": self.chain}),
             **({"registers": registers} if registers else {}),
+            **({"tokens": "placed"} if self.placed is not None else {}),
         }
 
     @classmethod
@@ -225,6 +245,10 @@ class CircuitWords(Protocol):
         if chain not in ("gates", "none"):
             raise ValueError(f"no chain {chain!r}")
         check_registers(registers, inputs, outputs)
+        if content.get("tokens", "plain") not in ("plain", "placed"):
+            raise ValueError(f"expected the tokens 'plain' or 'placed', found {content['tokens']!r}")
+        num_inputs = sum(len(word.places) for word in inputs)
+        is_placed = content.get("tokens") == "placed"
         circuit, schedule = load_circuit(directory, inputs, outputs)
         return cls(
             inputs=inputs,
@@ -234,6 +258,7 @@ class CircuitWords(Protocol):
             circuit=circuit,
             schedule=schedule,
             chain=chain,
+            placed=place_bits(num_inputs, num_chain_tokens) if is_placed else None,
         )
 
     def write_files(self, directory: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from serialformer.architecture import Activation, DtypeName
+from serialformer.architecture import Activation, DtypeName, Shape
 from serialformer.circuits.mapping.optimise import optimise
 from serialformer.constructions.schedule import Chain, Schedule, schedule_answer
 from serialformer.errors import CompileError
@@ -45,6 +45,7 @@ def compile(
     activation: Activation | None = None,
     attention_gap: float | None = None,
     precision: int | None = None,
+    shape: Shape | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Model:
     """Compiles a circuit into a model that evaluates it gate by gate, and proves that it does.
@@ -72,17 +73,19 @@ def compile(
             the circuit and one for the answer.
         layers: with ``chain="none"``: how many layers; by default as many as the deepest output needs.
         partial: with ``layers``: accept fewer; the certificate says which outputs are right.
-        target: ``gpt2`` is a stock GPT-2; ``paper`` the transformer of arXiv 2402.12875, every operation rounded.
-        dtype: gpt2 only: number format of the weights, default float32; the result holds for runtimes that compute in
+        target: ``gpt2`` is a stock GPT-2, ``llama`` a stock Llama; ``paper`` the transformer of arXiv 2402.12875, every
+            operation rounded.
+        dtype: not paper: number format of the weights, default float32; the result holds for runtimes that compute in
             it or in a wider one.
         activation: gpt2 only: ``gelu_new``, the default, is what stock GPT-2 has; ``relu`` takes the same weights.
-        attention_gap: gpt2 only: the least score difference to aim at; default: 40, more for very long chains.
+        attention_gap: not paper: the least score difference to aim at; default: 40, more for very long chains.
         precision: paper only: s of its arithmetic F_s, default 1.
+        shape: not paper: the width of heads, the number of layers and so on, where they are to be chosen.
         progress: called with 1 for each thing that the optimiser has tried.
 
     Raises:
         CompileError: it would not hold at this number format and gap, has too many positions or too few layers, or
-            would be too large; or an option is the other target's, or that of models without a chain.
+            would be too large; or an option is another target's, or that of models without a chain.
         CircuitError: the level or ``lut`` is out of range, or the proof failed.
         ToolError: a program that the source, the level or the proof needs is not installed.
         SerialformerError: the source cannot be read.
@@ -97,7 +100,7 @@ def compile(
     """
     if target == "paper" and lut is not None and lut > PAPER_FAN_IN:
         raise CompileError(
-            f"expected gates of two inputs for target paper, found lut {lut}", hint="more go with target gpt2"
+            f"expected gates of two inputs for target paper, found lut {lut}", hint="more go with target gpt2 or llama"
         )
     if chain not in ("gates", "none"):
         raise CompileError(f"no chain {chain!r}", hint="gates or none")
@@ -112,6 +115,7 @@ def compile(
         lut = PAPER_FAN_IN
     better, report = optimise(given.circuit, level=level, max_fan_in=lut, prove=prove, progress=progress)
     schedule: Schedule
+    placed = None
     if chain == "none":
         columns = lower_columns(
             better,
@@ -122,6 +126,7 @@ def compile(
             activation=activation,
             attention_gap=attention_gap,
             precision=precision,
+            shape=shape,
         )
         lowered: Lowered = columns
         circuit, schedule = columns.circuit, schedule_answer(columns.circuit)
@@ -133,8 +138,9 @@ def compile(
             activation=activation,
             attention_gap=attention_gap,
             precision=precision,
+            shape=shape,
         )
-        lowered, circuit, schedule = chained, chained.circuit, chained.schedule
+        lowered, circuit, schedule, placed = chained, chained.circuit, chained.schedule, chained.placed
     assert circuit.input_words is not None and circuit.output_words is not None
     return Model(
         transformer=lowered.transformer,
@@ -146,6 +152,7 @@ def compile(
             circuit=circuit,
             schedule=schedule,
             chain=chain,
+            placed=placed,
         ),
         provenance=CompiledProvenance(
             source=source_name(source),

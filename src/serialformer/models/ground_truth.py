@@ -218,7 +218,10 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
     construction = construction_of(model)
     if transcript.vocabulary != construction.vocabulary:
         raise InputError("is a transcript of another model: its vocabulary differs", where="transcript")
-    placement = construction_to_placement(construction, is_gpt2=model.transformer.architecture.is_gpt2)
+    architecture = model.transformer.architecture
+    if architecture.is_stock and not architecture.is_gpt2:
+        raise InputError("is a Llama, whose look-ups are made in several layers", hint="compile it for target gpt2")
+    placement = construction_to_placement(construction, architecture)
     tokens = np.concatenate([transcript.prompt, transcript.chain]).astype(np.int64)
     if len(tokens) > construction.num_positions:
         raise InputError(

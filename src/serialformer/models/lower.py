@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from serialformer.architecture import Activation, DtypeName
+from serialformer.architecture import Activation, Architecture, DtypeName, Shape
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.circuit_chain import program_to_construction
@@ -13,6 +13,7 @@ from serialformer.constructions.circuit_depth import circuit_depth_construction,
 from serialformer.constructions.claim import ColumnsClaim
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.placed_tokens import PlacedTokens, place_bits
 from serialformer.constructions.placement import Placement
 from serialformer.constructions.program import Program, schedule_to_program
 from serialformer.constructions.schedule import Schedule, schedule_chain
@@ -22,6 +23,8 @@ from serialformer.errors import CompileError
 from serialformer.proofs.certificate import Certificate
 from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
 from serialformer.targets.layout import Layout, lay_out
+from serialformer.targets.llama import construction_to_llama, llama_to_placement
+from serialformer.targets.llama_layout import LlamaLayout, lay_out_llama
 from serialformer.targets.naming import layout_to_names
 from serialformer.targets.paper import PaperLayout, construction_to_paper, lay_out_paper, paper_to_placement
 from serialformer.targets.paper_depth import (
@@ -34,7 +37,14 @@ from serialformer.tasks.task import Task
 from serialformer.transformer.names import Names
 from serialformer.transformer.transformer import Transformer
 
-Target = Literal["gpt2", "paper"]
+Target = Literal["gpt2", "llama", "paper"]
+
+OPTIONS_OF = {
+    "gpt2": {"dtype", "activation", "attention_gap", "head_width", "spare_positions"},
+    "llama": {"dtype", "attention_gap", "head_width", "hidden", "key_heads", "layers", "spare_positions"},
+    "paper": {"precision"},
+}
+"""Which options each target takes."""
 
 GATES_WHEN_MADE = 1 << 8
 """When an evaluator is made, circuits of up to so many gates are gone through, which takes a second or two."""
@@ -45,7 +55,7 @@ class Lowered:
     """A transformer and how it came about: a value can be followed from its field to dimensions, heads and units."""
 
     construction: Construction
-    layout: Layout | PaperLayout | PaperDepthLayout
+    layout: Layout | LlamaLayout | PaperLayout | PaperDepthLayout
     transformer: Transformer
     certificate: Certificate
 
@@ -60,11 +70,13 @@ class LoweredCircuit(Lowered):
     """The same of a circuit: a wire can be followed from gate to token to direction.
 
     ``circuit`` is what the chain computes gate by gate: the circuit given, its wide gates split if the target asks.
+    ``placed`` are the tokens, if each says where it stands.
     """
 
     circuit: Circuit
     schedule: Schedule
     program: Program
+    placed: PlacedTokens | None = None
 
 
 def lower_circuit(
@@ -75,47 +87,61 @@ def lower_circuit(
     activation: Activation | None = None,
     attention_gap: float | None = None,
     precision: int | None = None,
+    shape: Shape | None = None,
 ) -> LoweredCircuit:
-    """A circuit as a one-layer transformer that evaluates it gate by gate, with the proof that it does.
+    """A circuit as a transformer that evaluates it gate by gate, with the proof that it does.
 
     Args:
         circuit: what to compute.
-        target: ``gpt2`` is a stock GPT-2; ``paper`` the transformer of arXiv 2402.12875, every operation rounded.
-        dtype: gpt2 only: number format of the weights, default float32; the result holds for runtimes that compute in
+        target: ``gpt2`` is a stock GPT-2, ``llama`` a stock Llama; ``paper`` the transformer of arXiv 2402.12875, every
+            operation rounded.
+        dtype: not paper: number format of the weights, default float32; the result holds for runtimes that compute in
             it or in a wider one.
         activation: gpt2 only: ``gelu_new``, the default, is what stock GPT-2 has; ``relu`` takes the same weights.
-        attention_gap: gpt2 only: the least score difference to aim at; default: 40, more for very long chains.
+        attention_gap: not paper: the least score difference to aim at; default: 40, more for very long chains.
         precision: paper only: s of its arithmetic F_s, default 1.
+        shape: not paper: what is chosen of the transformer's shape.
 
     Raises:
-        CompileError: it would not hold at this number format and gap, or has too many positions; or an option is the
-            other target's.
+        CompileError: it would not hold at this number format and gap, or has too many positions; or an option is
+            another target's.
     """
-    check_options(target, {"dtype": dtype, "activation": activation, "attention_gap": attention_gap}, precision)
+    shape = shape or Shape()
+    given = {"dtype": dtype, "activation": activation, "attention_gap": attention_gap, "precision": precision}
+    check_options(target, {name for name, value in given.items() if value is not None} | set(shape.chosen))
     circuit = split_gates(circuit) if target == "paper" else circuit
     schedule = schedule_chain(circuit)
     program = schedule_to_program(circuit, schedule)
     construction = program_to_construction(program)
-    layout: Layout | PaperLayout
+    layout: Layout | LlamaLayout | PaperLayout
+    placed = None
     if target == "paper":
         transformer, layout = construction_to_paper(construction, precision=1 if precision is None else precision)
-        certificate = certify_weights(transformer, paper_to_placement(layout))
+        placement = paper_to_placement(layout)
+    elif target == "llama":
+        placed = place_bits(program.num_inputs, program.num_chain_tokens)
+        transformer, layout = construction_to_llama(
+            construction, placed, dtype=dtype or "float32", shape=shape, attention_gap=attention_gap
+        )
+        placement = llama_to_placement(layout)
     else:
         transformer, layout = construction_to_gpt2(
             construction,
             dtype=dtype or "float32",
             activation=activation or "gelu_new",
             attention_gap=attention_gap,
+            shape=shape,
         )
-        certificate = certify_weights(transformer, layout_to_placement(layout))
+        placement = layout_to_placement(layout)
     return LoweredCircuit(
         construction=construction,
         layout=layout,
         transformer=transformer,
-        certificate=_demand(certificate),
+        certificate=_demand(certify_weights(transformer, placement)),
         circuit=circuit,
         schedule=schedule,
         program=program,
+        placed=placed,
     )
 
 
@@ -139,6 +165,7 @@ def lower_columns(
     activation: Activation | None = None,
     attention_gap: float | None = None,
     precision: int | None = None,
+    shape: Shape | None = None,
 ) -> LoweredColumns:
     """A circuit as a transformer that answers at once, without a chain, with the proof that it does.
 
@@ -151,12 +178,19 @@ def lower_columns(
         activation: gpt2 only.
         attention_gap: gpt2 only.
         precision: paper only.
+        shape: nothing of it can be chosen yet.
 
     Raises:
         CompileError: there are too few layers, it would be too large, or it would not hold at this number format and
             gap; or an option is the other target's.
     """
-    check_options(target, {"dtype": dtype, "activation": activation, "attention_gap": attention_gap}, precision)
+    if target == "llama" or (shape is not None and shape.chosen):
+        raise CompileError(
+            "a model without a chain is a GPT-2 or the paper's transformer, of the shape that follows from its circuit",
+            hint="--target llama and its shape go with --chain gates",
+        )
+    given = {"dtype": dtype, "activation": activation, "attention_gap": attention_gap, "precision": precision}
+    check_options(target, {name for name, value in given.items() if value is not None})
     circuit = split_gates(circuit) if target == "paper" else circuit
     needed = circuit_levels(circuit).depth + 1
     if num_layers is not None and num_layers < needed and not partial:
@@ -242,18 +276,35 @@ def _lower(
     return Lowered(construction=construction, layout=layout, transformer=transformer, certificate=certificate)
 
 
-def construction_to_placement(construction: Construction, *, is_gpt2: bool = True) -> Placement:
+def construction_to_placement(
+    construction: Construction, architecture: Architecture, placed: PlacedTokens | None = None
+) -> Placement:
     """Where a target puts a construction: the witness for a proof about weights that lie somewhere.
 
     Args:
         construction: what was lowered.
-        is_gpt2: whether to a GPT-2; otherwise to the paper's transformer.
+        architecture: of the transformer that it was lowered to.
+        placed: its tokens, if each says where it stands.
+
+    Raises:
+        CompileError: no target makes a transformer of this shape of it.
     """
-    if is_gpt2:
-        return layout_to_placement(lay_out(construction))
-    if any(isinstance(claim, ColumnsClaim) for claim in construction.claims()):
-        return paper_depth_to_placement(lay_out_paper_depth(construction))
-    return paper_to_placement(lay_out_paper(construction))
+    if placed is not None:
+        shape = Shape(
+            head_width=architecture.head_width,
+            hidden=architecture.width,
+            key_heads=architecture.num_key_heads,
+            layers=architecture.num_layers,
+        )
+        return llama_to_placement(lay_out_llama(construction, placed, shape))
+    if not architecture.is_gpt2:
+        if any(isinstance(claim, ColumnsClaim) for claim in construction.claims()):
+            return paper_depth_to_placement(lay_out_paper_depth(construction))
+        return paper_to_placement(lay_out_paper(construction))
+    layout = lay_out(construction)
+    if layout.width != architecture.width:
+        layout = lay_out(construction, head_width=architecture.head_width)
+    return layout_to_placement(layout)
 
 
 def certify_weights(
@@ -286,12 +337,25 @@ def _demand(certificate: Certificate) -> Certificate:
     )
 
 
-def check_options(target: str, of_gpt2: dict[str, object], precision: int | None) -> None:
-    """Refuses an unknown target, and options of another one."""
-    if target not in ("gpt2", "paper"):
-        raise CompileError(f"no target {target!r}", hint="gpt2 or paper")
-    foreign = [name for name, value in of_gpt2.items() if value is not None]
-    if target == "paper" and foreign:
-        raise CompileError(f"{', '.join(foreign)} for target paper", hint="its arithmetic is set by precision alone")
-    if target == "gpt2" and precision is not None:
-        raise CompileError("precision for target gpt2", hint="it has dtype; target paper has precision")
+def check_options(target: str, given: set[str]) -> None:
+    """Refuses an unknown target, and options that it does not have.
+
+    >>> check_options("paper", {"dtype"})
+    Traceback (most recent call last):
+        ...
+    serialformer.errors.CompileError: target paper has no dtype
+    hint: dtype goes with target gpt2 or llama; target paper has precision
+    """
+    targets = get_args(Target)
+    if target not in targets:
+        raise CompileError(f"no target {target!r}", hint=f"one of {', '.join(targets)}")
+    foreign = sorted(given - OPTIONS_OF[target])
+    if foreign:
+        others = [
+            f"{name} goes with target {' or '.join(other for other in targets if name in OPTIONS_OF[other])}"
+            for name in foreign
+        ]
+        has = ", ".join(sorted(OPTIONS_OF[target]))
+        raise CompileError(
+            f"target {target} has no {' and no '.join(foreign)}", hint=f"{'; '.join(others)}; target {target} has {has}"
+        )

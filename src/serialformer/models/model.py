@@ -284,7 +284,7 @@ class Model:
         """
         run = Run(architecture=self.transformer.architecture, engine=self._choose(engine), max_tokens=max_tokens)
         prompts, num_tokens = self.words.values_to_prompt((values,), named), run.limit(self.num_new_tokens)
-        return (token for block in run.engine.stream(prompts, num_tokens) for token in block[0].tolist())
+        return self._stream(run.engine, prompts, num_tokens)
 
     def simulation(
         self,
@@ -386,6 +386,7 @@ class Model:
         for start in range(0, len(bits), size):
             block = bits[start : start + size]
             last = chosen.final_tokens(words.prompts(block), words.num_chain_tokens, words.num_outputs)
+            last = words.read_chains(last, words.num_chain_tokens - last.shape[1])
             if last.shape[1] < words.num_outputs or (last >= EQUALS).any():
                 # This says where the chain ended.
                 last = words.answers(self.think(block, chosen), self._where)
@@ -403,8 +404,8 @@ class Model:
     def think(
         self, bits: UInt8[np.ndarray, "rows inputs"], engine: Engine, progress: Progress | None = None
     ) -> Int64[np.ndarray, "rows chain"]:
-        """The chains that an engine makes, shorter than ``num_new_tokens`` if the model ends them early."""
-        return engine.generate(self.prompts(bits), self.words.num_chain_tokens, progress)
+        """The chains that an engine makes, in bits, shorter than ``num_new_tokens`` if the model ends them early."""
+        return self.words.read_chains(engine.generate(self.prompts(bits), self.words.num_chain_tokens, progress))
 
     def answers(self, chains: Int64[np.ndarray, "rows chain"]) -> UInt8[np.ndarray, "rows outputs"]:
         """The output bits at the end of each chain.
@@ -503,9 +504,14 @@ class Model:
 
     def _shape(self) -> str:
         shape = self.transformer.architecture
-        family = "gpt2" if shape.is_gpt2 else "serialformer"
         layers, heads = count(shape.num_layers, "layer"), count(shape.num_heads, "head")
-        return f"{family} {shape.dtype}, {layers}, {heads}, width {shape.width}"
+        return f"{shape.family} {shape.dtype}, {layers}, {heads}, width {shape.width}"
+
+    def _stream(self, engine: Engine, prompts: Int64[np.ndarray, "1 prompt"], num_tokens: int) -> Iterator[int]:
+        done = 0
+        for block in engine.stream(prompts, num_tokens):
+            yield from self.words.read_chains(block, done)[0].tolist()
+            done += block.shape[1]
 
     @property
     def _where(self) -> str | None:

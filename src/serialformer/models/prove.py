@@ -16,6 +16,7 @@ from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.lower import certify_program, certify_weights, construction_to_placement
 from serialformer.models.model import Model
 from serialformer.models.provenance import ConstructedProvenance
+from serialformer.models.read_placed import read_placed_program
 from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.transformer import cast_transformer
 
@@ -24,8 +25,8 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
     """Proves from the weights that a model is right on every prompt, in whatever order sums are taken.
 
     The weights are checked against the construction of the model's circuit or task (``proofs.realisation``), and the
-    construction against what the circuit or task says (``proofs.induction``). Where the weights of a circuit are not as
-    its construction says, what they do is looked for in them (``proofs.prove.certify_chain``).
+    construction against what the circuit or task says (``proofs.induction``). Where the weights of a GPT-2 of a circuit
+    are not as its construction says, what they do is looked for in them (``proofs.prove.certify_chain``).
 
     Args:
         model: a compiled or constructed model.
@@ -52,15 +53,15 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
     if isinstance(protocol, CircuitWords):
         if protocol.chain == "none":
             construction = circuit_depth_construction(protocol.circuit, transformer.architecture.num_layers)
-            return certify_weights(
-                transformer, construction_to_placement(construction, is_gpt2=transformer.architecture.is_gpt2)
-            )
+            return certify_weights(transformer, construction_to_placement(construction, transformer.architecture))
         program = schedule_to_program(protocol.circuit, protocol.schedule)
         placement = construction_to_placement(
-            program_to_construction(program), is_gpt2=transformer.architecture.is_gpt2
+            program_to_construction(program), transformer.architecture, protocol.placed
         )
         certificate = certify_weights(transformer, placement)
-        return certificate if certificate.holds else certify_program(transformer, program)
+        if certificate.holds or protocol.placed is not None:
+            return certificate
+        return certify_program(transformer, program)
     if not isinstance(model.provenance, ConstructedProvenance):
         raise InputError(
             f"was not constructed (provenance: {model.provenance.kind}): no construction says what its weights should"
@@ -69,14 +70,15 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
             hint="evaluate scores it on samples",
         )
     if isinstance(protocol, CircuitPrompt):
-        placement = construction_to_placement(evaluator_construction(protocol.num_gates))
+        placement = construction_to_placement(evaluator_construction(protocol.num_gates), transformer.architecture)
         return certify_weights(transformer, placement, max_gates=None)
     items = model.items
-    if items.setting == "base":
-        num_layers = transformer.architecture.num_layers
-        construction = task_depth_construction(items.task, items.length, num_layers)
-        return certify_weights(transformer, construction_to_placement(construction))
-    return certify_weights(transformer, construction_to_placement(task_construction(items.task, items.length)))
+    construction = (
+        task_depth_construction(items.task, items.length, transformer.architecture.num_layers)
+        if items.setting == "base"
+        else task_construction(items.task, items.length)
+    )
+    return certify_weights(transformer, construction_to_placement(construction, transformer.architecture))
 
 
 def decompile(model: Model) -> Circuit:
@@ -88,7 +90,7 @@ def decompile(model: Model) -> Circuit:
         InputError: the model is no compiled circuit, or has no chain.
         CheckpointError: the weights cannot be read; says where and why.
     """
-    from serialformer.proofs.decompile import decompile_chain
+    from serialformer.proofs.decompile import decompile_chain, program_to_reading, reading_to_circuit
 
     words = model.words
     if words.chain == "none":
@@ -98,6 +100,15 @@ def decompile(model: Model) -> Circuit:
             hint="certify proves that its layers compute the circuit that lies beside them",
         )
     names, gates = words.circuit.gate_names, words.schedule.gate.tolist()
+    if words.placed is not None:
+        program = read_placed_program(model.transformer, words.placed, words.num_inputs)
+        return reading_to_circuit(
+            program_to_reading(program.num_inputs, program.reads, program.table),
+            num_outputs=words.num_outputs,
+            input_words=words.inputs,
+            output_words=words.outputs,
+            token_names=[names[gate] if gate >= 0 else "" for gate in gates] if len(names) else None,
+        )
     return decompile_chain(
         model.transformer,
         num_inputs=words.num_inputs,

@@ -41,7 +41,7 @@ class CompiledProvenance(Provenance):
 
     Attributes:
         source: the name of the file or of the function; None for a circuit that was made in Python.
-        target: ``gpt2`` or ``paper``.
+        target: ``gpt2``, ``llama`` or ``paper``.
         num_gates: gates of the circuit that was compiled, after optimising.
         depth: its depth.
         circuit_sha256: its digest.

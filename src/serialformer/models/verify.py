@@ -207,11 +207,11 @@ def _think(
         chains = model.think(bits, chosen, count)
     else:
         assert isinstance(chosen, HuggingFaceEngine)
-        proposed = model.think(bits, proposing)
+        proposed = proposing.generate(model.prompts(bits), num_chain)
         # A proposal that ends early is filled up too: whether transformers ends there is for it to say.
         end = model.transformer.architecture.end_token
         proposed = np.pad(proposed, ((0, 0), (0, num_chain - proposed.shape[1])), constant_values=end)
-        chains = chosen.confirm(model.prompts(bits), proposed, count)
+        chains = model.words.read_chains(chosen.confirm(model.prompts(bits), proposed, count))
     if made < num_chain:
         count(num_chain - made)
     missing = num_chain - chains.shape[1]
@@ -313,5 +313,5 @@ def _describe(
     values = ", ".join(f"{name}={value}" for name, value in bits_to_values(model.inputs, bits).items())
     place = int(np.argmax(found != expected))
     token = place + model.words.num_chain_tokens - len(expected)
-    said = "nothing" if found[place] < 0 else model.transformer.architecture.vocabulary[found[place]]
+    said = "nothing" if found[place] < 0 else model.words.plain_text(int(found[place]))
     return f"with {values}: token t{token} is {said}, expected {expected[place]}"

@@ -9,14 +9,17 @@ are at least sqrt(2) steps apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
-from serialformer.arrays import Float64
+from serialformer.arrays import Float64, Int64
 from serialformer.constructions.construction import NOTHING, Clause, ConstructionLayer, LookUp
+from serialformer.constructions.placement import IDLE
 from serialformer.proofs.bounds import round_values, sum_errors
+from serialformer.proofs.layer_maps import LayerMaps, map_errors, stored_errors
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import gamma
 from serialformer.proofs.stream import RealisationError, Stream, coordinate_errors
@@ -34,12 +37,7 @@ Pair = tuple[float, float]
 
 
 def check_attention(
-    transformer: Transformer,
-    stream: Stream,
-    weights: dict[str, np.ndarray],
-    index: int,
-    num_positions: int,
-    rounding: Rounding,
+    transformer: Transformer, stream: Stream, maps: LayerMaps, index: int, num_positions: int, rounding: Rounding
 ) -> Pair:
     """Checks a layer's heads and updates the stream to what stands behind them.
 
@@ -50,21 +48,21 @@ def check_attention(
         RealisationError: a head does not do what its look-up says.
     """
     placement, architecture = stream.placement, transformer.architecture
-    parts = placement.construction.layers[index]
-    width, head_width = architecture.width, architecture.head_width
-    into = weights["attention_in_weight"].reshape(width, 3, architecture.num_heads, head_width)
-    bias = weights["attention_in_bias"].reshape(3, architecture.num_heads, head_width)
-    out = weights["attention_out_weight"].reshape(architecture.num_heads, head_width, width)
-    wanted = (into != 0).any(axis=(1, 2, 3))
-    errors = coordinate_errors(
-        transformer, stream, weights["attention_norm_gain"], weights["attention_norm_bias"], wanted, rounding
-    )
-    heads = placement.heads[index]
-    check_idle_heads(transformer, weights, into, bias, out, len(heads), rounding)
+    steps = placement.steps_of_layers
+    parts, is_first = placement.construction.layers[steps[index]], index == 0
+    head_width = architecture.head_width
+    wanted = (maps.into != 0).any(axis=(1, 2, 3))
+    if placement.one:
+        wanted[placement.spans[placement.one]] = True
+    errors = coordinate_errors(transformer, stream, maps.attention_gain, maps.attention_gain_bias, wanted, rounding)
+    heads = placement.heads[index] + (IDLE,) * (architecture.num_heads - len(placement.heads[index]))
+    check_idle_heads(transformer, maps, np.array(heads) == IDLE, rounding)
     gap = (np.inf, np.inf)
     leak = 0.0
     for head, number in enumerate(heads):
-        exact, rounded = score_gap(stream, parts.look_ups[number], into[:, :2, head], bias[:2, head], errors, rounding)
+        if number == IDLE:
+            continue
+        exact, rounded = score_gap(stream, parts.look_ups[number], maps, head, errors, rounding)
         exact, rounded = exact / float(np.sqrt(head_width)), rounded / float(np.sqrt(head_width))
         needed = np.log(num_positions / LARGEST_LEAK)
         if not rounded >= needed:
@@ -74,27 +72,23 @@ def check_attention(
             )
         gap = min(gap[0], exact), min(gap[1], rounded)
         leak = max(leak, num_positions * float(np.exp(-rounded)))
-    check_values(stream, parts, weights, into[:, 2], bias[2], out, heads, errors, leak, index == 0, rounding)
+    check_values(stream, parts, maps, heads, errors, leak, is_first, rounding)
     return gap
 
 
-def check_idle_heads(
-    transformer: Transformer,
-    weights: dict[str, np.ndarray],
-    into: np.ndarray,
-    bias: np.ndarray,
-    out: np.ndarray,
-    num_heads: int,
-    rounding: Rounding,
-) -> None:
+def check_idle_heads(transformer: Transformer, maps: LayerMaps, is_idle: np.ndarray, rounding: Rounding) -> None:
     """Checks that heads beyond those of the construction have no effect, and that nothing overflows."""
-    if ((into[:, 2, num_heads:] != 0).any(axis=0) | (bias[2, num_heads:] != 0))[out[num_heads:].any(axis=2)].any():
+    into, constant = maps.into[:, :, is_idle], maps.constant[:, is_idle]
+    brings = (into[:, 2] != 0).any(axis=0) | (constant[2] != 0)
+    if brings[maps.out[is_idle].any(axis=2)].any():
         raise RealisationError("a head beyond those of the construction brings something")
     root = np.sqrt(transformer.architecture.width)
-    coordinates = np.abs(weights["attention_norm_gain"]) * root + np.abs(weights["attention_norm_bias"])
-    projected = np.einsum("w,wphc->phc", coordinates, np.abs(into)) + np.abs(bias)
-    scores = (projected[0] * projected[1]).sum(axis=1)[num_heads:]
-    if not max(projected[:, num_heads:].max(initial=0.0), scores.max(initial=0.0)) * 4 < rounding.largest:
+    coordinates = np.abs(maps.attention_gain) * root + np.abs(maps.attention_gain_bias)
+    projected = np.einsum("w,wphc->phc", coordinates, np.abs(into)) + np.abs(constant)
+    scores = (projected[0] * projected[1]).sum(axis=1)
+    if maps.angles.any():  # a rotation makes no coordinate larger than two together
+        scores = 4 * projected[0].sum(axis=1) * projected[1].sum(axis=1)
+    if not max(projected.max(initial=0.0), scores.max(initial=0.0)) * 4 < rounding.largest:
         raise RealisationError("a head without effect can overflow")
 
 
@@ -108,8 +102,11 @@ class _ClauseScores:
         gap: the least difference between a position that meets it and one that does not, for one query.
         spread: the largest difference between two positions that do not meet it, for one query.
         size: the largest product of the norms of query and key.
-        inherited: how far errors of query and key can move a score.
-        num_columns: of the head.
+        columns: the columns of the head that are its.
+        queries: the numbers that each of these columns of a query can be, one array for all of them or one for each.
+        keys: likewise of a key.
+        query_errors: how far each of these columns can be from them.
+        key_errors: likewise of a key.
         weight: of the clause.
     """
 
@@ -118,21 +115,24 @@ class _ClauseScores:
     gap: float
     spread: float
     size: float
-    inherited: float
-    num_columns: int
+    columns: Int64[np.ndarray, " columns"]
+    queries: Sequence[np.ndarray]
+    keys: Sequence[np.ndarray]
+    query_errors: Float64[np.ndarray, " columns"]
+    key_errors: Float64[np.ndarray, " columns"]
     weight: int
 
 
 def score_gap(
-    stream: Stream, look_up: LookUp, into: np.ndarray, bias: np.ndarray, errors: np.ndarray, rounding: Rounding
+    stream: Stream, look_up: LookUp, maps: LayerMaps, head: int, errors: np.ndarray, rounding: Rounding
 ) -> Pair:
     """The least difference of a head's scores between the position that a look-up reads and any other.
 
     Args:
         stream: what stands before attention.
         look_up: what the head is for.
-        into: its query and key columns: by dimension, part, column.
-        bias: what is added to them.
+        maps: of its layer.
+        head: its number.
         errors: how far each coordinate behind the layer norm can be from its code.
         rounding: the runtimes to cover.
 
@@ -140,17 +140,87 @@ def score_gap(
         The difference in exact arithmetic, and less what rounding can take; neither is divided by the root of the
         width.
     """
-    clauses = _split_clauses(stream, look_up, into, bias, errors, rounding)
+    into, constant = maps.into[:, :2, head], maps.constant[:2, head]
+    clauses = _split_clauses(stream, look_up, into, constant, errors, rounding)
     exact = _ranked_gap(clauses) if look_up.is_ranked else min(clause.gap for clause in clauses)
-    num_columns = sum(clause.num_columns for clause in clauses)
+    num_columns = into.shape[2] if maps.angles.any() else sum(len(clause.columns) for clause in clauses)
     rate = gamma(num_columns + 3, rounding.accumulation_roundoff) + 4 * rounding.storage_roundoff
-    size, inherited = sum(clause.size for clause in clauses), sum(clause.inherited for clause in clauses)
+    size, inherited = sum(clause.size for clause in clauses), _inherited(stream, clauses, maps, head, errors, rounding)
     if not (size + inherited) * (1 + rate) < rounding.largest:
         raise RealisationError(
             f"scores of look-up {look_up.name} reach {size:.3g}, beyond what {rounding.storage} holds"
         )
     lost = 2 * inherited + 2 * rate * (size + inherited)
     return exact, (exact - lost * (1 + FLOAT64_SLACK)) * (1 - 4 * rounding.storage_roundoff)
+
+
+def _inherited(
+    stream: Stream, clauses: list[_ClauseScores], maps: LayerMaps, head: int, errors: np.ndarray, rounding: Rounding
+) -> float:
+    """How far errors of query and key, and what rotating them changes, can move a score."""
+    num_columns = len(maps.angles)
+    # What no clause has is a zero on one side or the other, but may be turned into a column where it is not.
+    magnitudes = stream.placement.magnitudes + errors
+    reach = np.stack([magnitudes @ np.abs(maps.into[:, part, head]) for part in range(2)])
+    reach += np.abs(maps.constant[:2, head])
+    found = np.zeros((2, num_columns))
+    for clause in clauses:
+        for part, (levels, of_columns) in enumerate(
+            ((clause.queries, clause.query_errors), (clause.keys, clause.key_errors))
+        ):
+            largest = [float(np.abs(one).max(initial=0.0)) for one in levels]
+            reach[part, clause.columns] = largest if len(largest) > 1 else largest * len(of_columns)
+            found[part, clause.columns] = of_columns
+    if maps.angles.any():
+        partner = np.roll(np.arange(num_columns), num_columns // 2)
+        turned = found.copy()
+        is_clause = np.zeros(num_columns, dtype=bool)
+        for part in range(2):
+            spill = (reach + found)[part, partner]
+            for clause in clauses:
+                levels, is_clause[clause.columns] = (clause.queries, clause.keys)[part], True
+                for place, column in enumerate(clause.columns.tolist()):
+                    own = levels[min(place, len(levels) - 1)]
+                    turned[part, column] = rotated_error(
+                        own, found[part, column], spill[column], maps.angles[column], rounding
+                    )
+            for column in np.flatnonzero(~is_clause):
+                own = np.array([0.0, reach[part, column]])
+                turned[part, column] = rotated_error(own, 0.0, spill[column], maps.angles[column], rounding)
+        # Where no clause is, the product of the two is not what it should be at all, unless one of them is zero.
+        outside = (reach.min(axis=0) * reach.max(axis=0))[~is_clause] * (reach.min(axis=0) > 0)[~is_clause]
+        extra = float(outside.sum())
+        found = turned
+    else:
+        mine = np.concatenate([clause.columns for clause in clauses]) if clauses else np.zeros(0, dtype=np.int64)
+        reach, found, extra = reach[:, mine], found[:, mine], 0.0
+    return float((reach[0] * found[1] + found[0] * reach[1] + found[0] * found[1]).sum()) + extra
+
+
+def rotated_error(levels: np.ndarray, error: float, spill: float, angle: float, rounding: Rounding) -> float:
+    """How far a coordinate can be from the numbers that it can be, once it is rotated by at most this angle.
+
+    Its cosine is 1 up to angle^2 / 2, and its sine at most the angle; either may be stored, which moves the cosine no
+    further than to 1 and makes the sine at most twice as large. Both products and their sum may be stored.
+
+    Args:
+        levels: what the coordinate can be.
+        error: how far it can be from them before.
+        spill: the largest magnitude of its partner.
+        angle: in radians.
+        rounding: the runtimes to cover.
+    """
+    if spill == 0 and error == 0 and not levels.any():
+        return 0.0
+    if not angle < 0.5:
+        return np.inf
+    cosine = angle**2 + 8 * rounding.accumulation_roundoff
+    sine = 2.1 * angle + rounding.smallest
+    size = np.abs(levels) + error
+    own = round_values(levels, error + size * cosine, rounding)
+    other = spill * sine * (1 + 2 * rounding.storage_roundoff)
+    total = own + other + 2 * rounding.accumulation_roundoff * (np.abs(levels) + own + other)
+    return float(round_values(levels, total, rounding).max(initial=0.0))
 
 
 def _split_clauses(
@@ -168,7 +238,12 @@ def _split_clauses(
         if (mine & taken).any():
             raise RealisationError(f"two clauses of look-up {look_up.name} share a column of their head")
         taken |= mine
-        scores.append(_clause_scores(stream, clause, into[:, :, mine], bias[:, mine], errors, rounding))
+        scores.append(
+            replace(
+                _clause_scores(stream, clause, into[:, :, mine], bias[:, mine], errors, rounding),
+                columns=np.flatnonzero(mine),
+            )
+        )
     if into[outside][:, 1][:, used].any() or not taken[used].all():
         raise RealisationError(f"the keys of look-up {look_up.name} hold more than it compares")
     # Columns of which only one side is not zero add zero, as long as they are finite.
@@ -199,9 +274,8 @@ def _clause_scores(
         codes = placement.codes[clause.asked].astype(np.float64)
         queries = codes @ into[placement.spans[clause.asked], 0] + bias[0]
         wanted = clause.wanted(np.arange(len(codes)))
-    query_error = _table_errors(queries, into[:, 0], bias[0], stream, errors, rounding)
-    key_error = _table_errors(keys, into[:, 1], bias[1], stream, errors, rounding)
-    query_reach, key_reach = np.abs(queries).max(axis=0), np.abs(keys).max(axis=0)
+    query_levels, query_errors = _table_errors(queries, into[:, 0], bias[0], stream, errors, rounding)
+    key_levels, key_errors = _table_errors(keys, into[:, 1], bias[1], stream, errors, rounding)
     sizes = [float(np.sqrt(np.square(part).sum(axis=1).max(initial=0.0))) for part in (queries, keys)]
     met, unmet, gap, spread = _compare_values(queries, keys, wanted)
     return _ClauseScores(
@@ -210,8 +284,11 @@ def _clause_scores(
         gap=gap,
         spread=spread,
         size=sizes[0] * sizes[1],
-        inherited=float((query_reach * key_error + query_error * key_reach + query_error * key_error).sum()),
-        num_columns=keys.shape[1],
+        columns=np.arange(keys.shape[1]),
+        queries=query_levels,
+        keys=key_levels,
+        query_errors=query_errors,
+        key_errors=key_errors,
         weight=clause.weight,
     )
 
@@ -236,25 +313,38 @@ def _code_scores(
     if codes is not own and not np.array_equal(codes, own):
         raise RealisationError(f"{asked} and {name} have different codes")
     levels = placement.levels[name]
+    square, gap = check_codes(codes, levels, name)
+    key_levels, key_errors = _table_errors(levels[:, None], into[:, 1], bias[1], stream, errors, rounding)
+    query_levels, query_errors = _table_errors(scale * levels[:, None], into[:, 0], bias[0], stream, errors, rounding)
+    most = scale * square
+    return _ClauseScores(
+        met=(most, most),
+        unmet=(-most, most),
+        gap=scale * gap,
+        spread=2 * most,
+        size=most,
+        columns=np.arange(keys.shape[1]),
+        queries=query_levels,
+        keys=key_levels,
+        query_errors=query_errors,
+        key_errors=key_errors,
+        weight=clause.weight,
+    )
+
+
+def check_codes(codes: np.ndarray, levels: np.ndarray, name: str) -> Pair:
+    """Checks that codes are all different points of a grid with one sum and norm.
+
+    Returns:
+        Their square norm, and by how much the product of a code with itself exceeds that with another at least.
+    """
     step = float(np.diff(levels).min(initial=np.inf))
     sums, squares = _extremes(codes)
     on_grid = bool((np.remainder(levels - levels[0], step) == 0).all())
     if not (sums[0] == sums[1] and squares[0] == squares[1] and on_grid and _all_different(codes)):
         raise RealisationError(f"the codes of {name} are not all different points of a grid with one sum and norm")
-    key_error = _table_errors(levels[:, None], into[:, 1], bias[1], stream, errors, rounding)
-    query_error = _table_errors(scale * levels[:, None], into[:, 0], bias[0], stream, errors, rounding)
-    reach, most = float(np.abs(levels).max()), scale * float(squares[0])
-    return _ClauseScores(
-        met=(most, most),
-        unmet=(-most, most),
-        # Codes of one sum and norm that differ are at least sqrt(2) steps apart.
-        gap=scale * step**2,
-        spread=2 * most,
-        size=most,
-        inherited=float((scale * reach * key_error + query_error * reach + query_error * key_error).sum()),
-        num_columns=keys.shape[1],
-        weight=clause.weight,
-    )
+    # Codes of one sum and norm that differ are at least sqrt(2) steps apart.
+    return float(squares[0]), step**2
 
 
 def _extremes(codes: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -289,20 +379,20 @@ def _all_different(codes: np.ndarray) -> bool:
 
 def _table_errors(
     table: np.ndarray, weight: np.ndarray, bias: np.ndarray, stream: Stream, errors: np.ndarray, rounding: Rounding
-) -> Float64[np.ndarray, " columns"]:
-    """How far each column of queries or keys can be from what a table says, whichever row stands there.
+) -> tuple[list[np.ndarray], Float64[np.ndarray, " columns"]]:
+    """What each column of queries or keys can be, and how far it can be from that, whichever row stands there.
 
     A table of one column stands for all of them.
     """
-    bounds = sum_errors(weight, stream.placement.magnitudes, errors, rounding)
+    bounds = map_errors(weight, bias, stream, errors, rounding)
     result = np.zeros(weight.shape[1])
+    different = [np.unique(column) for column in table.T]  # few, however many rows
     for column in range(weight.shape[1]):
-        levels = np.unique(table[:, min(column, table.shape[1] - 1)])  # few, however many rows
-        error = round_values(levels - bias[column], np.full(len(levels), bounds[column]), rounding)
-        if bias[column] != 0:
-            error = round_values(levels, error + rounding.accumulation_roundoff * np.abs(levels), rounding)
-        result[column] = error.max()
-    return result
+        levels = different[min(column, len(different) - 1)]
+        result[column] = stored_errors(
+            levels, float(bias[column]), float(bounds[column]), stream.placement, rounding
+        ).max()
+    return different, result
 
 
 def _compare_values(queries: np.ndarray, keys: np.ndarray, wanted: np.ndarray) -> tuple[Pair, Pair, float, float]:
@@ -348,10 +438,7 @@ def _ranked_gap(clauses: list[_ClauseScores]) -> float:
 def check_values(
     stream: Stream,
     parts: ConstructionLayer,
-    weights: dict[str, np.ndarray],
-    into: np.ndarray,
-    bias: np.ndarray,
-    out: np.ndarray,
+    maps: LayerMaps,
     heads: tuple[int, ...],
     errors: np.ndarray,
     leak: float,
@@ -363,24 +450,24 @@ def check_values(
     Args:
         stream: what stands before attention; changed to what stands behind it.
         parts: the layer of the construction.
-        weights: of the layer.
-        into: value columns: by dimension, head, column.
-        bias: what is added to them.
-        out: what each value column adds: by head, column, dimension.
-        heads: the look-up of each head.
-        errors: how far each coordinate behind the layer norm can be from its code.
+        maps: of the layer.
+        heads: the look-up of each head, or IDLE.
+        errors: how far each coordinate behind the norm can be from its code.
         leak: how much attention weight other positions may have together.
         is_first: whether it is the first layer.
         rounding: the runtimes to cover.
     """
     placement = stream.placement
+    into, constant, out = maps.into[:, 2], maps.constant[2], maps.out
     effective = (out != 0).any(axis=2)
-    if bias[effective].any():
+    if constant[effective].any() and not placement.one:
         raise RealisationError("a value has a bias")
     expected_bias = placement.constant_change.copy() if is_first else np.zeros(placement.width)
+    given = maps.out_constant + np.einsum("hc,hcd->d", constant * effective, out)
     levels = stream.placement.magnitudes
     value_error, value_reach = np.zeros(out.shape[:2]), np.zeros(out.shape[:2])
-    for number, look_up in enumerate(parts.look_ups):
+    served = [(number, look_up) for number, look_up in enumerate(parts.look_ups) if number in heads]
+    for number, look_up in served:
         mine = [head for head, served in enumerate(heads) if served == number]
         unread = np.ones(placement.width, dtype=bool)
         ranges = [np.zeros(2), np.zeros(2)]
@@ -429,20 +516,21 @@ def check_values(
                 stream.may_be_nothing[bring.target] = may_miss or NOTHING in (bring.of_value or ())
         for head in mine:
             columns = into[:, head] * effective[head]
-            value_reach[head] = levels @ np.abs(columns)
-            bound = sum_errors(columns, levels, errors, rounding)
+            value_reach[head] = levels @ np.abs(columns) + np.abs(constant[head]) * effective[head]
+            bound = map_errors(columns, constant[head] * effective[head], stream, errors, rounding)
             # Values are few: any of them is some code's coordinate, or a sum of a few.
             for column in np.flatnonzero(effective[head]):
                 reached = np.unique(
                     np.concatenate([stream.table(b.source) @ columns[placement.spans[b.source], column]
                                     for b in look_up.brings])
                 )  # fmt: skip
+                reached = reached + constant[head, column]
                 error = round_values(reached, np.full(len(reached), bound[column]), rounding).max()
                 value_error[head, column] = error + 16 * 1.1 * leak * (value_reach[head, column] + error)
-    if not np.array_equal(weights["attention_out_bias"], expected_bias):
-        raise RealisationError("attention's output bias is not what the construction says")
+    if not np.array_equal(given, expected_bias):
+        raise RealisationError("what attention adds everywhere is not what the construction says")
     # Fields that are filled take the code of nothing out of the square norm.
-    for look_up in parts.look_ups:
+    for _, look_up in served:
         for bring in look_up.brings:
             nothing = placement.nothing[bring.target].astype(np.float64)
             stream.own = stream.own - np.array([nothing.sum(), np.square(nothing).sum()])
@@ -477,8 +565,11 @@ def _add_to_stream(
             continue
         reached[span] = False
         levels = stream.levels(name)[:, None]
-        error = round_values(levels, bounds[span][None], rounding).max(axis=0)
-        if bias[span].any():
+        if placement.one:
+            error = round_values(levels + bias[span][None], bounds[span][None], rounding).max(axis=0)
+        else:
+            error = round_values(levels, bounds[span][None], rounding).max(axis=0)
+        if bias[span].any() and not placement.one:
             error = round_values(levels - placement.nothing[name][None], error[None], rounding).max(axis=0)
         errors_of[name] = levels, error
     if reached.any():

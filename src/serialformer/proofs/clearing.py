@@ -12,6 +12,7 @@ import numpy as np
 
 from serialformer.arrays import Float64
 from serialformer.proofs.bounds import NormInput, round_values, sum_errors
+from serialformer.proofs.layer_maps import LayerMaps
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.proofs.units import activation_errors
@@ -37,7 +38,7 @@ class Cleared:
 def check_clearing(
     transformer: Transformer,
     stream: Stream,
-    weights: dict[str, np.ndarray],
+    maps: LayerMaps,
     names: tuple[str, ...],
     first: int,
     errors: Float64[np.ndarray, " width"],
@@ -48,7 +49,7 @@ def check_clearing(
     Args:
         transformer: the weights.
         stream: what stands before the layer's units.
-        weights: of the layer.
+        maps: of the layer.
         names: the fields that are cleared.
         first: the first hidden unit behind those of the unit tables.
         errors: how far each coordinate behind the layer norm can be from its code.
@@ -60,7 +61,9 @@ def check_clearing(
     Raises:
         RealisationError: something is left, or something else is changed.
     """
-    into, bias, out = weights["mlp_in_weight"], weights["mlp_in_bias"], weights["mlp_out_weight"]
+    if names and stream.placement.one:
+        raise RealisationError("a layer without biases clears nothing")
+    into, bias, out = maps.unit_in, maps.unit_constant, maps.unit_out
     effective = first + np.flatnonzero(out[first:].any(axis=1))
     last = int(effective.max(initial=first - 1)) + 1
     seen = stream.norm_input(transformer.architecture.norm_epsilon)
@@ -75,7 +78,7 @@ def check_clearing(
             raise RealisationError(f"a unit that clears {name} reads or writes something else")
         free -= set(units.tolist())
         part = {"into": into[span][:, units], "bias": bias[units], "out": out[units][:, span]}
-        cleared[name] = _clear(transformer, stream, weights, name, part, seen, errors, rounding)
+        cleared[name] = _clear(transformer, stream, maps, name, part, seen, errors, rounding)
     if free:
         raise RealisationError("a hidden unit beyond those of the construction writes something")
     return cleared, last
@@ -84,7 +87,7 @@ def check_clearing(
 def _clear(
     transformer: Transformer,
     stream: Stream,
-    weights: dict[str, np.ndarray],
+    maps: LayerMaps,
     name: str,
     part: dict[str, np.ndarray],
     seen: NormInput,
@@ -99,16 +102,14 @@ def _clear(
     inputs = table @ into + bias
     if not (inputs >= placement.unit_output).all():
         raise RealisationError(f"a unit that clears {name} is not linear for all that can stand there")
-    if not np.array_equal(
-        table + inputs @ out + weights["mlp_out_bias"][dimensions], np.tile(nothing, (len(table), 1))
-    ):
+    if not np.array_equal(table + inputs @ out + maps.unit_out_constant[dimensions], np.tile(nothing, (len(table), 1))):
         raise RealisationError(f"something is left of {name}, which is to be cleared")
     bound = sum_errors(into, placement.magnitudes[dimensions], errors[dimensions], rounding)
     magnitude, roundoff = np.abs(out), rounding.storage_roundoff + rounding.accumulation_roundoff
     largest = np.abs(inputs).max(axis=0)
     # By how much a unit's input differs from what it should be for the number that stands there.
-    shifts = _norm_shifts(stream, dimensions, table, seen, weights["mlp_norm_gain"][dimensions], rounding)
-    if weights["mlp_norm_bias"][dimensions].any():
+    shifts = _norm_shifts(stream, dimensions, table, seen, maps.mlp_gain[dimensions], rounding)
+    if maps.mlp_gain_bias[dimensions].any():
         raise RealisationError(f"a layer norm adds something to {name}")
     of_sums = bound - errors[dimensions] @ np.abs(into) + 2 * roundoff * (largest + np.abs(bias) + bound)
     moved = shifts @ np.abs(into) + of_sums

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from serialformer.arrays import Int32
+from serialformer.arrays import Int32, UInt64
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.words import Word
 from serialformer.errors import CheckpointError
@@ -12,6 +12,7 @@ from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.reading import Reading
 from serialformer.proofs.rounded_reading import read_rounded
 from serialformer.proofs.rounding import covered_rounding
+from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.transformer.transformer import Transformer
 
 IDENTITY = 0b10
@@ -54,6 +55,53 @@ def decompile_chain(
         raise CheckpointError(
             f"the weights cannot be read: {reading.failure}", hint="serialformer certify says more; compile it again"
         )
+    return reading_to_circuit(
+        reading,
+        num_outputs=num_outputs,
+        input_words=input_words,
+        output_words=output_words,
+        token_names=token_names,
+    )
+
+
+def program_to_reading(
+    num_inputs: int, reads: Int32[np.ndarray, "chain K"], table: UInt64[np.ndarray, " chain"]
+) -> Reading:
+    """The reading of a chain in which every token has a table over all K positions that it reads, ``=`` being 0."""
+    num_tokens, columns = reads.shape
+    tables = table.copy()
+    for column in range(columns):
+        clear = np.uint64(sum(1 << c for c in range(1 << columns) if not c >> column & 1))
+        constant = reads[:, column] == num_inputs
+        low = tables[constant] & clear
+        tables[constant] = low | low << np.uint64(1 << column)
+    sources, fan_in = np.zeros((num_tokens, MAX_FAN_IN), dtype=np.int32), np.zeros(num_tokens, dtype=np.uint8)
+    canonical = np.zeros(num_tokens, dtype=np.uint64)
+    arity = np.full(num_tokens, columns, dtype=np.uint8)
+    canonical_tables(np.ascontiguousarray(reads), arity, tables, sources, fan_in, canonical)
+    nothing = np.zeros((0, 2))
+    return Reading(
+        num_inputs=num_inputs,
+        sources=sources,
+        fan_in=fan_in,
+        table=canonical,
+        gaps=nothing,
+        margins=nothing,
+        norms=np.zeros((0, 3)),
+        failure=None,
+    )
+
+
+def reading_to_circuit(
+    reading: Reading,
+    *,
+    num_outputs: int,
+    input_words: tuple[Word, ...] | None = None,
+    output_words: tuple[Word, ...] | None = None,
+    token_names: list[str] | None = None,
+) -> Circuit:
+    """The circuit of a chain that has been read; the arguments are those of ``decompile_chain``."""
+    num_inputs, num_chain_tokens = reading.num_inputs, reading.num_chain_tokens
     is_gate = (reading.fan_in != 1) | (reading.table != IDENTITY)
     wire = _positions_to_wires(reading, is_gate)
     fan_in = np.where(np.arange(6) < reading.fan_in[:, None], wire[reading.sources], NO_WIRE)[is_gate]

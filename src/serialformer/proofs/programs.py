@@ -136,6 +136,11 @@ def _check_block(
         possible[constant] &= clear
         shift = np.uint64(1 << number)
         ones[constant] = (ones[constant] & clear) | (ones[constant] & clear) << shift
+    # Look-ups that read one position bring one bit.
+    for number in range(num_look_ups):
+        for other in range(number):
+            equal = np.uint64(sum(1 << c for c in range(1 << num_look_ups) if c >> number & 1 == c >> other & 1))
+            possible[targets[rows, number] == targets[rows, other]] &= equal
     last = rows.stop == num_tokens + 1
     wrong = (written & possible) != possible
     if last:

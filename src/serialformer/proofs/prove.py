@@ -29,6 +29,7 @@ from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.induction import InductionError, Memory, check_consistent, check_table_claim
 from serialformer.proofs.levels import check_columns_claim
 from serialformer.proofs.logits import Occurring
+from serialformer.proofs.placed_embeddings import check_placed_claims
 from serialformer.proofs.programs import check_bit_claim, check_prompt
 from serialformer.proofs.reading import Reading
 from serialformer.proofs.realisation import check_realisation
@@ -51,7 +52,7 @@ def certify_construction(
     """Proves that a model does what the claims of a construction say, with the construction as a witness.
 
     Args:
-        transformer: a GPT-2.
+        transformer: a GPT-2 or a Llama.
         placement: the construction and where it lies in the weights; checked and never trusted.
         rounding: the runtimes to cover; unless given, those of the weights' own number format, and where that cannot be
             proven in 16 bits, those of them that store every result.
@@ -68,6 +69,8 @@ def certify_construction(
     try:
         check_consistent(construction)
         occurring, first, prompts = check_claims(construction, MAX_GATES if max_gates is None else max_gates)
+        if placement.placed is not None:
+            check_placed_claims(construction, placement.placed)
         if arithmetic is not None:
             for claim in construction.claims():
                 if isinstance(claim, BitClaim):

@@ -21,10 +21,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serialformer.constructions.construction import NOTHING
-from serialformer.constructions.placement import Placement
+from serialformer.constructions.construction import NOTHING, ConstructionLayer
+from serialformer.constructions.placed_tokens import END
+from serialformer.constructions.placement import IDLE, Placement
 from serialformer.proofs.attention import check_attention
+from serialformer.proofs.layer_maps import read_layer
 from serialformer.proofs.logits import Occurring, check_logits
+from serialformer.proofs.placed_embeddings import check_placed_embeddings
+from serialformer.proofs.placed_logits import check_placed_logits
 from serialformer.proofs.rounding import Rounding
 from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.proofs.units import check_units
@@ -54,7 +58,7 @@ def check_realisation(
     """Proves that weights realise a construction.
 
     Args:
-        transformer: the weights, of a GPT-2.
+        transformer: the weights, of a GPT-2 or a Llama.
         placement: the witness.
         occurring: which tokens can stand where.
         rounding: the runtimes to cover.
@@ -65,29 +69,47 @@ def check_realisation(
     construction = placement.construction
     num_positions = construction.num_positions
     check_shape(transformer, placement)
-    stream = check_embeddings(transformer, placement, occurring.anywhere)
+    check_steps(placement)
+    if placement.placed is None:
+        stream = check_embeddings(transformer, placement, occurring.anywhere)
+    else:
+        stream = check_placed_embeddings(transformer, placement, occurring.anywhere)
     stream.filled = occurring.filled
     attention = (np.inf, np.inf)
-    for index, (layer, parts) in enumerate(zip(transformer.layers, construction.layers, strict=True)):
-        weights = {name: weight.astype(np.float64) for name, weight in layer.named_weights()}
-        gap = check_attention(transformer, stream, weights, index, num_positions, rounding)
+    steps = placement.steps_of_layers
+    for index, step in enumerate(steps):
+        maps = read_layer(transformer, placement, index)
+        gap = check_attention(transformer, stream, maps, index, num_positions, rounding)
         attention = min(attention[0], gap[0]), min(attention[1], gap[1])
-        is_last = index == len(construction.layers) - 1
-        check_units(transformer, stream, weights, parts, is_last, rounding)
-    logits = check_logits(transformer, stream, occurring, rounding)
+        is_last = index == len(steps) - 1
+        # The last of the layers over which look-ups are spread has the units.
+        rest = construction.layers[step] if step not in steps[index + 1 :] else ConstructionLayer(look_ups=())
+        check_units(transformer, stream, maps, rest, is_last, rounding)
+    if placement.placed is None:
+        logits = check_logits(transformer, stream, occurring, rounding)
+    else:
+        logits = check_placed_logits(transformer, stream, occurring, rounding)
     return Realisation(attention=attention, logits=logits, norms=tuple(stream.norms))
 
 
 def check_shape(transformer: Transformer, placement: Placement) -> None:
     """Checks that the witness fits the architecture and that no weight is infinite."""
     architecture, construction = transformer.architecture, placement.construction
+    placed, window = placement.placed, architecture.window
+    of_family = (
+        (architecture.is_gpt2 and architecture.vocabulary == construction.vocabulary
+         and architecture.end_token == construction.end_token)
+        if placed is None
+        else (architecture.family in ("llama", "mistral") and architecture.vocabulary == placed.vocabulary
+              and architecture.end_token == END and placed.plain_end == construction.end_token
+              and placed.ids.shape == (construction.num_positions, len(construction.vocabulary))
+              and (window is None or window >= construction.num_positions))
+    )  # fmt: skip
     fits = (
-        architecture.is_gpt2
-        and architecture.num_layers == len(construction.layers)
+        of_family
+        and architecture.num_layers == len(placement.steps_of_layers) == len(placement.heads)
         and architecture.width == placement.width
         and architecture.num_positions >= construction.num_positions
-        and architecture.vocabulary == construction.vocabulary
-        and architecture.end_token == construction.end_token
         and all(len(heads) <= architecture.num_heads for heads in placement.heads)
     )
     if not fits:
@@ -100,6 +122,28 @@ def check_shape(transformer: Transformer, placement: Placement) -> None:
     for name, weight in transformer.named_weights():
         if not np.isfinite(weight).all():
             raise RealisationError(f"{name} holds infinities or what is not a number")
+
+
+def check_steps(placement: Placement) -> None:
+    """Checks that the layers of the transformer make up those of the construction, in order and once.
+
+    Where the look-ups of one layer are spread over several, the later ones see what the earlier ones have brought; so
+    none may read that.
+    """
+    steps, layers = placement.steps_of_layers, placement.construction.layers
+    if list(steps) != sorted(steps) or set(steps) != set(range(len(layers))):
+        raise RealisationError("its layers are not those of the construction")
+    for step, layer in enumerate(layers):
+        serving = [set(heads) - {IDLE} for heads, other in zip(placement.heads, steps, strict=True) if other == step]
+        if sorted(number for some in serving for number in some) != list(range(len(layer.look_ups))):
+            raise RealisationError(f"the look-ups of layer {step} are not served by one layer each")
+        if len(serving) > 1:
+            brought = {bring.target for look_up in layer.look_ups for bring in look_up.brings}
+            read = {clause.key for look_up in layer.look_ups for clause in look_up.clauses}
+            read |= {clause.asked or "" for look_up in layer.look_ups for clause in look_up.clauses}
+            read |= {bring.source for look_up in layer.look_ups for bring in look_up.brings}
+            if brought & read:
+                raise RealisationError(f"layer {step} reads what it brings, and is spread over several")
 
 
 def check_embeddings(transformer: Transformer, placement: Placement, allowed: np.ndarray) -> Stream:

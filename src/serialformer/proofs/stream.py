@@ -37,8 +37,9 @@ class Stream:
         may_be_nothing: for each field whether it may hold nothing by now.
         own: the least and the largest sum and square norm of what token and position decide, with what is constant.
         brought: the same of what each look-up has brought, and the fields that it is in.
-        norms: what each layer norm saw: mean, least and largest deviation.
+        norms: what each norm saw: mean, least and largest deviation.
         filled: the fields into which some unit always writes, in each layer that clears them or finds nothing there.
+        takes_mean: whether norms take the mean off.
     """
 
     placement: Placement
@@ -50,6 +51,7 @@ class Stream:
     brought: list[tuple[tuple[str, ...], np.ndarray]] = field(default_factory=list)
     norms: list[tuple[float, float, float]] = field(default_factory=list)
     filled: frozenset[str] = frozenset()
+    takes_mean: bool = True
 
     def norm_input(self, epsilon: float) -> NormInput:
         """What a layer norm at this stage sees."""
@@ -57,7 +59,7 @@ class Stream:
         for _, part in self.brought:
             low, high = low + part[0], high + part[1]
         seen = NormInput(
-            sums=(float(low[0]), float(high[0])),
+            sums=(float(low[0]), float(high[0])) if self.takes_mean else (0.0, 0.0),
             squares=(float(low[1]), float(high[1])),
             error=float(np.sqrt(np.square(self.error).sum())),
             width=self.placement.width,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from serialformer.architecture import Activation
 from serialformer.arrays import Float64
 from serialformer.constructions.construction import ConstructionLayer, UnitTable
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
-from serialformer.proofs.bounds import round_values, sum_errors
+from serialformer.proofs.bounds import round_values
+from serialformer.proofs.layer_maps import LayerMaps, map_errors, one_of
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import gamma
 from serialformer.proofs.stream import RealisationError, Stream, coordinate_errors
@@ -23,7 +25,7 @@ UNITS_PER_BLOCK = 1 << 11
 def check_units(
     transformer: Transformer,
     stream: Stream,
-    weights: dict[str, np.ndarray],
+    maps: LayerMaps,
     layer: ConstructionLayer,
     is_last: bool,
     rounding: Rounding,
@@ -38,14 +40,18 @@ def check_units(
             read[placement.spans[name]] = True
     for name in layer.clears:
         read[placement.spans[name]] = True
-    errors = coordinate_errors(transformer, stream, weights["mlp_norm_gain"], weights["mlp_norm_bias"], read, rounding)
-    into, bias, out = weights["mlp_in_weight"], weights["mlp_in_bias"], weights["mlp_out_weight"]
+    if placement.one:
+        read[placement.spans[placement.one]] = True
+    errors = coordinate_errors(transformer, stream, maps.mlp_gain, maps.mlp_gain_bias, read, rounding)
+    into, bias, out = maps.unit_in, maps.unit_constant, maps.unit_out
     copies = 1 + placement.is_saturated
     num_units = copies * sum(table.num_units for table in tables)
-    cleared, num_units = check_clearing(transformer, stream, weights, layer.clears, num_units, errors, rounding)
-    check_idle_units(transformer, weights, num_units, rounding)
+    cleared, num_units = check_clearing(transformer, stream, maps, layer.clears, num_units, errors, rounding)
+    check_idle_units(transformer, maps, num_units, rounding)
+    up_error = _up_error(stream, maps, num_units, errors, rounding)
     # At most one unit fires that writes into a field; where fields hold nothing, several may give a little.
     added, largest, leaks = np.zeros(placement.width), np.zeros(placement.width), _Leaks(stream)
+    hushed = np.zeros(placement.width)
     first = 0
     for table in tables:
         _check_exclusive(table)
@@ -56,9 +62,11 @@ def check_units(
                 seconds = slice(units.start + table.num_units, units.stop + table.num_units)
                 _check_pairs(placement, table, [weight[..., units] for weight in (into, bias, out.T)],
                              [weight[..., seconds] for weight in (into, bias, out.T)])  # fmt: skip
-            on, near_zero = _unit_errors(
-                transformer, stream, table, rows, into[:, units], bias[units], errors, rounding
+            on, off, near_zero = _unit_errors(
+                transformer.architecture.activation, stream, table, rows, into[:, units], bias[units], errors, rounding
             )
+            if maps.unit_up is not None:
+                on, off, near_zero = _multiplied(placement.unit_output, (on, off, near_zero), up_error, rounding)
             _check_written(stream, table, rows, out[units], is_last)
             magnitude = np.abs(out[units])
             added = np.maximum(added, (on[:, None] * magnitude).max(axis=0))
@@ -66,9 +74,10 @@ def check_units(
             reach = placement.unit_output * (3 if placement.is_saturated else 1)
             largest = np.maximum(largest, reach * magnitude.max(axis=0))
             leaks.add(table, rows, near_zero[:, None] * magnitude)
+            hushed += off @ magnitude
         first += copies * table.num_units
-    bias_out, expected = weights["mlp_out_bias"], np.zeros(placement.width)
-    if is_last:
+    bias_out, expected = maps.unit_out_constant, np.zeros(placement.width)
+    if is_last and placement.placed is None:
         for name, value in placement.construction.default.items():
             expected[placement.spans[name]] = placement.default_weight * placement.answers[name][value]
     for name in cleared:
@@ -78,7 +87,7 @@ def check_units(
         raise RealisationError("the output bias of the hidden units is not the default")
     # Adding zeros rounds nothing.
     rate = gamma(copies * len(tables) + 2, rounding.accumulation_roundoff)
-    size, leaked = largest + np.abs(bias_out), leaks.total()
+    size, leaked = largest + np.abs(bias_out), leaks.total() + hushed
     added = np.where(size > 0, added + leaked + 2 * rate * (size + added + leaked), 0.0)
     if is_last:
         stream.error = stream.stored + added  # ``logits`` rounds the answers
@@ -162,7 +171,7 @@ class _Leaks:
 
 
 def _unit_errors(
-    transformer: Transformer,
+    activation: Activation,
     stream: Stream,
     table: UnitTable,
     rows: slice,
@@ -170,15 +179,16 @@ def _unit_errors(
     bias: np.ndarray,
     errors: np.ndarray,
     rounding: Rounding,
-) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
+) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
     """Checks that units fire where they should and nowhere else.
 
     Returns:
-        How far what a unit gives can be from the ideal where it fires, and from 0 where a field that it reads holds
-        nothing.
+        How far what a unit gives can be from the ideal where it fires, from 0 where it does not, and from 0 where a
+        field that it reads holds nothing.
     """
     placement, num_units = stream.placement, len(bias)
-    is_relu = transformer.architecture.activation == "relu"
+    is_relu, is_silu = activation == "relu", activation == "silu"
+    silence = 0.0 if is_relu else -SILU_SILENCE if is_silu else -SILENCE
     unread = np.ones(placement.width, dtype=bool)
     on = np.stack([bias, bias])
     largest, size = bias.copy(), np.zeros(num_units)
@@ -202,19 +212,22 @@ def _unit_errors(
         size += np.abs(codes).max(axis=0) @ np.abs(into[span])
     if into[unread].any():
         raise RealisationError(f"a unit of table {table.name} reads a field that it should not")
-    bound = sum_errors(into, stream.placement.magnitudes, errors, rounding)
+    bound = map_errors(into, bias, stream, errors, rounding)
     # What the units of a pair see where they fire; or the one unit, if there are no pairs.
     ideals = (2 * placement.unit_output, placement.unit_output) if placement.is_saturated else (placement.unit_output,)
     ideal, gives, lost = ideals[0], np.zeros(num_units), np.zeros(num_units)
     inherited = errors @ np.abs(into)
     for seen in ideals:
         own = bias - (ideal - seen)
-        # The sum before the bias is added may be stored.
-        before = round_values(seen - own, bound + np.abs(on - ideal).max(axis=0), rounding)
+        before = bound + np.abs(on - ideal).max(axis=0)
+        if not placement.one:  # the sum before the bias is added may be stored
+            before = round_values(seen - own, before, rounding)
         on_error = round_values(np.full(num_units, seen), before, rounding)
         if not (on_error <= 1).all():
             raise RealisationError(f"a unit of table {table.name} errs by {on_error.max():.2g} of {seen:g}")
-        gives += activation_errors(seen, on_error, is_relu, rounding)
+        gives += (
+            silu_errors(seen, on_error, rounding) if is_silu else activation_errors(seen, on_error, is_relu, rounding)
+        )
         # Both of a pair hand on by how much their fields are off, which is gone in the difference; this is not.
         lost += bound - inherited
         lost += (rounding.storage_roundoff + rounding.accumulation_roundoff) * (np.abs(seen - own) + seen + 3)
@@ -222,7 +235,7 @@ def _unit_errors(
         gives = np.minimum(gives, lost * (1 + FLOAT64_SLACK))
     off = largest - loss
     spoilt = bound + rounding.storage_roundoff * (np.abs(off - bias) + np.abs(off) + 2 * bound)
-    if not (np.isinf(loss) | (off + spoilt < (0.0 if is_relu else -SILENCE))).all():
+    if not (np.isinf(loss) | (off + spoilt < silence)).all():
         raise RealisationError(f"a unit of table {table.name} comes too near to firing where it should not")
     if not (size < rounding.largest / 4).all():
         raise RealisationError(f"a unit of table {table.name} can overflow")
@@ -232,17 +245,62 @@ def _unit_errors(
         if not (off <= 0).all():
             raise RealisationError(f"a unit of table {table.name} can fire where a field holds nothing")
         spoilt = bound + rounding.storage_roundoff * (np.abs(off - bias) + np.abs(off) + 2 * bound)
-        # It sees 0 at most.
-        at_zero = round_values(np.zeros(num_units), round_values(-bias, bound, rounding), rounding)
-        silent = off + spoilt < (0.0 if is_relu else -SILENCE)
-        near_zero = np.where(silent, 0.0, activation_errors(0.0, at_zero, is_relu, rounding))
+        silent = off + spoilt < silence
+        if is_silu:
+            # It sees 0 at most, and silu dips no deeper than this below it.
+            near_zero = np.where(silent, 0.0, SILU_DIP + silu_errors(0.0, bound, rounding))
+        else:
+            # It sees 0 at most.
+            at_zero = round_values(np.zeros(num_units), round_values(-bias, bound, rounding), rounding)
+            near_zero = np.where(silent, 0.0, activation_errors(0.0, at_zero, is_relu, rounding))
         if placement.is_saturated and near_zero.any():
             raise RealisationError(f"a unit of table {table.name} may give something where a field holds nothing")
-    return gives, near_zero
+    return gives, np.full(num_units, SILU_LEAK if is_silu else 0.0), near_zero
 
 
 SILENCE = 5.5
 """The tangent's argument in gelu is below -10 for inputs below minus this, where every library's tangent is -1."""
+
+SILU_SILENCE = 14.0
+SILU_LEAK = SILU_SILENCE * float(np.exp(-SILU_SILENCE)) * 1.01
+"""Below minus SILU_SILENCE silu is nearer to 0 than this, its own roundings included."""
+
+SILU_DIP = 0.279
+"""Where its argument is negative, silu is above minus this."""
+
+SILU_SLOPE = 1.1
+
+
+def silu_errors(ideal: float, errors: np.ndarray, rounding: Rounding) -> Float64[np.ndarray, " units"]:
+    """How far silu of something near ``ideal``, 0 or many, can be from ``ideal``: exponential and quotient may err."""
+    tail = ideal * np.exp(-np.maximum(0.0, ideal - errors)) if ideal else 0.0
+    own = 8 * rounding.accumulation_roundoff * (ideal + errors)
+    return np.asarray(round_values(np.full(len(errors), ideal), SILU_SLOPE * errors + tail + own, rounding))
+
+
+def _up_error(stream: Stream, maps: LayerMaps, num_units: int, errors: np.ndarray, rounding: Rounding) -> float:
+    """Checks that what units are multiplied by is 1; returns how far it can be from that."""
+    if maps.unit_up is None or num_units == 0:
+        return 0.0
+    one, value = one_of(stream.placement)
+    up = maps.unit_up[:, :num_units]
+    if (np.delete(up, one, axis=0) != 0).any() or (up[one] * value != 1).any():
+        raise RealisationError("a unit is multiplied by something else than 1")
+    bound = abs(up[one, 0]) * errors[one] + 2 * rounding.accumulation_roundoff * (1 + abs(up[one, 0]) * errors[one])
+    return float(round_values(np.ones(1), np.full(1, bound), rounding)[0])
+
+
+def _multiplied(
+    ideal: float, bounds: tuple[np.ndarray, np.ndarray, np.ndarray], up_error: float, rounding: Rounding
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The errors of units, and of what is not quite 0, behind a factor that is 1 up to an error."""
+    on, off, near_zero = bounds
+    result = []
+    for size, error in ((ideal, on), (0.0, off), (0.0, near_zero)):
+        spread = error * (1 + up_error) + size * up_error
+        spread = spread + rounding.accumulation_roundoff * (size + spread)
+        result.append(round_values(np.full(len(error), size), spread, rounding) * (spread > 0))
+    return result[0], result[1], result[2]
 
 
 def activation_errors(ideal: float, errors: np.ndarray, is_relu: bool, rounding: Rounding) -> np.ndarray:
@@ -273,12 +331,13 @@ def _check_written(stream: Stream, table: UnitTable, rows: slice, out: np.ndarra
         raise RealisationError(f"a unit of table {table.name} does not write what it is to write")
 
 
-def check_idle_units(
-    transformer: Transformer, weights: dict[str, np.ndarray], num_units: int, rounding: Rounding
-) -> None:
+def check_idle_units(transformer: Transformer, maps: LayerMaps, num_units: int, rounding: Rounding) -> None:
     """Refuses units without effect that could overflow: infinity times zero is no number."""
     root = np.sqrt(transformer.architecture.width)
-    coordinates = np.abs(weights["mlp_norm_gain"]) * root + np.abs(weights["mlp_norm_bias"])
-    sums = coordinates @ np.abs(weights["mlp_in_weight"][:, num_units:]) + np.abs(weights["mlp_in_bias"][num_units:])
+    coordinates = np.abs(maps.mlp_gain) * root + np.abs(maps.mlp_gain_bias)
+    sums = coordinates @ np.abs(maps.unit_in[:, num_units:]) + np.abs(maps.unit_constant[num_units:])
+    if maps.unit_up is not None:
+        up = coordinates @ np.abs(maps.unit_up[:, num_units:])
+        sums = np.maximum(np.maximum(sums, up), sums * up)
     if not sums.max(initial=0.0) * 4 < rounding.largest:
         raise RealisationError("a hidden unit without effect can overflow")

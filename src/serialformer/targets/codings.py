@@ -1,7 +1,7 @@
-"""Codings: the vectors that stand for the values of a field in the residual stream of a GPT-2.
+"""Codings: the vectors that stand for the values of a field in the residual stream.
 
-All codings here are neutral to layer norm in their own way: the codes of a field add up to 0 and have one square
-norm, or every coordinate of them is +1 or -1.
+All codings of GPT-2 are neutral to layer norm in their own way: the codes of a field add up to 0 and have one square
+norm, or every coordinate of them is +1 or -1. A norm that takes no mean asks for the square norm only.
 """
 
 from __future__ import annotations
@@ -112,6 +112,21 @@ def bit_coding() -> Coding:
     """0, 1 and a mark that is neither: a pair of dimensions for the bit and a pair for the mark."""
     codes = np.array([[-1, 1, 0, 0], [1, -1, 0, 0], [0, 0, 1, -1]], dtype=np.int8)
     return replace(_plain(codes, ("{field}+", "{field}-", "equals+", "equals-")), gap=2)
+
+
+def sign_coding(signs: tuple[int, ...], *, nothing: int = 0) -> Coding:
+    """A sign for each value, in one dimension; values may share one.
+
+    >>> sign_coding((-1, 1)).codes.tolist()
+    [[-1], [1]]
+    """
+    codes = np.array(signs, dtype=np.int8)[:, None]
+    return replace(_plain(codes, ("{field}",), np.array([nothing], dtype=np.int8)), gap=2)
+
+
+def number_rows_coding(codes: np.ndarray) -> Coding:
+    """Rows of whole numbers as they are, which no look-up compares and no unit watches for."""
+    return replace(_plain(codes.astype(np.int8), _numbered(codes.shape[1])), gap=0)
 
 
 def spread_coding(num_values: int) -> Coding:

@@ -23,17 +23,25 @@ where no unit fires, counts half as much.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, log, log2, sqrt
+from math import sqrt
 
 import numpy as np
 
-from serialformer.architecture import DTYPES, Activation, Architecture, DtypeName
+from serialformer.architecture import DTYPES, Activation, Architecture, DtypeName, Shape
 from serialformer.arrays import Float32, Float64, Shaped
-from serialformer.constructions.construction import Clause, Construction, LookUp, UnitTable
+from serialformer.constructions.construction import Construction, LookUp
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
 from serialformer.targets.layout import Layout, Packing, lay_out
-from serialformer.targets.solve import solve_evenly, solve_exactly, split_rank_one
+from serialformer.targets.maps import (
+    bring_maps,
+    clause_map,
+    default_attention_gap,
+    query_scale,
+    store,
+    watch,
+    write_outputs,
+)
 from serialformer.transformer.transformer import Layer, Transformer
 
 NORM_EPSILON = 1e-5
@@ -45,23 +53,7 @@ SHARPNESS = 8.0
 ANSWER = 8.0
 DEFAULT_ANSWER = 4.0
 
-MIN_ATTENTION_GAP = 40.0
-
 POSITIONS_PER_BLOCK = 1 << 15
-
-
-def default_attention_gap(num_positions: int) -> float:
-    """The gap aimed at: 40, and beyond that enough to leave the other positions together 2^-26 of the weight."""
-    return max(MIN_ATTENTION_GAP, log(num_positions) + 26 * log(2))
-
-
-def query_scale(head_width: int, attention_gap: float, code_gap: int) -> float:
-    """The least power of two, exact in every format, that gives at least this attention gap.
-
-    >>> query_scale(30, 40.0, 4)
-    64.0
-    """
-    return 2.0 ** ceil(log2(attention_gap * sqrt(head_width) / code_gap))
 
 
 def construction_to_gpt2(
@@ -71,6 +63,7 @@ def construction_to_gpt2(
     activation: Activation,
     attention_gap: float | None = None,
     packing: Packing | None = None,
+    shape: Shape | None = None,
 ) -> tuple[Transformer, Layout]:
     """The weights, and where everything lies in them.
 
@@ -80,6 +73,7 @@ def construction_to_gpt2(
         activation: ``gelu_new`` is what stock GPT-2 has; ``relu`` takes the same weights.
         attention_gap: the least score difference to aim at; by default 40, more for very long chains.
         packing: how the stream is laid out; by default as ``choose_packing`` says.
+        shape: the width of heads and the number of spare positions, if they are to be other than necessary.
 
     Raises:
         CompileError: the number format does not hold the weights.
@@ -87,12 +81,13 @@ def construction_to_gpt2(
     gap = default_attention_gap(construction.num_positions) if attention_gap is None else attention_gap
     if not gap > 0:
         raise CompileError(f"expected an attention gap above 0, found {gap}")
-    layout = lay_out(construction, packing)
+    shape = shape or Shape()
+    layout = lay_out(construction, packing, head_width=shape.head_width)
     construction = layout.construction
     most_units = max(layout.num_hidden_units(layer) for layer in construction.layers)
     architecture = Architecture(
         vocabulary=construction.vocabulary,
-        num_positions=construction.num_positions,
+        num_positions=construction.num_positions + (shape.spare_positions or 0),
         width=layout.width,
         num_layers=len(construction.layers),
         num_heads=layout.num_heads,
@@ -104,8 +99,8 @@ def construction_to_gpt2(
     )
     number = DTYPES[dtype]
 
-    def store(values: np.ndarray) -> Shaped[np.ndarray, "..."]:
-        return _store(values, dtype)
+    def stored(values: np.ndarray) -> Shaped[np.ndarray, "..."]:
+        return store(values, dtype)
 
     token_embedding = np.zeros((len(construction.vocabulary), layout.width))
     for part in construction.fields_of("token"):
@@ -122,22 +117,22 @@ def construction_to_gpt2(
             Layer(
                 attention_norm_gain=gain,
                 attention_norm_bias=zeros,
-                attention_in_weight=store(into),
-                attention_in_bias=store(into_bias),
-                attention_out_weight=store(out),
-                attention_out_bias=store(out_bias),
+                attention_in_weight=stored(into),
+                attention_in_bias=stored(into_bias),
+                attention_out_weight=stored(out),
+                attention_out_bias=stored(out_bias),
                 mlp_norm_gain=gain,
                 mlp_norm_bias=zeros,
-                mlp_in_weight=store(mlp_in),
-                mlp_in_bias=store(mlp_in_bias),
-                mlp_out_weight=store(mlp_out),
-                mlp_out_bias=store(mlp_out_bias),
+                mlp_in_weight=stored(mlp_in),
+                mlp_in_bias=stored(mlp_in_bias),
+                mlp_out_weight=stored(mlp_out),
+                mlp_out_bias=stored(mlp_out_bias),
             )
         )
     transformer = Transformer(
         architecture=architecture,
-        token_embedding=store(token_embedding),
-        position_embedding=_position_embedding(layout, number, store),
+        token_embedding=stored(token_embedding),
+        position_embedding=_position_embedding(layout, number, stored, shape.spare_positions or 0),
         layers=tuple(layers),
         final_norm_gain=np.full(layout.width, FINAL_NORM_GAIN).astype(number),
         final_norm_bias=zeros,
@@ -150,6 +145,7 @@ def layout_to_placement(layout: Layout) -> Placement:
     construction, codings = layout.construction, layout.codings
     constant, change = np.zeros(layout.width), np.zeros(layout.width)
     constant[layout.ballast] = layout.ballast_before
+    constant[layout.width - layout.num_filled :] = layout.filling
     change[layout.ballast] = np.subtract(layout.ballast_after, layout.ballast_before)
     return Placement(
         construction=construction,
@@ -172,24 +168,15 @@ def layout_to_placement(layout: Layout) -> Placement:
     )
 
 
-def _store(values: np.ndarray, dtype: DtypeName) -> Shaped[np.ndarray, "..."]:
-    """The same numbers in a number format that holds them."""
-    with np.errstate(over="ignore"):
-        stored = values.astype(DTYPES[dtype])
-    lost = stored.astype(values.dtype) != values
-    if lost.any():
-        raise CompileError(f"{dtype} does not hold the weight {values[lost][0]:g} exactly", hint="float32 does")
-    return stored
-
-
 def _position_embedding(
-    layout: Layout, number: np.dtype, store: Callable[[np.ndarray], np.ndarray]
+    layout: Layout, number: np.dtype, store: Callable[[np.ndarray], np.ndarray], num_spare: int
 ) -> Shaped[np.ndarray, "positions width"]:
     construction = layout.construction
     num_positions = construction.num_positions
-    embedding = np.empty((num_positions, layout.width), dtype=number)
+    embedding = np.zeros((num_positions + num_spare, layout.width), dtype=number)
     constant = np.zeros(layout.width, dtype=np.float32)
     constant[layout.ballast] = layout.ballast_before
+    constant[layout.width - layout.num_filled :] = layout.filling
     for part in construction.fields_of("layers"):
         constant[layout.span(part.name)] = layout.codings[part.name].nothing
     for start in range(0, num_positions, POSITIONS_PER_BLOCK):
@@ -221,7 +208,7 @@ def _attention(
         out_bias[layout.ballast] = np.subtract(layout.ballast_after, layout.ballast_before)
     head = 0
     for look_up in layout.construction.layers[index].look_ups:
-        maps = _bring_maps(layout, look_up)
+        maps = bring_maps(layout, look_up)
         shares = np.array_split(np.arange(len(maps)), look_up.copies)
         for share in shares:
             _write_query(layout, look_up, gap, head_width, into[:, :, head], bias[:, head])
@@ -245,7 +232,7 @@ def _write_query(
     scale = query_scale(head_width, gap, code_gap)
     first = 0
     for clause in look_up.clauses:
-        asked, constant, used = _clause_map(layout, clause)
+        asked, constant, used = clause_map(layout, clause)
         columns = np.arange(first, first + len(used))
         first += len(used)
         into[layout.carriers(clause.key)[used], 1, columns] = 1
@@ -254,51 +241,6 @@ def _write_query(
             own = layout.carriers(clause.asked)
             rows, places = np.nonzero(asked)
             into[own[rows], 0, columns[places]] = scale * clause.weight * asked[rows, places]
-
-
-def _clause_map(layout: Layout, clause: Clause) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a query asks of a key's carriers: a matrix on the carriers of ``asked``, a constant, and which carriers."""
-    key = layout.codings[clause.key]
-    if clause.asked is None:
-        probe = key.probes[clause.constant].astype(np.float64)
-        used = np.flatnonzero(probe)
-        return np.zeros((0, len(used))), probe[used], used
-    own = layout.codings[clause.asked]
-    every = np.arange(len(key.carriers))
-    if clause.of_value is None:
-        assert own is key or np.array_equal(own.codes[:, own.carriers], key.codes[:, key.carriers]), clause
-        return np.eye(len(every)), np.zeros(len(every)), every
-    inputs, outputs = own.codes[:, own.carriers], key.codes[np.array(clause.of_value)][:, key.carriers]
-    asked = solve_exactly(inputs, outputs)
-    if asked is None:
-        asked = solve_exactly(np.pad(inputs, ((0, 0), (0, 1)), constant_values=1), outputs)
-        assert asked is not None, clause
-        return asked[:-1], asked[-1], every
-    return asked, np.zeros(len(every)), every
-
-
-def _bring_maps(layout: Layout, look_up: LookUp) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """For each value column of a head: what it reads, with which weights, and what it adds where."""
-    maps = []
-    for bring in look_up.brings:
-        source, target = layout.codings[bring.source], layout.codings[bring.target]
-        sources, first = layout.carriers(bring.source), layout.starts[bring.target]
-        if bring.of_value is None:
-            assert np.array_equal(source.codes, target.codes), bring
-            reads, writes = np.eye(len(source.carriers)), np.eye(len(target.carriers))
-        else:
-            solved = solve_evenly(
-                source.codes[:, source.carriers], target.rows(np.array(bring.of_value))[:, target.carriers]
-            )
-            assert solved is not None, bring
-            reads, writes = split_rank_one(solved)
-        for column in range(reads.shape[1]):
-            rows = np.flatnonzero(reads[:, column])
-            # A dimension holds its carrier, times its sign.
-            added = writes[column, target.carrier] * target.signs
-            places = np.flatnonzero(added)
-            maps.append((sources[rows], reads[rows, column], first + places, added[places]))
-    return maps
 
 
 # --- feed-forward
@@ -324,10 +266,10 @@ def _feed_forward(
         first = units.stop
         bias[units] = SHARPNESS
         for place, name in enumerate(table.reads):
-            weights, on = _watch(layout, name, table.watched[:, place])
+            weights, on = watch(layout, name, table.watched[:, place], SHARPNESS)
             into[layout.watched(name), units] += weights
             bias[units] -= on
-        _write_outputs(layout, table, out[units], is_last=is_last)
+        write_outputs(layout, table, ANSWER, SHARPNESS, out[units], is_last=is_last)
         if layout.is_saturated:
             into[:, units], bias[units] = 2 * into[:, units], 2 * bias[units]
             pairs = slice(first, first + table.num_units)
@@ -346,46 +288,3 @@ def _feed_forward(
         for name, value in layout.construction.default.items():
             out_bias[layout.span(name)] = DEFAULT_ANSWER * layout.codings[name].answers[value]
     return into, bias, out, out_bias
-
-
-def _write_outputs(layout: Layout, table: UnitTable, out: np.ndarray, *, is_last: bool) -> None:
-    """Fills in what a table's units write."""
-    for place, name in enumerate(table.writes):
-        coding, span, written = layout.codings[name], layout.span(name), table.written[:, place]
-        if table.replaced is None and not is_last:
-            out[:, span] = (coding.rows(written).astype(np.float32) - coding.nothing) / SHARPNESS
-        elif table.replaced is None:
-            answers = np.concatenate([coding.answers, np.zeros((1, coding.length), dtype=np.int8)])
-            out[:, span] = ANSWER / SHARPNESS * answers[written]
-        else:
-            codes = coding.codes[:, coding.carriers].astype(np.float32)
-            change = codes[written] - codes[table.replaced[:, place]]
-            out[:, span] = change[:, coding.carrier] * coding.signs / SHARPNESS
-
-
-def _watch(layout: Layout, name: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The weights with which units watch for either of two values of a field, and what they give where one is there."""
-    coding = layout.codings[name]
-    codes = coding.codes[:, coding.watched].astype(np.float32)
-    probes = coding.probes[:, : len(coding.watched)].astype(np.float32)
-    # Only as many products as there are different watched values at once.
-    different, which = np.unique(values, axis=0, return_inverse=True)
-    watched = probes[different[:, 0]] + probes[different[:, 1]]
-    products = watched @ codes.T
-    rows = np.arange(len(different))
-    if (products[rows, different[:, 0]] != products[rows, different[:, 1]]).any() or not watched.any(axis=1).all():
-        watched, products = _watch_for_others(codes, different)
-    on = products[rows, different[:, 0]].copy()
-    assert np.array_equal(on, products[rows, different[:, 1]]), name
-    products[rows[:, None], different] = -np.inf
-    gap = on - products.max(axis=1)
-    assert (gap > 0).all(), name
-    scale = 2 * SHARPNESS / np.exp2(np.floor(np.log2(np.minimum(gap, 2 * SHARPNESS))))
-    which = which.reshape(-1)
-    return (watched * scale[:, None])[which].T, (on * scale)[which]
-
-
-def _watch_for_others(codes: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Watches for two values by what they are not: against the sum of all other codes."""
-    others = np.stack([np.delete(codes, pair, axis=0).sum(axis=0) for pair in different])
-    return -others, -others @ codes.T

@@ -36,6 +36,7 @@ from serialformer.constructions.construction import (
     Field,
     UnitTable,
 )
+from serialformer.errors import CompileError
 from serialformer.targets.codings import (
     Coding,
     bit_coding,
@@ -45,6 +46,7 @@ from serialformer.targets.codings import (
     spread_coding,
     weight_coding,
 )
+from serialformer.targets.fields import FieldLayout
 
 Packing = Literal["tight", "even", "signs", "saturated"]
 
@@ -62,30 +64,28 @@ NUM_EVEN_BALLAST = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Layout:
+class Layout(FieldLayout):
     """The residual stream of a GPT-2.
 
     Attributes:
         packing: how it keeps layer norms neutral.
-        construction: what is laid out; with companion fields, if some were added.
-        codings: of each field.
-        starts: the first dimension of each field.
         ballast: the dimensions of the ballast.
         ballast_before: what they hold before attention.
         ballast_after: what they hold after it.
-        num_heads: heads a layer.
-        width: all dimensions, padding included.
+        num_filled: the last so many dimensions hold the deviation and its negative by turns, which changes neither mean
+            nor variance; heads are as wide as asked for then.
     """
 
     packing: Packing
-    construction: Construction
-    codings: Mapping[str, Coding]
-    starts: Mapping[str, int]
     ballast: slice
     ballast_before: tuple[int, ...]
     ballast_after: tuple[int, ...]
-    num_heads: int
-    width: int
+    num_filled: int = 0
+
+    @property
+    def filling(self) -> np.ndarray:
+        """What the last dimensions hold, those that widen heads."""
+        return self.deviation * (1 - 2 * (np.arange(self.num_filled) % 2))
 
     @property
     def deviation(self) -> int:
@@ -101,18 +101,6 @@ class Layout:
         """Whether each hidden unit is a pair."""
         return self.packing == "saturated"
 
-    def span(self, name: str) -> slice:
-        """The dimensions of a field."""
-        return slice(self.starts[name], self.starts[name] + self.codings[name].length)
-
-    def carriers(self, name: str) -> np.ndarray:
-        """The dimensions of a field that heads read."""
-        return self.starts[name] + self.codings[name].carriers
-
-    def watched(self, name: str) -> np.ndarray:
-        """The dimensions of a field that hidden units read."""
-        return self.starts[name] + self.codings[name].watched
-
     def num_hidden_units(self, layer: ConstructionLayer) -> int:
         """How many hidden units a layer takes: those of its tables, then one for each carrier that it clears."""
         of_tables = (1 + self.is_saturated) * sum(table.num_units for table in layer.tables)
@@ -124,9 +112,7 @@ class Layout:
 
     def directions(self) -> tuple[str, ...]:
         """A label for each dimension."""
-        labels = [f"padding.{index}" for index in range(self.width)]
-        for name, coding in self.codings.items():
-            labels[self.span(name)] = [label.format(field=name) for label in coding.labels]
+        labels = self.field_labels()
         first = self.ballast.start
         labels[self.ballast] = [f"ballast.{index - first}" for index in range(first, self.ballast.stop)]
         used = sum(coding.length for coding in self.codings.values()) + self.ballast.stop - first
@@ -144,8 +130,16 @@ def choose_packing(construction: Construction) -> Packing:
     return "tight" if construction.default else "even"
 
 
-def lay_out(construction: Construction, packing: Packing | None = None) -> Layout:
+def lay_out(construction: Construction, packing: Packing | None = None, *, head_width: int | None = None) -> Layout:
     """Chooses codes and places for all fields.
+
+    Args:
+        construction: what is laid out.
+        packing: how; by default as ``choose_packing`` says.
+        head_width: how wide heads are to be; as wide as they have to be if None.
+
+    Raises:
+        CompileError: heads of that width are too narrow.
 
     >>> from serialformer.constructions.tasks import task_construction
     >>> from serialformer.tasks.registry import make_task
@@ -160,7 +154,8 @@ def lay_out(construction: Construction, packing: Packing | None = None) -> Layou
     if packing in ("signs", "saturated"):
         num_heads = max(2, num_heads)
     if packing == "tight":
-        before, after, width = _tight_ballast(construction, codings, num_heads)
+        parity = None if head_width is None else num_heads * head_width % 2
+        before, after, width = _tight_ballast(construction, codings, num_heads, parity)
     elif packing == "even":
         before, after, width = _even_ballast(construction, codings, num_heads)
     else:
@@ -169,6 +164,12 @@ def lay_out(construction: Construction, packing: Packing | None = None) -> Layou
         width = max(bare, LEAST_SHARE * sum(codings[name].length for name in cleared))
         width += -width % (2 * num_heads)
         before = after = (1, -1) * ((width - bare) // 2)
+    whole = width if head_width is None else num_heads * head_width
+    if whole < width or (whole - width) % 2:
+        raise CompileError(
+            f"heads of width {head_width} are too narrow, or their {whole} dimensions cannot be filled in pairs",
+            hint=f"this takes heads of width {-(-width // num_heads)} or more",
+        )
     starts, used = {}, 0
     ballast = slice(0, 0)
     num_token_fields = len(construction.fields_of("token"))
@@ -189,7 +190,8 @@ def lay_out(construction: Construction, packing: Packing | None = None) -> Layou
         ballast_before=before,
         ballast_after=after,
         num_heads=num_heads,
-        width=width,
+        width=whole,
+        num_filled=whole - width,
     )
 
 
@@ -277,15 +279,19 @@ def _square_norms(construction: Construction, codings: Mapping[str, Coding]) -> 
 
 
 def _tight_ballast(
-    construction: Construction, codings: Mapping[str, Coding], num_heads: int
+    construction: Construction, codings: Mapping[str, Coding], num_heads: int, parity: int | None
 ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """The fewest whole numbers that fill the square norm up, before attention and after it, and the width."""
+    """The fewest whole numbers that fill the square norm up, before attention and after it, and the width.
+
+    The width is odd or even as ``parity`` says, if it says so and may.
+    """
     own, brought = _square_norms(construction, codings)
     bare = sum(coding.length for coding in codings.values())
     width = num_heads * -(-bare // num_heads)
     while True:
         rest = DEVIATIONS["tight"] ** 2 * width - own
-        for count in range(2, width - bare + 1):
+        is_skipped = parity is not None and num_heads % 2 == 1 and width % 2 != parity
+        for count in range(2, 0 if is_skipped else width - bare + 1):
             before, after = balanced(rest, count), balanced(rest - brought, count)
             if before is not None and after is not None:
                 return before, after, width

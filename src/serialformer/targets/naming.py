@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from serialformer.architecture import Architecture
 from serialformer.constructions.construction import Construction, LookUp, UnitTable
+from serialformer.constructions.placement import IDLE
 from serialformer.targets.layout import Layout
+from serialformer.targets.llama_layout import LlamaLayout
 from serialformer.targets.paper import AWAY, PaperLayout
 from serialformer.targets.paper_depth import PaperDepthLayout
 from serialformer.transformer.names import UNUSED, Names, UnitRange
@@ -15,7 +17,7 @@ MAX_NAMED_UNITS = 4096
 """Where a layer has more hidden units than this, the units of one table share one name."""
 
 
-def layout_to_names(layout: Layout | PaperLayout | PaperDepthLayout, architecture: Architecture) -> Names:
+def layout_to_names(layout: Layout | LlamaLayout | PaperLayout | PaperDepthLayout, architecture: Architecture) -> Names:
     """The names of a model's parts: heads by what they bring, units by what they watch for and what they write.
 
     >>> from serialformer.constructions.tasks import task_construction
@@ -28,7 +30,16 @@ def layout_to_names(layout: Layout | PaperLayout | PaperDepthLayout, architectur
     ((('symbol[0]',),), 'mode is 0 and digit[0] is 0 and symbol[0] is 0: writes digit[0] 0, equals 0')
     """
     construction, first = layout.construction, AWAY if isinstance(layout, PaperLayout) else ()
-    heads, units = [], []
+    heads: list[tuple[str, ...]] = []
+    units: list[tuple[UnitRange, ...]] = []
+    if isinstance(layout, LlamaLayout):
+        (layer,) = construction.layers
+        for served in layout.heads:
+            heads.append(tuple(_served_name(layer.look_ups, served, head) for head in range(len(served))))
+            tables = layer.tables if len(heads) == architecture.num_layers else ()
+            parts = list(_unit_ranges(construction, tables, is_saturated=False))
+            units.append(_with_unused(parts, architecture))
+        return Names(directions=layout.directions(), heads=tuple(heads), units=tuple(units))
     for layer in construction.layers:
         named = [name for look_up in layer.look_ups for name in _head_names(look_up)]
         heads.append((*named, *[UNUSED] * (architecture.num_heads - len(named))))
@@ -37,9 +48,23 @@ def layout_to_names(layout: Layout | PaperLayout | PaperDepthLayout, architectur
         parts += _unit_ranges(construction, layer.tables, is_saturated=is_saturated)
         if not isinstance(layout, PaperLayout):
             parts += [UnitRange(name=f"clears {name}", count=layout.num_clearing(name)) for name in layer.clears]
-        rest = architecture.hidden_width - sum(part.count for part in parts)
-        units.append((*parts, *((UnitRange(name=UNUSED, count=rest),) if rest else ())))
+        units.append(_with_unused(parts, architecture))
     return Names(directions=layout.directions(), heads=tuple(heads), units=tuple(units))
+
+
+def _with_unused(parts: Sequence[UnitRange], architecture: Architecture) -> tuple[UnitRange, ...]:
+    """The units of a layer, those that are not used among them."""
+    rest = architecture.hidden_width - sum(part.count for part in parts)
+    return (*parts, *((UnitRange(name=UNUSED, count=rest),) if rest else ()))
+
+
+def _served_name(look_ups: Sequence[LookUp], served: Sequence[int], head: int) -> str:
+    """The name of a head by what it brings; several heads may bring a part of it each."""
+    if served[head] == IDLE:
+        return UNUSED
+    brought = ", ".join(bring.target for bring in look_ups[served[head]].brings)
+    mine = [other for other, number in enumerate(served) if number == served[head]]
+    return brought if len(mine) == 1 else f"{brought} (part {mine.index(head)})"
 
 
 def _head_names(look_up: LookUp) -> list[str]:

@@ -11,16 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serialformer.architecture import UNKNOWN, Architecture, BiasName, DtypeName
+from serialformer.architecture import MERGED, UNKNOWN, Architecture, BiasName, DtypeName
 from serialformer.arrays import Shaped
 from serialformer.errors import CheckpointError
 from serialformer.transformer.transformer import Transformer, weight_shapes
 
 CLASSES = {"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 """The model types that are written and read here, and Hugging Face's class of each."""
-
-MERGED = ("Ġ", "x", "Ġx")
-"""The tokens of the one merge that tokenizers of this kind must have; ``Ġ`` stands for a blank."""
 
 TOP_LEVEL_NAMES = {
     "token_embedding": "model.embed_tokens.weight",

@@ -1,0 +1,55 @@
+"""The compiled loop of the token index: a token is a few looks into tables."""
+
+from __future__ import annotations
+
+from serialformer.loops import loop
+
+DONE, STRANGE_CONTEXT, NO_ONE_SOURCE, UNPROVEN = 0, 1, 2, 3
+
+
+@loop(nogil=True, error_model="numpy")
+def decode_placed(sequence, position, stop, prompt_length, is_known, sources, following, end_token, seen):
+    """Writes tokens into a sequence from a position on.
+
+    Args:
+        sequence: the tokens; those from ``prompt_length`` on are written.
+        position: the next one to read; those before it have been read.
+        stop: one past the last to read.
+        prompt_length: how many tokens are given.
+        is_known: for each token whether the tables speak of it.
+        sources: for each token, and each thing that it reads, the two tokens of which one is read; -1 behind the last.
+        following: for each token and each choice of its sources the token that follows, or -1.
+        end_token: the token that ends the chain.
+        seen: for each token how often it has been read; updated.
+
+    Returns:
+        The position come to, and why it stopped there.
+    """
+    while position < stop:
+        token = sequence[position]
+        if not is_known[token]:
+            return position, STRANGE_CONTEXT
+        seen[token] += 1
+        if position < prompt_length - 1:
+            position += 1
+            continue
+        choice = 0
+        for place in range(sources.shape[1]):
+            first, second = sources[token, place, 0], sources[token, place, 1]
+            if first < 0:
+                break
+            one = seen[first]
+            other = seen[second]
+            if second == first:
+                other -= one
+            if one + other != 1:
+                return position, NO_ONE_SOURCE
+            choice |= other << place
+        found = following[token, choice]
+        if found < 0:
+            return position, UNPROVEN
+        sequence[position + 1] = found
+        if found == end_token:
+            return position + 1, DONE
+        position += 1
+    return position, DONE

@@ -1,0 +1,292 @@
+"""The Llama target: a construction of a circuit becomes the weights of a stock Llama.
+
+*Tokens* say where they stand and bring along what a position decides, so that no embedding of positions is needed.
+
+*Attention.* As in a GPT-2, the query asks for a name and the key is a name. Rotary positions turn pairs of dimensions;
+with a base of 10^30 the slow ones turn by less than a number format can tell, and names lie on those alone. Several
+heads serve one look-up, each with a part of the value, and heads with keys of their own hold the names in columns of
+their own, so that every head, every group and every layer matters.
+
+*Hidden units.* The gate of a unit sees SHARPNESS where all its fields hold what it watches for and at most -SHARPNESS
+otherwise; silu makes SHARPNESS or 0 of it, to within 2e-6. What it is multiplied by is 1 everywhere.
+
+*Answer.* The unembedding of a token is the name of the position before its own, and its value. At a position whose
+units wrote a value, the token with that value at the next position leads; where no unit fires the end token does, whose
+logit is the same everywhere, between the two.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from serialformer.architecture import DTYPES, Architecture, DtypeName, Shape
+from serialformer.arrays import Float64, Shaped
+from serialformer.constructions.construction import Construction
+from serialformer.constructions.placed_tokens import ABSENT, BEGINNING, END, PADDING, PlacedTokens
+from serialformer.constructions.placement import IDLE, Placement
+from serialformer.errors import CompileError
+from serialformer.targets.llama_layout import (
+    DEVIATION,
+    ONE,
+    ONE_VALUE,
+    ROTARY_BASE,
+    WIDTH_MULTIPLE,
+    LlamaLayout,
+    lay_out_llama,
+)
+from serialformer.targets.maps import (
+    bring_maps,
+    clause_map,
+    default_attention_gap,
+    query_scale,
+    store,
+    watch,
+    write_outputs,
+)
+from serialformer.transformer.transformer import Layer, Transformer
+
+NORM_EPSILON = 1e-5
+FINAL_NORM_GAIN = 16.0
+SHARPNESS = 16.0
+ANSWER = 8.0
+END_ANSWER = 4.0
+"""The logit of the end token: between those of a value that was written and one that was not."""
+
+POSITIONS_PER_BLOCK = 1 << 14
+
+
+def construction_to_llama(
+    construction: Construction,
+    placed: PlacedTokens,
+    *,
+    dtype: DtypeName,
+    shape: Shape,
+    attention_gap: float | None = None,
+) -> tuple[Transformer, LlamaLayout]:
+    """The weights, and where everything lies in them.
+
+    Args:
+        construction: what to realise: a circuit as a chain.
+        placed: its tokens.
+        dtype: number format of the weights.
+        shape: what is asked of the shape.
+        attention_gap: the least score difference to aim at; by default 40, more for very long chains.
+
+    Raises:
+        CompileError: the shape or the number format does not hold the weights.
+    """
+    gap = default_attention_gap(construction.num_positions) if attention_gap is None else attention_gap
+    if not gap > 0:
+        raise CompileError(f"expected an attention gap above 0, found {gap}")
+    layout = lay_out_llama(construction, placed, shape)
+    num_units = sum(table.num_units for table in layout.construction.layers[0].tables)
+    architecture = Architecture(
+        vocabulary=placed.vocabulary,
+        num_positions=construction.num_positions + layout.spare_positions,
+        width=layout.width,
+        num_layers=len(layout.heads),
+        num_heads=layout.num_heads,
+        hidden_width=max(layout.width, num_units + -num_units % WIDTH_MULTIPLE),
+        activation="silu",
+        norm_epsilon=NORM_EPSILON,
+        end_token=END,
+        dtype=dtype,
+        norm="rms_norm",
+        positions="rotary",
+        rotary_base=ROTARY_BASE,
+        head_size=layout.head_width,
+        key_heads=layout.key_heads,
+        gated=True,
+        biases="none",
+        tied=False,
+        beginning_token=BEGINNING,
+        padding_token=PADDING,
+    )
+    stored = partial(store, dtype=dtype)
+    nothing = np.zeros(0, DTYPES[dtype])
+    gain = np.full(layout.width, float(DEVIATION)).astype(DTYPES[dtype])
+    layers = []
+    for index in range(architecture.num_layers):
+        into, out = _attention(layout, architecture, index, gap)
+        gate, up, down = _feed_forward(layout, architecture, index)
+        layers.append(
+            Layer(
+                attention_norm_gain=gain,
+                attention_norm_bias=nothing,
+                attention_in_weight=stored(into),
+                attention_in_bias=nothing,
+                attention_out_weight=stored(out),
+                attention_out_bias=nothing,
+                mlp_norm_gain=gain,
+                mlp_norm_bias=nothing,
+                mlp_in_weight=stored(gate),
+                mlp_in_bias=nothing,
+                mlp_out_weight=stored(down),
+                mlp_out_bias=nothing,
+                mlp_up_weight=stored(up),
+            )
+        )
+    embedding, unembedding = _embeddings(layout, dtype)
+    transformer = Transformer(
+        architecture=architecture,
+        token_embedding=embedding,
+        position_embedding=np.zeros((0, layout.width), DTYPES[dtype]),
+        layers=tuple(layers),
+        final_norm_gain=np.full(layout.width, FINAL_NORM_GAIN).astype(DTYPES[dtype]),
+        final_norm_bias=nothing,
+        unembedding=unembedding,
+    )
+    return transformer, layout
+
+
+def llama_to_placement(layout: LlamaLayout) -> Placement:
+    """The witness for the proof: what lies where, and how much units write."""
+    codings = layout.codings
+    return Placement(
+        construction=layout.construction,
+        width=layout.width,
+        deviation=DEVIATION,
+        spans={name: layout.span(name) for name in codings},
+        codes={name: coding.codes for name, coding in codings.items()},
+        nothing={name: coding.nothing for name, coding in codings.items()},
+        answers={name: coding.answers for name, coding in codings.items()},
+        constant=np.zeros(layout.width),
+        constant_change=np.zeros(layout.width),
+        heads=layout.heads,
+        unit_output=SHARPNESS,
+        answer_weight=ANSWER,
+        default_weight=END_ANSWER,
+        steps=(0,) * len(layout.heads),
+        placed=layout.placed,
+        one=ONE,
+        address=layout.address,
+    )
+
+
+# --- embedding and unembedding
+
+
+def _embeddings(
+    layout: LlamaLayout, dtype: DtypeName
+) -> tuple[Shaped[np.ndarray, "vocabulary width"], Shaped[np.ndarray, "vocabulary width"]]:
+    """The embedding of each token, which is all fields at its position, and its unembedding."""
+    construction, placed = layout.construction, layout.placed
+    embedding = np.zeros((placed.num_tokens, layout.width), DTYPES[dtype])
+    unembedding = np.zeros_like(embedding)
+    of_token = np.zeros((placed.num_plain, layout.width), np.float32)
+    for part in construction.fields_of("token"):
+        of_token[:, layout.span(part.name)] = layout.codings[part.name].rows(part.of_token)
+    constant = np.zeros(layout.width, np.float32)
+    for part in construction.fields_of("layers"):
+        constant[layout.span(part.name)] = layout.codings[part.name].nothing
+    address = layout.span(layout.address)
+    for start in range(0, placed.num_positions, POSITIONS_PER_BLOCK):
+        rows = slice(start, min(start + POSITIONS_PER_BLOCK, placed.num_positions))
+        block = np.tile(constant, (rows.stop - rows.start, 1))
+        for part in construction.fields_of("position"):
+            block[:, layout.span(part.name)] = layout.codings[part.name].rows(part.at(rows))
+        # What is written at a position is the token of the next one.
+        following = placed.ids[rows.start + 1 : rows.stop + 1]
+        for plain in range(placed.num_plain):
+            here = placed.ids[rows, plain] != ABSENT
+            embedding[placed.ids[rows, plain][here]] = store(block[here] + of_token[plain], dtype)
+            written = np.flatnonzero(following[:, plain] != ABSENT)
+            head = np.tile(of_token[plain], (len(written), 1))
+            head[:, address] = block[written, address]
+            unembedding[following[written, plain]] = store(head, dtype)
+    name = layout.codings[layout.address]
+    end = np.zeros(layout.width)
+    end[layout.span(ONE)] = (name.square_norm + END_ANSWER) / ONE_VALUE
+    unembedding[END] = store(end, dtype)
+    return embedding, unembedding
+
+
+# --- attention
+
+
+def _attention(
+    layout: LlamaLayout, architecture: Architecture, index: int, gap: float
+) -> tuple[Float64[np.ndarray, "width qkv"], Float64[np.ndarray, "attended width"]]:
+    """The matrices of a layer's heads."""
+    width, heads, groups = architecture.width, architecture.num_heads, architecture.num_key_heads
+    head_width, (layer,) = architecture.head_width, layout.construction.layers
+    queries, keys, values = (np.zeros((width, count, head_width)) for count in (heads, groups, groups))
+    out = np.zeros((heads, head_width, width))
+    one = layout.starts[ONE]
+    served = layout.heads[index]
+    columns_of: list[dict[int, slice]] = [{} for _ in range(groups)]
+    for number in sorted({number for number in served if number != IDLE}):
+        look_up = layer.look_ups[number]
+        mine = [head for head, which in enumerate(served) if which == number]
+        # Halves, quarters and so on, which add up to 1 exactly.
+        shares = [0.5 ** min(place + 1, len(mine) - 1) for place in range(len(mine))]
+        maps = bring_maps(layout, look_up)
+        for head, share in zip(mine, shares, strict=True):
+            group = head // (heads // groups)
+            codes = layout.columns[group]
+            code_gap = min(layout.codings[clause.key].gap for clause in look_up.clauses)
+            scale = query_scale(head_width, gap, code_gap)
+            first = 0
+            for clause in look_up.clauses:
+                asked, constant, used = clause_map(layout, clause)
+                columns = codes[first : first + len(used)]
+                first += len(used)
+                keys[layout.carriers(clause.key)[used], group, columns] = 1
+                queries[one, head, columns] = scale * clause.weight * constant / ONE_VALUE
+                if clause.asked is not None:
+                    own = layout.carriers(clause.asked)
+                    places = np.nonzero(asked)
+                    queries[own[places[0]], head, columns[places[1]]] = scale * clause.weight * asked[places]
+            # Heads that share keys share values; a look-up of theirs has columns of its own.
+            taken = columns_of[group]
+            start = max((one.stop for one in taken.values()), default=group)
+            if number not in taken:
+                taken[number] = slice(start, start + len(maps) + 1)
+            mine_columns = taken[number]
+            if mine_columns.stop > head_width:
+                raise CompileError(f"heads of width {head_width} cannot bring {mine_columns.stop} values")
+            for column, (sources, weights, targets, written) in zip(
+                range(mine_columns.start, mine_columns.stop - 1), maps, strict=True
+            ):
+                values[sources, group, column] = weights
+                out[head, column, targets] = share * written
+            # What stands for nothing is taken away: a value that is 1 everywhere brings it.
+            values[one, group, mine_columns.stop - 1] = 1 / ONE_VALUE
+            for bring in look_up.brings:
+                out[head, mine_columns.stop - 1, layout.span(bring.target)] = (
+                    -share * layout.codings[bring.target].nothing
+                )
+    into = np.concatenate([part.reshape(width, -1) for part in (queries, keys, values)], axis=1)
+    return into, out.reshape(-1, width)
+
+
+# --- feed-forward
+
+
+def _feed_forward(
+    layout: LlamaLayout, architecture: Architecture, index: int
+) -> tuple[
+    Float64[np.ndarray, "width hidden"], Float64[np.ndarray, "width hidden"], Float64[np.ndarray, "hidden width"]
+]:
+    """The matrices of a layer's hidden units, which the last layer has; those beyond the construction's are zero."""
+    width, hidden = architecture.width, architecture.hidden_width
+    gate, up, down = np.zeros((width, hidden)), np.zeros((width, hidden)), np.zeros((hidden, width))
+    if index < architecture.num_layers - 1:
+        return gate, up, down
+    first, one = 0, layout.starts[ONE]
+    for table in layout.construction.layers[0].tables:
+        units = slice(first, first + table.num_units)
+        first = units.stop
+        bias = np.full(table.num_units, SHARPNESS)
+        for place, name in enumerate(table.reads):
+            weights, on = watch(layout, name, table.watched[:, place], SHARPNESS)
+            gate[layout.watched(name), units] += weights
+            bias -= on
+        gate[one, units] = bias / ONE_VALUE
+        up[one, units] = 1 / ONE_VALUE
+        written = np.zeros((table.num_units, width), dtype=np.float32)
+        write_outputs(layout, table, ANSWER, SHARPNESS, written)
+        down[units] = written
+    return gate, up, down
