@@ -8,6 +8,7 @@ from serialformer.constructions.program import schedule_to_program
 from serialformer.errors import InputError, SerialformerError
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
+from serialformer.models.construction_of import construction_of
 from serialformer.models.lower import certify_program, certify_weights, construction_to_placement
 from serialformer.models.model import Model
 from serialformer.models.read_placed import read_placed_program
