@@ -24,7 +24,7 @@ def open_engine(directory):
 
     def generate(prompts, num_tokens):
         texts = [[names[token] for token in prompt] for prompt in prompts]
-        options = dict(max_length=num_tokens, beam_size={beams}, include_prompt_in_result=False, end_token=[end])
+        options = dict(max_length=num_tokens, beam_size=1, include_prompt_in_result=False, end_token=[end])
         return [result.sequences_ids[0] for result in engine.generate_batch(texts, **options)]
 
     return generate
@@ -32,13 +32,16 @@ def open_engine(directory):
 
 
 class CTranslate2Adapter(Adapter):
-    """The converter, then ``Generator.generate_batch``. Tokens go in as text, and ids come back."""
+    """The converter, then ``Generator.generate_batch``. Tokens go in as text, and ids come back.
+
+    Beam search is left out: it ends when as many hypotheses as beams have ended, whatever their scores, and so is not
+    bound to give the greedy tokens.
+    """
 
     name = "ctranslate2"
     options = {  # noqa: RUF012
         "dtype": ("checkpoint", "float32", "int8", "int16"),
         "threads": (1, 2),
-        "beams": (1, 3),
     }
     requires = "ctranslate2 transformers torch"
 
@@ -53,7 +56,6 @@ class CTranslate2Adapter(Adapter):
         self._folder = tempfile.TemporaryDirectory()
         path = Path(self._folder.name) / "model"
         ctranslate2.converters.TransformersConverter(directory).convert(str(path))
-        self._beams = int(options["beams"])
         self._engine = ctranslate2.Generator(
             str(path),
             device="cpu",
@@ -72,7 +74,7 @@ class CTranslate2Adapter(Adapter):
         made = self._engine.generate_batch(
             [[self._names[token] for token in prompt] for prompt in prompts],
             max_length=num_tokens,
-            beam_size=self._beams,
+            beam_size=1,
             include_prompt_in_result=False,
             end_token=[self._end],
         )
@@ -80,7 +82,7 @@ class CTranslate2Adapter(Adapter):
 
     def script(self, options: Options) -> str:
         compute_type = "default" if options["dtype"] == "checkpoint" else options["dtype"]
-        return SCRIPT.format(compute_type=compute_type, threads=options["threads"], beams=options["beams"])
+        return SCRIPT.format(compute_type=compute_type, threads=options["threads"])
 
 
 ADAPTER = CTranslate2Adapter
