@@ -206,7 +206,7 @@ def test_too_few_layers_are_refused_unless_partial() -> None:
     [
         ({"layers": 4}, "go with a model without a chain"),
         ({"partial": True}, "go with a model without a chain"),
-        ({"chain": "none", "target": "paper", "dtype": "float16"}, "dtype for target paper"),
+        ({"chain": "none", "target": "paper", "dtype": "float16"}, "target paper has no dtype"),
     ],
 )
 def test_options_that_do_not_go_together(options: dict[str, object], says: str) -> None:
