@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,3 +266,38 @@ def writes_rounded(transformer: Transformer, prompts: np.ndarray, chains: np.nda
     except SerialformerError:  # a softmax divides by zero, or a weight is no number of the format
         return False
     return np.array_equal(made, chains)
+
+
+def test_what_gelu_gives_below_zero_is_counted_where_a_field_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that sees -1 there gives -0.16. As constructed it sees 0."""
+    from serialformer.circuits.builder import CircuitBuilder
+    from serialformer.models.compile import compile
+    from serialformer.models.prove import certify
+    from serialformer.proofs import units
+    from serialformer.transformer.transformer import weights_to_transformer
+
+    found: list[float] = []
+    plain = units._unit_errors
+
+    def spy(*arguments: Any) -> Any:
+        errors = plain(*arguments)
+        found.append(float(errors[2].max()))
+        return errors
+
+    monkeypatch.setattr(units, "_unit_errors", spy)
+    build = CircuitBuilder()
+    build.output("odd", build.xor(*build.inputs("a", 2)))
+    model = compile(build.circuit())
+    assert max(found) < 0.01
+    found.clear()
+    names = model.provenance.names
+    assert names is not None
+    weights = dict(model.transformer.named_weights())
+    into, bias = weights["layers.0.mlp_in_weight"].copy(), weights["layers.0.mlp_in_bias"].copy()
+    of_table = [place for place, name in enumerate(names.directions) if name.startswith("table[")]
+    into[of_table, :8] *= 1.125
+    bias[:8] -= 1  # where a unit fires it sees 8 as before, and where there is no truth table -1 instead of 0
+    altered = {**weights, "layers.0.mlp_in_weight": into, "layers.0.mlp_in_bias": bias}
+    transformer = weights_to_transformer(model.transformer.architecture, altered)
+    certificate = certify(replace(model, transformer=transformer))
+    assert certificate.holds and max(found) > 0.17

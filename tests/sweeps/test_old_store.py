@@ -37,7 +37,7 @@ def old_store(**changes: str) -> bytes:
     config = content.pop("config")
     del content["experiment"]
     config |= {"room": config.pop("max_length"), "sampling": config.pop("curriculum")}
-    names = dict(zip(ROW.to_json(), ROW.cells(), strict=True))
+    names = dict(zip(ROW.to_json(), ROW.cells(), strict=False))
     cells = {name: names.get({"sampling": "curriculum"}.get(name, name), "") for name in OLD_COLUMNS}
     cells |= {"format": "1", "run": "r0123456789abcdef"}
     cells["config"] = json.dumps({**content, "config": config}, sort_keys=True, separators=(",", ":"))

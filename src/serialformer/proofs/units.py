@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from serialformer.architecture import Activation
-from serialformer.arrays import Float64
+from serialformer.arrays import Bool, Float64
 from serialformer.constructions.construction import ConstructionLayer, UnitTable
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
@@ -250,13 +250,49 @@ def _unit_errors(
             # It sees 0 at most, and silu dips no deeper than this below it.
             near_zero = np.where(silent, 0.0, SILU_DIP + silu_errors(0.0, bound, rounding))
         else:
-            # It sees 0 at most.
+            # It sees 0 at most, and gelu dips no deeper than this below it.
             at_zero = round_values(np.zeros(num_units), round_values(-bias, bound, rounding), rounding)
-            near_zero = np.where(silent, 0.0, activation_errors(0.0, at_zero, is_relu, rounding))
+            dip = np.where(silent | is_relu, 0.0, GELU_DIP)
+            if dip.any():
+                dip[~_may_dip(stream, table, into, bias, bound, rounding)] = 0.0
+            near_zero = np.where(silent, 0.0, dip + activation_errors(0.0, at_zero, is_relu, rounding))
         if placement.is_saturated and near_zero.any():
             raise RealisationError(f"a unit of table {table.name} may give something where a field holds nothing")
     return gives, np.full(num_units, SILU_LEAK if is_silu else 0.0), near_zero
 
+
+def _may_dip(
+    stream: Stream, table: UnitTable, into: np.ndarray, bias: np.ndarray, bound: np.ndarray, rounding: Rounding
+) -> Bool[np.ndarray, " units"]:
+    """Which units may see something between silence and 0 where a field that they read holds nothing.
+
+    With nothing in one field, a unit sees the most if all its other fields hold what counts most. Otherwise it sees
+    less by at least the least step of one of them. Neither gives anything if the first is 0 and the second silent.
+    """
+
+    def is_silent(seen: np.ndarray) -> np.ndarray:
+        spoilt = bound + rounding.storage_roundoff * (np.abs(seen - bias) + np.abs(seen) + 2 * bound)
+        return np.isneginf(seen) | (seen + spoilt < -SILENCE)
+
+    most, losses, steps = bias.copy(), [], []
+    for name in table.reads:
+        products = stream.table(name) @ into[stream.placement.spans[name]]
+        highest = products.max(axis=0)
+        most += highest
+        steps.append(highest - np.where(products < highest, products, -np.inf).max(axis=0))
+        losses.append(highest - products[-1] if stream.may_be_nothing[name] else None)
+    may = np.zeros(len(bias), dtype=bool)
+    for place, loss in enumerate(losses):
+        if loss is None:
+            continue
+        step = np.min([other for number, other in enumerate(steps) if number != place], axis=0, initial=np.inf)
+        seen = most - loss
+        may |= ~(is_silent(seen) | ((seen == 0) & is_silent(seen - step)))
+    return may
+
+
+GELU_DIP = 0.1701
+"""Where its argument is negative, gelu is above minus this."""
 
 SILENCE = 5.5
 """The tangent's argument in gelu is below -10 for inputs below minus this, where every library's tangent is -1."""

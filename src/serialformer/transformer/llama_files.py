@@ -58,9 +58,8 @@ def list_parts(architecture: Architecture) -> Iterator[LlamaPart]:
     >>> shape = {"width": 8, "num_layers": 1, "num_heads": 2, "hidden_width": 8, "num_positions": 4}
     >>> llama = Architecture(vocabulary=("0",), activation="silu", norm_epsilon=1e-5, end_token=0, dtype="float32",
     ...     norm="rms_norm", positions="rotary", rotary_base=1e4, gated=True, biases="none", key_heads=1, **shape)
-    >>> [part.theirs.removeprefix("model.") for part in list_parts(llama)][1:5]
-    ['layers.0.input_layernorm.weight', 'layers.0.self_attn.q_proj.weight', 'layers.0.self_attn.k_proj.weight',
-    'layers.0.self_attn.v_proj.weight']
+    >>> [part.theirs.removeprefix("model.layers.0.") for part in list_parts(llama)][1:4]
+    ['input_layernorm.weight', 'self_attn.q_proj.weight', 'self_attn.k_proj.weight']
     """
     widths = (architecture.attention_width, architecture.key_width, architecture.key_width)
     edges = np.cumsum([0, *widths]).tolist()
