@@ -34,7 +34,10 @@ def random_unbounded(
 
 def slow_outputs(circuit: UnboundedCircuit, bits: list[int]) -> list[int]:
     values = [0, *bits]
-    literal = lambda number: values[number // 2] ^ (number % 2)  # noqa: E731
+
+    def literal(number: int) -> int:
+        return values[number // 2] ^ (number % 2)
+
     for gate in range(circuit.num_gates):
         reads = circuit.fan_in[circuit.start[gate] : circuit.start[gate + 1]].tolist()
         values.append(int(sum(literal(number) for number in reads) >= circuit.threshold[gate]))

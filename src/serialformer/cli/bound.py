@@ -35,7 +35,7 @@ def bound_command(
     length: Annotated[
         int | None,
         typer.Option(
-            "--length", metavar="N", min=1, help="Of a model of a task: items of the prompt; its own unless said."
+            "--length", metavar="N", min=1, help="Of a model of a task: items of the prompt; by default its own length."
         ),
     ] = None,
     chain: Annotated[

@@ -20,11 +20,11 @@ from serialformer.proofs.certificate import Certificate
 def certify_command(
     directory: Directory,
     dtype: Annotated[
-        DtypeOption | None, typer.Option(help="The number format it is to be loaded in; its own unless said.")
+        DtypeOption | None, typer.Option(help="The number format it is to be loaded in; by default its own.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to write the certificate; into DIR unless said."),
+        typer.Option("-o", "--output", metavar="FILE", help="Where to write the certificate; by default into DIR."),
     ] = None,
     as_json: Json = False,
 ) -> None:

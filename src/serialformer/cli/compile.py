@@ -60,7 +60,7 @@ def compile_command(
             metavar="LEVEL",
             min=0,
             max=3,
-            help="0: gates as read. 1: mapped anew; for Verilog, Python and --lut unless said. 2, 3: with ABC.",
+            help="0: gates as read. 1: mapped anew; the default for Verilog, Python and --lut. 2, 3: with ABC.",
         ),
     ] = None,
     lut: Annotated[
@@ -80,7 +80,7 @@ def compile_command(
             "--layers",
             metavar="L",
             min=1,
-            help="Of target llama, 2 unless said; or with --chain none, the depth and one unless said.",
+            help="Of target llama, by default 2; with --chain none, by default the depth plus one.",
         ),
     ] = None,
     partial: Annotated[
@@ -90,10 +90,10 @@ def compile_command(
         TargetName, typer.Option(help="A stock GPT-2 or Llama, or the paper's transformer, every operation rounded.")
     ] = TargetName.GPT2,
     dtype: Annotated[
-        DtypeOption | None, typer.Option(help="gpt2, llama: the number format of the weights, float32 unless said.")
+        DtypeOption | None, typer.Option(help="gpt2, llama: the number format of the weights; by default float32.")
     ] = None,
     precision: Annotated[
-        int | None, typer.Option(metavar="S", help="paper: bits before and after the point, 1 unless said.")
+        int | None, typer.Option(metavar="S", help="paper: bits before and after the point; by default 1.")
     ] = None,
     head_width: Annotated[
         int | None, typer.Option("--head-width", metavar="W", min=1, help="gpt2, llama: the width of heads.")
@@ -103,7 +103,7 @@ def compile_command(
     ] = None,
     kv_heads: Annotated[
         int | None,
-        typer.Option("--kv-heads", metavar="N", min=1, help="llama: heads of keys and values; 2 unless said."),
+        typer.Option("--kv-heads", metavar="N", min=1, help="llama: heads of keys and values; by default 2."),
     ] = None,
     spare_positions: Annotated[
         int | None,
@@ -111,7 +111,7 @@ def compile_command(
             "--spare-positions",
             metavar="N",
             min=0,
-            help="gpt2, llama: positions beyond those that are needed; 0 and 16 unless said.",
+            help="gpt2, llama: positions beyond those needed; by default 0 and 16.",
         ),
     ] = None,
     as_json: Json = False,

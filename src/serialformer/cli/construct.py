@@ -27,7 +27,7 @@ def construct_command(
     ] = "cot",
     depth: Annotated[
         int | None,
-        typer.Option("--depth", metavar="L", min=1, help="With base: its layers; as many as needed unless said."),
+        typer.Option("--depth", metavar="L", min=1, help="With base: its layers; by default as many as needed."),
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     as_json: Json = False,

@@ -82,7 +82,7 @@ class CommandGroup(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = LazyCommands()  # type: ignore[assignment]
+        self.commands = LazyCommands()  # type: ignore[assignment]  # click asks for a dict, and only reads it
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes the list of commands."""

@@ -69,7 +69,7 @@ def run_command(
         InitialOption | None,
         typer.Option("--initial", help="What registers begin with for which nothing else says a value."),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of --initial random; 0 unless said.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of --initial random; by default 0.")] = None,
     ray: Annotated[
         str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="With --batch: run the rows on a Ray cluster.")
     ] = None,

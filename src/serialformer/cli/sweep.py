@@ -21,7 +21,8 @@ def sweep_command(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="RESULTS.csv", help="The store to append to.")],
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, metavar="N", help="Processes here; as many as cores unless said.")
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="Processes here; by default one per core."),
     ] = None,
     ray: Annotated[
         str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="Carry the runs out on this Ray cluster.")

@@ -30,7 +30,7 @@ def verify_command(
         Path | None,
         typer.Option(metavar="CIRCUIT", help="Another circuit with the same words: compare the answers with its."),
     ] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="How many random inputs to try (64 unless said).")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="How many random inputs to try; by default 64.")] = None,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Try every input.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
     engine: EngineFlag = "auto",

@@ -75,7 +75,7 @@ class Session(ABC):
         """Lines for a reproduction; see ``Adapter.script``."""
         raise Refusal("has no reproduction")
 
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:  # noqa: B027  # a server that others started stays as it is
         """Ends what was started."""
 
 
@@ -90,7 +90,7 @@ class Child:
 
     def __init__(self, command: Sequence[str], *, timeout: float, environment: Mapping[str, str] | None = None) -> None:
         self._timeout = timeout
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115  # closed in ``close``
         try:
             self._process = subprocess.Popen(
                 command,

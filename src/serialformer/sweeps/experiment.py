@@ -99,11 +99,13 @@ class Experiment(ABC):
 
     def fields_to_json(self) -> dict[str, Any]:
         """Its fields as plain JSON."""
+        # Every experiment is a dataclass, which mypy cannot know of a subclass that users write.
         return {part.name: _plain(getattr(self, part.name)) for part in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_fields(cls, content: Mapping[str, Any]) -> Experiment:
         """The inverse of ``fields_to_json``."""
+        # As there: a dataclass.
         names = {part.name for part in fields(cls)}  # type: ignore[arg-type]
         if set(content) != names:
             raise SweepError(f"expected an object of {', '.join(sorted(names))}, found {content!r}", where="run")

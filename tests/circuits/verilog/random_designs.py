@@ -89,7 +89,10 @@ class Writer:
     def expression(self, depth: int = 3) -> str:
         if depth <= 0 or self.draw.random() < 0.12:
             return self.draw.choice([self.word, self.word, self.part])()
-        down = lambda: self.expression(depth - 1)  # noqa: E731
+
+        def down() -> str:
+            return self.expression(depth - 1)
+
         kind = self.draw.randrange(22)
         if kind < 5:
             return f"({down()} {self.draw.choice(['+', '-', '*', '+', '-'])} {down()})"
@@ -135,7 +138,10 @@ class Writer:
         target = self.draw.choice(targets)
         kind = self.draw.randrange(10) if depth > 0 else self.draw.randrange(3)
         deeper = indent + "  "
-        block = lambda: self.statements(targets, depth - 1, deeper, assign)  # noqa: E731
+
+        def block() -> list[str]:
+            return self.statements(targets, depth - 1, deeper, assign)
+
         if kind == 1 and target.width > 1:  # with any index: what is beyond the end is not written
             return [f"{indent}{target.name}[{self.any_index()}] {assign} {self.expression(2)};"]
         if kind == 2 and target.width > 2:

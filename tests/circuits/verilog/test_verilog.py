@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.blif.blif import parse_blif
 from serialformer.circuits.verilog.verilog import elaborate_verilog, read_verilog, verilog_to_blif
+from serialformer.circuits.words import Word
 from serialformer.errors import FormatError, SerialformerError
 from tests.circuits.verilog.sha256_verilog import sha256_verilog
 
@@ -42,7 +44,10 @@ endmodule
 @pytest.mark.parametrize("width", [4, 7])
 def test_ports_become_words_in_the_declared_order(tmp_path: Path, width: int) -> None:
     circuit = read_text(PORTS, tmp_path, parameters={"W": width})
-    words = lambda side: [(word.name, word.width) for word in side or ()]  # noqa: E731
+
+    def words(side: Sequence[Word] | None) -> list[tuple[str, int]]:
+        return [(word.name, word.width) for word in side or ()]
+
     assert words(circuit.input_words) == [("b", width), ("a", 4), ("select", 4)]
     assert words(circuit.output_words) == [("y", width), ("last", 1), ("product", 2)]
     for b in range(1 << width):

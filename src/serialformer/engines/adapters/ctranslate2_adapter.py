@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
 
 SCRIPT = """
 import json, tempfile
@@ -39,7 +40,7 @@ class CTranslate2Adapter(Adapter):
     """
 
     name = "ctranslate2"
-    options = {  # noqa: RUF012
+    options: ClassVar[Mapping[str, tuple[Value, ...]]] = {
         "dtype": ("checkpoint", "float32", "int8", "int16"),
         "threads": (1, 2),
     }

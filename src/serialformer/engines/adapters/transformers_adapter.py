@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
 
 SCRIPT = """
 import torch
@@ -33,7 +33,7 @@ class TransformersAdapter(Adapter):
     """``AutoModelForCausalLM.generate``: batches are padded on the left, draft models are assistants."""
 
     name = "transformers"
-    options = {  # noqa: RUF012
+    options: ClassVar[Mapping[str, tuple[Value, ...]]] = {
         "attention": ("sdpa", "eager"),
         "cache": ("dynamic", "static", "none"),
         "beams": (1, 3),
