@@ -115,6 +115,15 @@ def test_refusals(values: dict[str, str], message: str) -> None:
         some_config().with_values(values)
 
 
+def test_hinted_steps_are_for_models_without_a_chain_and_shrink_with_the_run() -> None:
+    config = TrainingConfig(task="parity", length=8, setting="base", hinted_steps=1500)
+    assert config.with_steps(1000, scaled=True).hinted_steps == 500
+    assert config.with_steps(1000, scaled=False).hinted_steps == 1500
+    assert "hinted_steps" not in TrainingConfig(task="parity", length=8, setting="base").to_json()
+    with pytest.raises(TrainingError, match="without a chain"):
+        TrainingConfig(task="parity", length=8, setting="cot", hinted_steps=1)
+
+
 def test_aligned_needs_a_task_that_aligns() -> None:
     with pytest.raises(TrainingError, match="the chain does not go along with the prompt\nhint: --setting cot"):
         TrainingConfig(task="arithmetic-expression", length=3, setting="aligned")

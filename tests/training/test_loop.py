@@ -112,8 +112,10 @@ def test_every_setting_trains(tmp_path: Path, setting: str) -> None:
     assert load(tmp_path / "run").setting == setting
 
 
-def test_stopped_anywhere_and_resumed_is_never_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["adamw", "muon"])
+def test_stopped_anywhere_and_resumed_is_never_stopped(tmp_path: Path, method: Any) -> None:
     config = make_config()
+    config = replace(config, optimiser=replace(config.optimiser, method=method))
     whole = train(config, tmp_path / "whole", execution=SAVE_ALWAYS)
     for stops in [(1,), (10,), (39,), (3, 4, 20, 21)]:
         directory = tmp_path / "-".join(map(str, stops))
@@ -126,6 +128,20 @@ def test_stopped_anywhere_and_resumed_is_never_stopped(tmp_path: Path) -> None:
     # What has ended is read, not done again.
     again = train(config, tmp_path / "whole", resume=True, progress=stop_at(1))
     assert again.teacher_forced == whole.teacher_forced and again.cpu_seconds == whole.cpu_seconds
+
+
+def test_hinted_steps_have_the_labels_of_hints_and_later_ones_the_answer(tmp_path: Path) -> None:
+    plain = make_config(setting="base", task="parity", parameters={}, curriculum=None)
+    hinted = replace(plain, hinted_steps=7)
+    train(hinted, tmp_path / "hinted", execution=SAVE_ALWAYS)
+    train(replace(plain, setting="hint"), tmp_path / "hint", execution=SAVE_ALWAYS)
+    losses = {name: [row["loss"] for row in rows(tmp_path / name) if "loss" in row] for name in ("hinted", "hint")}
+    assert losses["hinted"][:7] == losses["hint"][:7] and losses["hinted"][7] != losses["hint"][7]
+    with pytest.raises(Stopped):
+        train(hinted, tmp_path / "stopped", execution=SAVE_ALWAYS, progress=stop_at(7))
+    train(hinted, tmp_path / "stopped", execution=SAVE_ALWAYS, resume=True)
+    assert_same_run(tmp_path / "hinted", tmp_path / "stopped")
+    assert load(tmp_path / "hinted").setting == "base"
 
 
 def test_killed_at_any_moment_and_resumed_is_never_stopped(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """AdamW; the learning rate rises along a line, stays, and falls along a line to ``final_rate`` at the last step.
+    """The optimiser: its learning rate rises along a line, stays, and falls along a line to ``final_rate`` at the end.
 
     A run that was extended has more than one such schedule: each extension starts at a rate of its own, without a
     warm-up, and falls like the first.
@@ -84,6 +84,9 @@ class OptimiserConfig:
         epsilon: of AdamW.
         clip_norm: gradients longer than this are shortened to it; None for no clipping.
         position_rate: the share of the learning rate that position embeddings get; 0 leaves them as they start.
+        method: ``adamw``; or ``muon``, which gives the matrices of every layer a step with all its singular values near
+            1, and everything else the step of AdamW.
+        matrix_rate: the highest learning rate of the matrices under ``muon``; it rises and falls like the other.
         precision: what products are computed in; weights and optimiser stay in float32.
         extended_at: the steps at which a schedule ended and the run was extended, in order.
         extension_rates: the highest learning rate of each extension.
@@ -101,6 +104,8 @@ class OptimiserConfig:
     epsilon: float = 1e-8
     clip_norm: float | None = 1.0
     position_rate: float = field(default=1.0, metadata=LATER)
+    method: Literal["adamw", "muon"] = field(default="adamw", metadata=LATER)
+    matrix_rate: float = field(default=4e-3, metadata=LATER)
     precision: Literal["float32", "bfloat16"] = "float32"
     extended_at: tuple[int, ...] = field(default=(), metadata=LATER)
     extension_rates: tuple[float, ...] = field(default=(), metadata=LATER)
@@ -171,6 +176,7 @@ class TrainingConfig:
         evaluation: how it is judged.
         initial: SHA-256 of the weights of the checkpoint that the run starts from; None for random ones. The model's
             shape is the checkpoint's then.
+        hinted_steps: of ``base``: for so many first steps the labels are those of ``hint``; then the answer's alone.
 
     >>> config = TrainingConfig(task="parity", length=8, setting="cot")
     >>> TrainingConfig.from_json(config.to_json()) == config
@@ -189,6 +195,7 @@ class TrainingConfig:
     curriculum: Curriculum | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     initial: str | None = None
+    hinted_steps: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         task = self.make_task()
@@ -200,6 +207,8 @@ class TrainingConfig:
         check_setting(self.setting)
         if self.setting == "aligned" and task.aligned_items(self.length) is None:
             raise TrainingError("the chain does not go along with the prompt", where=task.name, hint="--setting cot")
+        if self.hinted_steps and self.setting != "base":
+            raise TrainingError("is for models without a chain", where="hinted_steps", hint="--setting base")
         if self.curriculum is not None:
             self.curriculum.check(task)
         problems = [
@@ -232,6 +241,8 @@ class TrainingConfig:
             "optimiser.warmup_steps": optimiser.warmup_steps,
             "optimiser.weight_decay": optimiser.weight_decay,
             "optimiser.position_rate": optimiser.position_rate,
+            "optimiser.matrix_rate": optimiser.matrix_rate,
+            "hinted_steps": self.hinted_steps,
             "evaluation.num_generated": evaluation.num_generated,
             "evaluation.num_final_generated": evaluation.num_final_generated,
         }
@@ -344,16 +355,17 @@ class TrainingConfig:
 
         Args:
             num_steps: steps at most.
-            scaled: whether the warm-up and the curriculum shrink with a run that becomes shorter, so that it still ends
-                on the task's own distribution. They never grow.
+            scaled: whether the warm-up, the curriculum and the hinted steps shrink with a run that becomes shorter, so
+                that it still ends on the task's own distribution and labels. They never grow.
         """
         optimiser, curriculum = replace(self.optimiser, num_steps=num_steps), self.curriculum
-        share = num_steps / self.optimiser.num_steps
+        share, hinted_steps = num_steps / self.optimiser.num_steps, self.hinted_steps
         if scaled and share < 1:
+            hinted_steps = round(share * hinted_steps)
             optimiser = replace(optimiser, warmup_steps=round(share * optimiser.warmup_steps))
             if curriculum is not None:
                 curriculum = replace(curriculum, num_steps=round(share * curriculum.num_steps))
-        return replace(self, optimiser=optimiser, curriculum=curriculum)
+        return replace(self, optimiser=optimiser, curriculum=curriculum, hinted_steps=hinted_steps)
 
     def extended(self, num_steps: int, rate: float | None = None) -> TrainingConfig:
         """The same run with more steps behind its last: a schedule of its own, from a lower learning rate.

@@ -26,6 +26,7 @@ from serialformer.training.interrupt import noted_interrupts
 from serialformer.training.log import Log
 from serialformer.training.measure import measure
 from serialformer.training.objective import compute_loss, make_targets
+from serialformer.training.optimiser import Optimiser
 from serialformer.training.pointers import find_pointers, pointer_shares
 from serialformer.training.run import RunDirectory, create_run, open_run, record_config
 from serialformer.training.state import Progress, load_progress, load_state, save_state
@@ -165,22 +166,7 @@ class _Training:
         self._construction = construction
         self._module = TransformerModule(run.model.transformer.architecture, device=execution.device)
         self._module.load(run.model.transformer)
-        optimiser = self._config.optimiser
-        weights = dict(self._module.named_weights())
-        positions = weights.pop("position_embedding")
-        matrices = [parameter for parameter in weights.values() if parameter.dim() >= 2]
-        vectors = [parameter for parameter in weights.values() if parameter.dim() < 2]
-        self._optimiser = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": optimiser.weight_decay, "share": 1.0},
-                {"params": vectors, "weight_decay": 0.0, "share": 1.0},
-                {"params": [positions], "weight_decay": optimiser.weight_decay, "share": optimiser.position_rate},
-            ],
-            lr=optimiser.learning_rate,
-            betas=optimiser.betas,
-            eps=optimiser.epsilon,
-            fused=True,
-        )
+        self._optimiser = Optimiser(self._module, self._config.optimiser)
         self._loss = torch.compile(compute_loss) if execution.compiled else compute_loss
         self._ids = {
             length: run.model.token_ids(length)
@@ -247,17 +233,14 @@ class _Training:
         examples = self._run.model.task.sample(
             make_generator(config.seed, "batch", step), length, optimiser.batch_size, curriculum=curriculum
         ).renumber(self._ids[length])
-        targets = make_targets(lay_out(self._run.model.task, examples, config.setting, length), self._module.device)
-        rate = optimiser.rate(step)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate * group["share"]
+        setting = "hint" if step < config.hinted_steps else config.setting
+        targets = make_targets(lay_out(self._run.model.task, examples, setting, length), self._module.device)
         with self._autocast():
             loss = self._loss(self._module, targets)
-        self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         clip = math.inf if optimiser.clip_norm is None else optimiser.clip_norm
         norm = torch.nn.utils.clip_grad_norm_(self._module.parameters(), clip)
-        self._optimiser.step()
+        rate = self._optimiser.step(step)
         row = {"step": step + 1, "loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
         return row if curriculum is None else {**row, "curriculum_amount": curriculum[1]}
 

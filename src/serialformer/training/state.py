@@ -13,10 +13,10 @@ from safetensors.torch import save
 
 from serialformer.errors import TrainingError
 from serialformer.files import write_file
+from serialformer.training.optimiser import MOMENTS, Optimiser
 from serialformer.transformer.module import TransformerModule
 
 STATE_FILE = "state.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,7 @@ class Progress:
     finished: bool = False
 
 
-def save_state(
-    directory: Path, module: TransformerModule, optimiser: torch.optim.Optimizer, progress: Progress
-) -> None:
+def save_state(directory: Path, module: TransformerModule, optimiser: Optimiser, progress: Progress) -> None:
     """Writes the state, whole or not at all.
 
     Raises:
@@ -49,13 +47,12 @@ def save_state(
     tensors = {}
     for name, parameter in module.named_weights():
         tensors[f"weight.{name}"] = parameter.detach().cpu().contiguous()
-        for moment in MOMENTS:
-            if parameter in optimiser.state:
-                tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment].cpu().contiguous()
+        for moment, values in optimiser.moments(parameter):
+            tensors[f"{moment}.{name}"] = values.cpu().contiguous()
     write_file(directory / STATE_FILE, save(tensors, {"progress": json.dumps(asdict(progress))}))
 
 
-def load_state(directory: Path, module: TransformerModule, optimiser: torch.optim.Optimizer) -> Progress:
+def load_state(directory: Path, module: TransformerModule, optimiser: Optimiser) -> Progress:
     """Reads what ``save_state`` wrote into a module and its optimiser.
 
     Raises:
@@ -69,14 +66,13 @@ def load_state(directory: Path, module: TransformerModule, optimiser: torch.opti
             for name, parameter in module.named_weights():
                 with torch.no_grad():
                     parameter.copy_(_tensor(file, f"weight.{name}", parameter, path))
-                if f"exp_avg.{name}" in present:
-                    optimiser.state[parameter] = {
-                        "step": torch.tensor(float(progress.step), device=parameter.device),
-                        **{
-                            moment: _tensor(file, f"{moment}.{name}", parameter, path).to(parameter.device)
-                            for moment in MOMENTS
-                        },
-                    }
+                found = {
+                    moment: _tensor(file, f"{moment}.{name}", parameter, path).to(parameter.device)
+                    for moment in MOMENTS
+                    if f"{moment}.{name}" in present
+                }
+                if found:
+                    optimiser.restore(parameter, found, progress.step)
     except SafetensorError as error:
         raise TrainingError(f"is not the state of this run: {error}", where=str(path)) from None
     return progress

@@ -1,0 +1,82 @@
+"""The optimiser against its definition: one step of Muon computed with a singular value decomposition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from serialformer.training.config import ModelConfig, OptimiserConfig, TrainingConfig
+from serialformer.training.initial import draw_weights
+from serialformer.training.optimiser import Optimiser
+from serialformer.transformer.module import TransformerModule
+
+CONFIG = TrainingConfig(
+    task="parity",
+    length=4,
+    setting="cot",
+    model=ModelConfig(width=16, num_heads=2, relative_bias=True, initial_deviation=0.1),
+    optimiser=OptimiserConfig(method="muon", warmup_steps=0, learning_rate=1e-2, matrix_rate=2e-2, decay_fraction=0.0),
+)
+
+
+def make_module() -> TransformerModule:
+    module = TransformerModule(CONFIG.architecture())
+    module.load(draw_weights(CONFIG.architecture(), CONFIG.model, seed=3))
+    return module
+
+
+def set_gradients(module: TransformerModule, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _, parameter in module.named_weights():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def test_matrices_of_layers_move_by_an_orthogonal_matrix_and_the_rest_as_under_adam() -> None:
+    module, adam = make_module(), make_module()
+    before = {name: parameter.detach().clone() for name, parameter in module.named_weights()}
+    gradients = {}
+    for one in (module, adam):
+        set_gradients(one, seed=5)
+        gradients = {name: parameter.grad.clone() for name, parameter in one.named_weights()}
+    assert Optimiser(module, CONFIG.optimiser).step(0) == 1e-2
+    Optimiser(adam, replace(CONFIG.optimiser, method="adamw")).step(0)
+    under_adam = dict(adam.named_weights())
+    matrices = 0
+    for name, parameter in module.named_weights():
+        change = parameter.detach() - before[name]
+        is_matrix = name.startswith("layers.") and change.dim() == 2 and not name.endswith("relative_bias")
+        if not is_matrix:
+            assert torch.equal(parameter, under_adam[name]), name
+            continue
+        matrices += 1
+        size = 2e-2 * 0.2 * max(change.shape) ** 0.5
+        left, _, right = torch.linalg.svd(gradients[name], full_matrices=False)
+        nearest = -size * (left @ right)
+        # Its singular values lie within about .7 and 1.2 after five Newton-Schulz steps.
+        assert torch.linalg.norm(change - nearest) < 0.35 * torch.linalg.norm(nearest), name
+        values = torch.linalg.svdvals(change) / size
+        assert 0.5 < values.min() and values.max() < 1.35, (name, values)
+        assert parameter.grad is None
+    assert matrices == 4
+
+
+@pytest.mark.parametrize("method", ["adamw", "muon"])
+def test_moments_restored_are_moments_kept(method: str) -> None:
+    config = OptimiserConfig(method="muon" if method == "muon" else "adamw", warmup_steps=0)
+    kept, restored = make_module(), make_module()
+    first = Optimiser(kept, config)
+    assert not any(list(first.moments(parameter)) for _, parameter in kept.named_weights())
+    set_gradients(kept, seed=1)
+    first.step(0)
+    second = Optimiser(restored, config)
+    for (_, ours), (_, theirs) in zip(kept.named_weights(), restored.named_weights(), strict=True):
+        theirs.data.copy_(ours.data)
+        second.restore(theirs, {name: moment.clone() for name, moment in first.moments(ours)}, step=1)
+    for module, optimiser in ((kept, first), (restored, second)):
+        set_gradients(module, seed=2)
+        optimiser.step(1)
+    for (name, ours), (_, theirs) in zip(kept.named_weights(), restored.named_weights(), strict=True):
+        assert np.array_equal(ours.detach().numpy(), theirs.detach().numpy()), name
