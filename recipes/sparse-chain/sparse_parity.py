@@ -1,4 +1,4 @@
-"""Parity with every k-th token of its chain: a user's own task, ``recipes/sparse-chain/sparse_parity.py:SparseParity``."""
+"""Parity with every k-th token of its chain: a user's own task, ``sparse_parity.py:SparseParity``."""
 
 from __future__ import annotations
 
