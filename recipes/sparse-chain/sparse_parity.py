@@ -16,9 +16,9 @@ from serialformer.tasks.task import even_examples
 class SparseParity(Parity):
     """Tells whether the number of ones is odd, and says so after every k-th bit only.
 
-    Prompt: uniform bits, then ``=``. Chain: the parity of the first k bits, of the first 2 k bits, and so on, and of all
-    bits; each of its tokens is the token before it and the parity of up to k bits. Answer: the last of them. With k = 2,
-    ``1 0 1 1 =`` has the chain ``1 1`` and the answer ``1``. The hint labels are those of parity.
+    Prompt: uniform bits, then ``=``. Chain: the parity of the first k bits, of the first 2 k bits, and so on, and of
+    all bits; each of its tokens is the token before it and the parity of up to k bits. Answer: the last of them. With
+    k = 2, ``1 0 1 1 =`` has the chain ``1 1`` and the answer ``1``. The hint labels are those of parity.
 
     Attributes:
         every: k.
