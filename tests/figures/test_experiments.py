@@ -10,6 +10,7 @@ import pytest
 
 from serialformer.figures.experiments import (
     bounds_sheet,
+    circuit_depth_sheet,
     damage_sheet,
     learning_sheet,
     precision_sheet,
@@ -144,3 +145,22 @@ def test_bounds(axes: Any) -> None:
     assert bound[2048] < ours[2048] and bound[16384] > ours[16384]
     assert "Håstad" in note[0] and [list(band.labels) for band in bands] == [[*depth], [*wires], [*parity]]
     assert bounds_sheet([bounds_row("pass", 4, 312, 1)])[0] == []
+
+
+def test_accuracy_by_circuit_depth_is_the_median_of_the_seeds(axes: Any) -> None:
+    def row(layers: int, depth: int, seed: int, right: int, samples: int = 100) -> Row:
+        variables = json.dumps({"circuit_depth": depth})
+        return make_row(right, setting="base", depth=layers, seed=seed, variables=variables, samples=samples)
+
+    rows = [
+        *(row(1, 1, seed, right) for seed, right in enumerate((90, 70, 95))),
+        *(row(1, 2, seed, right) for seed, right in enumerate((60, 61, 62))),
+        row(4, 2, 0, 99),
+        row(4, 9, 0, 3, samples=19),
+        make_row(50, setting="base"),
+    ]
+    bands, note = circuit_depth_sheet(rows)
+    assert len(bands) == 1 and list(bands[0].labels) == ["1", "4"]
+    assert drawn(bands[0], 0, axes) == {"1": [(1, 0.9), (2, 0.61)], "4": [(2, 0.99)]}
+    assert "at least 20 circuits" in note[0]
+    assert circuit_depth_sheet(rows[-1:])[0] == []

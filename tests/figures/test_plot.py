@@ -140,6 +140,13 @@ def test_a_curriculum_that_did_not_end_is_declared() -> None:
     assert "did, which stood at 0.64." in note_of(plot_rows(rows[1:2]))
 
 
+def test_labels_of_hint_at_first_are_declared() -> None:
+    rows = [make_row(setting="base", task="circuit-value", config={"hinted_steps": 1500}), make_row(setting="hint")]
+    sentence = "Models without a chain had the labels of hint for their first steps (circuit value: 1,500)."
+    assert sentence in note_of(plot_rows(rows)) and sentence in paper_caption(rows)
+    assert "for their first steps" not in paper_caption(rows[1:])
+
+
 def test_shallow_baselines_are_drawn_and_named() -> None:
     rows = [make_row(task="circuit-value", setting="base", length=8)]
     figure = plot_rows(rows)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from math import log2
 
 from serialformer.figures.bounds import bounds_bands
+from serialformer.figures.circuit_depth import BY_DEPTH, FEWEST_SAMPLES, circuit_depth_bands
 from serialformer.figures.curves import Curve, draw_curves
 from serialformer.figures.damage import damage_bands
 from serialformer.figures.learning import learning_bands
@@ -59,8 +60,15 @@ def learning_sheet(rows: Sequence[Row]) -> Sheet:
 def bounds_sheet(rows: Sequence[Row]) -> Sheet:
     """Depth and wires of circuits that compute what transformers compute."""
     return bounds_bands(rows), [
-        "F_1, one layer unless said otherwise. Depth includes the copies that delay an output to the depth that layers"
+        "F_1 and one layer, except where the legend says otherwise. Depth includes the copies that delay an output to the depth that layers"
         " and precision give. The bound on parity is Håstad's (1986)."
+    ]
+
+
+def circuit_depth_sheet(rows: Sequence[Row]) -> Sheet:
+    """Accuracy of models of so many layers on circuits of each depth."""
+    return circuit_depth_bands(rows), [
+        f"Medians of the seeds, which are the faint dots; depths with at least {FEWEST_SAMPLES} circuits a seed."
     ]
 
 
@@ -69,6 +77,7 @@ SHEETS: dict[str, Callable[[Sequence[Row]], Sheet]] = {
     "precision": precision_sheet,
     "damage": damage_sheet,
     "bounds": bounds_sheet,
+    BY_DEPTH: circuit_depth_sheet,
     "learning": learning_sheet,
 }
 """By the kind of figure; all but the last are also kinds of experiments."""

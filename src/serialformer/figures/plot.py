@@ -12,6 +12,7 @@ from serialformer.figures.learning import STEP
 from serialformer.figures.measures import MEASURES, Measure
 from serialformer.figures.paper import FRONTIER, explain_paper, paper_bands
 from serialformer.figures.points import (
+    configuration,
     describe_curriculum,
     describe_task,
     describe_variant,
@@ -69,6 +70,7 @@ def plot_rows(
     note = [
         *KINDS[kind].explain(shown, MEASURES[measure]),
         *_training_notes(shown),
+        *_hint_notes(shown),
         *_length_notes(shown),
         *_failure_notes(num_failed),
     ]
@@ -78,7 +80,7 @@ def plot_rows(
 def _plot_paper(rows: Sequence[Row], measure: Measure) -> Figure:
     """All tasks and settings in one figure, without its caption."""
     frontier = [row for row in rows if row.experiment == FRONTIER]
-    bands = paper_bands([row for row in rows if row.experiment == TRAINING], measure, frontier)
+    bands = paper_bands([row for row in rows if row.experiment != FRONTIER], measure, frontier)
     if not bands:
         raise FigureError(
             "no evaluations that end a training in base, hint or cot",
@@ -97,11 +99,11 @@ def paper_caption(rows: Sequence[Row], measure: str = "paper", tasks: Sequence[s
         tasks: their names, if not all.
     """
     rows = _of_tasks(rows, tasks)
-    shown = select_final(row for row in rows if row.experiment == TRAINING)
+    shown = select_final(row for row in rows if row.experiment != FRONTIER)
     failed = {row.run for row in rows if row.status == FAILED} - {row.run for row in rows if row.status == DONE}
     has_frontier = any(row.experiment == FRONTIER for row in rows)
     marks = explain_paper(shown, MEASURES[measure], has_frontier=has_frontier)
-    return " ".join([*marks, *_training_notes(shown), *_failure_notes(len(failed))])
+    return " ".join([*marks, *_training_notes(shown), *_hint_notes(shown), *_failure_notes(len(failed))])
 
 
 def _plot_experiments(rows: Sequence[Row], kind: str, num_failed: int) -> Figure:
@@ -202,6 +204,17 @@ def _training_notes(rows: Sequence[Row]) -> list[str]:
         else ""
     )
     return [sentence for sentence in (eased if parts else "", unfinished) if sentence]
+
+
+def _hint_notes(rows: Sequence[Row]) -> list[str]:
+    """Declares models without a chain that began with the labels of ``hint``."""
+    hinted: dict[str, set[str]] = {}
+    for row in rows:
+        steps = int(dict(configuration(row)).get("hinted_steps", "0"))
+        if steps:
+            hinted.setdefault(f"{steps:,}", set()).add(row.task.replace("-", " "))
+    parts = "; ".join(f"{', '.join(sorted(tasks))}: {steps}" for steps, tasks in hinted.items())
+    return [f"Models without a chain had the labels of hint for their first steps ({parts})."] if parts else []
 
 
 def _length_notes(rows: Sequence[Row]) -> list[str]:
