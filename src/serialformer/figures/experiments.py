@@ -60,8 +60,8 @@ def learning_sheet(rows: Sequence[Row]) -> Sheet:
 def bounds_sheet(rows: Sequence[Row]) -> Sheet:
     """Depth and wires of circuits that compute what transformers compute."""
     return bounds_bands(rows), [
-        "F_1 and one layer, except where the legend says otherwise. Depth includes the copies that delay an output to the depth that layers"
-        " and precision give. The bound on parity is Håstad's (1986)."
+        "F_1 and one layer, except where the legend says otherwise. Depth includes the copies that delay an output to"
+        " the depth that layers and precision give. The bound on parity is Håstad's (1986)."
     ]
 
 
