@@ -254,7 +254,7 @@ class _Training:
         config = self._config.evaluation
         scores = self._measure("evaluation", step, config.num_samples, config.num_generated)
         self._accuracy = scores[0].accuracies["chain_accuracy"]
-        log.write({"step": step, **_facts(*scores), **self._pointers(step), **self._clock()})
+        log.write({"step": step, **score_facts(*scores), **self._pointers(step), **self._clock()})
         if config.target is None or self._accuracy < config.target:
             return None
         scores = self._measure("final", step, config.num_final_samples, config.num_final_generated)
@@ -292,7 +292,7 @@ class _Training:
             scores = self._measure("final", step, config.num_final_samples, config.num_final_generated)
         confirmed = config.target is not None and scores[0].accuracies["chain_accuracy"] >= config.target
         row = {"step": step, "final": True, "reached_target": confirmed}
-        log.write({**row, **_facts(*scores), **self._pointers(step), **self._clock()})
+        log.write({**row, **score_facts(*scores), **self._pointers(step), **self._clock()})
         provenance = replace(
             self._provenance(step), reached_target=confirmed, teacher_forced=scores[0], generated=scores[1]
         )
@@ -338,7 +338,7 @@ class _Training:
         )
 
 
-def _facts(teacher_forced: Score, generated: Score) -> dict[str, Any]:
+def score_facts(teacher_forced: Score, generated: Score) -> dict[str, Any]:
     """An evaluation as a row of the log."""
     names = ("chain_accuracy", "answer_accuracy", "token_accuracy", "answer_token_accuracy")
     made = ("generated_chain_accuracy", "generated_answer_accuracy")

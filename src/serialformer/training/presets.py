@@ -163,7 +163,7 @@ def _squaring(task: Task, length: int, setting: str, num_layers: int) -> dict[st
 def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
     """A head for every gate that may be read: one layer cannot look a value up by a number that it has just read.
 
-    Two layers can, once what gates have in common can be seen from their positions: the gate, and the place within it.
+    Two layers can, with fewer heads, once what gates have in common can be seen from their positions: the gate, and the place within it.
     """
     if length > MOST_GATES_BY_HEADS and num_layers > 1:
         return {
@@ -186,8 +186,22 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
             ),
             "evaluation": FEWER_SAMPLES,
         }
+    model = ModelConfig(num_layers=num_layers, num_heads=16, activation="relu", initial_deviation=0.08)
+    if length > MOST_GATES_BY_HEADS and setting in ("cot", "aligned"):
+        # One layer finds all heads that it needs under Muon; under AdamW it knows types and own values only.
+        return {
+            "model": model,
+            "optimiser": OptimiserConfig(
+                method="muon",
+                num_steps=2000,
+                learning_rate=4e-3,
+                matrix_rate=4e-3,
+                warmup_steps=100,
+                decay_fraction=0.5,
+            ),
+        }
     return {
-        "model": ModelConfig(num_layers=num_layers, num_heads=16, activation="relu", initial_deviation=0.08),
+        "model": model,
         "optimiser": OptimiserConfig(num_steps=1000, learning_rate=4e-3, warmup_steps=50, decay_fraction=0.5),
     }
 

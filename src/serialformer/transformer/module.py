@@ -61,18 +61,26 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         architecture: the shape; its dtype is the one that ``to_transformer`` rounds to.
         dtype: of the parameters.
         device: where they are.
+        narrow_attention: whether narrow heads on one core may go through our own loops, which ``torch.func`` does not
+            know.
 
     Raises:
         SerialformerError: the arithmetic of the architecture is not that of floats.
     """
 
     def __init__(
-        self, architecture: Architecture, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+        self,
+        architecture: Architecture,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        narrow_attention: bool = True,
     ) -> None:
         super().__init__()
         if architecture.arithmetic is not None:
             raise SerialformerError("the model's arithmetic rounds after every operation, which torch does not")
         self.architecture = architecture
+        self._narrow_attention = narrow_attention
         self.weights = torch.nn.ParameterDict(
             {
                 name.replace(".", "_"): torch.nn.Parameter(torch.zeros(shape, dtype=dtype, device=device))
@@ -186,7 +194,7 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
             positions = torch.arange(num_keys, device=keys.device)
         scale = 1 / math.sqrt(head_width) if self.architecture.scaled_scores else 1.0
         grouped = self.architecture.num_key_heads < heads
-        if plain and not grouped and is_narrow(queries, keys, heads, positions):
+        if self._narrow_attention and plain and not grouped and is_narrow(queries, keys, heads, positions):
             return NarrowAttention.apply(queries, keys, values, positions, heads, scale)
         split_queries, split_keys, split_values = (
             part.view(rows, -1, part.shape[2] // head_width, head_width).transpose(1, 2)
