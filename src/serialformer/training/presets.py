@@ -163,7 +163,8 @@ def _squaring(task: Task, length: int, setting: str, num_layers: int) -> dict[st
 def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
     """A head for every gate that may be read: one layer cannot look a value up by a number that it has just read.
 
-    Two layers can, with fewer heads, once what gates have in common can be seen from their positions: the gate, and the place within it.
+    Two layers can, with fewer heads, once what gates have in common can be seen from their positions: the gate, and the
+    place within it.
     """
     if length > MOST_GATES_BY_HEADS and num_layers > 1:
         return {
