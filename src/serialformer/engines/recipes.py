@@ -9,6 +9,7 @@ import numpy as np
 
 from serialformer.architecture import DtypeName, Shape
 from serialformer.circuits.circuit import Circuit
+from serialformer.engines.recurrences import shift_register_circuit
 from serialformer.engines.scattered import decoy_circuit, scattered_circuit
 from serialformer.engines.variants import add_spare_positions, offset_keys, share_names, shrink_stream, spread_heads
 from serialformer.models.compile import compile
@@ -45,10 +46,12 @@ class Recipe:
         target: the family of the transformer.
         shape: what is chosen of its shape, but for the spare positions.
         fan_in: how many wires a gate reads; of a GPT-2 the number of heads.
+        distances: if there are any, the circuit is a shift register with taps at these distances, otherwise one whose
+            gates read anywhere.
         dtype: the number format of its weights.
         num_inputs: input bits.
         spare: positions behind the last one that a chain reaches.
-        variant: what else was done to the weights of a GPT-2; see ``engines.variants``.
+        variant: what else was done to the weights, of a Llama only ``small stream``; see ``engines.variants``.
         families: which families of cases it is asked.
         tier: ``quick`` models are asked in every run.
         drafts: which draft models it has.
@@ -63,6 +66,7 @@ class Recipe:
     target: Target = "gpt2"
     shape: Shape = AS_IT_COMES
     fan_in: int = 2
+    distances: tuple[int, ...] = ()
     dtype: DtypeName = "float32"
     num_inputs: int = 10
     spare: int = 16
@@ -76,13 +80,19 @@ class Recipe:
 
     @property
     def is_sensitive(self) -> bool:
-        """Whether it asks for more than GPT-2's definition: a failure is a warning."""
+        """Whether it asks for more than a family's definition: a failure is a warning."""
         return self.variant in ("small stream", "offset keys")
 
 
 def recipe_to_model(recipe: Recipe) -> Model:
     """Makes the model that a recipe describes."""
     num_gates = recipe.total - recipe.num_inputs - 1
+    if recipe.distances:
+        inputs = recipe.num_inputs
+        return _compile(
+            shift_register_circuit(recipe.seed, num_inputs=inputs, num_gates=num_gates, distances=recipe.distances),
+            recipe,
+        )
     if recipe.variant == "decoys":
         return _compile(decoy_circuit(recipe.seed, num_inputs=recipe.num_inputs, num_gates=num_gates), recipe)
     return _compile(
@@ -104,9 +114,12 @@ def recipe_to_draft(recipe: Recipe, draft: Draft) -> Model:
 
 def _compile(circuit: Circuit, recipe: Recipe) -> Model:
     if recipe.target != "gpt2":
-        assert recipe.variant == "plain", recipe
         shape = replace(recipe.shape, spare_positions=recipe.spare)
-        return compile(circuit, target=recipe.target, dtype=recipe.dtype, shape=shape)
+        model = compile(circuit, target=recipe.target, dtype=recipe.dtype, shape=shape)
+        if recipe.variant == "small stream":
+            return replace(model, transformer=shrink_stream(model.transformer), proof=None)
+        assert recipe.variant == "plain", recipe
+        return model
     model = compile(circuit, dtype=recipe.dtype)
     transformer = spread_heads(model.transformer)
     if recipe.variant == "decoys":
