@@ -2,8 +2,8 @@
 
 Each size is certified in a process of its own, from its checkpoint directory; memory is the process's peak less what
 loading alone took. `--mutations N` alters one weight at a time in small models and compares the certificate with runs
-of all inputs (`--target llama`: of Llamas); `--constructions N` does so N times for each of the constructions of tasks
-and evaluators, and compares with runs of some prompts of each shape.
+of all inputs (`--target llama`: of Llamas and Mistrals); `--constructions N` does so N times for each of the
+constructions of tasks and evaluators, and compares with runs of some prompts of each shape.
 
     python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--target llama]
                                      [--constructions 2000] [--json FILE]
@@ -65,6 +65,8 @@ def try_mutations(number: int, target: Target) -> Counter[str]:
     from tests.cases import small_circuits
     from tests.proofs.mutations import is_right, mutate
 
+    from serialformer.engines.recurrences import shift_register_circuit
+
     cases, random, counts = small_circuits(), np.random.default_rng(1), Counter[str]()
     names = ["random, 2 inputs a gate", "random, 3 inputs a gate", "two-input table 0110", "inverters only"]
     shapes = (
@@ -76,6 +78,17 @@ def try_mutations(number: int, target: Target) -> Counter[str]:
         for dtype in ("float32", "bfloat16")
         for shape in shapes
     ]
+    if target == "llama":
+        models += [
+            serialformer.compile(
+                shift_register_circuit(1, num_inputs=7, num_gates=12, distances=(6, 2, 0)),
+                dtype=dtype,
+                target=target,
+                shape=Shape(addressing=addressing, hidden=64, head_width=16, layers=1),
+            )
+            for addressing in ("distances", "window")
+            for dtype in ("float32", "bfloat16")
+        ]
     for index in range(number):
         model = models[index % len(models)]
         transformer, what = mutate(model.transformer, random)

@@ -16,6 +16,7 @@ DtypeName = Literal["float32", "float16", "bfloat16"]
 NormName = Literal["layer_norm", "rms_norm", "none"]
 PositionName = Literal["learned", "rotary"]
 BiasName = Literal["all", "attention_in", "none"]
+Addressing = Literal["names", "distances", "window"]
 Family = Literal["gpt2", "llama", "mistral", "qwen2", "serialformer"]
 
 DTYPES: dict[str, np.dtype] = {
@@ -206,6 +207,9 @@ class Shape:
             gates have more inputs.
         layers: Llama only: layers; look-ups are repeated in several or spread over them, and the last has the units.
         spare_positions: how many positions the context has beyond those that are needed.
+        addressing: Llama only: how heads find what they read. ``names``: by the name of a position, for any circuit.
+            ``distances``: by rotary positions, for circuits whose gates all read at the same few distances. ``window``:
+            likewise, in a Mistral whose sliding window just holds the largest of these distances.
 
     >>> Shape(head_width=64, layers=3).chosen
     ('head_width', 'layers')
@@ -216,6 +220,7 @@ class Shape:
     key_heads: int | None = None
     layers: int | None = None
     spare_positions: int | None = None
+    addressing: Addressing | None = None
 
     @property
     def chosen(self) -> tuple[str, ...]:

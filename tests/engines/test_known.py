@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from serialformer import Model, compile, construct
+from serialformer import Model, Shape, compile, construct
 from serialformer.engines.families import FAMILIES
 from serialformer.engines.known import KnownAnswers
 from serialformer.engines.scattered import scattered_circuit
@@ -19,17 +21,43 @@ def model() -> Model:
     return compile(scattered_circuit(4, num_inputs=7, num_gates=92))
 
 
-@pytest.mark.parametrize("engine", ["dense", "indexed"])
-def test_engines_of_ours_give_the_expected_tokens(model: Model, engine: str) -> None:
+@pytest.fixture(scope="module")
+def llama() -> Model:
+    return compile(scattered_circuit(4, num_inputs=7, num_gates=92), target="llama", shape=Shape(hidden=64))
+
+
+@pytest.mark.parametrize(("target", "engine"), [("gpt2", "dense"), ("gpt2", "indexed"), ("llama", "indexed")])
+def test_engines_of_ours_give_the_expected_tokens(model: Model, llama: Model, target: str, engine: str) -> None:
     """Prompts with altered chains as well, which no run of a circuit makes."""
+    model = llama if target == "llama" else model
+    end = model.transformer.architecture.end_token
     chosen = model.engine(engine)
     cases = make_cases(model, tuple(FAMILIES))
     for case in cases if engine == "indexed" else cases[::7]:
         made = chosen.generate(np.array([case.prompt], dtype=np.int64), case.num_tokens)[0].tolist()
         assert tuple(made[: len(case.expected)]) == case.expected, case.id
-        assert set(made[len(case.expected) :]) <= {2}, case.id
+        assert set(made[len(case.expected) :]) <= {end}, case.id
         if case.ends and len(case.prompt) + len(case.expected) <= model.transformer.architecture.num_positions:
-            assert made[len(case.expected)] == 2, case.id
+            assert made[len(case.expected)] == end, case.id
+
+
+def test_both_targets_are_asked_the_same(model: Model, llama: Model) -> None:
+    """Case by case, but for the ids, and for the end token where a Llama has spare positions."""
+    families = tuple(name for name in FAMILIES if name != "ends")
+    placed = llama.words.placed
+    assert placed is not None
+    for one, other in zip(make_cases(model, families), make_cases(llama, families), strict=True):
+        assert (one.id, one.gates, one.reads) == (other.id, other.gates, other.reads)
+        prompt, expected = np.array([other.prompt]), np.array([other.expected], dtype=np.int64)
+        assert tuple(placed.read(prompt, 0)[0].tolist()) == one.prompt
+        assert tuple(placed.read(expected, len(one.prompt))[0].tolist()) == one.expected
+
+
+def test_the_text_of_a_llamas_prompt_gives_its_ids(llama: Model, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="the extra torch is not installed")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(llama.save(tmp_path / "model").directory)
+    for case in make_cases(llama)[::5]:
+        assert case.text is not None and tuple(tokenizer(case.text)["input_ids"]) == case.prompt
 
 
 @pytest.mark.parametrize("name", small_circuits())

@@ -33,6 +33,12 @@ class ChainName(StrEnum):
     NONE = "none"
 
 
+class AddressName(StrEnum):
+    NAMES = "names"
+    DISTANCES = "distances"
+    WINDOW = "window"
+
+
 class TargetName(StrEnum):
     GPT2 = "gpt2"
     LLAMA = "llama"
@@ -114,6 +120,13 @@ def compile_command(
             help="gpt2, llama: positions beyond those needed; by default 0 and 16.",
         ),
     ] = None,
+    address: Annotated[
+        AddressName | None,
+        typer.Option(
+            "--address",
+            help="llama: heads go by names of positions (default), by rotary distances, or by these in a window.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compile a circuit into a checkpoint that evaluates it by chain of thought, or by depth."""
@@ -126,6 +139,7 @@ def compile_command(
         "--hidden": (hidden, "llama"),
         "--kv-heads": (kv_heads, "llama"),
         "--spare-positions": (spare_positions, "gpt2 or llama"),
+        "--address": (address, "llama"),
     }
     for option, (value, targets) in of_target.items():
         if value is not None and target.value not in targets.split(" or "):
@@ -152,6 +166,7 @@ def compile_command(
                 key_heads=kv_heads,
                 layers=layers if target == TargetName.LLAMA else None,
                 spare_positions=spare_positions,
+                addressing=None if address is None else address.value,
             ),
             progress=advance,
         ).save(output)

@@ -22,29 +22,42 @@ from serialformer.constructions.construction import (
     PositionValues,
     exact_table,
 )
+from serialformer.constructions.fixed_distances import at_fixed_distances
 from serialformer.constructions.program import EQUALS, VOCABULARY, Program
 
 BIT, EQUALS_VALUE = (0, 1), 2
 """The values of the field ``token``; ``<unk>`` has none."""
 
 
-def program_to_construction(program: Program) -> Construction:
-    """The construction of a program."""
-    num_heads, num_entries = program.num_heads, 1 << program.num_heads
+def program_to_construction(program: Program, *, by_distance: bool = False) -> Construction:
+    """The construction of a program.
+
+    Args:
+        program: what each position is to write.
+        by_distance: whether look-ups find what they read by its distance (``fixed_distances``), not by its name.
+
+    Raises:
+        CompileError: it is to be found by its distance, and there are too many distances, or too large ones.
+    """
     claim = BitClaim(num_inputs=program.num_inputs, reads=program.reads, arity=program.arity, table=program.table)
+    distances: tuple[int, ...] = ()
+    if by_distance:
+        program, distances = at_fixed_distances(program)
+    num_heads, num_entries = program.num_heads, 1 << program.num_heads
     token = Field(name="token", num_values=3, origin="token", values=np.array([0, 1, EQUALS_VALUE, NOTHING]))
     positions = [
         *(Field(name=f"table[{entry}]", num_values=2, origin="position", values=_entry(program, entry))
           for entry in range(num_entries)),
         Field(name="name", num_values=program.num_positions, origin="position", values=_own),
         *(Field(name=f"read[{head}]", num_values=program.num_positions, origin="position", values=_read(program, head))
-          for head in range(num_heads)),
+          for head in range(num_heads) if not distances),
     ]  # fmt: skip
     fetched = [Field(name=f"fetched[{head}]", num_values=2, origin="layers") for head in range(num_heads)]
     look_ups = tuple(
         LookUp(
-            name=f"input {head}",
-            clauses=(Clause(key="name", asked=f"read[{head}]"),),
+            name=f"{distances[head]} positions back" if distances else f"input {head}",
+            clauses=() if distances else (Clause(key="name", asked=f"read[{head}]"),),
+            distance=distances[head] if distances else None,
             # A gate without inputs reads "=", which counts as 0.
             brings=(Bring(source="token", target=f"fetched[{head}]", of_value=(0, 1, 0)),),
         )

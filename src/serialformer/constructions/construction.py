@@ -150,12 +150,14 @@ class LookUp:
         clauses: what is asked for.
         brings: what is brought.
         copies: over how many heads a target spreads what is brought.
+        distance: if given, it reads the position that many before the current one, and there are no clauses.
     """
 
     name: str
     clauses: tuple[Clause, ...]
     brings: tuple[Bring, ...]
     copies: int = 1
+    distance: int | None = None
 
     @property
     def is_ranked(self) -> bool:

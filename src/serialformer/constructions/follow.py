@@ -118,6 +118,9 @@ def _follow_layer(layer: ConstructionLayer, values: dict[str, np.ndarray], *, is
 
 def find_positions(look_up: LookUp, values: Mapping[str, np.ndarray]) -> Int64[np.ndarray, " positions"]:
     """For each position the one position up to it that a look-up reads; NOWHERE where there is none, or several."""
+    if look_up.distance is not None:
+        positions = np.arange(len(next(iter(values.values()))))
+        return np.where(positions < look_up.distance, NOWHERE, positions - look_up.distance)
     length = len(values[look_up.clauses[0].key])
     found = np.empty(length, dtype=np.int64)
     weight = sum(clause.weight for clause in look_up.clauses)

@@ -114,6 +114,10 @@ def _find(
     look_up: LookUp, memory: Mapping[str, np.ndarray], values: Values, position: int
 ) -> tuple[Int64[np.ndarray, " rows"], np.ndarray]:
     """The position that each row reads, and whether it is the only one."""
+    if look_up.distance is not None:
+        (num_rows,) = next(iter(values.values())).shape
+        target = np.full(num_rows, max(0, position - look_up.distance))
+        return target, np.full(num_rows, position >= look_up.distance)
     total = 0
     for clause in look_up.clauses:
         keys = memory[clause.key][:, : position + 1]

@@ -177,6 +177,8 @@ class _Tabulator:
     def tables(self) -> TokenTables:
         """All stages in order."""
         is_known, sources, choices = self._route()
+        if not is_known.any():
+            raise EngineError("no token decides what its heads read")
         num_choices = 1 << sources.shape[1]
         if self._num_tokens * num_choices * (len(self._moving) + 4) > LARGEST_TABLES:
             raise EngineError("the tables would be too large")

@@ -24,7 +24,10 @@ CROSSING_TOKENS = 6
 
 @dataclass(kw_only=True)
 class CaseWriter:
-    """Collects the cases of one model: numbers them, and fills in what must come and why."""
+    """Collects the cases of one model: numbers them, and fills in what must come and why.
+
+    Prompts are in plain tokens (``KnownAnswers``); the cases have the model's own ids.
+    """
 
     known: KnownAnswers
     random: np.random.Generator
@@ -48,18 +51,16 @@ class CaseWriter:
         for prompt in prompts:
             expected = known.continue_prompt(prompt, num_tokens)
             positions = range(len(prompt), len(prompt) + len(expected))
-            is_question = len(prompt) == known.num_inputs + 1
-            vocabulary = known.model.transformer.architecture.vocabulary
             self.cases.append(
                 Case(
                     id=f"{family.replace(' ', '-')}-{len(self.cases):03}",
                     family=family,
                     purpose=purpose,
                     call=self.next_call,
-                    prompt=tuple(prompt),
-                    text="".join(vocabulary[token] for token in prompt) if is_question else None,
+                    prompt=known.ids(prompt),
+                    text=known.text(prompt),
                     num_tokens=num_tokens,
-                    expected=expected,
+                    expected=known.ids(expected, len(prompt)),
                     gates=tuple(known.gates[position - known.num_inputs - 1] for position in positions),
                     reads=tuple(known.reads(position) for position in positions),
                     draft=draft,

@@ -19,7 +19,8 @@ class KnownAnswers:
     """What must follow, according to the circuit, behind any prompt of a model of it.
 
     A prompt is the input bits, ``=``, and any number of chain tokens, right or not: a gate takes the bits that stand
-    in the sequence. The weights are never looked at.
+    in the sequence. The weights are never looked at. Prompts and chains are in plain tokens: 0 and 1 for the bits and 2
+    for ``=``. ``ids`` gives the model's own, which differ where tokens say at which position they stand.
 
     Args:
         model: a compiled circuit.
@@ -54,11 +55,6 @@ class KnownAnswers:
         """Prompt, ``=`` and the whole chain."""
         return self.words.num_tokens
 
-    @property
-    def end_token(self) -> int:
-        """The id of the token that ends the chain."""
-        return self.model.transformer.architecture.end_token
-
     @cached_property
     def gates(self) -> tuple[str, ...]:
         """The name of the gate that each chain token is the value of; of an output its own name."""
@@ -81,13 +77,30 @@ class KnownAnswers:
         return tuple(self.program.reads[token, : self.program.arity[token]].tolist())
 
     def prompt(self, bits: Sequence[int]) -> list[int]:
-        """The ids of the prompt for input bits."""
-        row = np.array([bits], dtype=np.uint8).reshape(1, self.num_inputs)
-        ids: list[int] = self.words.prompts(row)[0].tolist()
-        return ids
+        """The prompt for input bits."""
+        return [*bits, EQUALS]
+
+    def ids(self, plain: Sequence[int], first: int = 0) -> tuple[int, ...]:
+        """The model's ids of plain tokens that stand from a position on."""
+        placed = self.words.placed
+        return (
+            tuple(plain)
+            if placed is None
+            else tuple(placed.place(np.array([plain], dtype=np.int64), first)[0].tolist())
+        )
+
+    def text(self, prompt: Sequence[int]) -> str | None:
+        """The text that the model's tokenizer turns into the ids of a prompt; None where no text does.
+
+        A GPT-2's ``=`` ends a text, so that nothing can stand behind it.
+        """
+        vocabulary = self.model.transformer.architecture.vocabulary
+        if self.words.placed is not None:
+            return "".join(f" {vocabulary[token]}" for token in self.ids(prompt))
+        return "".join(vocabulary[token] for token in prompt) if len(prompt) == self.num_inputs + 1 else None
 
     def continue_prompt(self, prompt: Sequence[int], num_tokens: int) -> tuple[int, ...]:
-        """The ids of the chain behind a prompt, at most ``num_tokens``, the end token left out.
+        """The chain behind a prompt, at most ``num_tokens``, the end token left out.
 
         Raises:
             InputError: the prompt is shorter than the inputs with ``=``, too long, or holds something else than bits.

@@ -7,16 +7,21 @@ from typing import Literal
 
 import numpy as np
 
-from serialformer.architecture import DtypeName
+from serialformer.architecture import DtypeName, Shape
 from serialformer.circuits.circuit import Circuit
+from serialformer.engines.recurrences import shift_register_circuit
 from serialformer.engines.scattered import decoy_circuit, scattered_circuit
 from serialformer.engines.variants import add_spare_positions, offset_keys, share_names, shrink_stream, spread_heads
 from serialformer.models.compile import compile
+from serialformer.models.lower import Target
 from serialformer.models.model import Model
 
 Tier = Literal["quick", "full"]
 Variant = Literal["plain", "decoys", "small stream", "offset keys"]
 Draft = Literal["right", "wrong at some tokens", "always wrong"]
+
+AS_IT_COMES = Shape()
+"""The shape that a target chooses."""
 
 DECOYS: tuple[tuple[int, DtypeName, Tier], ...] = ((129, "float32", "quick"), (401, "bfloat16", "full"))
 """Lengths, number formats and tiers of the models with decoys."""
@@ -38,25 +43,30 @@ class Recipe:
         name: of its directory.
         purpose: what it is for, in a sentence.
         total: the length of prompt, ``=`` and chain, in tokens.
-        fan_in: how many wires a gate reads, which is the number of heads.
+        target: the family of the transformer.
+        shape: what is chosen of its shape, but for the spare positions.
+        fan_in: how many wires a gate reads; of a GPT-2 the number of heads.
+        distances: if there are any, the circuit is a shift register with taps at these distances, otherwise one whose
+            gates read anywhere.
         dtype: the number format of its weights.
         num_inputs: input bits.
         spare: positions behind the last one that a chain reaches.
-        variant: what else was done to the weights; see ``engines.variants``.
+        variant: what else was done to the weights, of a Llama only ``small stream``; see ``engines.variants``.
         families: which families of cases it is asked.
         tier: ``quick`` models are asked in every run.
         drafts: which draft models it has.
         sibling: a model of the same chain in another head width or number format, which blame is compared with.
         shorter: a model of the same kind with a shorter chain.
         seed: of the circuit and of the prompts.
-
-    The target is a GPT-2; a recipe of another target has one more attribute, which ``recipe_to_model`` reads.
     """
 
     name: str
     purpose: str
     total: int
+    target: Target = "gpt2"
+    shape: Shape = AS_IT_COMES
     fan_in: int = 2
+    distances: tuple[int, ...] = ()
     dtype: DtypeName = "float32"
     num_inputs: int = 10
     spare: int = 16
@@ -70,13 +80,19 @@ class Recipe:
 
     @property
     def is_sensitive(self) -> bool:
-        """Whether it asks for more than GPT-2's definition: a failure is a warning."""
+        """Whether it asks for more than a family's definition: a failure is a warning."""
         return self.variant in ("small stream", "offset keys")
 
 
 def recipe_to_model(recipe: Recipe) -> Model:
     """Makes the model that a recipe describes."""
     num_gates = recipe.total - recipe.num_inputs - 1
+    if recipe.distances:
+        inputs = recipe.num_inputs
+        return _compile(
+            shift_register_circuit(recipe.seed, num_inputs=inputs, num_gates=num_gates, distances=recipe.distances),
+            recipe,
+        )
     if recipe.variant == "decoys":
         return _compile(decoy_circuit(recipe.seed, num_inputs=recipe.num_inputs, num_gates=num_gates), recipe)
     return _compile(
@@ -97,6 +113,13 @@ def recipe_to_draft(recipe: Recipe, draft: Draft) -> Model:
 
 
 def _compile(circuit: Circuit, recipe: Recipe) -> Model:
+    if recipe.target != "gpt2":
+        shape = replace(recipe.shape, spare_positions=recipe.spare)
+        model = compile(circuit, target=recipe.target, dtype=recipe.dtype, shape=shape)
+        if recipe.variant == "small stream":
+            return replace(model, transformer=shrink_stream(model.transformer), proof=None)
+        assert recipe.variant == "plain", recipe
+        return model
     model = compile(circuit, dtype=recipe.dtype)
     transformer = spread_heads(model.transformer)
     if recipe.variant == "decoys":
@@ -113,7 +136,7 @@ def _compile(circuit: Circuit, recipe: Recipe) -> Model:
 
 
 def default_recipes() -> tuple[Recipe, ...]:
-    """The models of the suite, quick ones first.
+    """The models of the suite: GPT-2s, quick ones first, then Llamas.
 
     >>> recipes = default_recipes()
     >>> names = {recipe.name for recipe in recipes}
@@ -122,7 +145,9 @@ def default_recipes() -> tuple[Recipe, ...]:
     >>> {name for recipe in recipes for name in (recipe.sibling, recipe.shorter) if name} <= names
     True
     """
-    return (*_quick(), *_decoys(), *_boundaries(), *_long(), *_sensitive())
+    from serialformer.engines.llama_recipes import llama_recipes
+
+    return (*_quick(), *_decoys(), *_boundaries(), *_long(), *_sensitive(), *llama_recipes())
 
 
 def _quick() -> tuple[Recipe, ...]:

@@ -45,7 +45,6 @@ def scattered_circuit(seed: int, *, num_inputs: int, num_gates: int, fan_in: int
     build = CircuitBuilder()
     wires = build.inputs("x", num_inputs)
     unread = list(wires)
-    parity = sum(1 << index for index in range(1 << fan_in) if index.bit_count() % 2)
     for gate in range(num_gates):
         reads = [unread.pop(0 if random.random() < 0.75 else int(random.integers(len(unread))))]
         while len(reads) < fan_in:
@@ -54,8 +53,7 @@ def scattered_circuit(seed: int, *, num_inputs: int, num_gates: int, fan_in: int
                 reads.append(wire)
                 if wire in unread:
                     unread.remove(wire)
-        table = parity if random.random() < 2 / 3 else _asymmetric_table(random, fan_in)
-        wires.append(build.gate(table, *reads, name=f"g{gate}"))
+        wires.append(build.gate(choose_table(random, fan_in), *reads, name=f"g{gate}"))
         unread.append(wires[-1])
     build.outputs("y", wires[-NUM_OUTPUTS:])
     return build.circuit()
@@ -67,6 +65,13 @@ def _choose_wire(random: np.random.Generator, num_wires: int) -> int:
     if drawn < 0.25 and num_wires > NEAR:
         return num_wires - 1 - int(random.integers(NEAR))
     return int(random.integers(2 if drawn > 1 - FIRST_SHARE else num_wires))
+
+
+def choose_table(random: np.random.Generator, fan_in: int) -> int:
+    """The truth table of a parity, two times of three, or of a random function that depends on all its inputs."""
+    if random.random() < 2 / 3:
+        return sum(1 << index for index in range(1 << fan_in) if index.bit_count() % 2)
+    return _asymmetric_table(random, fan_in)
 
 
 def _asymmetric_table(random: np.random.Generator, fan_in: int) -> int:

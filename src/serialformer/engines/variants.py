@@ -1,4 +1,4 @@
-"""Variants of a GPT-2 that compute the same chain and are sensitive to something that the original is not."""
+"""Variants of a model that compute the same chain and are sensitive to something that the original is not."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def shrink_stream(transformer: Transformer) -> Transformer:
 
     Everything that is written to the stream is ``STREAM_SCALE`` times what it was, and the gains make up for that and
     for an epsilon of ``SMALL_EPSILON``. A runtime that adds ten times that epsilon scales the normalised stream by
-    0.7 in the wrong place, and hidden units that should fire do not.
+    0.7 in the wrong place, and hidden units that should fire do not. It takes GPT-2s and Llamas.
 
     Raises:
         CompileError: the weights are not float32, which alone holds the gains.
@@ -100,8 +100,9 @@ def shrink_stream(transformer: Transformer) -> Transformer:
             weights[name] = weight * np.float32(STREAM_SCALE)
         elif name.endswith("norm_gain"):
             weights[name] = weight * factor
-    # The logits are products with the token embedding, which has become small.
-    weights["final_norm_gain"] = weights["final_norm_gain"] / np.float32(STREAM_SCALE)
+    if shape.tied:
+        # The logits are products with the token embedding, which has become small.
+        weights["final_norm_gain"] = weights["final_norm_gain"] / np.float32(STREAM_SCALE)
     return weights_to_transformer(replace(shape, norm_epsilon=SMALL_EPSILON), weights)
 
 

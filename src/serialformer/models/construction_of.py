@@ -14,6 +14,7 @@ from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.model import Model
 from serialformer.models.provenance import ConstructedProvenance
+from serialformer.targets.llama_layout import addressing_of
 
 
 def construction_of(model: Model) -> Construction:
@@ -26,7 +27,9 @@ def construction_of(model: Model) -> Construction:
     if isinstance(protocol, CircuitWords):
         if protocol.chain == "none":
             return circuit_depth_construction(protocol.circuit, model.transformer.architecture.num_layers)
-        return program_to_construction(schedule_to_program(protocol.circuit, protocol.schedule))
+        by_distance = protocol.placed is not None and addressing_of(model.transformer.architecture) != "names"
+        program = schedule_to_program(protocol.circuit, protocol.schedule)
+        return program_to_construction(program, by_distance=by_distance)
     if not isinstance(model.provenance, ConstructedProvenance):
         raise InputError(
             f"was not constructed (provenance: {model.provenance.kind}): no construction says what its weights should"

@@ -41,7 +41,7 @@ Target = Literal["gpt2", "llama", "paper"]
 
 OPTIONS_OF = {
     "gpt2": {"dtype", "activation", "attention_gap", "head_width", "spare_positions"},
-    "llama": {"dtype", "attention_gap", "head_width", "hidden", "key_heads", "layers", "spare_positions"},
+    "llama": {"dtype", "attention_gap", "head_width", "hidden", "key_heads", "layers", "spare_positions", "addressing"},
     "paper": {"precision"},
 }
 """Which options each target takes."""
@@ -112,7 +112,7 @@ def lower_circuit(
     circuit = split_gates(circuit) if target == "paper" else circuit
     schedule = schedule_chain(circuit)
     program = schedule_to_program(circuit, schedule)
-    construction = program_to_construction(program)
+    construction = program_to_construction(program, by_distance=shape.addressing in ("distances", "window"))
     layout: Layout | LlamaLayout | PaperLayout
     placed = None
     if target == "paper":

@@ -19,6 +19,7 @@ from serialformer.arrays import Float64, Int64
 from serialformer.constructions.construction import NOTHING, Clause, ConstructionLayer, LookUp
 from serialformer.constructions.placement import IDLE
 from serialformer.proofs.bounds import round_values, sum_errors
+from serialformer.proofs.distances import allow_mixtures, distance_gap
 from serialformer.proofs.layer_maps import LayerMaps, map_errors, stored_errors
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import gamma
@@ -54,7 +55,9 @@ def check_attention(
     wanted = (maps.into != 0).any(axis=(1, 2, 3))
     if placement.one:
         wanted[placement.spans[placement.one]] = True
-    errors = coordinate_errors(transformer, stream, maps.attention_gain, maps.attention_gain_bias, wanted, rounding)
+    errors = coordinate_errors(
+        transformer, stream, maps.attention_gain, maps.attention_gain_bias, wanted, rounding, everywhere=True
+    )
     heads = placement.heads[index] + (IDLE,) * (architecture.num_heads - len(placement.heads[index]))
     check_idle_heads(transformer, maps, np.array(heads) == IDLE, rounding)
     gap = (np.inf, np.inf)
@@ -62,7 +65,12 @@ def check_attention(
     for head, number in enumerate(heads):
         if number == IDLE:
             continue
-        exact, rounded = score_gap(stream, parts.look_ups[number], maps, head, errors, rounding)
+        look_up = parts.look_ups[number]
+        if look_up.distance is None:
+            exact, rounded = score_gap(stream, look_up, maps, head, errors, rounding)
+        else:
+            visible = min(num_positions, architecture.window or num_positions)
+            exact, rounded = distance_gap(stream, look_up, maps, head, errors, (num_positions, visible), rounding)
         exact, rounded = exact / float(np.sqrt(head_width)), rounded / float(np.sqrt(head_width))
         needed = np.log(num_positions / LARGEST_LEAK)
         if not rounded >= needed:
@@ -504,6 +512,8 @@ def check_values(
         if joint is not None:
             seen = joint[stream.allowed]
             ranges = [ranges[0] + seen.min(axis=0), ranges[1] + seen.max(axis=0)]
+        if look_up.distance is not None:
+            allow_mixtures(stream, look_up, rounding)
         stream.brought.append((tuple(bring.target for bring in look_up.brings), np.stack(ranges)))
         for bring in look_up.brings:
             span = placement.spans[bring.target]

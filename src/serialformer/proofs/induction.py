@@ -81,6 +81,8 @@ class Keys:
 
 def position_keys(construction: Construction, look_up: LookUp, num_positions: int) -> Keys:
     """The keys of a look-up that compares only what positions decide."""
+    if look_up.distance is not None:
+        raise InductionError(f"look-up {look_up.name} goes by a distance, which only circuits do", num_positions - 1)
     columns = []
     for clause in look_up.clauses:
         part = construction.field_named[clause.key]

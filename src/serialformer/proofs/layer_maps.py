@@ -37,6 +37,7 @@ class LayerMaps:
         unit_out: what they add.
         unit_out_constant: what is added besides.
         angles: for each column of a head the largest angle by which it is rotated; zeros where positions are learned.
+        turns: for each pair of columns the angle by which one position more rotates it; likewise.
     """
 
     attention_gain: Float64[np.ndarray, " width"]
@@ -53,6 +54,7 @@ class LayerMaps:
     unit_out: Float64[np.ndarray, "units width"]
     unit_out_constant: Float64[np.ndarray, " width"]
     angles: Float64[np.ndarray, " columns"]
+    turns: Float64[np.ndarray, " pairs"]
 
 
 def read_layer(transformer: Transformer, placement: Placement, index: int) -> LayerMaps:
@@ -80,12 +82,11 @@ def read_layer(transformer: Transformer, placement: Placement, index: int) -> La
         constant = weights["attention_in_bias"].reshape(3, heads, head_width)
         unit_constant = weights["mlp_in_bias"]
     nothing = np.zeros(width)
-    angles = np.zeros(head_width)
+    angles, turns = np.zeros(head_width), np.zeros(head_width // 2)
     if architecture.positions == "rotary":
-        pair = np.arange(head_width) % (head_width // 2)
+        turns = architecture.rotary_base ** (-2.0 * np.arange(head_width // 2) / head_width)
         # Whoever computes them in float32 errs by some millionths.
-        turn = architecture.rotary_base ** (-2.0 * pair / head_width) * (1 + 2.0**-10)
-        angles = placement.construction.num_positions * turn
+        angles = placement.construction.num_positions * np.tile(turns, 2) * (1 + 2.0**-10)
     return LayerMaps(
         attention_gain=weights["attention_norm_gain"],
         attention_gain_bias=_or(weights["attention_norm_bias"], nothing),
@@ -101,6 +102,7 @@ def read_layer(transformer: Transformer, placement: Placement, index: int) -> La
         unit_out=weights["mlp_out_weight"],
         unit_out_constant=_or(weights["mlp_out_bias"], nothing),
         angles=angles,
+        turns=turns,
     )
 
 

@@ -77,6 +77,8 @@ def check_prompt(construction: Construction, claim: BitClaim) -> None:
     (layer,) = construction.layers
     positions = np.arange(claim.num_inputs, dtype=np.int64)
     for look_up in layer.look_ups:
+        if look_up.distance is not None:
+            raise InductionError(f"look-up {look_up.name} finds no position", 0)
         keys = position_keys(construction, look_up, claim.num_inputs)
         columns = []
         for clause in look_up.clauses:
@@ -99,6 +101,11 @@ def _find_targets(
     targets, failed, reason = np.zeros((len(writers), len(layer.look_ups)), dtype=np.int64), len(writers), ""
     known = {}
     for number, look_up in enumerate(layer.look_ups):
+        if look_up.distance is not None:
+            targets[:, number] = writers - look_up.distance
+            if look_up.clauses or look_up.distance < 0 or targets[0, number] < 0:
+                raise InductionError(f"look-up {look_up.name} finds no position", first)
+            continue
         compared = tuple(clause.key for clause in look_up.clauses)
         if compared not in known:
             known[compared] = position_keys(construction, look_up, num_positions)

@@ -141,7 +141,10 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
     """
     memory, found, firsts = Memory(), [], []
     prompts, circuits = construction.prompts, None
+    goes_by_distance = any(look_up.distance is not None for layer in construction.layers for look_up in layer.look_ups)
     for claim in construction.claims():
+        if goes_by_distance and not isinstance(claim, BitClaim):
+            raise InductionError("only circuits have look-ups that go by a distance", 0)
         if isinstance(claim, BitClaim):
             found.append(check_bit_claim(construction, claim))
             firsts.append(claim.num_inputs)

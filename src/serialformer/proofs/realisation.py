@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serialformer.constructions.construction import NOTHING, ConstructionLayer
+from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer
 from serialformer.constructions.placed_tokens import END
 from serialformer.constructions.placement import IDLE, Placement
 from serialformer.proofs.attention import check_attention
@@ -103,7 +103,7 @@ def check_shape(transformer: Transformer, placement: Placement) -> None:
         else (architecture.family in ("llama", "mistral") and architecture.vocabulary == placed.vocabulary
               and architecture.end_token == END and placed.plain_end == construction.end_token
               and placed.ids.shape == (construction.num_positions, len(construction.vocabulary))
-              and (window is None or window >= construction.num_positions))
+              and (window is None or window >= construction.num_positions or _goes_by_distance(construction)))
     )  # fmt: skip
     fits = (
         of_family
@@ -122,6 +122,11 @@ def check_shape(transformer: Transformer, placement: Placement) -> None:
     for name, weight in transformer.named_weights():
         if not np.isfinite(weight).all():
             raise RealisationError(f"{name} holds infinities or what is not a number")
+
+
+def _goes_by_distance(construction: Construction) -> bool:
+    """Whether every look-up says at which distance it reads, so that attention may check that it is in the window."""
+    return all(look_up.distance is not None for layer in construction.layers for look_up in layer.look_ups)
 
 
 def check_steps(placement: Placement) -> None:

@@ -40,6 +40,8 @@ class Stream:
         norms: what each norm saw: mean, least and largest deviation.
         filled: the fields into which some unit always writes, in each layer that clears them or finds nothing there.
         takes_mean: whether norms take the mean off.
+        mixtures: by how much the square norm at a position of the prompt, where a look-up may find no one position, can
+            be below and above what it is where one writes.
     """
 
     placement: Placement
@@ -52,12 +54,15 @@ class Stream:
     norms: list[tuple[float, float, float]] = field(default_factory=list)
     filled: frozenset[str] = frozenset()
     takes_mean: bool = True
+    mixtures: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
 
-    def norm_input(self, epsilon: float) -> NormInput:
-        """What a layer norm at this stage sees."""
+    def norm_input(self, epsilon: float, *, everywhere: bool = False) -> NormInput:
+        """What a layer norm at this stage sees: at positions that write, or at every position."""
         low, high = self.own[0].copy(), self.own[1].copy()
         for _, part in self.brought:
             low, high = low + part[0], high + part[1]
+        if everywhere:
+            low[1], high[1] = low[1] + self.mixtures[0], high[1] + self.mixtures[1]
         seen = NormInput(
             sums=(float(low[0]), float(high[0])) if self.takes_mean else (0.0, 0.0),
             squares=(float(low[1]), float(high[1])),
@@ -139,11 +144,21 @@ class Stream:
 
 
 def coordinate_errors(
-    transformer: Transformer, stream: Stream, gain: np.ndarray, bias: np.ndarray, wanted: np.ndarray, rounding: Rounding
+    transformer: Transformer,
+    stream: Stream,
+    gain: np.ndarray,
+    bias: np.ndarray,
+    wanted: np.ndarray,
+    rounding: Rounding,
+    *,
+    everywhere: bool = False,
 ) -> Float64[np.ndarray, " width"]:
-    """How far each wanted coordinate behind a layer norm can be from its code; 0 for the others."""
+    """How far each wanted coordinate behind a layer norm can be from its code; 0 for the others.
+
+    Units and logits matter at positions that write only; keys and values are read of every position.
+    """
     placement = stream.placement
-    seen = stream.norm_input(transformer.architecture.norm_epsilon)
+    seen = stream.norm_input(transformer.architecture.norm_epsilon, everywhere=everywhere)
     errors = np.zeros(placement.width)
     for name in placement.spans:
         dimensions = placement.dimensions(name)

@@ -2,10 +2,11 @@
 
 *Tokens* say where they stand and bring along what a position decides, so that no embedding of positions is needed.
 
-*Attention.* As in a GPT-2, the query asks for a name and the key is a name. Rotary positions turn pairs of dimensions;
+*Attention.* As in a GPT-2, the query asks for a name and the key is a name; ``llama_rotation`` has the other way, by
+distance. Rotary positions turn pairs of dimensions;
 with a base of 10^30 the slow ones turn by less than a number format can tell, and names lie on those alone. Several
-heads serve one look-up, each with a part of the value, and heads with keys of their own hold the names in columns of
-their own, so that every head, every group and every layer matters.
+heads serve one look-up, each with a part of the value, and keys and values lie in other columns in each layer and each
+head that has its own, so that every head, every group and every layer matters.
 
 *Hidden units.* The gate of a unit sees SHARPNESS where all its fields hold what it watches for and at most -SHARPNESS
 otherwise; silu makes SHARPNESS or 0 of it, to within 2e-6. What it is multiplied by is 1 everywhere.
@@ -36,6 +37,7 @@ from serialformer.targets.llama_layout import (
     LlamaLayout,
     lay_out_llama,
 )
+from serialformer.targets.llama_rotation import Rotation, find_rotation
 from serialformer.targets.maps import (
     bring_maps,
     clause_map,
@@ -81,6 +83,15 @@ def construction_to_llama(
     if not gap > 0:
         raise CompileError(f"expected an attention gap above 0, found {gap}")
     layout = lay_out_llama(construction, placed, shape)
+    rotation = None
+    if shape.addressing in ("distances", "window"):
+        distances = [look_up.distance for look_up in construction.layers[0].look_ups]
+        rotation = find_rotation(
+            [distance for distance in distances if distance is not None],
+            construction.num_positions,
+            layout.head_width,
+            has_window=shape.addressing == "window",
+        )
     num_units = sum(table.num_units for table in layout.construction.layers[0].tables)
     architecture = Architecture(
         vocabulary=placed.vocabulary,
@@ -95,7 +106,8 @@ def construction_to_llama(
         dtype=dtype,
         norm="rms_norm",
         positions="rotary",
-        rotary_base=ROTARY_BASE,
+        rotary_base=ROTARY_BASE if rotation is None else rotation.base,
+        window=None if rotation is None else rotation.window,
         head_size=layout.head_width,
         key_heads=layout.key_heads,
         gated=True,
@@ -109,7 +121,7 @@ def construction_to_llama(
     gain = np.full(layout.width, float(DEVIATION)).astype(DTYPES[dtype])
     layers = []
     for index in range(architecture.num_layers):
-        into, out = _attention(layout, architecture, index, gap)
+        into, out = _attention(layout, architecture, index, gap, rotation)
         gate, up, down = _feed_forward(layout, architecture, index)
         layers.append(
             Layer(
@@ -207,7 +219,7 @@ def _embeddings(
 
 
 def _attention(
-    layout: LlamaLayout, architecture: Architecture, index: int, gap: float
+    layout: LlamaLayout, architecture: Architecture, index: int, gap: float, rotation: Rotation | None
 ) -> tuple[Float64[np.ndarray, "width qkv"], Float64[np.ndarray, "attended width"]]:
     """The matrices of a layer's heads."""
     width, heads, groups = architecture.width, architecture.num_heads, architecture.num_key_heads
@@ -225,10 +237,15 @@ def _attention(
         maps = bring_maps(layout, look_up)
         for head, share in zip(mine, shares, strict=True):
             group = head // (heads // groups)
-            codes = layout.columns[group]
-            code_gap = min(layout.codings[clause.key].gap for clause in look_up.clauses)
-            scale = query_scale(head_width, gap, code_gap)
-            first = 0
+            codes, scale, first = layout.columns[index, group], 0.0, 0
+            if look_up.distance is None:
+                code_gap = min(layout.codings[clause.key].gap for clause in look_up.clauses)
+                scale = query_scale(head_width, gap, code_gap)
+            else:
+                assert rotation is not None
+                key, query = rotation.key_and_query(look_up.distance, index * groups + group, gap)
+                keys[one, group] = key / ONE_VALUE
+                queries[one, head] = (query / ONE_VALUE).astype(DTYPES[architecture.dtype])
             for clause in look_up.clauses:
                 asked, constant, used = clause_map(layout, clause)
                 columns = codes[first : first + len(used)]
@@ -241,7 +258,7 @@ def _attention(
                     queries[own[places[0]], head, columns[places[1]]] = scale * clause.weight * asked[places]
             # Heads that share keys share values; a look-up of theirs has columns of its own.
             taken = columns_of[group]
-            start = max((one.stop for one in taken.values()), default=group)
+            start = max((one.stop for one in taken.values()), default=(index * groups + group) % (head_width // 2))
             if number not in taken:
                 taken[number] = slice(start, start + len(maps) + 1)
             mine_columns = taken[number]

@@ -16,7 +16,7 @@ from math import isqrt
 
 import numpy as np
 
-from serialformer.architecture import Shape
+from serialformer.architecture import Addressing, Architecture, Shape
 from serialformer.arrays import Int64
 from serialformer.constructions.construction import (
     NOTHING,
@@ -41,6 +41,11 @@ DEFAULT_HEAD_WIDTH, DEFAULT_KEY_HEADS, DEFAULT_LAYERS, DEFAULT_SPARE_POSITIONS =
 QUERIES_PER_KEY = 2
 WIDTH_MULTIPLE = 64
 ROTARY_BASE = 1e30
+"""Where heads find positions by their names."""
+
+NAME = "name"
+"""The field that names a position."""
+
 SLOWEST_PAIR_SHARE = 3 / 8
 """Of the pairs of dimensions that a head rotates, this share, the fastest, hold no codes."""
 
@@ -55,7 +60,7 @@ class LlamaLayout(FieldLayout):
         key_heads: heads with keys and values of their own.
         heads: for each layer and head the number of the look-up that it serves, or IDLE.
         address: the field that names a position.
-        columns: for each head with keys of its own the columns of the head that hold codes, in order.
+        columns: for each layer and head with keys of its own the columns of the head that hold codes, in order.
         spare_positions: positions of the context beyond those that are needed.
     """
 
@@ -64,7 +69,7 @@ class LlamaLayout(FieldLayout):
     key_heads: int
     heads: tuple[tuple[int, ...], ...]
     address: str
-    columns: Int64[np.ndarray, "key_heads codes"]
+    columns: Int64[np.ndarray, "layers key_heads codes"]
     spare_positions: int
 
     def directions(self) -> tuple[str, ...]:
@@ -128,13 +133,20 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
         heads=tuple(
             tuple(stage[head % len(stage)] if stage else IDLE for head in range(num_heads)) for stage in stages
         ),
-        address=layer.look_ups[0].clauses[0].key,
-        columns=_code_columns(construction, codings, head_width, key_heads),
+        address=NAME,
+        columns=_code_columns(construction, codings, head_width, (num_layers, key_heads)),
         spare_positions=DEFAULT_SPARE_POSITIONS if shape.spare_positions is None else shape.spare_positions,
     )
 
 
 # --- look-ups
+
+
+def addressing_of(architecture: Architecture) -> Addressing:
+    """How the heads of a Llama of ours find what they read; a guess where it is none of ours."""
+    if architecture.window is not None:
+        return "window"
+    return "names" if architecture.rotary_base == ROTARY_BASE else "distances"
 
 
 def repeat_look_ups(construction: Construction, times: int) -> Construction:
@@ -184,14 +196,17 @@ def _spread(num_look_ups: int, num_different: int, num_layers: int) -> list[list
 
 
 def _code_columns(
-    construction: Construction, codings: dict[str, Coding], head_width: int, key_heads: int
-) -> Int64[np.ndarray, "key_heads codes"]:
-    """The columns of each head that hold codes: in the slowest pairs, and in another order in each."""
+    construction: Construction, codings: dict[str, Coding], head_width: int, counts: tuple[int, int]
+) -> Int64[np.ndarray, "layers key_heads codes"]:
+    """The columns of each head that hold codes: in the slowest pairs, and in another order in each head and layer."""
+    num_layers, key_heads = counts
     needed = max(
         sum(codings[clause.key].length for clause in look_up.clauses)
         for layer in construction.layers
         for look_up in layer.look_ups
     )
+    if needed == 0:
+        return np.zeros((num_layers, key_heads, 0), dtype=np.int64)
     num_pairs = head_width // 2
     slow = np.arange(int(num_pairs * SLOWEST_PAIR_SHARE), num_pairs)[::-1]
     half = -(-needed // 2)
@@ -199,8 +214,9 @@ def _code_columns(
         raise CompileError(
             f"heads of width {head_width} do not hold codes of length {needed}", hint="ask for wider heads"
         )
-    chosen = np.stack([np.roll(slow, -half * head)[:half] for head in range(key_heads)])
-    return np.stack([chosen, chosen + num_pairs], axis=2).reshape(key_heads, -1)[:, :needed]
+    chosen = np.stack([np.roll(slow, -half * number)[:half] for number in range(num_layers * key_heads)])
+    pairs = np.stack([chosen, chosen + num_pairs], axis=2).reshape(num_layers, key_heads, -1)
+    return pairs[:, :, :needed]
 
 
 # --- codes and square norms
@@ -210,7 +226,7 @@ def _choose_codings(construction: Construction) -> dict[str, Coding]:
     """The coding of each field, in the order in which they lie: a sign for a bit, and position codes for the rest."""
     (layer,) = construction.layers
     clauses = [clause for look_up in layer.look_ups for clause in look_up.clauses]
-    compared = {clause.key for clause in clauses} | {clause.asked for clause in clauses}
+    compared = {NAME} | {clause.key for clause in clauses} | {clause.asked for clause in clauses}
     codings = {}
     for part in construction.fields:
         if part.origin == "token":
