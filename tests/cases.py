@@ -16,6 +16,16 @@ def every_input(num_inputs: int) -> UInt8[np.ndarray, "rows inputs"]:
     return (np.arange(1 << num_inputs)[:, None] >> np.arange(num_inputs) & 1).astype(np.uint8)
 
 
+def some_inputs(num_inputs: int, most: int) -> UInt8[np.ndarray, "rows inputs"]:
+    """Every row of bits where there are few, or about so many of them, in which every bit takes both values.
+
+    >>> len(some_inputs(3, 64)), len(some_inputs(10, 64)), some_inputs(10, 64).mean(axis=0).round(1).tolist()
+    (8, 61, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+    """
+    stride = max(1, -(-(1 << num_inputs) // most))
+    return every_input(num_inputs)[:: stride | 1]
+
+
 def slow_wires(circuit: Circuit, bits: list[int]) -> list[int]:
     """The value of every wire, by plain Python: the oracle of ``evaluate``."""
     values = list(bits)

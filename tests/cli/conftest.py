@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from serialformer.cli.main import main
+from tests.command import Result
 
 ADDER = """.model adder
 .inputs a[0] a[1] b[0] b[1]
@@ -32,14 +32,6 @@ ADDER = """.model adder
 """
 
 
-class Result(NamedTuple):
-    """How a command ended, and what it printed."""
-
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     """Runs the command in this process."""
@@ -51,7 +43,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
             main()
             status = 0
         except SystemExit as exit_:
-            status = exit_.code if isinstance(exit_.code, int) else 1
+            status = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
         return Result(status, *capfd.readouterr())
 
     return call

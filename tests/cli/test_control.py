@@ -5,35 +5,60 @@ from __future__ import annotations
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import serialformer
 from serialformer import CircuitBuilder
 
-# The engine is slowed down, so that how long a run takes does not hang on the machine, and says when it has begun.
-SLOW = """
-import os, pathlib, sys, time
+# What the command runs in, so that nothing hangs on how fast the machine is. It stops once it has made so many tokens,
+# or when it is about to open a file or to rename one to a name, says so, and waits to be interrupted. Or it waits at
+# certain tokens until the bar has shown them.
+PROGRAM = """
+import os, signal, sys, threading
+from serialformer.cli import progress
 from serialformer.cli.main import main
 from serialformer.decode import dense
-stream = dense.DenseEngine.stream
-made = 0
-def slow(self, prompts, num_tokens):
+
+progress.SECONDS_BEFORE_SHOWN, progress.SECONDS_BETWEEN_FRAMES = {seconds_before_shown}, 0.001
+frames, figures = threading.Semaphore(0), progress._figures
+
+def counted(work, seconds):
+    frames.release()
+    return figures(work, seconds)
+
+def stop():
+    os.write({ready}, b"x")
+    signal.pause()
+
+def watch(event, arguments):
+    if event in ("open", "os.rename") and {stop_at_file!r}:
+        path = arguments[event == "os.rename"]
+        if isinstance(path, (str, os.PathLike)) and (event, os.path.basename(path)) == {stop_at_file!r}:
+            stop()
+
+def stopping(self, prompts, num_tokens):
     global made
     for tokens in stream(self, prompts, num_tokens):
-        time.sleep({pause})
         yield tokens
         made += 1
-        if made == {tokens_until_ready}:
-            pathlib.Path(os.environ["READY"]).touch()
-dense.DenseEngine.stream = slow
+        if made == {stop_at_token}:
+            stop()
+        if made in {shown_at}:
+            while frames.acquire(blocking=False):
+                pass
+            frames.acquire()  # a frame begins that has this token
+            frames.acquire()  # and has been drawn, for the next begins
+
+progress._figures, stream, made = counted, dense.DenseEngine.stream, 0
+dense.DenseEngine.stream = stopping
 dense.DenseEngine.rows_at_once = lambda self, num_tokens: 2
+sys.addaudithook(watch)
 main()
 """
 
@@ -52,45 +77,58 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(
-    arguments: list[str], pause: float, folder: Path, stderr: int = subprocess.PIPE, tokens_until_ready: int = 10
-) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SLOW.format(pause=pause, tokens_until_ready=tokens_until_ready), *arguments]
-    return subprocess.Popen(
-        command,
+    arguments: list[str],
+    folder: Path,
+    stderr: int = subprocess.PIPE,
+    *,
+    stop_at_token: int = 0,
+    stop_at_file: tuple[str, str] | None = None,
+    shown_at: tuple[int, ...] = (),
+    seconds_before_shown: float = 0.0,
+) -> tuple[subprocess.Popen[str], int]:
+    """The command in a process of its own, and what can be read from as soon as it stops or has ended."""
+    ours, theirs = os.pipe()
+    program = PROGRAM.format(
+        ready=theirs,
+        stop_at_token=stop_at_token,
+        stop_at_file=stop_at_file,
+        shown_at=shown_at,
+        seconds_before_shown=seconds_before_shown,
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
         cwd=folder,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120", "READY": str(ready(folder))},
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+        pass_fds=(theirs,),
     )
+    os.close(theirs)
+    return process, ours
 
 
-def ready(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.ready")
-
-
-def interrupt(process: subprocess.Popen[str], folder: Path) -> tuple[str, str]:
-    deadline = time.monotonic() + 60
-    while not ready(folder).exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert process.poll() is None, "it is to be interrupted while it runs"
-    process.send_signal(signal.SIGINT)
+def interrupt(arguments: list[str], folder: Path, **stop: Any) -> tuple[str, str]:
+    """What a command prints that is interrupted where it stops."""
+    process, ready = start(arguments, folder, **stop)
     try:
-        return process.communicate(timeout=20)
+        assert os.read(ready, 1) == b"x", "it is to be interrupted while it runs"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
     finally:
+        os.close(ready)
         process.kill()  # if it has not ended
+    assert process.returncode == 130
+    return out, err
 
 
 @pytest.mark.parametrize("command", ["run", "run --trace", "run --json", "verify"])
 def test_interrupting(command: str, chain: Path, tmp_path: Path) -> None:
     name, *options = command.split()
     inputs = ["-i", "a=1"] if name == "run" else ["--samples", "2"]
-    process = start([name, str(chain), *inputs, *options, "--engine", "dense"], 0.1, tmp_path)
-    out, err = interrupt(process, tmp_path)
-    assert process.returncode == 130
-    total = 400 if name == "run" else 800
-    match = re.fullmatch(rf"interrupted after (\d+) of {total} tokens\n", err)
-    assert match and 0 < int(match[1]) < total, err
+    out, err = interrupt([name, str(chain), *inputs, *options, "--engine", "dense"], tmp_path, stop_at_token=10)
+    total, rows = (400, 1) if name == "run" else (800, 2)
+    assert err == f"interrupted after {10 * rows} of {total} tokens\n"
     assert out == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -99,71 +137,59 @@ def test_interrupting_a_batch(chain: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a\n" + "1\n" * 1000)
     (tmp_path / "out.csv").write_text("before")
     arguments = ["run", str(chain), "--batch", "in.csv", "-o", "out.csv", "--engine", "dense"]
-    process = start(arguments, 0.001, tmp_path, tokens_until_ready=900)
-    out, err = interrupt(process, tmp_path)
-    assert process.returncode == 130
-    match = re.fullmatch(r"interrupted after (\d+) of 1000 rows\n", err)
-    assert match and 0 < int(match[1]) < 1000, err
+    out, err = interrupt(arguments, tmp_path, stop_at_token=900)
+    assert err == "interrupted after 4 of 1000 rows\n"
     assert out == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
     assert (tmp_path / "out.csv").read_text() == "before"
 
 
-def test_interrupting_a_compilation(tmp_path: Path) -> None:
-    build = CircuitBuilder()
-    a, b = build.inputs("a", 2)
-    for _ in range(30_000):
-        a, b = b, build.xor(a, b)
-    build.output("y", b)
-    serialformer.write(build.circuit(), tmp_path / "long.bench")
-    process = start(["compile", "long.bench", "-o", "model"], 0, tmp_path)
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline and len(list(tmp_path.iterdir())) == 1:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)  # in the middle of writing, if it is still there
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) in [(130, "interrupted\n"), (0, "")]
-    assert {path.name for path in tmp_path.iterdir()} <= {"long.bench", "model"}
-    if process.returncode == 130:
-        assert not (tmp_path / "model").exists()
+@pytest.mark.parametrize("where", [("open", "config.json"), ("os.rename", "model")])
+def test_interrupting_a_compilation(where: tuple[str, str], tmp_path: Path) -> None:
+    """In the middle of writing, and at the last moment."""
+    (tmp_path / "nand.bench").write_text("INPUT(a)\nINPUT(b)\nOUTPUT(y)\ny = NAND(a, b)\n")
+    out, err = interrupt(["compile", "nand.bench", "-o", "model"], tmp_path, stop_at_file=where)
+    assert (out, err) == ("", "interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["nand.bench"]
 
 
-def at_a_terminal(arguments: list[str], pause: float, folder: Path) -> tuple[int, str, str]:
+def at_a_terminal(arguments: list[str], folder: Path, **options: Any) -> tuple[int, str, str]:
     """Runs with a terminal for stderr; returns the status, stdout, and what the terminal showed."""
     ours, theirs = pty.openpty()
-    process = start([*arguments, "--engine", "dense"], pause, folder, stderr=theirs)
+    process, ready = start([*arguments, "--engine", "dense"], folder, stderr=theirs, **options)
     os.close(theirs)
+    os.close(ready)
     shown = b""
     while True:
-        if select.select([ours], [], [], 60)[0]:
-            try:
-                block = os.read(ours, 4096)
-            except OSError:  # what Linux says when the other side is closed
-                block = b""
-            shown += block
-            if block:
-                continue
-        break
+        try:
+            block = os.read(ours, 4096)
+        except OSError:  # what Linux says when the other side is closed
+            break
+        if not block:
+            break
+        shown += block
     os.close(ours)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate()
     return process.returncode, out, shown.decode()
 
 
 def test_the_bar_is_shown_when_it_takes_long(chain: Path, tmp_path: Path) -> None:
-    status, out, shown = at_a_terminal(["run", str(chain), "-i", "a=1"], 0.01, tmp_path)
+    status, out, shown = at_a_terminal(["run", str(chain), "-i", "a=1"], tmp_path, shown_at=(100, 200, 300))
     assert status == 0 and re.fullmatch(r"y=[01]\n", out)
     assert "thinking" in shown
-    counts = [int(count) for count in re.findall(r"(\d+)/400 tokens, \d+ tokens/s, \d+:\d\d left", shown)]
-    assert len(set(counts)) >= 3 and counts == sorted(counts) and counts[0] > 0
+    counts = [int(count) for count in re.findall(r"(\d+)/400 tokens, [\d,]+ tokens/s, \d+:\d\d left", shown)]
+    assert {100, 200, 300} <= set(counts) and counts == sorted(counts)
 
 
 def test_no_bar_for_what_is_quick(chain: Path, tmp_path: Path) -> None:
-    status, out, shown = at_a_terminal(["run", str(chain), "-i", "a=1"], 0, tmp_path)
+    arguments = ["run", str(chain), "-i", "a=1"]
+    status, out, shown = at_a_terminal(arguments, tmp_path, seconds_before_shown=1000.0)
     assert status == 0 and out and shown == ""
 
 
 def test_the_bar_of_a_batch(chain: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a\n" + "1\n" * 16)
-    status, _, shown = at_a_terminal(["run", str(chain), "--batch", "in.csv", "-o", "o.csv"], 0.001, tmp_path)
+    arguments = ["run", str(chain), "--batch", "in.csv", "-o", "o.csv"]
+    status, _, shown = at_a_terminal(arguments, tmp_path, shown_at=(900,))
     assert status == 0 and (tmp_path / "o.csv").read_text().count("\n") == 17
-    assert re.search(r"running .*\d+/16 rows, \d+ rows/s, ", shown)
+    assert re.search(r"running .*4/16 rows, [\d,]+ rows/s, ", shown)

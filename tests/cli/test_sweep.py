@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from serialformer.cli import sweep_progress
 from serialformer.cli.sweep_progress import SweepProgress, describe
 from serialformer.sweeps.executor import Event
 from serialformer.sweeps.recipe import load_recipe
@@ -145,16 +147,17 @@ def test_merge(tmp_path: Path, cli: Any) -> None:
     assert facts == {"rows": 2, "repeated": 0, "failures_overcome": 0, "store": str(tmp_path / "c.csv")}
 
 
-def test_time_left_follows_the_work() -> None:
+def test_time_left_follows_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(sweep_progress, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     runs = [make_run(seed, num_steps=100) for seed in range(4)]
     progress = SweepProgress(5)
     progress.begin(runs)
     assert progress.num_stored == 1 and progress.seconds_left() is None
-    time.sleep(0.1)
+    now[0] += 30
     progress.report(Event(run=runs[0], state="done", step=100, accuracy=0.5, seconds=61.0))
     progress.report(Event(run=runs[1], state="advanced", step=50))
-    left = progress.seconds_left()
-    assert left is not None and 0.1 * 2.5 / 1.5 <= left < 1
+    assert progress.seconds_left() == pytest.approx(30 * 2.5 / 1.5)
     assert describe(Event(run=runs[1], state="again", reason="a\nb")).endswith("seed 1: a | b")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from serialformer import load
 from serialformer.training.run import load_config
+from tests.command import Result, run_command
 from tests.tasks.test_user_task import MAXIMUM
 
 TRAIN = ("train", "mytask.py:Maximum", "--length", "4", "--setting", "cot", "--steps", "3", "--set", "model.width=16")
@@ -26,10 +27,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "serialformer", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == status, done.stderr
+def call(folder: Path, *arguments: str, status: int = 0) -> Result:
+    done = run_command(*arguments, folder=folder)
+    assert done.status == status, done.err
     return done
 
 
@@ -42,15 +42,15 @@ def test_the_checkpoint_holds_the_source(folder: Path) -> None:
 
 def test_it_is_scored_once_it_is_named_again(folder: Path) -> None:
     named = call(folder, "evaluate", "model", "--task", "mytask.py:Maximum", "--samples", "8", "--json")
-    assert json.loads(named.stdout)["task"] == "mytask.py:Maximum"
+    assert json.loads(named.out)["task"] == "mytask.py:Maximum"
     trusted = call(folder, "evaluate", "model", "--trust-code", "--samples", "8", "--json")
-    assert json.loads(trusted.stdout)["counts"] == json.loads(named.stdout)["counts"]
+    assert json.loads(trusted.out)["counts"] == json.loads(named.out)["counts"]
     run = call(folder, "run", "model", "--prompt", "3 1 4 1", "--task", "mytask.py:Maximum", "--json")
-    assert json.loads(run.stdout)["expected"] == ["4"]
-    assert json.loads(call(folder, "info", "model", "--trust-code", "--json").stdout)["layers"] == 1
-    assert call(folder, *TRAIN, *FEW, "-o", "model", "--resume").stdout.startswith("directory: model\nsteps: 3")
+    assert json.loads(run.out)["expected"] == ["4"]
+    assert json.loads(call(folder, "info", "model", "--trust-code", "--json").out)["layers"] == 1
+    assert call(folder, *TRAIN, *FEW, "-o", "model", "--resume").out.startswith("directory: model\nsteps: 3")
     page = call(folder, "explore", "model", "-o", "page.html", "--trust-code", "--samples", "1")
-    assert page.stdout.startswith("page: page.html")
+    assert page.out.startswith("page: page.html")
 
 
 def test_it_is_not_run_because_a_checkpoint_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +60,10 @@ def test_it_is_not_run_because_a_checkpoint_names_it(folder: Path, monkeypatch: 
     try:
         for command in (("evaluate", "model"), ("run", "model", "--prompt", "1"), ("info", "model")):
             refused = call(folder, *command, status=2)
-            assert "is a model of the task mytask.py:Maximum, which is not part of serialformer" in refused.stderr
-            assert "--task mytask.py:Maximum names the file again; --trust-code runs" in refused.stderr
+            assert "is a model of the task mytask.py:Maximum, which is not part of serialformer" in refused.err
+            assert "--task mytask.py:Maximum names the file again; --trust-code runs" in refused.err
         drawn = call(folder, "plot", "model", "-o", "loss.png")
-        assert drawn.stdout.startswith("figure: loss.png")
+        assert drawn.out.startswith("figure: loss.png")
         monkeypatch.chdir(folder)
         with pytest.raises(ValueError, match="is not part of serialformer"):
             load_config(Path("model"))
@@ -82,32 +82,36 @@ def test_refusals(folder: Path) -> None:
         (("--task", "parity"), "is a model of mytask.py:Maximum, not of parity"),
         (("--task", "mytask.py:Maximum", "--trust-code"), "expected --task or --trust-code, found both"),
     ):
-        assert message in call(folder, "evaluate", "model", *arguments, status=2).stderr
+        assert message in call(folder, "evaluate", "model", *arguments, status=2).err
     assert (
         "other.py: is not the file"
-        in call(folder, "train", "other.py:Maximum", *TRAIN[2:], *FEW, "-o", "model", "--resume", status=2).stderr
+        in call(folder, "train", "other.py:Maximum", *TRAIN[2:], *FEW, "-o", "model", "--resume", status=2).err
     )
     assert (
         "has no construction"
-        in call(folder, "construct", "mytask.py:Maximum", "--length", "4", "-o", "made", status=2).stderr
+        in call(folder, "construct", "mytask.py:Maximum", "--length", "4", "-o", "made", status=2).err
     )
     assert not (folder / "made").exists()
 
 
 def test_tasks_shows_it(folder: Path) -> None:
     shown = call(folder, "tasks", "mytask.py:Maximum", "-p", "digits=4", "--json")
-    (entry,) = json.loads(shown.stdout).values()
+    (entry,) = json.loads(shown.out).values()
     assert entry["parameters"] == {"digits": 4} and entry["description"] == "The largest digit so far."
 
 
-def test_mistakes_are_refused_before_torch_is_imported() -> None:
-    program = (
-        "import sys; from serialformer.cli.main import main\n"
-        "try: main()\n"
-        "except SystemExit as error: print(error.code)\n"
-        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+def test_it_is_found_by_a_process_that_has_not_seen_it(folder: Path) -> None:
+    """Here the file has been imported before; there it has not."""
+    command = ("run", "model", "--prompt", "3 1 4 1", "--task", "mytask.py:Maximum", "--engine", "dense", "--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "serialformer", *command], cwd=folder, capture_output=True, text=True, check=True
     )
-    for arguments, message in (
+    assert json.loads(done.stdout)["expected"] == ["4"]
+
+
+def test_mistakes_are_refused_before_torch_is_imported() -> None:
+    """All in one process, for most of the time would go into starting four."""
+    mistakes = (
         (("paritty",), "no task 'paritty'\nhint: did you mean parity or majority?"),
         (
             ("parity", "-p", "a=1", "-p", "b=2"),
@@ -115,7 +119,17 @@ def test_mistakes_are_refused_before_torch_is_imported() -> None:
         ),
         (("parity", "--set", "model.depth=3"), "configuration: unknown key model.depth"),
         (("mytask.py:Maximum",), "mytask.py: no such file"),
-    ):
-        command = ["train", *arguments, "--length", "4", "--setting", "cot", "-o", "nowhere"]
-        done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True, text=True, check=True)
-        assert message in done.stderr and done.stdout.splitlines()[-1] == "[]"
+    )
+    program = (
+        "import sys; from serialformer.cli.main import main\n"
+        f"for words in {[words for words, _ in mistakes]!r}:\n"
+        "    sys.argv = ['serialformer', 'train', *words, '--length', '4', '--setting', 'cot', '-o', 'nowhere']\n"
+        "    try: main()\n"
+        "    except SystemExit as error: assert error.code == 2\n"
+        "    print('end of what', words, 'says', file=sys.stderr)\n"
+        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    said = done.stderr.split("end of what")
+    assert all(message in text for (_, message), text in zip(mistakes, said[:-1], strict=True))

@@ -76,9 +76,9 @@ def test_every_effect_is_the_one_predicted(name: str) -> None:
     patches = every_patch(model, len(tokens))
     assert labelled <= set(patches)
     random = np.random.default_rng(0)
-    chosen = [patches[place] for place in random.permutation(len(patches))[:200]]
+    chosen = [patches[place] for place in random.permutation(len(patches))[:100]]
     candidates = [patch for patch in patches if patch in labelled]
-    chosen += [candidates[place] for place in random.permutation(len(candidates))[:150]]
+    chosen += [candidates[place] for place in random.permutation(len(candidates))[:75]]
     num_effects, num_unknown = 0, 0
     for patch in chosen:
         found = run_patched(model.transformer, tokens, other_run, [patch]).tokens[first:]

@@ -62,7 +62,7 @@ def test_true_edges_change_answers_in_the_weights_and_others_do_not(suite: Path)
 
 def test_a_task_needs_a_part_of_what_both_need(suite: Path) -> None:
     model = next(member for member in MEMBERS if member.name == "two-tasks-depth").make()
-    truth = find_truth(model, draw_pairs(model, 12, np.random.default_rng(1)), "task")
+    truth = find_truth(model, draw_pairs(model, 6, np.random.default_rng(1)), "task")
     both = {name for name, is_true in truth["edges"].items() if is_true}
     each = [{name for name, is_true in task["edges"].items() if is_true} for task in truth["tasks"].values()]
     assert all(found and found < both for found in each) and each[0] != each[1]

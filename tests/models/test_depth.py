@@ -21,7 +21,7 @@ from serialformer.errors import CompileError, InputError, SerialformerError
 from serialformer.explorer.content import circuit_content
 from serialformer.models.trace import column_bits
 from serialformer.transformer.forward import compute_logits
-from tests.cases import every_input, slow_wires, small_circuits
+from tests.cases import every_input, slow_wires, small_circuits, some_inputs
 from tests.constructions.test_circuit_depth import chain_of_inverters, depth_prompts, slow_outputs
 
 CASES = {name: circuit for name, circuit in small_circuits().items() if not name.startswith("two-input table 0")}
@@ -36,7 +36,7 @@ TARGETS = {
 
 
 def check_engine(model: Model, circuit: Circuit, engine: str, rows: int = 64) -> None:
-    bits = every_input(circuit.num_inputs)[:rows]
+    bits = some_inputs(circuit.num_inputs, rows)
     answers = model.think(bits, model.engine(engine))
     assert np.array_equal(answers, slow_outputs(circuit, bits))
 
@@ -44,7 +44,7 @@ def check_engine(model: Model, circuit: Circuit, engine: str, rows: int = 64) ->
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", CASES)
 def test_small_circuits(name: str, target: str) -> None:
-    """The answer for all inputs of most, from weights that are proven."""
+    """The answer for all inputs of most, from weights that are proven; rounded arithmetic takes long for each."""
     circuit = CASES[name]
     if target.startswith("F_") and circuit.max_arity > 2 and circuit.num_gates > 9:
         pytest.skip("splitting makes it too deep for a short test; gates of three inputs are split as well")
@@ -52,7 +52,7 @@ def test_small_circuits(name: str, target: str) -> None:
     assert model.certificate is not None
     assert model.certificate.holds
     assert model.certificate.prompts == f"all 2^{circuit.num_inputs}"
-    check_engine(model, circuit, "dense")
+    check_engine(model, circuit, "dense", 8 if target.startswith("F_") else 64)
 
 
 @settings(max_examples=5, deadline=None)

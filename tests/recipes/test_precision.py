@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.recipe import load_recipe
 from serialformer.sweeps.row import Row
 from serialformer.sweeps.store import read_rows
+from serialformer.sweeps.work import carry_out
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "precision"
 
 
 def test_the_small_part_is_what_is_expected(tmp_path: Path) -> None:
-    store = tmp_path / "precision.csv"
-    command = [sys.executable, "-m", "serialformer", "sweep", f"{RECIPE / 'recipe.py'}:small", "-o", str(store)]
-    subprocess.run([*command, "--workers", "1"], check=True, capture_output=True)
+    runs, _ = load_recipe(f"{RECIPE / 'recipe.py'}:small")
+    made = [row for run in runs for row in carry_out(run, Surroundings(directory=tmp_path / run.id))]
     expected = {row.run: row.measured for row in read_rows(RECIPE / "expected.csv")}
-    made = read_rows(store)
     assert len(made) == 2 * 3 + 2
     for row in made:
         assert row.measured == expected[row.run]

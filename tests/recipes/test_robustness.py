@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +15,7 @@ from serialformer.figures.damage import sum_levels
 from serialformer.sweeps.row import Row
 from serialformer.sweeps.store import read_rows
 from serialformer.transformer.transformer import Transformer
+from tests.command import run_command
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "robustness"
@@ -235,9 +235,8 @@ def test_the_command(tmp_path: Path, expected: list[Row]) -> None:
         "    return [run for run in found if run.ablation == 'answer']\n"
     )
     store = tmp_path / "damage.csv"
-    command = [sys.executable, "-m", "serialformer", "sweep", str(recipe), "-o", str(store), "--workers", "1"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert done.stdout == f"{store}: 16 runs; 0 were there, 16 done now, 0 failed\n"
+    done = run_command("sweep", recipe, "-o", store, "--workers", "1")
+    assert done.status == 0 and done.out == f"{store}: 16 runs; 0 were there, 16 done now, 0 failed\n"
     counts, made = of_variables(expected), of_variables(read_rows(store))
     assert len(made) == 16
     for name, found in made.items():

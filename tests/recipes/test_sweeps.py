@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from serialformer.models.construct import construct
 from serialformer.sweeps.recipe import load_recipe
 from serialformer.sweeps.store import read_rows
 from serialformer.tasks.iterated_squaring import IteratedSquaring
+from tests.command import run_command
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 NUM_RUNS = {"smoke": 7, "paper-small": 117, "paper-full": 144, "majority": 54, "depth": 96, "length-generalisation": 34}
@@ -49,9 +48,8 @@ def test_expected_rows_are_of_the_recipe(name: str) -> None:
 def test_smoke(tmp_path: Path) -> None:
     """Counts are to the sample only where a processor rounds alike; what is learnt, and how far it goes, is not."""
     store = tmp_path / "results.csv"
-    command = [sys.executable, "-m", "serialformer", "sweep", str(RECIPES / "smoke"), "-o", str(store)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == f"{store}: 7 runs; 0 were there, 7 done now, 0 failed\n"
+    done = run_command("sweep", RECIPES / "smoke", "-o", store)
+    assert done.status == 0 and done.out == f"{store}: 7 runs; 0 were there, 7 done now, 0 failed\n"
     expected = {row.key: row for row in read_rows(RECIPES / "smoke" / "expected.csv")}
     found = {row.key: row for row in read_rows(store)}
     assert found.keys() == expected.keys()

@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from serialformer.sweeps.collect import Sweep, collect
 from serialformer.sweeps.executor import Event
 from serialformer.sweeps.local import LocalExecutor, runs_directory
 from serialformer.sweeps.run import SweepRun
-from serialformer.sweeps.store import read_rows
+from serialformer.sweeps.store import Store, read_rows
 from tests.sweeps.runs import failing_run, make_run, measured, no_circumstances
 
 RUNS = [make_run(0, lengths=(2, 4)), failing_run(1), make_run(2, num_steps=30), make_run(3, setting="base")]
@@ -53,6 +52,17 @@ def start_sweep(path: Path, runs: Sequence[SweepRun]) -> subprocess.Popen[bytes]
     """In a process of its own."""
     arguments = [str(path), json.dumps([run.to_json() for run in runs])]
     return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE)
+
+
+def carried_out(runs: Sequence[SweepRun], folder: Path) -> list[Any]:
+    """What the store of a sweep says of the runs when nothing happens to it, measured in this process."""
+    from serialformer.sweeps.experiment import Surroundings
+    from serialformer.sweeps.work import carry_out
+
+    with Store(folder / "whole.csv") as store:
+        for run in runs:
+            store.append(carry_out(run, Surroundings(directory=folder / f"whole{run.id}")))
+    return measured(folder / "whole.csv")
 
 
 def steps_done(path: Path) -> int:
@@ -111,22 +121,22 @@ def test_again_does_nothing_but_what_failed(swept: tuple[Path, Sweep, list[Event
     assert path.read_bytes() == content
 
 
-LONG = [make_run(seed, num_steps=500 + 100 * seed, lengths=(2,)) for seed in range(2)]
+LONG = [make_run(seed, num_steps=400 + 100 * seed, lengths=(2,)) for seed in range(2)]
 
 
 def test_killed_and_called_again(tmp_path: Path) -> None:
-    path, whole = tmp_path / "killed.csv", tmp_path / "whole.csv"
+    path = tmp_path / "killed.csv"
     with start_sweep(path, LONG) as process:
-        # A state is saved, and training goes on behind it.
-        while not list(runs_directory(path).glob("r*/state.safetensors")) or steps_done(path) < 15:
-            time.sleep(0.002)
-            assert process.poll() is None
+        assert process.stdout is not None
+        for _ in process.stdout:  # a line whenever something happens
+            if list(runs_directory(path).glob("r*/state.safetensors")) and steps_done(path) >= 15:
+                break  # a state is saved, and training goes on behind it
+        assert process.poll() is None
         process.kill()
     assert read_rows(path) == []
-    assert sweep(path, LONG).num_done == 2
+    assert sweep(path, LONG, num_workers=1).num_done == 2
     assert not runs_directory(path).exists()
-    sweep(whole, LONG)
-    assert measured(path) == measured(whole)
+    assert measured(path) == carried_out(LONG, tmp_path)
 
 
 @pytest.mark.slow  # three minutes
@@ -140,7 +150,9 @@ def test_killed_twenty_times_and_called_again(tmp_path: Path) -> None:
         path = tmp_path / f"{attempt}.csv"
         for _ in range(4):
             with start_sweep(path, runs) as process:
-                time.sleep(random.uniform(0, 12))
+                assert process.stdout is not None
+                for _ in range(int(random.integers(1, 250))):
+                    process.stdout.readline()  # which waits for something to happen
                 kills += process.poll() is None
                 process.kill()
         with start_sweep(path, runs) as process:
@@ -184,8 +196,7 @@ def test_a_worker_that_is_killed_is_noticed(tmp_path: Path, times: int) -> None:
     if times == 1:
         assert once[:4] == ["started", "advanced", "again", "started"] and once[-1] == "done"
         assert result.num_done == 2
-        sweep(tmp_path / "whole.csv", [victim, other], num_workers=1)
-        assert measured(path) == measured(tmp_path / "whole.csv")
+        assert measured(path) == carried_out([victim, other], tmp_path)
     else:
         assert once == ["started", "advanced", "again", "started", "advanced", "failed"]
         assert (result.num_done, result.num_failed) == (1, 1)

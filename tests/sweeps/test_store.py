@@ -90,10 +90,11 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
 def test_one_process_writes(tmp_path: Path) -> None:
     path = tmp_path / "store.csv"
     program = (
-        "import sys, time; from serialformer.sweeps.store import Store; store = Store(sys.argv[1]);"
-        "print('open', flush=True); time.sleep(60)"
+        "import sys; from serialformer.sweeps.store import Store; store = Store(sys.argv[1]);"
+        "print('open', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "open\n"
         with pytest.raises(SweepError, match="is being written by another process\nhint: one sweep a store"):
             Store(path)

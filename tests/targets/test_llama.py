@@ -55,7 +55,7 @@ def check_levels(circuit: Circuit, model: Model, dtype: type[np.floating]) -> No
         engine = model.engine(name)
         assert np.array_equal(model.think(bits, engine), chain), name
         assert getattr(engine, "refusal", "") == ""
-    prompt = tokens[:, : circuit.num_inputs + 1]
+    prompt = tokens[:: max(1, len(tokens) // 8) | 1, : circuit.num_inputs + 1]
     ended = model.engine("indexed").generate(prompt, chain.shape[1] + 9)
     assert ended.shape[1] == chain.shape[1] + 1 and (ended[:, -1] == model.transformer.architecture.end_token).all()
 

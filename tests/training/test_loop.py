@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,31 +143,43 @@ def test_hinted_steps_have_the_labels_of_hints_and_later_ones_the_answer(tmp_pat
     assert load(tmp_path / "hinted").setting == "base"
 
 
+KILLED = """
+import json, os, signal, sys
+from serialformer.training.config import TrainingConfig
+from serialformer.training.loop import Execution, train
+
+config, (whole, directory, *moments) = TrainingConfig.from_json(json.load(open(sys.argv[1]))), sys.argv[2:]
+execution, last = Execution(save_seconds=0.0, log_every=1), None
+
+def watch(event, arguments):
+    global last
+    if last is not None and event in ("open", "os.rename", "os.remove", "os.mkdir") and directory in str(arguments[0]):
+        last -= 1
+        if last == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+train(config, whole, execution=execution)  # and all is imported once
+sys.addaudithook(watch)
+for moment in moments:
+    process = os.fork()
+    if process == 0:
+        last = int(moment)
+        train(config, directory, execution=execution, resume=True)
+        os._exit(0)
+    print(-os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+train(config, directory, execution=execution, resume=True)
+"""
+
+
 def test_killed_at_any_moment_and_resumed_is_never_stopped(tmp_path: Path) -> None:
-    """SIGKILL to another process, at moments that nobody chose, most of them in the middle of writing."""
-    config = make_config(optimiser=OptimiserConfig(num_steps=120, batch_size=16))
+    """SIGKILL to another process as it is about to touch a file, whichever: most of them are written at the time."""
+    config = make_config(optimiser=OptimiserConfig(num_steps=40, batch_size=16))
     (tmp_path / "config.json").write_text(json.dumps(config.to_json()))
-    program = (
-        "import json, sys; from serialformer.training.config import TrainingConfig;"
-        "from serialformer.training.loop import Execution, train;"
-        "config = TrainingConfig.from_json(json.load(open(sys.argv[1])));"
-        "train(config, sys.argv[2], execution=Execution(save_seconds=0.0, log_every=1), resume=True)"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path / "config.json"), str(tmp_path / "killed")]
-    random, kills = np.random.default_rng(0), 0
-    while kills < 2:
-        process = subprocess.Popen(command)
-        log = tmp_path / "killed" / "log.jsonl"
-        size = log.stat().st_size if log.exists() else 0
-        while process.poll() is None and not (log.exists() and log.stat().st_size > size + 500):
-            time.sleep(0.002)
-        time.sleep(random.uniform(0, 0.05))
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed: make the run longer"
-    subprocess.run(command, check=True)
-    train(config, tmp_path / "whole", execution=SAVE_ALWAYS)
+    # Each of the first, and some that were drawn.
+    moments = [*range(1, 12), *np.random.default_rng(0).integers(12, 60, 5).tolist()]
+    command = [sys.executable, "-c", KILLED, *(str(tmp_path / name) for name in ("config.json", "whole", "killed"))]
+    run = subprocess.run([*command, *map(str, moments)], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == [str(int(signal.SIGKILL))] * len(moments)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
