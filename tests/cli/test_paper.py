@@ -53,7 +53,8 @@ def test_options_of_the_other_target(adder_file: Path, tmp_path: Path, cli: Any)
     for options, message in (
         (
             ["--precision", "1"],
-            "--precision goes with --target paper\nhint: target gpt2 has --dtype, --head-width, --spare-positions",
+            "--precision goes with --target paper\nhint: target gpt2 has --dtype, --head-width, --spare-positions,"
+            " --gguf, --onnx",
         ),
         (
             ["--target", "paper", "--dtype", "float16"],

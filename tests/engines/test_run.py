@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -184,3 +185,33 @@ def test_models_by_name(models: tuple[SuiteModel, ...]) -> None:
     assert [model.name for model in choose_models(models, ["wide"])] == ["wide"]
     with pytest.raises(InputError, match="no model wild\nhint: there are odd, wide, keys"):
         choose_models(models, ["wild"])
+
+
+def test_a_call_that_breaks_is_named(models: tuple[SuiteModel, ...]) -> None:
+    """An engine that fails where a request uses the last position: what was asked then is a feature of the failure."""
+
+    class FailsAtTheEnd(SmallEngine):
+        def generate(self, *arguments: Any, **options: Any) -> Any:
+            prompts, num_tokens = arguments[0], arguments[1]
+            if max(map(len, prompts)) + num_tokens > 90:
+                raise IndexError("index out of range")
+            return super().generate(*arguments, **options)
+
+    report = run(ZooSession(lambda _, __: FailsAtTheEnd()), models)
+    broken = [trial for trial in report.failures if trial.breakdown]
+    assert broken and all(trial.broken for trial in broken)
+    blame = report.blames[0]
+    assert blame.repeated is True and blame.calls[-1] == broken[0].broken
+
+
+def test_the_cache_is_blamed_without_scores(models: tuple[SuiteModel, ...]) -> None:
+    """Where an engine does not score sequences, the wrong token alone is asked for behind the right chain."""
+    session = ZooSession(
+        lambda _, options: (
+            DEFECTS["positions: one late while decoding"]() if options["cache"] == "off" else SmallEngine()
+        ),
+        scores=False,
+    )
+    report = run(session, models)
+    assert report.status == 1 and report.blames[0].right_in_one_pass is True
+    assert "The cache" in report.blames[0].verdict

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,10 @@ class Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.mode == "refuses":
             self.send_error(400, "too long")
+            return
+        if self.mode == "spaced":
+            # The blank before the first token of the answer is taken off.
+            self.reply({"choices": [{"text": "aa ab ab" if asked["prompt"] == " ab aa" else asked["prompt"]}]})
             return
         if self.mode == "fails":
             self.send_error(500, "broken")
@@ -141,3 +146,13 @@ def test_other_machines_are_refused() -> None:
 def test_nobody_answers() -> None:
     with pytest.raises(EngineError, match="no list of models"):
         ServerSession("http://127.0.0.1:9", timeout=5.0)
+
+
+def test_text_of_a_byte_level_vocabulary(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens begin with a blank, which such a vocabulary writes as a letter."""
+    monkeypatch.setattr(Handler, "mode", "spaced")
+    vocabulary = {"<unk>": 0, "\u0120aa": 1, "\u0120ab": 2}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}}))
+    session = ServerSession(url)
+    session.open(tmp_path, {"prompts": "text", "stream": False, "concurrency": 1})
+    assert session.generate([[2, 1]], 3, None) == [[1, 2, 2]]

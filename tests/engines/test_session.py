@@ -81,10 +81,10 @@ def test_an_environment_without_the_engine(tmp_path: Path) -> None:
         EngineError, match=r"engine transformers is not installed in .*python: No module named"
     ) as caught:
         AdapterSession("transformers", python=str(bare))
-    assert "hint: --python PATH" in str(caught.value)
+    assert "hint: pip install transformers torch; --python PATH" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["transformers", "ctranslate2"])
+@pytest.mark.parametrize("name", ["transformers", "ctranslate2", "onnxruntime"])
 def test_adapters(name: str, model: Model) -> None:
     pytest.importorskip(name)
     session = AdapterSession(name)
@@ -96,18 +96,21 @@ def test_adapters(name: str, model: Model) -> None:
     options = {option: values[0] for option, values in session.options.items()}
     with pytest.raises(Breakdown, match="Error") as caught:
         session.open(Path("/no/such/directory"), options)
-    assert "from_pretrained" in caught.value.detail
+    assert caught.value.detail.startswith("  File")
     # It goes on after an error.
     assert session.open(model.directory, options)["dtype"] == "float32"
     known = KnownAnswers(model)
     prompt = known.prompt([1, 0, 1, 1, 0, 0, 1])
     made = session.generate([prompt], 20, None)
     assert tuple(made[0][:20]) == known.continue_prompt(prompt, 20)
-    if name == "ctranslate2":
+    if name != "transformers":
         with pytest.raises(Refusal, match="has no draft models"):
             session.generate([prompt], 20, model.directory)
-    namespace: dict[str, object] = {}
-    exec(session.script(options), namespace)
+    if name == "onnxruntime":
+        with pytest.raises(Refusal, match="has no reproduction"):
+            session.script(options)
+    else:
+        exec(session.script(options), {})
     session.close()
 
 

@@ -127,6 +127,12 @@ def compile_command(
             help="llama: heads go by names of positions (default), by rotary distances, or by these in a window.",
         ),
     ] = None,
+    gguf: Annotated[
+        Path | None, typer.Option("--gguf", metavar="FILE", help="gpt2, llama: write GGUF as well, for llama.cpp.")
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option("--onnx", metavar="FILE", help="gpt2, llama: write ONNX as well, with a cache.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compile a circuit into a checkpoint that evaluates it by chain of thought, or by depth."""
@@ -140,6 +146,8 @@ def compile_command(
         "--kv-heads": (kv_heads, "llama"),
         "--spare-positions": (spare_positions, "gpt2 or llama"),
         "--address": (address, "llama"),
+        "--gguf": (gguf, "gpt2 or llama"),
+        "--onnx": (onnx, "gpt2 or llama"),
     }
     for option, (value, targets) in of_target.items():
         if value is not None and target.value not in targets.split(" or "):
@@ -170,8 +178,21 @@ def compile_command(
             ),
             progress=advance,
         ).save(output)
+    _export(output, gguf, onnx)
     if isinstance(model.provenance, CompiledProvenance) and model.provenance.is_out_of_time:
         print("optimising stopped when its time was over: not everything was tried", file=sys.stderr)
     if isinstance(model.provenance, CompiledProvenance):
         print_reading_notes(model.provenance.reading)
     print_made(output, info(model), started, as_json=as_json)
+
+
+def _export(output: Path, gguf: Path | None, onnx: Path | None) -> None:
+    """Writes the checkpoint in the formats that were asked for."""
+    if gguf is None and onnx is None:
+        return
+    from serialformer.engines.export import export_gguf, export_onnx
+
+    if gguf is not None:
+        export_gguf(output, gguf)
+    if onnx is not None:
+        export_onnx(output, onnx)

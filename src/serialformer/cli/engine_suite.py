@@ -1,4 +1,4 @@
-"""The commands ``engine-suite`` and ``engine-cases``: known answers for inference engines, as files."""
+"""The commands ``engine-suite``, ``engine-cases`` and ``engine-export``: what inference engines read, as files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from serialformer.cli.options import Directory, Json, print_facts, refuse_existing
 from serialformer.cli.progress import progress_bar
+from serialformer.errors import InputError
 
 
 def engine_suite_command(
@@ -45,3 +46,33 @@ def engine_cases_command(
         print(json.dumps(facts))
     else:
         print_facts(facts)
+
+
+def engine_export_command(
+    directory: Directory,
+    gguf: Annotated[Path | None, typer.Option("--gguf", metavar="FILE", help="Write GGUF, for llama.cpp.")] = None,
+    onnx: Annotated[Path | None, typer.Option("--onnx", metavar="FILE", help="Write ONNX with a cache.")] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="checkpoint (GGUF's default), float32 (ONNX's), float16; GGUF: bfloat16, q8_0, q4_0.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a checkpoint as GGUF or ONNX."""
+    from serialformer.engines.export import export_gguf, export_onnx
+
+    if gguf is None and onnx is None:
+        raise InputError("expected --gguf FILE or --onnx FILE")
+    made = []
+    if gguf is not None:
+        made.append(export_gguf(directory, gguf, dtype=dtype or "checkpoint"))
+    if onnx is not None:
+        made.append(export_onnx(directory, onnx, dtype=dtype or "float32"))
+    if as_json:
+        print(json.dumps({"files": made}))
+    else:
+        for facts in made:
+            print_facts(facts)

@@ -49,6 +49,7 @@ COMMANDS = {
     "interp-score": ("interp", "Judge an explanation by the truth."),
     "engine-suite": ("engine_suite", "Make models and cases that test engines."),
     "engine-cases": ("engine_suite", "Write the cases for one model."),
+    "engine-export": ("engine_suite", "Write a checkpoint as GGUF or ONNX."),
     "engine-test": ("engine_test", "Find out whether an engine is right."),
     "bench": ("bench", "Measure, in a checkout of the sources."),
 }

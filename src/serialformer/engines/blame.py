@@ -30,7 +30,8 @@ class Blame:
         repeated: whether the same wrong token came again.
         right_in_float32: whether the same calls are right in float32.
         right_alone: whether the case alone is right in an engine that has just opened the model.
-        right_in_one_pass: whether all tokens are right when the right chain is read in one pass.
+        right_in_one_pass: whether all tokens are right when the right chain is read in one pass; where the engine does
+            not score sequences, whether the wrong token alone is right behind the right chain.
         right_sibling: whether a model of the same chain in another head width or number format is right.
         right_shorter: whether a model of the same kind with a shorter chain is right.
     """
@@ -57,7 +58,7 @@ class Blame:
         if self.breakdown is not None:
             parts.append(f"The engine breaks down ({self.breakdown}).")
         if self.repeated is False:
-            parts.append("Not deterministic: the same calls gave other tokens the second time.")
+            parts.append("Not deterministic: the same calls did not end in the same way the second time.")
         if self.right_in_float32:
             parts.append("The number format: the same calls are right in float32.")
         batch = bool(self.calls) and len(self.calls[-1]) > 1
@@ -107,36 +108,36 @@ def separate_blame(session: Session, trial: Trial, trials: Sequence[Trial], mode
     model, options = trial.model, trial.options
     wrong = trial.wrong[0] if trial.wrong else None
     blame = Blame(model=model, options=options, wrong=wrong, breakdown=trial.breakdown)
-    case = _case_of(model, wrong)
-    calls = _calls_up_to(model, case, wrong)
+    case = _case_of(trial, wrong)
+    calls = _calls_up_to(trial, case, wrong)
     blame = replace(
         blame,
         calls=tuple(tuple(call) for call in calls),
         is_ours_right=_is_ours_right(model, case),
-        repeated=_is_same(trial, run_trial(session, model, options, only=calls)) if wrong is not None else None,
+        repeated=_is_same(trial, run_trial(session, model, options, only=calls)),
         right_in_float32=_in_float32(session, trial, calls),
         right_sibling=_other(session, trial, trials, models, model.sibling),
         right_shorter=_other(session, trial, trials, models, model.shorter),
     )
-    if wrong is None:
+    if wrong is None and not trial.broken:
         return blame
-    if wrong.family != ONE_PASS:
+    if wrong is None or wrong.family != ONE_PASS:
         alone = _right(run_trial(session, model, options, only=[[case]]))
         blame = replace(blame, right_alone=alone if len(calls) > 1 or len(calls[-1]) > 1 else None)
-    return replace(blame, right_in_one_pass=_in_one_pass(session, trial, case))
+    return blame if wrong is None else replace(blame, right_in_one_pass=_in_one_pass(session, trial, case))
 
 
-def _case_of(model: SuiteModel, wrong: Wrong | None) -> Case:
-    for case in model.cases:
+def _case_of(trial: Trial, wrong: Wrong | None) -> Case:
+    for case in trial.model.cases:
         if wrong is not None and case.id == wrong.case:
             return case
-    return longest_case(model)
+    return trial.broken[0] if wrong is None and trial.broken else longest_case(trial.model)
 
 
-def _calls_up_to(model: SuiteModel, case: Case, wrong: Wrong | None) -> list[list[Case]]:
-    if wrong is None or wrong.family == ONE_PASS:
+def _calls_up_to(trial: Trial, case: Case, wrong: Wrong | None) -> list[list[Case]]:
+    if (wrong is None and not trial.broken) or (wrong is not None and wrong.family == ONE_PASS):
         return [[case]]
-    return [call for call in group_calls(model.cases) if call[0].call <= case.call]
+    return [call for call in group_calls(trial.model.cases) if call[0].call <= case.call]
 
 
 def _is_ours_right(model: SuiteModel, case: Case) -> bool:
@@ -146,6 +147,8 @@ def _is_ours_right(model: SuiteModel, case: Case) -> bool:
 
 
 def _is_same(before: Trial, after: Trial) -> bool:
+    if not before.wrong:
+        return after.breakdown == before.breakdown
     return bool(after.wrong) and after.wrong[0] == before.wrong[0]
 
 
@@ -167,8 +170,27 @@ def _in_one_pass(session: Session, trial: Trial, case: Case) -> bool | None:
     try:
         session.open(trial.model.directory, trial.options)
         return score_case(session, trial.model, case) is None
-    except (Refusal, Breakdown):
+    except Refusal:
+        return _behind_the_right_chain(session, trial, case)
+    except Breakdown:
         return None
+
+
+def _behind_the_right_chain(session: Session, trial: Trial, case: Case) -> bool | None:
+    """Whether the token that was wrong is right where the engine has read, not made, all that stands before it."""
+    found = trial.wrong[0]
+    if found.token >= len(case.expected):
+        return None
+    read = replace(
+        case,
+        prompt=(*case.prompt, *case.expected[: found.token]),
+        num_tokens=1,
+        expected=case.expected[found.token : found.token + 1],
+        gates=case.gates[found.token : found.token + 1],
+        reads=case.reads[found.token : found.token + 1],
+        draft=None,
+    )
+    return _right(run_trial(session, trial.model, trial.options, only=[[read]]))
 
 
 def _other(

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool
 
+from serialformer.engines.cases import Case
 from serialformer.engines.judge import Wrong
 from serialformer.engines.run import Trial
 
@@ -150,28 +151,74 @@ def _conditions(rows: Sequence[Mapping[str, Feature]]) -> Iterator[Condition]:
             yield Condition(feature=feature, relation="is not", value=value)
 
 
+def explain_trials(trials: Sequence[Trial]) -> tuple[Rule, ...]:
+    """What the failures of a run have in common: of families of cases if one rule says it all, else of whole trials.
+
+    A family may be right by chance where its model is wrong, so that no conditions on families hold of all failures and
+    of nothing that is right.
+    """
+    by_family = explain(trial_rows(trials))
+    if len(by_family) == 1 and by_family[0].is_whole:
+        return by_family
+    whole = explain([(_whole_shape(trial), not trial.is_right) for trial in trials if trial.tried or trial.breakdown])
+    return whole if len(whole) == 1 and whole[0].is_whole else by_family
+
+
+def _whole_shape(trial: Trial) -> dict[str, Feature]:
+    """The features of a trial as a whole."""
+    positions, longest = trial.model.facts.get("positions"), max(map(_length, trial.model.cases), default=0)
+    fills: dict[str, Feature] = {"fills the context": longest >= positions} if isinstance(positions, int) else {}
+    return {**fills, **_shape(trial)}
+
+
+def _length(case: Case) -> int:
+    return len(case.prompt) + case.num_tokens
+
+
+def _shape(trial: Trial) -> dict[str, Feature]:
+    """The features of a configuration and of a model."""
+    facts = {name: value for name, value in trial.model.facts.items() if name != "family"}
+    width = facts.get("head_width")
+    return {
+        **{f"option {name}": value for name, value in trial.options.items()},
+        **{f"effective {name}": value for name, value in trial.effects.items()},
+        "weights": facts.pop("dtype", "unknown"),
+        **({"odd head width": bool(width % 2)} if isinstance(width, int) else {}),
+        "target": trial.model.facts.get("family", "unknown"),
+        **facts,
+    }
+
+
 def trial_rows(trials: Sequence[Trial]) -> list[tuple[dict[str, Feature], bool]]:
     """The features of each family of cases of each trial, and whether it failed.
 
-    A trial that broke down counts as one failure, of no family.
+    A trial that broke down counts as one failure, of the family that was asked then. ``fills the context`` says whether
+    a case of the family uses the last position of the model.
     """
     rows: list[tuple[dict[str, Feature], bool]] = []
     for trial in trials:
-        facts = {name: value for name, value in trial.model.facts.items() if name != "family"}
-        width = facts.get("head_width")
-        shape: dict[str, Feature] = {
-            **{f"option {name}": value for name, value in trial.options.items()},
-            **{f"effective {name}": value for name, value in trial.effects.items()},
-            "weights": facts.pop("dtype", "unknown"),
-            **({"odd head width": bool(width % 2)} if isinstance(width, int) else {}),
-            "target": trial.model.facts.get("family", "unknown"),
-            **facts,
-        }
+        shape = _shape(trial)
+        positions = trial.model.facts.get("positions")
+        lengths: dict[str, int] = {}
+        for case in (*trial.model.cases, *trial.broken):
+            lengths[case.family] = max(lengths.get(case.family, 0), _length(case))
         if trial.breakdown is not None:
-            rows.append((shape, True))
+            broken = trial.broken[0].family if trial.broken else None
+            rows.append((shape if broken is None else _of_family(shape, broken, lengths, positions), True))
         for family in trial.tried:
-            rows.append(({**shape, "cases": family}, trial.failed[family] > 0))
+            if trial.breakdown is None or not trial.broken or family != trial.broken[0].family or trial.failed[family]:
+                rows.append((_of_family(shape, family, lengths, positions), trial.failed[family] > 0))
     return rows
+
+
+def _of_family(
+    shape: Mapping[str, Feature], family: str, lengths: Mapping[str, int], positions: object
+) -> dict[str, Feature]:
+    """The features of the cases of a family."""
+    fills: dict[str, Feature] = {}
+    if isinstance(positions, int) and family in lengths:
+        fills["fills the context"] = lengths[family] >= positions
+    return {**fills, **shape, "cases": family}
 
 
 def shared_places(wrong: Sequence[Wrong]) -> list[str]:

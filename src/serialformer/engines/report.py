@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from serialformer.engines.adapters.adapter import Options
 from serialformer.engines.blame import Blame, separate_blame
-from serialformer.engines.explain import Rule, explain, shared_places, trial_rows
+from serialformer.engines.explain import Rule, explain_trials, shared_places
 from serialformer.engines.run import Sweep, Trial, describe_options, run_suite, trial_to_json
 from serialformer.engines.session import Session
 from serialformer.engines.suite import SuiteModel
@@ -111,7 +111,7 @@ def check_engine(
         versions=session.versions,
         default={name: values[0] for name, values in session.options.items()},
         trials=trials,
-        rules=explain(trial_rows(counted)),
+        rules=explain_trials(counted),
         places=tuple(shared_places(wrong)),
         blames=tuple(separate_blame(session, trial, trials, models) for trial in _different(failures)),
     )

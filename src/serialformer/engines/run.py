@@ -45,6 +45,7 @@ class Trial:
         refused: what the engine does not take, in its words.
         breakdown: how it failed, if it did: ``signal: ended by SIGFPE``.
         detail: what it printed then.
+        broken: the call that it failed in; none where it failed before the first.
         effects: what was in effect.
         seconds: how long it took.
     """
@@ -60,6 +61,7 @@ class Trial:
     refused: tuple[str, ...] = ()
     breakdown: str | None = None
     detail: str = ""
+    broken: tuple[Case, ...] = ()
     effects: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -75,8 +77,8 @@ class Trial:
         return not self.is_right and self.breakdown is None and (self.model.is_sensitive or narrow)
 
 
-NARROW = ("int4", "q4", "q3", "q2", "nf4", "fp4")
-"""Weights in so few bits do not hold what a compiled model needs."""
+NARROW = ("int4", "q8", "q4", "q3", "q2", "nf4", "fp4")
+"""So few bits do not hold what a compiled model needs; ``q8_0`` rounds what the weights are multiplied with as well."""
 
 
 def configurations(options: dict[str, tuple[Value, ...]], sweep: Sweep) -> Iterator[dict[str, Value]]:
@@ -137,21 +139,24 @@ def run_trial(
     started = time.perf_counter()
     trial = Trial(model=model, options=dict(options))
     calls = choose_calls(model, brief=brief) if only is None else only
+    asked: Sequence[Case] = ()
     try:
         trial = replace(trial, effects=session.open(model.directory, options))
         for call in calls:
+            asked = call
             trial = _ask(session, trial, call)
+        asked = ()
         if only is None:
             trial = _one_pass(session, trial)
     except Refusal as error:
         trial = replace(trial, refused=(*trial.refused, str(error)))
     except Breakdown as error:
-        trial = replace(trial, breakdown=f"{error.kind}: {error}", detail=error.detail)
+        trial = replace(trial, breakdown=f"{error.kind}: {error}", detail=error.detail, broken=tuple(asked))
     return replace(trial, seconds=time.perf_counter() - started)
 
 
 def _ask(session: Session, trial: Trial, call: Sequence[Case]) -> Trial:
-    """Makes one call; a breakdown of it is a finding of its cases, after which the model is opened again."""
+    """Makes one call and judges its answers."""
     model, first = trial.model, call[0]
     try:
         answers = session.generate([case.prompt for case in call], first.num_tokens, draft_directory(model, first))

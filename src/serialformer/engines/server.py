@@ -20,6 +20,8 @@ from serialformer.transformer.checkpoint import TOKENIZER_FILE, read_json
 
 CONCURRENCY = (1, 4, 16)
 
+BYTE_LEVEL_BLANK = "\u0120"
+
 MAX_REPLY_BYTES = 1 << 26
 
 
@@ -76,8 +78,10 @@ class ServerSession(Session):
         self._options = options
         tokenizer = read_json(directory / TOKENIZER_FILE)
         vocabulary: dict[str, int] = tokenizer["model"]["vocab"]
-        self._ids = vocabulary
-        self._names = {index: text for text, index in vocabulary.items()}
+        # A byte-level vocabulary writes the blank before a token as a letter of its own.
+        self._is_spaced = any(name.startswith(BYTE_LEVEL_BLANK) for name in vocabulary)
+        self._ids = {name.replace(BYTE_LEVEL_BLANK, " "): index for name, index in vocabulary.items()}
+        self._names = {index: text for text, index in self._ids.items()}
         return {}
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: Path | None) -> list[list[int]]:
@@ -108,7 +112,12 @@ class ServerSession(Session):
         return tokens if tokens or not text else self._cut(text)
 
     def _cut(self, text: str) -> list[int]:
-        """The ids of the tokens of a text, the longest that fits each time."""
+        """The ids of the tokens of a text, the longest that fits each time.
+
+        Some servers take the blank off the first token.
+        """
+        if self._is_spaced and text[:1] not in ("", " ", "<"):
+            text = f" {text}"
         tokens, longest, start = [], max(map(len, self._ids)), 0
         while start < len(text):
             for length in range(min(longest, len(text) - start), 0, -1):

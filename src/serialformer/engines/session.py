@@ -254,7 +254,7 @@ class AdapterSession(Session):
             self.close()
             raise EngineError(
                 f"engine {self.name} is not installed in {self._python}: {reply['missing']}",
-                hint="--python PATH names the interpreter of an environment that has it",
+                hint=f"pip install {reply['requires']}; --python PATH names the interpreter of its environment",
             )
         if "refused" in reply:
             raise Refusal(reply["refused"])

@@ -36,11 +36,12 @@ def main() -> None:
         except refusal as error:
             reply = {"refused": str(error)}
         except ImportError as error:
-            reply = {"missing": str(error)}
+            reply = {"missing": str(error), "requires": adapter.requires}
         except Exception as error:  # whatever an engine raises is a finding
             detail = "".join(traceback.format_exception(error)[-6:])
             reply = {"error": f"{type(error).__name__}: {error}", "detail": detail}
         print(json.dumps(reply), file=replies, flush=True)
+    adapter.close()
 
 
 def answer(adapter: Any, request: Mapping[str, Any]) -> Any:

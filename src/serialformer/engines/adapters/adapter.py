@@ -83,6 +83,9 @@ class Adapter(ABC):
         """
         raise Refusal("has no reproduction")
 
+    def close(self) -> None:  # noqa: B027  # most hold nothing that the end of the process does not end
+        """Ends what runs and removes what was written."""
+
     def facts(self) -> dict[str, Any]:
         """What the parent process needs to know of the adapter."""
         return {

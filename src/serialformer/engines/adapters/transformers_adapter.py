@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.left_padding import left_padded
 
 SCRIPT = """
 import torch
@@ -20,11 +21,14 @@ def open_engine(directory):
         longest = max(map(len, prompts))
         ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts])
         mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        options = dict(do_sample=False, max_new_tokens=num_tokens, num_beams={beams}{cache})
+        options = dict(do_sample=False, max_new_tokens=num_tokens, num_beams={beams}{cache}{speculation})
         return model.generate(ids, attention_mask=mask, **options)[:, longest:].tolist()
 
     return generate
 """
+
+LOOK_UP_TOKENS = 10
+"""How many tokens prompt look-up drafts."""
 
 CACHES = {"dynamic": "", "static": ', cache_implementation="static"', "none": ", use_cache=False"}
 
@@ -37,6 +41,7 @@ class TransformersAdapter(Adapter):
         "attention": ("sdpa", "eager"),
         "cache": ("dynamic", "static", "none"),
         "beams": (1, 3),
+        "speculation": ("none", "prompt look-up"),
         "threads": (1, 2),
         "dtype": ("checkpoint", "float32"),
     }
@@ -70,25 +75,26 @@ class TransformersAdapter(Adapter):
         return load(directory, dtype=dtype, attn_implementation=self._options["attention"]).eval()
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: str | None) -> list[list[int]]:
-        import torch
-
         more: dict[str, Any] = {"num_beams": self._options["beams"]}
         if self._options["cache"] == "static":
             more["cache_implementation"] = "static"
         elif self._options["cache"] == "none":
             more["use_cache"] = False
-        if draft is not None:
+        looks_up = self._options["speculation"] != "none"
+        if draft is not None or looks_up:
             if len(prompts) > 1 or self._options["beams"] != 1 or self._options["cache"] != "dynamic":
-                raise Refusal("assisted generation takes one prompt, no beams and a dynamic cache")
+                raise Refusal("speculation takes one prompt, no beams and a dynamic cache")
+            if looks_up and draft is not None:
+                raise Refusal("either a draft model or prompt look-up")
+        if looks_up:
+            more["prompt_lookup_num_tokens"] = LOOK_UP_TOKENS
+        if draft is not None:
             if draft not in self._drafts:
                 self._drafts[draft] = self._load(draft)
             more["assistant_model"] = self._drafts[draft]
-        longest = max(map(len, prompts))
-        pad = self._model.generation_config.pad_token_id
-        ids = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
-        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        ids, mask = left_padded(prompts, int(self._model.generation_config.pad_token_id))
         made = self._model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=num_tokens, **more)
-        tokens: list[list[int]] = made[:, longest:].tolist()
+        tokens: list[list[int]] = made[:, ids.shape[1] :].tolist()
         return tokens
 
     def score(self, tokens: Sequence[int]) -> list[int]:
@@ -106,6 +112,7 @@ class TransformersAdapter(Adapter):
             attention=options["attention"],
             beams=options["beams"],
             cache=CACHES[str(options["cache"])],
+            speculation="" if options["speculation"] == "none" else f", prompt_lookup_num_tokens={LOOK_UP_TOKENS}",
         )
 
 
