@@ -133,6 +133,28 @@ class ScanClaim:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class CompositionClaim:
+    """The claim of permutations that are composed symbol by symbol without a chain: the product's symbols follow ``=``.
+
+    Symbol v is token v, and a permutation takes ``item_width`` tokens. The symbol written in place i is image i of the
+    product of the last ``num_last`` permutations, from left to right, with (σ∘π)_i = σ_{π_i}.
+
+    Attributes:
+        num_items: permutations of the prompt, which ``=`` follows.
+        item_width: tokens of one permutation, its brackets among them.
+        degree: how many of them are its symbols.
+        first_slot: where the first of these stands in it; what stands before and behind them are brackets.
+        num_last: how many of the last permutations are composed.
+    """
+
+    num_items: int
+    item_width: int
+    degree: int
+    first_slot: int
+    num_last: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ValueProblemClaim:
     """The claim of the circuit value problem without a chain, for prompts of up to ``num_gates`` gates.
 

@@ -19,12 +19,20 @@ import numpy as np
 
 from serialformer.architecture import Arithmetic
 from serialformer.arrays import Float64, Int32, UInt8, UInt64
-from serialformer.constructions.claim import BitClaim, ColumnsClaim, ScanClaim, TableClaim, ValueProblemClaim
+from serialformer.constructions.claim import (
+    BitClaim,
+    ColumnsClaim,
+    CompositionClaim,
+    ScanClaim,
+    TableClaim,
+    ValueProblemClaim,
+)
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError, CompileError
 from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRange
 from serialformer.proofs.circuit_prompts import MAX_GATES, SLOTS, CircuitPrompts
+from serialformer.proofs.compositions import check_composition_claim
 from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.induction import InductionError, Memory, check_consistent, check_table_claim
 from serialformer.proofs.levels import check_columns_claim
@@ -151,6 +159,9 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
         elif isinstance(claim, ScanClaim):
             found.append(check_scan_claim(construction, claim))
             firsts.append(claim.num_items)
+        elif isinstance(claim, CompositionClaim):
+            found.append(check_composition_claim(construction, claim))
+            firsts.append(claim.num_items * claim.item_width)
         elif isinstance(claim, ValueProblemClaim):
             found.append(check_value_problem_claim(construction, claim))
             firsts.append(SLOTS)
