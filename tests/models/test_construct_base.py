@@ -20,6 +20,7 @@ CASES: list[tuple[str, dict[str, int | str | float], int]] = [
     ("permutation-composition", {"format": "token", "degree": 4}, 5),
     ("permutation-composition", {}, 7),
     ("permutation-composition", {"format": "symbols", "degree": 3}, 4),
+    ("iterated-squaring", {"bound": 60}, 3),
     ("automaton", {}, 9),
     ("automaton", {"accepting": "0,2"}, 7),
     ("circuit-value", {}, 6),

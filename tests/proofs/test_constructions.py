@@ -17,6 +17,7 @@ from serialformer.constructions.claim import (
     ColumnsClaim,
     CompositionClaim,
     ScanClaim,
+    SquaringClaim,
     TableClaim,
     ValueProblemClaim,
 )
@@ -95,6 +96,11 @@ def some_prompts(construction: Construction, random: np.random.Generator) -> lis
             ]
             items = np.array(rows, dtype=np.int64).reshape(8, -1)
             prompts, num_tokens = np.append(items, np.full((8, 1), construction.end_token), axis=1), claim.degree
+        elif isinstance(claim, SquaringClaim):
+            primes = random.choice(claim.primes, 8)
+            squares = np.full((8, claim.length), construction.vocabulary.index("^2"))
+            ends = np.full(8, construction.end_token)
+            prompts, num_tokens = np.column_stack([primes, random.integers(1, primes), squares, ends]), 1
         else:
             texts = ["TRUE", "NA", "NA", "1", "NOT", "1", "NA", "2"][: 4 * claim.num_gates]
             prompts = np.array([[construction.vocabulary.index(text) for text in (*texts, "=")]])

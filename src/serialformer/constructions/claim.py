@@ -155,6 +155,24 @@ class CompositionClaim:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class SquaringClaim:
+    """The claim of iterated squaring without a chain: a prime p, a residue r, k times ``^2`` and ``=``.
+
+    Behind ``=`` comes r^(2^j) mod p, j being the smaller of k and ``num_squarings``, for every prime, every r from 1 to
+    p - 1 and every k from 1 to ``length``. The number v is token v.
+
+    Attributes:
+        primes: the primes that a prompt may begin with.
+        length: the most squarings of a prompt.
+        num_squarings: the most that are made.
+    """
+
+    primes: Int64[np.ndarray, " primes"]
+    length: int
+    num_squarings: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ValueProblemClaim:
     """The claim of the circuit value problem without a chain, for prompts of up to ``num_gates`` gates.
 

@@ -31,6 +31,7 @@ from serialformer.constructions.claim import (
     ColumnsClaim,
     CompositionClaim,
     ScanClaim,
+    SquaringClaim,
     TableClaim,
     ValueProblemClaim,
 )
@@ -41,7 +42,16 @@ NOTHING = -1
 
 Origin = Literal["token", "position", "layers"]
 
-Claim = BitClaim | TableClaim | ColumnsClaim | ScanClaim | CompositionClaim | ValueProblemClaim | CircuitPromptClaim
+Claim = (
+    BitClaim
+    | TableClaim
+    | ColumnsClaim
+    | ScanClaim
+    | CompositionClaim
+    | SquaringClaim
+    | ValueProblemClaim
+    | CircuitPromptClaim
+)
 
 PositionValues = Callable[[slice], np.ndarray]
 """Gives the values of a field at a range of positions, so that a million positions need not be held at once."""

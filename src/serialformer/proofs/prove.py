@@ -24,6 +24,7 @@ from serialformer.constructions.claim import (
     ColumnsClaim,
     CompositionClaim,
     ScanClaim,
+    SquaringClaim,
     TableClaim,
     ValueProblemClaim,
 )
@@ -45,6 +46,7 @@ from serialformer.proofs.rounded_reading import read_rounded
 from serialformer.proofs.rounded_realisation import check_rounded_realisation
 from serialformer.proofs.rounding import Rounding, covered_rounding
 from serialformer.proofs.scans import check_scan_claim
+from serialformer.proofs.squarings import check_squaring_claim
 from serialformer.proofs.stream import RealisationError
 from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.proofs.value_problems import check_value_problem_claim
@@ -162,6 +164,9 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
         elif isinstance(claim, CompositionClaim):
             found.append(check_composition_claim(construction, claim))
             firsts.append(claim.num_items * claim.item_width)
+        elif isinstance(claim, SquaringClaim):
+            found.append(check_squaring_claim(construction, claim))
+            firsts.append(3)
         elif isinstance(claim, ValueProblemClaim):
             found.append(check_value_problem_claim(construction, claim))
             firsts.append(SLOTS)
