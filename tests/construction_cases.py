@@ -74,6 +74,8 @@ def constructions_without_a_chain() -> dict[str, Callable[[], Construction]]:
         ("automaton", {}, 6, 2),
         ("majority", {}, 4, 3),
         ("circuit-value", {}, 3, 4),
+        ("permutation-composition", {"degree": 3}, 3, 3),
+        ("iterated-squaring", {"bound": 20}, 3, 4),
     ]
     for name, parameters, length, layers in tasks:
         found[f"base/{name}"] = lambda name=name, parameters=parameters, length=length, layers=layers: (

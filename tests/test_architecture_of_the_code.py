@@ -229,6 +229,7 @@ def test_public_names() -> None:
         "concat",
         "configure",
         "construct",
+        "construct_evaluator",
         "decompile",
         "evaluate",
         "explore",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from serialformer.models.circuit_prompt import CircuitPrompt
     from serialformer.models.circuit_words import CircuitWords
     from serialformer.models.compile import compile
-    from serialformer.models.construct import construct
+    from serialformer.models.construct import construct, construct_evaluator
     from serialformer.models.cycles import CycleRun, run_cycles
     from serialformer.models.evaluate import Evaluation, evaluate
     from serialformer.models.info import info
@@ -62,7 +62,7 @@ _NAMES_OF_MODULES = {
     "serialformer.models.circuit_prompt": "CircuitPrompt",
     "serialformer.models.circuit_words": "CircuitWords",
     "serialformer.models.compile": "compile",
-    "serialformer.models.construct": "construct",
+    "serialformer.models.construct": "construct construct_evaluator",
     "serialformer.models.cycles": "CycleRun run_cycles",
     "serialformer.models.evaluate": "Evaluation evaluate",
     "serialformer.models.info": "info",
@@ -137,6 +137,7 @@ __all__ = [
     "concat",
     "configure",
     "construct",
+    "construct_evaluator",
     "decompile",
     "evaluate",
     "explore",

@@ -56,6 +56,24 @@ def test_run_of_any_circuit(cli: Any, directory: Path, half_adder: Path) -> None
             assert (status, out, err) == (0, f"sum={a ^ b}\ncarry={a & b}\n", "")
 
 
+def test_without_a_chain(cli: Any, tmp_path: Path, half_adder: Path) -> None:
+    options = ("--gates", 12, "--setting", "base", "--depth", 4)
+    status, out, _ = cli("evaluator", *options, "-o", tmp_path / "base", "--json")
+    made = json.loads(out)
+    assert (status, made["layers"], made["tokens"], made["setting"], made["positions"]) == (0, 4, 1, "base", 49)
+    for a in (0, 1):
+        for b in (0, 1):
+            status, out, _ = cli("run", tmp_path / "base", "--circuit", half_adder, "-i", f"a={a}", "-i", f"b={b}")
+            assert (status, out) == (0, f"sum={a ^ b}\ncarry={a & b}\n")
+    assert cli("certify", tmp_path / "base").status == 0
+    status, _, err = cli(
+        "run", tmp_path / "base", "--prompt", "TRUE NA NA 1 " + "".join(f"NOT {n} NA {n + 1} " for n in range(1, 6))
+    )
+    assert status == 2 and "--depth 6 makes one that is deep enough" in err
+    status, _, err = cli("evaluator", "--gates", 3, "--depth", 2, "-o", tmp_path / "none")
+    assert status == 2 and "goes with the setting base" in err
+
+
 def test_run_json_and_trace(cli: Any, directory: Path, half_adder: Path) -> None:
     arguments = ("run", directory, "--circuit", half_adder, "-i", "a=1", "-i", "b=1")
     status, out, err = cli(*arguments, "--json", "--trace")

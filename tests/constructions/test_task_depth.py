@@ -168,7 +168,6 @@ def test_maps_are_closed_under_products() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "length", "says"),
     [
-        ("permutation-composition", {}, 4, "in brackets or symbols has no construction without a chain"),
         ("edit-distance", {}, 4, "has no construction without a chain"),
         ("modular-addition", {"modulus": 997}, 4, "hidden units, over"),
         ("automaton", {"table": "1,1,0;2,0,0;3,2,2;4,3,3;0,4,4"}, 4, "make more than 1,024 different maps"),

@@ -18,6 +18,9 @@ CASES: list[tuple[str, dict[str, int | str | float], int]] = [
     ("modular-addition", {}, 9),
     ("word-problem", {"group": "S4"}, 6),
     ("permutation-composition", {"format": "token", "degree": 4}, 5),
+    ("permutation-composition", {}, 7),
+    ("permutation-composition", {"format": "symbols", "degree": 3}, 4),
+    ("iterated-squaring", {"bound": 60}, 3),
     ("automaton", {}, 9),
     ("automaton", {"accepting": "0,2"}, 7),
     ("circuit-value", {}, 6),
@@ -39,7 +42,8 @@ def test_all_answers_are_right_with_enough_layers(
 
 
 @pytest.mark.parametrize(
-    ("name", "length", "depth"), [("automaton", 12, 2), ("word-problem", 5, 2), ("majority", 9, 3)]
+    ("name", "length", "depth"),
+    [("automaton", 12, 2), ("permutation-composition", 5, 3), ("word-problem", 5, 2), ("majority", 9, 3)],
 )
 def test_with_fewer_layers_it_is_right_as_often_as_predicted(name: str, length: int, depth: int) -> None:
     model = serialformer.construct(name, length, setting="base", depth=depth)

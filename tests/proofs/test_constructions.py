@@ -12,7 +12,15 @@ from serialformer.architecture import DtypeName
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.circuit_chain import program_to_construction
 from serialformer.constructions.circuit_depth import FILLER, circuit_depth_construction
-from serialformer.constructions.claim import BitClaim, ColumnsClaim, ScanClaim, TableClaim, ValueProblemClaim
+from serialformer.constructions.claim import (
+    BitClaim,
+    ColumnsClaim,
+    CompositionClaim,
+    ScanClaim,
+    SquaringClaim,
+    TableClaim,
+    ValueProblemClaim,
+)
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.interpret import interpret
 from serialformer.constructions.placement import Placement
@@ -80,6 +88,19 @@ def some_prompts(construction: Construction, random: np.random.Generator) -> lis
         elif isinstance(claim, ScanClaim):
             items = random.choice(claim.items, (8, claim.num_items))
             prompts, num_tokens = np.append(items, np.full((8, 1), construction.end_token), axis=1), 1
+        elif isinstance(claim, CompositionClaim):
+            brackets = claim.degree + np.arange(2)
+            rows = [
+                [[brackets[0], *random.permutation(claim.degree), brackets[1]] for _ in range(claim.num_items)]
+                for _ in range(8)
+            ]
+            items = np.array(rows, dtype=np.int64).reshape(8, -1)
+            prompts, num_tokens = np.append(items, np.full((8, 1), construction.end_token), axis=1), claim.degree
+        elif isinstance(claim, SquaringClaim):
+            primes = random.choice(claim.primes, 8)
+            squares = np.full((8, claim.length), construction.vocabulary.index("^2"))
+            ends = np.full(8, construction.end_token)
+            prompts, num_tokens = np.column_stack([primes, random.integers(1, primes), squares, ends]), 1
         else:
             texts = ["TRUE", "NA", "NA", "1", "NOT", "1", "NA", "2"][: 4 * claim.num_gates]
             prompts = np.array([[construction.vocabulary.index(text) for text in (*texts, "=")]])

@@ -10,13 +10,20 @@ import typer
 
 from serialformer.cli.options import DtypeOption, Json, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
-from serialformer.models.construct import construct
+from serialformer.models.construct import construct_evaluator
 from serialformer.models.info import info
 
 
 def evaluator_command(
     gates: Annotated[int, typer.Option("--gates", metavar="M", help="The most gates that a circuit may have.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
+    setting: Annotated[
+        str, typer.Option("--setting", metavar="cot|base", help="cot: it writes each gate. base: it answers at once.")
+    ] = "cot",
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", metavar="D", min=1, help="With base: its layers, and the deepest circuit; default M."),
+    ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     as_json: Json = False,
 ) -> None:
@@ -24,5 +31,5 @@ def evaluator_command(
     started = time.perf_counter()
     refuse_existing(output)
     with progress_bar("constructing", None):
-        model = construct("circuit-value", gates, dtype=dtype.value).save(output)
+        model = construct_evaluator(gates, setting=setting, depth=depth, dtype=dtype.value).save(output)
     print_made(output, info(model), started, as_json=as_json)

@@ -131,7 +131,7 @@ def _question(circuit: Circuit | None, prompt: str | None, values: dict[str, int
 
 def _num_tokens(model: Model, circuit: Circuit | None) -> int | None:
     """How many tokens the model will make; None if the prompt decides that."""
-    if isinstance(model.protocol, CircuitPrompt):
+    if isinstance(model.protocol, CircuitPrompt) and model.protocol.setting == "cot":
         return None if circuit is None else TOKENS_PER_GATE * translate_circuit(circuit).problem.num_gates
     return model.num_new_tokens
 

@@ -133,6 +133,46 @@ class ScanClaim:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class CompositionClaim:
+    """The claim of permutations that are composed symbol by symbol without a chain: the product's symbols follow ``=``.
+
+    Symbol v is token v, and a permutation takes ``item_width`` tokens. The symbol written in place i is image i of the
+    product of the last ``num_last`` permutations, from left to right, with (σ∘π)_i = σ_{π_i}.
+
+    Attributes:
+        num_items: permutations of the prompt, which ``=`` follows.
+        item_width: tokens of one permutation, its brackets among them.
+        degree: how many of them are its symbols.
+        first_slot: where the first of these stands in it; what stands before and behind them are brackets.
+        num_last: how many of the last permutations are composed.
+    """
+
+    num_items: int
+    item_width: int
+    degree: int
+    first_slot: int
+    num_last: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SquaringClaim:
+    """The claim of iterated squaring without a chain: a prime p, a residue r, k times ``^2`` and ``=``.
+
+    Behind ``=`` comes r^(2^j) mod p, j being the smaller of k and ``num_squarings``, for every prime, every r from 1 to
+    p - 1 and every k from 1 to ``length``. The number v is token v.
+
+    Attributes:
+        primes: the primes that a prompt may begin with.
+        length: the most squarings of a prompt.
+        num_squarings: the most that are made.
+    """
+
+    primes: Int64[np.ndarray, " primes"]
+    length: int
+    num_squarings: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ValueProblemClaim:
     """The claim of the circuit value problem without a chain, for prompts of up to ``num_gates`` gates.
 

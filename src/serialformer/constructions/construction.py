@@ -29,7 +29,9 @@ from serialformer.constructions.claim import (
     BitClaim,
     CircuitPromptClaim,
     ColumnsClaim,
+    CompositionClaim,
     ScanClaim,
+    SquaringClaim,
     TableClaim,
     ValueProblemClaim,
 )
@@ -40,7 +42,16 @@ NOTHING = -1
 
 Origin = Literal["token", "position", "layers"]
 
-Claim = BitClaim | TableClaim | ColumnsClaim | ScanClaim | ValueProblemClaim | CircuitPromptClaim
+Claim = (
+    BitClaim
+    | TableClaim
+    | ColumnsClaim
+    | ScanClaim
+    | CompositionClaim
+    | SquaringClaim
+    | ValueProblemClaim
+    | CircuitPromptClaim
+)
 
 PositionValues = Callable[[slice], np.ndarray]
 """Gives the values of a field at a range of positions, so that a million positions need not be held at once."""

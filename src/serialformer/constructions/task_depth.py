@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import comb
-from typing import TypeVar
+from math import comb, factorial
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 
 from serialformer.arrays import Int64
 from serialformer.constructions.construction import MAX_CASES, Construction
 from serialformer.constructions.digits import cyclic_digits, group_digits, table_digits
+from serialformer.constructions.permutation_depth import (
+    composition_construction,
+    num_composed,
+    num_composition_layers,
+)
 from serialformer.constructions.scan import (
     Monoid,
     map_monoid,
@@ -24,11 +29,14 @@ from serialformer.constructions.scan import (
     num_scanned,
     scan_construction,
 )
+from serialformer.constructions.squaring import primes_below
+from serialformer.constructions.squaring_depth import squarings_construction
 from serialformer.constructions.value_problem_depth import value_problem_construction
 from serialformer.errors import CompileError
 from serialformer.tasks.automaton import ACCEPT, REJECT, Automaton
 from serialformer.tasks.circuit_value import CircuitValue
 from serialformer.tasks.groups import make_group
+from serialformer.tasks.iterated_squaring import IteratedSquaring
 from serialformer.tasks.majority import Majority
 from serialformer.tasks.modular_addition import ModularAddition, Parity
 from serialformer.tasks.permutation_composition import PermutationComposition
@@ -44,9 +52,10 @@ CONSTRUCTED_WITHOUT_A_CHAIN = (
     WordProblem.name,
     PermutationComposition.name,
     Automaton.name,
+    IteratedSquaring.name,
     CircuitValue.name,
 )
-"""The tasks that have a construction without a chain; of permutations only as tokens."""
+"""The tasks that have a construction without a chain."""
 
 
 def task_depth_construction(task: Task, length: int, num_layers: int | None = None) -> Construction:
@@ -69,12 +78,27 @@ def task_depth_construction(task: Task, length: int, num_layers: int | None = No
         raise CompileError(f"expected at least 1 layer, found {num_layers}")
     if isinstance(task, CircuitValue):
         return value_problem_construction(length, num_layers)
+    if isinstance(task, IteratedSquaring):
+        vocabulary, primes = task.vocabulary(length), primes_below(task.bound)
+        return squarings_construction(task.name, vocabulary, task.end_token(length), primes, length, num_layers)
+    if is_written_by_symbol(task):
+        vocabulary, end = task.vocabulary(length), task.end_token(length)
+        return composition_construction(task.name, vocabulary, end, task.degree, task.item_width, length, num_layers)
     return scan_construction(task_monoid(task, length), length, num_layers)
 
 
 def num_layers_needed(task: Task, length: int) -> int:
     """How many layers the longest problems of a length need."""
+    if isinstance(task, IteratedSquaring):
+        return length + 1
+    if is_written_by_symbol(task):
+        return num_composition_layers(length)
     return length if isinstance(task, CircuitValue) else num_scan_layers(length)
+
+
+def is_written_by_symbol(task: Task) -> TypeGuard[PermutationComposition]:
+    """Whether a task's items are permutations of several tokens each."""
+    return isinstance(task, PermutationComposition) and task.format != "token"
 
 
 def task_monoid(task: Task, length: int) -> Monoid:
@@ -101,10 +125,9 @@ def task_monoid(task: Task, length: int) -> Monoid:
         group = task.table if isinstance(task, WordProblem) else make_group(f"S{task.degree}")
         product, digits = group.product, group_digits(group.name, group.product)
     else:
-        written = " in brackets or symbols" if isinstance(task, PermutationComposition) else ""
         raise CompileError(
-            f"{task.name}{written} has no construction without a chain",
-            hint=f"there is one of {', '.join(CONSTRUCTED_WITHOUT_A_CHAIN)}; of permutations with -p format=token",
+            f"{task.name} has no construction without a chain",
+            hint=f"there is one of {', '.join(CONSTRUCTED_WITHOUT_A_CHAIN)}",
         )
     elements = np.arange(len(product))
     return Monoid(
@@ -188,6 +211,12 @@ def expected_accuracy(task: Task, length: int, num_layers: int) -> Fraction:
     >>> [expected_accuracy(Parity(), 16, layers) for layers in (4, 5)]
     [Fraction(1, 2), Fraction(1, 1)]
     """
+    if is_written_by_symbol(task):
+        # As below: with an item left out the product is any permutation, whatever is answered.
+        missing = length - num_composed(length, num_layers)
+        return Fraction(1) if missing == 0 else Fraction(1, factorial(task.degree))
+    if isinstance(task, IteratedSquaring):
+        return _squarings_right(task, length, num_layers - 1)
     missing = length - num_scanned(length, num_layers)
     monoid = task_monoid(task, length)
     if isinstance(task, Majority):
@@ -213,6 +242,19 @@ def expected_accuracy(task: Task, length: int, num_layers: int) -> Fraction:
     assert monoid.answered_by is not None
     said = monoid.answered_by[1].tolist()
     return sum((share for (one, other), share in pairs.items() if said[one] == said[other]), Fraction(0))
+
+
+def _squarings_right(task: IteratedSquaring, length: int, num_made: int) -> Fraction:
+    """How often a residue is the same after so many squarings as after all that a prompt asks for."""
+    share, primes = Fraction(0), primes_below(task.bound).tolist()
+    for prime in primes:
+        made = full = np.arange(1, prime)
+        for count in range(1, length + 1):
+            full = full * full % prime
+            if count <= num_made:
+                made = full
+            share += Fraction(int((made == full).sum()), (prime - 1) * length * len(primes))
+    return share
 
 
 def _step(shares: dict[Key, Fraction], following: Callable[[Key], list[Key]]) -> dict[Key, Fraction]:

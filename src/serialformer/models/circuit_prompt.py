@@ -23,6 +23,7 @@ from serialformer.circuits.value_problem import (
 from serialformer.circuits.words import bits_to_values, values_to_bits
 from serialformer.constructions.evaluator import KINDS
 from serialformer.errors import CheckpointError, EngineError, InputError
+from serialformer.models.circuit_at_once import ask_at_once
 from serialformer.models.protocol import Protocol, Run
 from serialformer.models.task_items import TaskItems
 from serialformer.models.transcript import Transcript
@@ -41,6 +42,8 @@ class CircuitPrompt(Protocol):
 
     Attributes:
         num_gates: the most gates that a circuit may have, once it is constants, AND, OR and NOT.
+        setting: ``cot``: it writes the value of every gate; ``base``: it answers at once, with a pass for each output.
+            Circuits may be as deep as such a model has layers, constants being on level 1.
     """
 
     kind = "evaluator"
@@ -48,20 +51,25 @@ class CircuitPrompt(Protocol):
     usage = "give a circuit and values: model.run(circuit, a=1), or serialformer run DIR --circuit FILE -i a=1"
 
     num_gates: int
+    setting: str = "cot"
 
     @property
     def num_new_tokens(self) -> int:
-        return TOKENS_PER_GATE * self.num_gates
+        return 1 if self.setting == "base" else TOKENS_PER_GATE * self.num_gates
+
+    @property
+    def num_positions(self) -> int:
+        """Positions of the largest circuit, and of its chain if there is one."""
+        return (1 if self.setting == "base" else 2) * TOKENS_PER_GATE * self.num_gates + 1
 
     @property
     def items(self) -> TaskItems:
         """The same model as a model of the task circuit-value."""
-        return TaskItems(task=make_task("circuit-value", {}), length=self.num_gates)
+        return TaskItems(task=make_task("circuit-value", {}), length=self.num_gates, setting=self.setting)
 
     def check(self, architecture: Architecture) -> None:
         expected = (*(str(gate) for gate in range(1, self.num_gates + 1)), *KINDS)
-        needed = 2 * TOKENS_PER_GATE * self.num_gates + 1
-        if architecture.vocabulary[: len(expected)] != expected or architecture.num_positions < needed:
+        if architecture.vocabulary[: len(expected)] != expected or architecture.num_positions < self.num_positions:
             raise CheckpointError(f"vocabulary and positions are not those of an evaluator of {self.num_gates} gates")
 
     def tokens_at(self, position: int) -> tuple[str, ...]:
@@ -72,7 +80,7 @@ class CircuitPrompt(Protocol):
         >>> CircuitPrompt(num_gates=2).tokens_at(9)
         ('TRUE', 'FALSE', 'AND', 'OR', 'NOT')
         """
-        self.check_position(position, 2 * TOKENS_PER_GATE * self.num_gates + 1)
+        self.check_position(position, self.num_positions)
         texts: list[str] = []
         gate, slot = divmod(position, TOKENS_PER_GATE)
         if gate < self.num_gates:
@@ -85,7 +93,7 @@ class CircuitPrompt(Protocol):
             texts.append("=")
         # Behind a circuit of m gates position 4 m + 1 + t holds token t of the chain, where t < 4 m; some m from 1 to
         # num_gates reaches every position from 5.
-        if position > TOKENS_PER_GATE:
+        if position > TOKENS_PER_GATE and self.setting == "cot":
             texts += CHAIN_TOKENS[(position - 1) % TOKENS_PER_GATE]
         return tuple(dict.fromkeys(texts))
 
@@ -114,6 +122,10 @@ class CircuitPrompt(Protocol):
         match question:
             case (str() as text,) if not named:
                 problem = read_value_problem(text.split())
+                if self.setting == "base":
+                    if not problem.num_gates:
+                        raise InputError("a circuit without gates has no value", where=run.where)
+                    return self._answer(run, problem, np.array([problem.num_gates], dtype=np.int64))
                 transcript = self._think(run, problem)
                 whole = len(transcript.chain) == TOKENS_PER_GATE * problem.num_gates > 0
                 truths = self._own_values(transcript.chain)
@@ -128,11 +140,23 @@ class CircuitPrompt(Protocol):
         assert circuit.input_words is not None and circuit.output_words is not None
         bits = values_to_bits(circuit.input_words, values, circuit.num_inputs)
         translation = translate_circuit(circuit)
+        if self.setting == "base":
+            answered = self._answer(run, translation.with_inputs(bits), translation.gate_of_output.astype(np.int64))
+            truths = (answered.chain == self.num_gates + KINDS.index("TRUE")).astype(np.uint8)
+            return replace(answered, outputs=bits_to_values(circuit.output_words, truths))
         transcript = self._think(run, translation.with_inputs(bits))
         if len(transcript.chain) < TOKENS_PER_GATE * translation.problem.num_gates:
             return transcript
         truths = self._own_values(transcript.chain)[translation.gate_of_output - 1]
         return replace(transcript, outputs=bits_to_values(circuit.output_words, truths.astype(np.uint8)))
+
+    def _answer(self, run: Run, problem: ValueProblem, gates: Int64[np.ndarray, " outputs"]) -> Transcript:
+        """The values of some gates, each in a pass of its own; of one gate its value is the output."""
+        if run.max_tokens is not None:
+            raise InputError("without a chain an evaluator writes one token", where="max_tokens", hint="leave it out")
+        transcript = ask_at_once(run, problem, self.prompt(problem, run.where), gates)
+        value = int(transcript.chain[-1] == self.num_gates + KINDS.index("TRUE")) if len(gates) else 0
+        return replace(transcript, outputs={"value": value})
 
     def _think(self, run: Run, problem: ValueProblem) -> Transcript:
         prompt, num_tokens = self.prompt(problem, run.where), run.limit(TOKENS_PER_GATE * problem.num_gates)
@@ -163,7 +187,8 @@ class CircuitPrompt(Protocol):
         return (own == KINDS.index("TRUE")).astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
-        return {"num_gates": self.num_gates}
+        # Without a setting it has a chain, as all had when there was no other.
+        return {"num_gates": self.num_gates, **({} if self.setting == "cot" else {"setting": self.setting})}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> CircuitPrompt:
@@ -172,10 +197,15 @@ class CircuitPrompt(Protocol):
         Raises:
             KeyError, TypeError, ValueError: a field is missing or wrong.
         """
-        return cls(num_gates=int(content["num_gates"]))
+        setting = str(content.get("setting", "cot"))
+        if setting not in ("cot", "base"):
+            raise ValueError(f"no setting {setting!r}")
+        return cls(num_gates=int(content["num_gates"]), setting=setting)
 
     def info(self) -> dict[str, Any]:
-        return {"gates": self.num_gates}
+        return {"gates": self.num_gates, **({} if self.setting == "cot" else {"setting": self.setting})}
 
     def facts(self) -> dict[str, str]:
+        if self.setting == "base":
+            return {"chain": "none", "circuits": f"up to {self.num_gates:,} gates"}
         return {"chain": f"{self.num_new_tokens:,} tokens", "circuits": f"up to {self.num_gates:,} gates"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from serialformer.architecture import Activation, DtypeName
 from serialformer.errors import CompileError
 from serialformer.models.circuit_prompt import CircuitPrompt
-from serialformer.models.lower import lower_evaluator, lower_task, lower_task_without_chain
+from serialformer.models.lower import Lowered, lower_evaluator, lower_task, lower_task_without_chain
 from serialformer.models.model import Model
 from serialformer.models.protocol import Protocol
 from serialformer.models.provenance import ConstructedProvenance
@@ -56,16 +56,58 @@ def construct(
         )
     if depth is not None and setting != "base":
         raise CompileError("a depth (--depth) goes with the setting base", hint="with a chain it is given")
-    protocol: Protocol
     if setting == "base":
         lowered = lower_task_without_chain(made, length, depth, dtype=dtype, activation=activation)
         protocol = TaskItems(task=made, length=length, setting=setting)
     elif isinstance(made, CircuitValue):
-        lowered = lower_evaluator(length, dtype=dtype, activation=activation)
-        protocol = CircuitPrompt(num_gates=length)
+        return construct_evaluator(length, dtype=dtype, activation=activation)
     else:
         lowered = lower_task(made, length, dtype=dtype, activation=activation)
         protocol = TaskItems(task=made, length=length, setting=setting)
+    return _model(lowered, protocol)
+
+
+def construct_evaluator(
+    num_gates: int,
+    *,
+    setting: str = "cot",
+    depth: int | None = None,
+    dtype: DtypeName = "float32",
+    activation: Activation = "gelu_new",
+) -> Model:
+    """One model for every circuit of up to so many gates, which is in the prompt.
+
+    Args:
+        num_gates: the most gates of a circuit, once it is constants, AND, OR and NOT.
+        setting: ``cot``: it writes the value of each gate, with three layers, whatever the circuit's depth; ``base``:
+            it answers at once, with a pass for each output.
+        depth: with ``base``: how many layers; circuits may be as deep, constants being on level 1. By default
+            ``num_gates``, which is enough for any circuit.
+        dtype: as in ``construct``, like ``activation``.
+        activation: of the hidden units.
+
+    Raises:
+        CompileError: it would be too large, or not hold at this number format; or there is no such setting.
+
+    >>> from serialformer import CircuitBuilder
+    >>> build = CircuitBuilder()
+    >>> build.output("odd", build.xor(*build.inputs("a", 2)))
+    >>> construct_evaluator(8, setting="base", depth=4).run(build.circuit(), a=0b01).outputs
+    {'odd': 1}
+    """
+    if setting not in ("cot", "base"):
+        raise CompileError(f"no evaluator for the setting {setting!r}", hint="there are evaluators for cot and base")
+    if setting == "base":
+        lowered = lower_task_without_chain(CircuitValue(), num_gates, depth, dtype=dtype, activation=activation)
+    elif depth is not None:
+        raise CompileError("a depth (--depth) goes with the setting base", hint="with a chain it is given")
+    else:
+        lowered = lower_evaluator(num_gates, dtype=dtype, activation=activation)
+    return _model(lowered, CircuitPrompt(num_gates=num_gates, setting=setting))
+
+
+def _model(lowered: Lowered, protocol: Protocol) -> Model:
+    """What was lowered, with what it can be asked."""
     return Model(
         transformer=lowered.transformer,
         protocol=protocol,

@@ -37,7 +37,7 @@ def construction_of(model: Model) -> Construction:
             where=None if model.directory is None else str(model.directory),
             hint="evaluate scores it on samples",
         )
-    if isinstance(protocol, CircuitPrompt):
+    if isinstance(protocol, CircuitPrompt) and protocol.setting == "cot":
         return evaluator_construction(protocol.num_gates)
     items = model.items
     if items.setting == "base":

@@ -37,9 +37,12 @@ def trace_lines(model: Model, transcript: Transcript, circuit: Circuit | None = 
         circuit: for an evaluator: what it was asked about.
 
     Raises:
-        InputError: the model is of a task, or the circuit of an evaluator's transcript is missing.
+        InputError: the model is of a task, or an evaluator without a chain, or the circuit of an evaluator's transcript
+            is missing.
     """
     if isinstance(model.protocol, CircuitPrompt):
+        if model.protocol.setting == "base":
+            raise InputError("an evaluator without a chain writes only outputs", hint="with a chain it has a trace")
         if circuit is None:
             raise InputError("an evaluator knows no circuit", hint="trace_lines(model, transcript, circuit)")
         return _trace_gates(circuit, transcript)

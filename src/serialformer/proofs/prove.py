@@ -19,12 +19,21 @@ import numpy as np
 
 from serialformer.architecture import Arithmetic
 from serialformer.arrays import Float64, Int32, UInt8, UInt64
-from serialformer.constructions.claim import BitClaim, ColumnsClaim, ScanClaim, TableClaim, ValueProblemClaim
+from serialformer.constructions.claim import (
+    BitClaim,
+    ColumnsClaim,
+    CompositionClaim,
+    ScanClaim,
+    SquaringClaim,
+    TableClaim,
+    ValueProblemClaim,
+)
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError, CompileError
 from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRange
 from serialformer.proofs.circuit_prompts import MAX_GATES, SLOTS, CircuitPrompts
+from serialformer.proofs.compositions import check_composition_claim
 from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.induction import InductionError, Memory, check_consistent, check_table_claim
 from serialformer.proofs.levels import check_columns_claim
@@ -37,6 +46,7 @@ from serialformer.proofs.rounded_reading import read_rounded
 from serialformer.proofs.rounded_realisation import check_rounded_realisation
 from serialformer.proofs.rounding import Rounding, covered_rounding
 from serialformer.proofs.scans import check_scan_claim
+from serialformer.proofs.squarings import check_squaring_claim
 from serialformer.proofs.stream import RealisationError
 from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.proofs.value_problems import check_value_problem_claim
@@ -154,6 +164,12 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
         elif isinstance(claim, ScanClaim):
             found.append(check_scan_claim(construction, claim))
             firsts.append(claim.num_items)
+        elif isinstance(claim, CompositionClaim):
+            found.append(check_composition_claim(construction, claim))
+            firsts.append(claim.num_items * claim.item_width)
+        elif isinstance(claim, SquaringClaim):
+            found.append(check_squaring_claim(construction, claim))
+            firsts.append(3)
         elif isinstance(claim, ValueProblemClaim):
             found.append(check_value_problem_claim(construction, claim))
             firsts.append(SLOTS)
