@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def pytest_of(folder: Path, model: Model, *options: str) -> str:
     (folder / "test_engine.py").write_text(PROGRAM.format(directory=str(model.directory)))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "serialformer.testing"]
-    run = subprocess.run([*command, *options, "test_engine.py"], cwd=folder, capture_output=True, text=True)
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # which take longer to import than ours
+    run = subprocess.run(
+        [*command, *options, "test_engine.py"], cwd=folder, capture_output=True, text=True, env=environment
+    )
     return run.stdout
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from jaxtyping import Int64, UInt8
 
 from serialformer import Circuit, CircuitBuilder
@@ -16,6 +16,7 @@ from serialformer.constructions.interpret import interpret
 from serialformer.constructions.program import EQUALS
 from serialformer.errors import CompileError
 from tests.cases import every_input, slow_wires, small_circuits
+from tests.effort import effort
 
 CASES = small_circuits()
 
@@ -54,7 +55,7 @@ def test_small_circuits(name: str) -> None:
     check_interpreted(CASES[name], circuit_depth_construction(CASES[name]))
 
 
-@settings(max_examples=15, deadline=None)
+@effort(0.375)
 @given(circuits(max_inputs=6, max_gates=16))
 def test_random_circuits(circuit: Circuit) -> None:
     check_interpreted(circuit, circuit_depth_construction(circuit))

@@ -3,11 +3,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serialformer.engines.explain import MAX_RULES, Feature, explain, shared_places
 from serialformer.engines.judge import Wrong
+from tests.effort import effort
 
 ROWS: list[dict[str, Feature]] = [
     {"dtype": dtype, "odd": odd, "threads": threads}
@@ -45,7 +46,7 @@ def test_two_causes() -> None:
     assert not any(rule.is_whole for rule in rules)
 
 
-@settings(max_examples=20)
+@effort(0.5)
 @given(st.lists(st.booleans(), min_size=18, max_size=18))
 def test_rules_never_hold_of_what_is_right(failed: list[bool]) -> None:
     rules = explain(list(zip(ROWS, failed, strict=True)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import serialformer
 from serialformer import Circuit, CircuitBuilder, Model
@@ -23,6 +23,7 @@ from serialformer.models.trace import column_bits
 from serialformer.transformer.forward import compute_logits
 from tests.cases import every_input, slow_wires, small_circuits, some_inputs
 from tests.constructions.test_circuit_depth import chain_of_inverters, depth_prompts, slow_outputs
+from tests.effort import effort
 
 CASES = {name: circuit for name, circuit in small_circuits().items() if not name.startswith("two-input table 0")}
 
@@ -55,7 +56,7 @@ def test_small_circuits(name: str, target: str) -> None:
     check_engine(model, circuit, "dense", 8 if target.startswith("F_") else 64)
 
 
-@settings(max_examples=5, deadline=None)
+@effort(0.125)
 @given(circuits(max_inputs=5, max_gates=14))
 def test_random_circuits_at_every_level(circuit: Circuit) -> None:
     """The forward pass in float64, and the end of the answer, which engines leave out."""

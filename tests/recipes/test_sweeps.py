@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from serialformer.models.construct import construct
 from serialformer.sweeps.recipe import load_recipe
+from serialformer.sweeps.row import Row
 from serialformer.sweeps.store import read_rows
 from serialformer.tasks.iterated_squaring import IteratedSquaring
 from tests.command import run_command
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 NUM_RUNS = {"smoke": 7, "paper-small": 117, "paper-full": 144, "majority": 54, "depth": 96, "length-generalisation": 34}
+
+
+@cache
+def expected_rows(name: str) -> list[Row]:
+    """The rows that a recipe gave, which take seconds to read."""
+    return read_rows(RECIPES / name / "expected.csv")
 
 
 @pytest.mark.parametrize(("name", "num_runs"), NUM_RUNS.items())
@@ -41,7 +49,7 @@ def test_expected_rows_are_of_the_recipe(name: str) -> None:
     """Every run of a recipe that was carried out has its rows, and there are no others."""
     runs, _ = load_recipe(str(RECIPES / name))
     expected = {(run.id, *evaluation) for run in runs for evaluation in run.evaluations}
-    found = [row.key for row in read_rows(RECIPES / name / "expected.csv") if row.status == "done"]
+    found = [row.key for row in expected_rows(name) if row.status == "done"]
     assert len(found) == len(set(found)) and set(found) == expected
 
 
@@ -69,7 +77,7 @@ def test_the_tables_are_of_the_rows(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.syspath_prepend(str(RECIPES / "paper-small"))
     tables = importlib.import_module("tables")
     text = (RECIPES / name / "README.md").read_text()
-    assert tables.make_tables(read_rows(RECIPES / name / "expected.csv")) in text
+    assert tables.make_tables(expected_rows(name)) in text
 
 
 def test_squarings_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:

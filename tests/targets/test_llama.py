@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import serialformer
@@ -21,6 +21,7 @@ from serialformer.targets.llama_layout import LlamaLayout, four_squares
 from serialformer.transformer.forward import compute_logits, embed
 from serialformer.transformer.transformer import weights_to_transformer
 from tests.cases import every_input, slow_wires, small_circuits
+from tests.effort import effort
 
 CASES = small_circuits()
 SOME = [name for name in CASES if not name.startswith("two-input table") or name.endswith(("0110", "1101"))]
@@ -75,7 +76,7 @@ def test_shapes(name: str, shape: str) -> None:
     check_levels(CASES[name], model, np.float32)
 
 
-@settings(max_examples=12, deadline=None)
+@effort(0.3)
 @given(circuits(max_inputs=5, max_gates=16), st.sampled_from([Shape(), Shape(layers=1), Shape(layers=3)]))
 def test_random_circuits(circuit: Circuit, shape: Shape) -> None:
     check_levels(circuit, serialformer.compile(circuit, target="llama", shape=shape), np.float32)

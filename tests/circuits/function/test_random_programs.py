@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from serialformer.circuits.function.decorator import CircuitFunction
@@ -112,7 +112,7 @@ def test_as_python_runs_them(lines: list[str], tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@effort(50, suppress_health_check=[HealthCheck.too_slow])
 @given(lines=blocks())
 def test_as_python_runs_many(lines: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     check(lines, str(tmp_path_factory.getbasetemp()))
