@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterator
+from functools import cached_property
 
 import numpy as np
 
@@ -193,10 +194,15 @@ class IndexedEngine(Engine):
             raise EngineError(f"position {reached}: {_REASONS[reason].format(layer=0, head='any')}")
         return *truth, reached + 1
 
+    @cached_property
+    def _dense(self) -> DenseEngine:
+        """What makes the rows that are not proven; its float32 copy of the weights is made once, when it is needed."""
+        return DenseEngine(self._transformer)
+
     def _continue_densely(
         self, known: Int64[np.ndarray, " known"], num_tokens: int
     ) -> Iterator[Int64[np.ndarray, "1 new"]]:
-        yield from DenseEngine(self._transformer).stream(known[None].copy(), num_tokens)
+        yield from self._dense.stream(known[None].copy(), num_tokens)
 
     def _refuse(self, why: str) -> None:
         if not self._has_said:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -83,6 +84,11 @@ class TokenIndexEngine(Engine):
             longest = max(longest, len(made))
         yield result[:, :longest]
 
+    @cached_property
+    def _dense(self) -> DenseEngine:
+        """What makes the rows that are not proven; its float32 copy of the weights is made once, when it is needed."""
+        return DenseEngine(self._transformer)
+
     def _stream_row(
         self, prompt: Int64[np.ndarray, " prompt"], num_tokens: int
     ) -> Iterator[Int64[np.ndarray, "1 new"]]:
@@ -91,7 +97,7 @@ class TokenIndexEngine(Engine):
         sequence[:length] = prompt
         if tables is None:
             self._refuse(self._why)
-            yield from DenseEngine(self._transformer).stream(prompt[None].copy(), num_tokens)
+            yield from self._dense.stream(prompt[None].copy(), num_tokens)
             return
         stop = length + num_tokens - 1
         seen = np.zeros(len(tables.is_known), dtype=np.int32)
@@ -107,7 +113,7 @@ class TokenIndexEngine(Engine):
             if reason != DONE:
                 self._refuse(f"position {reached}: {REASONS[reason]}")
                 known = max(length, reached + 1)
-                yield from DenseEngine(self._transformer).stream(sequence[None, :known].copy(), len(sequence) - known)
+                yield from self._dense.stream(sequence[None, :known].copy(), len(sequence) - known)
                 return
             if reached >= length and sequence[reached] == end:
                 return
