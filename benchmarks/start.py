@@ -98,6 +98,8 @@ def measure(command: Command, sources: Path, folder: Path, repeats: int) -> floa
             environment = {
                 **os.environ,
                 "PYTHONPATH": str(sources),
+                "PYTHONDONTWRITEBYTECODE": "",  # an installation comes with Python's own compiled files
+                "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
                 "NUMBA_CACHE_DIR": empty if command.is_cold else str(folder / "cache"),
                 "OMP_NUM_THREADS": "1",
                 "OPENBLAS_NUM_THREADS": "1",

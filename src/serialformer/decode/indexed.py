@@ -32,7 +32,7 @@ from serialformer.decode.flat import (
 )
 from serialformer.decode.fold_kernels import fold_positions
 from serialformer.decode.records import FlatModel, KeySearch, MapArrays, Room, Truth, Units
-from serialformer.decode.routing import needed_gap, route_head
+from serialformer.decode.routing import KnownKeys, needed_gap, route_head
 from serialformer.decode.row_index import index_rows
 from serialformer.decode.tabulated import TabulatedDecoder, tabulate
 from serialformer.decode.token_kernels import decode_tokens
@@ -219,6 +219,7 @@ class IndexedEngine(Engine):
         self.least_gap = np.inf
         tokens = self._transformer.token_embedding.astype(np.float64)
         positions = np.ascontiguousarray(self._transformer.position_embedding, dtype=np.float32)
+        known = KnownKeys()
         for index, layer in enumerate(layers):
             for head in range(architecture.num_heads):
                 if head not in layer.value_head:
@@ -231,6 +232,7 @@ class IndexedEngine(Engine):
                         positions,
                         epsilon=architecture.norm_epsilon,
                         head_width=architecture.head_width,
+                        known=known,
                     )
                     if routing.targets is not None:
                         self._route_of_head[0, head] = len(self._routes)

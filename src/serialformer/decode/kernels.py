@@ -145,11 +145,12 @@ def round_to_grid(vector, size, coded, scale, offset, step, codes, row):
 
     Grid points are zero in the coordinates behind the first ``coded``.
     """
-    distance = 0.0
+    distance, per_step, begin = 0.0, 1 / (scale * step), offset / step
     for column in range(coded, size):
         distance += vector[column] * vector[column]
     for column in range(coded):
-        steps = np.rint((vector[column] / scale - offset) / step)
+        # Which point is taken need not be the nearest: the distance counts, and is that of the point taken.
+        steps = np.rint(vector[column] * per_step - begin)
         if not -127 <= steps <= 127:
             return np.inf
         codes[row, column] = np.int8(steps)

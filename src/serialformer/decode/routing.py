@@ -10,6 +10,7 @@ so all of that is done once for all contexts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from math import log, sqrt
 
 import numpy as np
@@ -40,6 +41,41 @@ class Routing:
     refusal: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Keys:
+    """The keys of a head, or why they cannot be indexed.
+
+    Attributes:
+        order: of the coordinates; those that tell keys apart come first.
+        table: the keys; None if they cannot be indexed.
+        refusal: why not, or "".
+    """
+
+    order: Int64[np.ndarray, " outputs"] | None = None
+    table: KeyTable | None = None
+    refusal: str = ""
+
+
+class KnownKeys:
+    """The keys that have been indexed: heads that ask for the same names have the same keys, and need one index."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, _Keys] = {}
+
+    def find(
+        self, key: SparseMap, tokens: Float64[np.ndarray, "vocabulary width"], positions: np.ndarray, epsilon: float
+    ) -> _Keys:
+        """The keys of a map at these tokens and positions; the positions are those of one model."""
+        digest = sha256()
+        for array in (tokens, *key.arrays()):
+            digest.update(f"{array.dtype.str} {array.shape} ".encode())
+            digest.update(array.tobytes())
+        name = digest.digest()
+        if name not in self._found:
+            self._found[name] = _index_keys(key, tokens, positions, epsilon)
+        return self._found[name]
+
+
 def needed_gap(num_positions: int, head_width: int) -> float:
     """The least lead in a product of query and key that leaves the others at most LARGEST_LEAK of the weight."""
     return log(max(2, num_positions) / LARGEST_LEAK) * sqrt(head_width)
@@ -53,6 +89,7 @@ def route_head(
     *,
     epsilon: float,
     head_width: int,
+    known: KnownKeys | None = None,
 ) -> Routing:
     """The routing of a head of the first layer, for every position and whatever the tokens are.
 
@@ -63,27 +100,44 @@ def route_head(
         positions: the position embedding (float32).
         epsilon: of the layer norm.
         head_width: the width by whose root scores are divided.
+        known: the keys of other heads of the same model, to which those of this one are added.
     """
     num_positions = len(positions)
     tokens = tokens[alike_tokens(np.union1d(query.index, key.index), tokens, positions)]
     needed = needed_gap(num_positions, head_width)
     if num_positions == 1:
         return Routing(targets=np.zeros(1, dtype=np.int32))
+    keys = (known or KnownKeys()).find(key, tokens, positions, epsilon)
+    if keys.table is None or keys.order is None:
+        return Routing(targets=None, refusal=keys.refusal)
+    targets = np.empty(num_positions, dtype=np.int32)
+    inputs = Inputs(tokens=tokens, positions=positions, epsilon=epsilon)
+    gap = route_queries(reorder_outputs(query, keys.order).arrays(), inputs, keys.table, needed, targets)
+    if (targets == NO_MATCH).all():
+        return Routing(targets=None, refusal="no query finds a key with a gap that is large enough")
+    return Routing(targets=targets, least_gap=gap / sqrt(head_width))
+
+
+def _index_keys(
+    key: SparseMap, tokens: Float64[np.ndarray, "vocabulary width"], positions: np.ndarray, epsilon: float
+) -> _Keys:
+    """The keys of one head of the first layer at every position, and their hash table."""
+    num_positions = len(positions)
     sample = np.unique(np.linspace(0, num_positions - 1, SAMPLE).astype(int))
     embedded = tokens[:, None] + positions[sample].astype(np.float64)
     shape = find_key_shape(apply_normed(key, embedded.reshape(-1, tokens.shape[1]), epsilon))
     if shape is None:
-        return Routing(targets=None, refusal="its keys lie on no grid")
-    query, key, grid = reorder_outputs(query, shape.order), reorder_outputs(key, shape.order), shape.grid
+        return _Keys(refusal="its keys lie on no grid")
+    key, grid = reorder_outputs(key, shape.order), shape.grid
     codes = np.zeros((num_positions, shape.coded), dtype=np.int8)
     inputs = Inputs(tokens=tokens, positions=positions, epsilon=epsilon)
     stray, furthest, least_sum, largest_sum, largest_norm, key_error = key_codes(
         key.arrays(), inputs, grid.offset, grid.step, codes
     )
     if stray >= 0:
-        return Routing(targets=None, refusal=f"the key of position {stray} depends on its token or is off the grid")
+        return _Keys(refusal=f"the key of position {stray} depends on its token or is off the grid")
     slots, again = index_codes(codes)
-    keys = KeyTable(
+    table = KeyTable(
         codes=codes,
         slots=slots,
         again=again,
@@ -95,11 +149,7 @@ def route_head(
         furthest=furthest,
         error=key_error,
     )
-    targets = np.empty(num_positions, dtype=np.int32)
-    gap = route_queries(query.arrays(), inputs, keys, needed, targets)
-    if (targets == NO_MATCH).all():
-        return Routing(targets=None, refusal="no query finds a key with a gap that is large enough")
-    return Routing(targets=targets, least_gap=gap / sqrt(head_width))
+    return _Keys(order=shape.order, table=table)
 
 
 def alike_tokens(
