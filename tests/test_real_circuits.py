@@ -40,6 +40,53 @@ def test_small_files_token_for_token(real_circuits: Path, tmp_path: Path, name: 
     assert verify(again, num_samples=None if everything else 4).verified
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "layers", "samples"),
+    [
+        ("iscas85/c17.bench", 4, None),
+        ("epfl/ctrl.aig", 11, 32),
+        ("epfl/int2float.aig", 17, 8),
+        ("epfl/cavlc.aig", 17, 4),
+    ],
+)
+def test_files_without_a_chain(real_circuits: Path, name: str, dtype: str, layers: int, samples: int | None) -> None:
+    """As many layers as there are levels, and one more."""
+    model = serialformer.compile(real_circuits / name, chain="none", dtype=dtype)
+    assert model.certificate is not None and model.certificate.holds
+    assert len(model.transformer.layers) == layers == model.circuit.depth + 1
+    assert verify(model, num_samples=samples, engine="dense").verified
+
+
+@pytest.mark.parametrize("width", [3, 5])
+def test_multipliers_without_a_chain(width: int) -> None:
+    """Ours, in rows of ripple adders; Python multiplies beside it."""
+    build = serialformer.CircuitBuilder()
+    a, b = build.inputs("a", width), build.inputs("b", width)
+    total = [build.and_(bit, b[0]) for bit in a]
+    product = [total.pop(0)]
+    for other in b[1:]:
+        row, carry, after = [build.and_(bit, other) for bit in a], None, []
+        for left, right in zip([*total, *[None] * (width - len(total))], row, strict=True):
+            bits = [bit for bit in (left, right, carry) if bit is not None]
+            half = build.xor(bits[0], bits[1]) if len(bits) > 1 else bits[0]
+            carries = [build.and_(bits[0], bits[1])] if len(bits) > 1 else []
+            if len(bits) == 3:
+                carries.append(build.and_(half, bits[2]))
+                half = build.xor(half, bits[2])
+            after.append(half)
+            carry = None if not carries else carries[0] if len(carries) == 1 else build.or_(*carries)
+        product.append(after.pop(0))
+        total = [*after, *([carry] if carry is not None else [])]
+    build.outputs("product", [*product, *total])
+    model = serialformer.compile(build.circuit(), chain="none")
+    assert len(model.transformer.layers) == model.circuit.depth + 1
+    random = np.random.default_rng(width)
+    pairs = [(one, other) for one in range(1 << width) for other in range(1 << width)]
+    for a_value, b_value in pairs if width == 3 else random.permutation(pairs)[:12].tolist():
+        assert model.run(a=a_value, b=b_value)["product"] == a_value * b_value
+
+
 @pytest.mark.parametrize("name", ["iscas85/c17.bench", "epfl/ctrl.aig", "aiger/halfadder.aag"])
 def test_files_through_transformers(real_circuits: Path, tmp_path: Path, name: str) -> None:
     pytest.importorskip("transformers")
