@@ -141,8 +141,8 @@ def log_to_error(run: Run, sources: list[str], kept: Mapping[tuple[str, int], st
         return FormatError(
             f"Yosys ended with status {run.status}: {last.strip()}",
             where=sources[0],
-            hint="the design may be too large for this machine, have a loop that is not known to end, or have met a fault"
-            " of Yosys",
+            hint="the design may be too large for this machine, have a loop that is not known to end, or have met a"
+            " fault of Yosys",
         )
     first = found[0]
     hint = None
