@@ -160,7 +160,22 @@ def _refuse(text: str) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point. Exit 0: success; 1: the answer is no; 2: bad input; 130: interrupted."""
+    """Entry point. Exit 0: success; 1: the answer is no; 2: bad input; 130: interrupted; 141: closed output."""
+    try:
+        _run()
+    except SystemExit as ending:
+        is_closed = isinstance(ending.__context__, BrokenPipeError)  # which click answers with 1, as if to say no
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            is_closed = True
+        if not is_closed:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        sys.exit(141)
+
+
+def _run() -> None:
     sys.set_int_max_str_digits(0)  # words may be wider than 14,000 bits, and are printed in decimal
     try:
         app(prog_name="serialformer")
@@ -169,9 +184,5 @@ def main() -> None:
     except (Interrupted, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output has gone (``| head``): not an error, and nothing more to say to it.
-        sys.stderr.close()
-        sys.exit(0)
     except OSError as error:
         _refuse(f"{error.filename or 'the system'}: {error.strerror or error}")

@@ -31,6 +31,8 @@ class Writer:
     draw: random.Random
     name: str
     has_jumps: bool
+    has_disable: bool = False
+    blocks: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     readable: list[Signal] = field(default_factory=list)
@@ -135,6 +137,11 @@ class Writer:
         return result
 
     def statement(self, targets: list[Signal], depth: int, indent: str, assign: str) -> list[str]:
+        if self.has_disable and self.draw.random() < 0.4:
+            if self.blocks and self.draw.random() < 0.6:
+                return [f"{indent}if ({self.expression(1)}) disable {self.draw.choice(self.blocks)};"]
+            if depth > 0:
+                return self.draw.choice([self.named_block, self.repeated])(targets, depth, indent, assign)
         target = self.draw.choice(targets)
         kind = self.draw.randrange(10) if depth > 0 else self.draw.randrange(3)
         deeper = indent + "  "
@@ -194,6 +201,9 @@ class Writer:
         variable = Signal(name, 32, True)
         deeper = indent + "  "
         self.readable.append(variable)
+        is_named = self.has_disable and self.draw.random() < 0.5
+        if is_named:
+            self.blocks.append(f"e{name}")
         body = self.statements(targets, min(depth - 1, 1), deeper, assign)
         if self.draw.random() < 0.4:
             target = self.draw.choice(targets)
@@ -206,7 +216,46 @@ class Writer:
         if kind == 2:
             body.append(f"{deeper}if ({name} == {self.draw.randrange(count)}) {name} = {name} + 1;")
         self.readable.remove(variable)
-        return [f"{indent}for (int {name} = 0; {name} < {count}; {name} = {name} + 1) begin", *body, f"{indent}end"]
+        label = f" : {self.blocks.pop()}" if is_named else ""
+        head = f"{indent}for (int {name} = 0; {name} < {count}; {name} = {name} + 1) begin{label}"
+        return [head, *body, f"{indent}end"]
+
+    def named_block(self, targets: list[Signal], depth: int, indent: str, assign: str) -> list[str]:
+        """A block that some statement of it may end."""
+        self.number += 1
+        name = f"b{self.number}"
+        self.blocks.append(name)
+        body = self.statements(targets, depth - 1, indent + "  ", assign)
+        self.blocks.pop()
+        local = [f"{indent}  reg [2:0] h{self.number};"] if self.draw.random() < 0.3 else []
+        ending = f" : {name}" if self.draw.random() < 0.2 else ""
+        return [f"{indent}begin : {name}", *local, *body, f"{indent}end{ending}"]
+
+    def repeated(self, targets: list[Signal], depth: int, indent: str, assign: str) -> list[str]:
+        """``repeat``, or ``do ... while`` with a variable that counts, whose body may be a single statement."""
+        kind = self.draw.choice(["repeat", "repeat signal", "do"])
+        body = self.statements(targets, depth - 1, indent + "  ", assign)
+        if self.draw.random() < 0.5 or kind == "do":
+            body = self.named_block(targets, depth, indent, assign)
+        else:
+            body = [f"{indent}begin", *body, f"{indent}end"]
+        if kind == "repeat":
+            return [f"{indent}repeat ({self.draw.choice(['2', '3', chr(39) + 'd2'])})  // times", *body]
+        narrow = [signal for signal in self.readable if signal.width <= 2]
+        if kind == "repeat signal" and narrow:
+            return [f"{indent}repeat ({self.draw.choice(narrow).name})", *body]
+        self.number += 1
+        count, condition = f"k{self.number}", self.draw.choice(["", f" && {self.expression(1)}"])
+        return [
+            f"{indent}begin : d{self.number}",
+            f"{indent}  integer {count};",
+            f"{indent}  {count} = 0;",
+            f"{indent}  do begin",
+            f"{indent}    {count} = {count} + 1;",
+            *body,
+            f"{indent}  end while ({count} < {self.draw.choice([1, 2, 3])}{condition});",
+            f"{indent}end",
+        ]
 
     # Items of a module
 
@@ -225,6 +274,7 @@ class Writer:
         result = self.fresh("f")
         arguments = [self.fresh("p") for _ in range(self.draw.choice([1, 2, 3]))]
         inner = Writer(draw=self.draw, name="", has_jumps=self.has_jumps, readable=[*arguments], number=self.number)
+        inner.has_disable = self.has_disable
         local = inner.fresh("l")
         inner.readable.append(local)
         body = inner.statements([local, result], 2, "    ")
@@ -321,6 +371,7 @@ class Writer:
 
     def instance(self) -> None:
         child = Writer(draw=self.draw, name=f"{self.name}_{len(self.children)}", has_jumps=self.has_jumps)
+        child.has_disable = self.has_disable
         parameter = self.draw.randrange(1, 9)
         child_inputs = [child.fresh("a") for _ in range(self.draw.choice([1, 2]))]
         child.readable += [*child_inputs, Signal("P", 32, True)]
@@ -427,10 +478,17 @@ class RandomDesign:
     ports: tuple[str, ...]
 
 
-def random_design(seed: int, name: str = "top", *, has_jumps: bool = False) -> RandomDesign:
-    """The design of a seed; ``has_jumps``: with ``break`` and its kin, which Icarus 11 does not know."""
+def random_design(seed: int, name: str = "top", *, has_jumps: bool = False, has_disable: bool = False) -> RandomDesign:
+    """The design of a seed.
+
+    Args:
+        seed: of everything that is chosen.
+        name: of the module.
+        has_jumps: with ``break`` and its kin, which Icarus 11 does not know.
+        has_disable: with ``disable`` of enclosing blocks, ``repeat`` and ``do ... while``.
+    """
     draw = random.Random(seed)
-    writer = Writer(draw=draw, name=name, has_jumps=has_jumps)
+    writer = Writer(draw=draw, name=name, has_jumps=has_jumps, has_disable=has_disable)
     inputs = [writer.fresh("a") for _ in range(draw.choice([2, 3, 4]))]
     writer.readable += inputs
     has_clock = draw.random() < 0.5

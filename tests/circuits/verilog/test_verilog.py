@@ -14,6 +14,7 @@ import pytest
 
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.blif.blif import parse_blif
+from serialformer.circuits.verilog import frontends
 from serialformer.circuits.verilog.verilog import elaborate_verilog, read_verilog, verilog_to_blif
 from serialformer.circuits.words import Word
 from serialformer.errors import FormatError, SerialformerError
@@ -397,68 +398,6 @@ def test_refused_with_the_reason(text: str, message: str, tmp_path: Path, monkey
     assert message in str(caught.value)
 
 
-ONCE_AT_LEAST = """module m(input [3:0] a, input [1:0] n, output reg [3:0] y);
- integer i;
- always @* begin
-  y = 0; i = 0;
-  {loop}
- end
-endmodule
-"""
-STOP_EARLY = """module m(input [3:0] a, output reg [2:0] y);
- integer i;
- {declaration}
- always @* begin : search
-  y = 0;{before}
-  for (i = 0; i < 4; i = i + 1) begin
-   {stop}
-   {count}
-  end
- end
-endmodule
-"""
-
-
-def test_do_while_is_refused_and_its_hint_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FormatError) as caught:
-        read_text(ONCE_AT_LEAST.format(loop="do begin y = y + a; i = i + 1; end while (i < 3);"), Path())
-    assert str(caught.value) == (
-        "design.sv:5: expected a for, while or repeat loop, found do ... while, which is not read\n"
-        "      do begin y = y + a; i = i + 1; end while (i < 3);\n"
-        "      ^\n"
-        "hint: a flag makes a while loop run once at least:"
-        " first = 1; while (first || CONDITION) begin first = 0; ... end"
-    )
-    for limit, passes in ((3, 3), (0, 1)):
-        loop = f"first = 1; while (first || i < {limit}) begin first = 0; y = y + a; i = i + 1; end"
-        text = ONCE_AT_LEAST.format(loop=loop).replace(" integer i;", " integer i; reg first;")
-        circuit = read_text(text, tmp_path)
-        assert [circuit.evaluate(a=a, n=0)["y"] for a in range(16)] == [passes * a % 16 for a in range(16)]
-
-
-def test_disable_is_refused_and_its_hints_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    parts = {"declaration": "", "before": "", "stop": "if (a[i]) disable search;", "count": "y = y + 1;"}
-    (tmp_path / "old.v").write_text(STOP_EARLY.format(**parts))
-    with pytest.raises(FormatError) as caught:
-        read_verilog("old.v")
-    assert str(caught.value) == (
-        "old.v:7: expected a loop or block that runs to its end, found disable, which is not read\n"
-        "       if (a[i]) disable search;\n"
-        "                 ^\n"
-        "hint: set a flag there, and let what follows depend on it: if (!found) ...;"
-        " in a .sv file break, continue and return are read too"
-    )
-    flag = {"declaration": "reg found;", "before": " found = 0;", "stop": "if (a[i]) found = 1;"}
-    (tmp_path / "old.v").write_text(STOP_EARLY.format(**flag, count="if (!found) y = y + 1;"))
-    left = read_text(STOP_EARLY.format(**{**parts, "stop": "if (a[i]) break;"}), tmp_path)
-    flagged = read_verilog("old.v")
-    for a in range(16):
-        zeros = next((bit for bit in range(4) if a >> bit & 1), 4)
-        assert flagged.evaluate(a=a) == left.evaluate(a=a) == {"y": zeros}
-
-
 WITH_STATEMENT = "module m(input a, output reg y);\n event e;\n always @* begin\n  {}\n end\nendmodule"
 
 
@@ -485,4 +424,51 @@ def test_statements_that_are_not_read(
 def test_a_value_that_waits_is_not_taken_at_once(tmp_path: Path) -> None:
     text = "module m(input a, output reg y);\n initial begin y = 0;\n wait (a); y = 1; end\nendmodule"
     with pytest.raises(FormatError, match=r"design.sv:3: .*found wait, which is not read\n"):
+        read_text(text, tmp_path)
+
+
+def wide_label(value: int) -> int:
+    return int(hashlib.sha256(bytes([value])).hexdigest()[:16], 16)
+
+
+def wide_case(head: str, tail: str = "default: y = 0;") -> str:
+    labels = "\n".join(f"  64'd{wide_label(value)}: y = {value};" for value in range(1, 10))
+    ports = "input [63:0] a, output reg [3:0] y"
+    return f"module m({ports});\n {head}\n case (a)\n{labels}\n  {tail}\n endcase\nendmodule\n"
+
+
+@pytest.mark.parametrize(
+    "head", ["always @*", "always @(*)", "always @(a)", "always\n @*", "function f; endfunction always@*"]
+)
+def test_a_case_of_many_labels_on_a_wide_word(head: str, tmp_path: Path) -> None:
+    """Which slang reads in exponential time as it stands, and as ``always_comb`` in no time."""
+    (tmp_path / "m.v").write_text(wide_case(head))
+    circuit = read_verilog(tmp_path / "m.v")
+    for value in range(1, 10):
+        word = wide_label(value)
+        assert [circuit.evaluate(a=word)["y"], circuit.evaluate(a=word ^ 1)["y"]] == [value, 0]
+
+
+def test_a_latch_behind_a_case_on_a_wide_word(tmp_path: Path) -> None:
+    (tmp_path / "m.v").write_text(wide_case("always @*", ""))
+    with pytest.raises(FormatError, match=r"m.v:12: a latch is inferred for 'y'"):
+        read_verilog(tmp_path / "m.v")
+
+
+def test_a_case_that_would_take_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontends, "MAX_SECONDS", 1.0)
+    (tmp_path / "m.sv").write_text(wide_case("wire sf_comb;\n always @*"))  # a name that the rewriting would need
+    with pytest.raises(FormatError) as caught:
+        read_verilog(tmp_path / "m.sv")
+    assert str(caught.value) == (
+        f"{tmp_path}/m.sv:3: the reader did not end within 1 seconds of CPU time."
+        " A case of many labels on a wide word can take it exponential time in this block\n     always @*\n"
+        "hint: write always_comb there, with variables that no other block assigns;"
+        " or give each output a value before the case"
+    )
+
+
+def test_increments_that_are_not_always_done(tmp_path: Path) -> None:
+    text = "module m(input a, output reg y);\n int i;\n always_comb begin i = 0;\n y = a && i++ == 0;\n end\nendmodule"
+    with pytest.raises(FormatError, match=r"design.sv:4: \+\+ or -- within &&, \|\| or \?: is not read"):
         read_text(text, tmp_path)

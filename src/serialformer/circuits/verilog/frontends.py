@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from serialformer.circuits.verilog.combinational import COMBINATIONAL
 from serialformer.circuits.verilog.ignored import tokens_of
+from serialformer.circuits.verilog.jumps import JUMP_MACROS
 from serialformer.circuits.verilog.messages import error_at
 from serialformer.circuits.verilog.sources import Sources
-from serialformer.circuits.verilog.yosys import Run, log_to_error, quote, run_yosys
+from serialformer.circuits.verilog.yosys import Run, excerpt, log_to_error, quote, run_yosys
 from serialformer.errors import FormatError, ToolError
 
 _SLANG_OPTIONS = (
@@ -31,6 +33,12 @@ _SLANG_OPTIONS = (
 )
 _TOPS = re.compile(r"Top level design units:\n((?:    \S+\n)*)")
 _LEFT_OUT = re.compile(r"(?m)^(\S[^\n]*?:\d+[.\d-]*): Warning: (wait|expect) statement will not be synthesized$")
+_KEYWORDS = {**JUMP_MACROS, COMBINATIONAL: "always_comb"}
+"""Macros for words that slang may not know in a file, depending on the version that it is read as."""
+
+MAX_SECONDS = 30.0
+"""CPU time that slang may take to read blocks of which it is known that the time can be exponential."""
+
 _NO_TOP = re.compile(r"'[^']*' is not a valid top-level")
 
 
@@ -72,11 +80,11 @@ def read_design(
         FormatError: the design cannot be read: of two attempts the error of the one that came farther.
     """
     failed: list[Run] = []
-    for language, command in _commands(sources, directory):
+    for language, command, limit in _commands(sources, directory):
         given = "".join(f" -G {name}={value}" for name, value in parameters.items())
         begin = "" if top is None else f" --top {top}"
         made.unlink(missing_ok=True)
-        run = sources.restore(run_yosys([f"{command}{begin}{given}", *commands], directory))
+        run = sources.restore(run_yosys([f"{command}{begin}{given}", *commands], directory, limit))
         if "No such command: read_slang" in run.log:
             raise ToolError("this Yosys has no reader called slang", hint="pip install 'serialformer[hdl]'")
         roots = _tops_of_log(run.log)
@@ -86,6 +94,8 @@ def read_design(
         if made.exists() and begun is not None:
             _refuse_what_is_left_out(run, sources)
             return Reading(language=language, top=begun, run=run)
+        if not run.ended:
+            raise _too_slow(sources)
         failed.append(run)
     names = sorted(set(module_names(sources)))
     if not names:
@@ -95,7 +105,19 @@ def read_design(
         raise FormatError(
             f"no module {top!r}", where=sources.paths[0], hint=f"the modules are: {', '.join(names[:12])}"
         )
-    raise log_to_error(farthest, list(sources.paths))
+    raise log_to_error(farthest, list(sources.paths), sources.kept)
+
+
+def _too_slow(sources: Sources) -> FormatError:
+    assert sources.slow is not None, "only such sources have a limit"
+    path, line = sources.slow
+    return FormatError(
+        f"the reader did not end within {MAX_SECONDS:.0f} seconds of CPU time. A case of many labels on a wide word can"
+        f" take it exponential time in this block{excerpt(path, line)}",
+        where=f"{path}:{line}",
+        hint="write always_comb there, with variables that no other block assigns; or give each output a value before"
+        " the case",
+    )
 
 
 def _refuse_what_is_left_out(run: Run, sources: Sources) -> None:
@@ -110,16 +132,25 @@ def _refuse_what_is_left_out(run: Run, sources: Sources) -> None:
         )
 
 
-def _commands(sources: Sources, directory: Path) -> Iterator[tuple[str, str]]:
-    """The languages to try, and how Yosys is told to read the sources as that."""
+def _commands(sources: Sources, directory: Path) -> Iterator[tuple[str, str, float | None]]:
+    """The languages to try, how Yosys is told to read the sources as that, and the seconds that it may take.
+
+    First of all without the blocks that slang reads slowly; a failure then may be due to how these were written.
+    """
+    forms: list[tuple[str, tuple[str, ...], float | None]] = [
+        ("files", sources.files, MAX_SECONDS if sources.slow else None)
+    ]
+    if sources.faster_files != sources.files:
+        forms.insert(0, ("faster", sources.faster_files, None))
     folders = [f"-I {quote(folder)}" for folder in sources.folders]
-    listing = directory / "sources.f"  # slang takes quotes only in there
-    listing.write_text("\n".join([*folders, *map(quote, sources.files)]) + "\n")
-    defined = [f"-D {name}={text}" for name, text in sources.macros.items()]
-    command = " ".join(["read_slang", *_SLANG_OPTIONS, *defined, f"-f {listing}"])
-    if sources.has_verilog_2005:
-        yield "Verilog-2005", f"{command} --map-keyword-version 1364-2005+/.../*.v,/.../*.vh"
-    yield "SystemVerilog", command
+    defined = [f"-D {name}={text}" for name, text in (_KEYWORDS | dict(sources.macros)).items()]
+    for form, files, limit in forms:
+        listing = directory / f"{form}.f"  # slang takes quotes only in there
+        listing.write_text("\n".join([*folders, *map(quote, files)]) + "\n")
+        command = " ".join(["read_slang", *_SLANG_OPTIONS, *defined, f"-f {listing}"])
+        if sources.has_verilog_2005:
+            yield "Verilog-2005", f"{command} --map-keyword-version 1364-2005+/.../*.v,/.../*.vh", limit
+        yield "SystemVerilog", command, limit
 
 
 def module_names(sources: Sources) -> list[str]:

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)|(?P<string>"(?:\\.|[^"\\\n])*")|(?P<name>\\\S+|[`$]?[A-Za-z_][\w$]*)"""
-    r"""|(?P<number>\d[\w.]*)|(?P<operator><=|==|>=|!=|===|!==|\#\#|[^\s\w])""",
+    r"""|(?P<number>(?:\d[\d_]*\s*)?'[sS]?(?:[bB]\s*[01xXzZ?_]+|[oO]\s*[0-7xXzZ?_]+|[dD]\s*[\dxXzZ?_]+"""
+    r"""|[hH]\s*[\da-fA-FxXzZ?_]+)|\d[\w.]*)"""
+    r"""|(?P<operator><=|==|>=|!=|===|!==|\#\#|[^\s\w])""",
     re.DOTALL | re.VERBOSE,
 )
 _TASKS = re.compile(
@@ -118,6 +120,32 @@ def case_in_initial(text: str) -> int | None:
             parentheses += (inner.text == "(") - (inner.text == ")")
             if not depth and not parentheses and inner.text in (";", "end", "join"):
                 break
+    return None
+
+
+def increment_behind_choice(text: str) -> int | None:
+    """The place of the first ``++`` or ``--`` that is not always done: behind ``&&``, ``||`` or ``?``.
+
+    >>> increment_behind_choice("if (a && b) i++; if (a && i++ < 4) y = 1;")
+    27
+    """
+    depth, chosen_at = 0, [False]
+    before = Token(kind="", text="", start=-1, end=-1)
+    for token in tokens_of(text):
+        pair = before.text + token.text if before.end == token.start else ""
+        if token.text in ("(", "[", "{"):
+            chosen_at.append(chosen_at[depth])
+            depth += 1
+        elif token.text in (")", "]", "}") and depth:
+            chosen_at.pop()
+            depth -= 1
+        elif token.text in (";", "begin", "end"):
+            chosen_at[depth] = depth > 0 and chosen_at[depth - 1]
+        elif pair in ("&&", "||", "->") or token.text == "?":
+            chosen_at[depth] = True
+        elif pair in ("++", "--") and chosen_at[depth]:
+            return before.start
+        before = token
     return None
 
 

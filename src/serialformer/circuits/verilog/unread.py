@@ -9,11 +9,12 @@ UNREAD = "unsupported language feature"
 
 _STATEMENTS = {
     "do": (
-        "expected a for, while or repeat loop, found do ... while, which is not read",
+        "this do ... while is not read",
         "a flag makes a while loop run once at least: first = 1; while (first || CONDITION) begin first = 0; ... end",
     ),
+    "repeat": ("this repeat is not read", "write for"),
     "disable": (
-        "expected a loop or block that runs to its end, found disable, which is not read",
+        "this disable is not read",
         "set a flag there, and let what follows depend on it: if (!found) ...; in a .sv file break, continue and"
         " return are read too",
     ),
@@ -35,21 +36,28 @@ _STATEMENTS = {
     ),
 }
 
+REWRITTEN = ("do", "repeat", "disable")
+"""Statements that are written in another way before slang sees them, where that can be done."""
 
-def explain_unread(line: str, column: int | None) -> tuple[str, str] | None:
+
+def explain_unread(line: str, column: int | None, reason: str | None = None) -> tuple[str, str] | None:
     """The message and the hint about the statement that begins at a column, which counts from 1.
 
     Args:
         line: of the source.
         column: where slang puts its caret; None if it draws none.
+        reason: why a statement of the line could not be written in a way that slang reads, if that was tried.
 
     Returns:
         None where the statement is none of those known here.
 
     >>> explain_unread("  if (a[i]) disable search;", 13)[0]
-    'expected a loop or block that runs to its end, found disable, which is not read'
+    'this disable is not read'
     """
     if column is None:
         return None
     word = re.match(r"\w+", line[column - 1 :])
-    return None if word is None else _STATEMENTS.get(word[0])
+    if word is None or word[0] not in _STATEMENTS:
+        return None
+    message, hint = _STATEMENTS[word[0]]
+    return f"{message}: {reason}" if reason and word[0] in REWRITTEN else message, hint

@@ -6,12 +6,14 @@ PATH. Nothing outside this module knows which it was.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +31,11 @@ _ERROR = re.compile(
 )
 _PLACE = re.compile(r"(?P<file>.*):(?P<line>\d+)(?:\.(?P<column>\d+))?(?:-[\d.]+)?", re.DOTALL)
 _ID = re.compile(r"[`\\]+([^`'\s]+)[`']?")
+_UNROLLED = re.compile(r"unroll limit of (\d+) exhausted")
+_BOUND = (
+    "bound it by a variable that counts, i < 8 && CONDITION, and count in the head of a for loop or before any"
+    " statement that leaves the loop"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +45,12 @@ class Run:
     Attributes:
         status: 0 where all commands ran.
         log: everything it printed.
+        ended: whether it ended by itself, within the time that it was given.
     """
 
     status: int
     log: str
+    ended: bool = True
 
 
 @cache
@@ -74,23 +83,33 @@ def yosys_directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def run_yosys(commands: list[str], directory: Path) -> Run:
+def run_yosys(commands: list[str], directory: Path, max_seconds: float | None = None) -> Run:
     """Runs commands, one after the other, until one fails.
 
     Args:
         commands: of a Yosys script; paths in them are relative to the working directory.
         directory: where the script and whatever Yosys writes may lie.
+        max_seconds: CPU time after which it is stopped, where the system can do that; else seconds on the clock.
     """
     script = directory / "commands.ys"
     script.write_text("\n".join(commands) + "\n", encoding="utf-8")
-    process = subprocess.run(
-        [*find_yosys(), str(script)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    return Run(status=process.returncode, log=process.stdout.decode(errors="replace"))
+    command = [*find_yosys(), str(script)]
+    limits_cpu = max_seconds is not None and shutil.which("sh") is not None and os.name == "posix"
+    if limits_cpu:
+        command = ["sh", "-c", f'ulimit -t {max_seconds:.0f}; exec "$@"', "sh", *command]
+    try:
+        process = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=None if limits_cpu else max_seconds,
+        )
+    except subprocess.TimeoutExpired:
+        return Run(status=-1, log="", ended=False)
+    was_stopped = limits_cpu and process.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
+    return Run(status=process.returncode, log=process.stdout.decode(errors="replace"), ended=not was_stopped)
 
 
 def quote(path: str | Path) -> str:
@@ -108,27 +127,38 @@ def quote(path: str | Path) -> str:
     return f'"{text}"'
 
 
-def log_to_error(run: Run, sources: list[str]) -> FormatError:
-    """The error that made Yosys stop: its place, its message and the line of the source, with a caret if known."""
+def log_to_error(run: Run, sources: list[str], kept: Mapping[tuple[str, int], str] | None = None) -> FormatError:
+    """The error that made Yosys stop: its place, its message and the line of the source, with a caret if known.
+
+    Args:
+        run: that failed.
+        sources: the files of the design.
+        kept: why a statement was not written in a way that slang reads, by file and line.
+    """
     found = [match for match in _ERROR.finditer(run.log) if not match["message"].startswith("Design elaboration")]
     if not found:
         last = next((line for line in reversed(run.log.splitlines()) if line.strip()), "no output")
         return FormatError(
             f"Yosys ended with status {run.status}: {last.strip()}",
             where=sources[0],
-            hint="the design may be too large for this machine's memory, or have met a fault of Yosys",
+            hint="the design may be too large for this machine, have a loop that is not known to end, or have met a"
+            " fault of Yosys",
         )
     first = found[0]
+    hint = None
     message = _ID.sub(r"'\1'", re.sub(r" \[-W[\w-]+\]$| \(ignore with '--[\w-]+'\)$", "", first["message"].strip()))
+    if exhausted := _UNROLLED.match(message):
+        rounds = exhausted[1]
+        message, hint = f"this loop is not known to end: after {rounds} rounds its condition is no constant", _BOUND
     if message.startswith("Assert "):
         message = f"the reader of this Yosys fails at this design: {message}"
     place = _PLACE.fullmatch(first["where"] or "")
     if place is None:
         return FormatError(message, where=sources[0])
     file, line, column = place["file"], int(place["line"]), _caret(run.log, first)
-    hint = None
     if message == UNREAD:
-        message, hint = explain_unread(_line(file, line), column) or ("this statement is not read", None)
+        reason = (kept or {}).get((file, line))
+        message, hint = explain_unread(_line(file, line), column, reason) or ("this statement is not read", None)
     return FormatError(f"{message}{excerpt(file, line, column)}", where=f"{file}:{line}", hint=hint)
 
 
