@@ -2,7 +2,7 @@
 
 Each size is certified in a process of its own, from its checkpoint directory; memory is the process's peak less what
 loading alone took. `--mutations N` alters one weight at a time in small models and compares the certificate with runs
-of all inputs (`--target llama`: of Llamas and Mistrals); `--constructions N` does so N times for each of the
+of all inputs (`--target llama`: of Llamas, Mistrals and Qwen2s); `--constructions N` does so N times for each of the
 constructions of tasks and evaluators, and compares with runs of some prompts of each shape.
 
     python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--target llama]
@@ -84,9 +84,9 @@ def try_mutations(number: int, target: Target) -> Counter[str]:
                 shift_register_circuit(1, num_inputs=7, num_gates=12, distances=(6, 2, 0)),
                 dtype=dtype,
                 target=target,
-                shape=Shape(addressing=addressing, hidden=64, head_width=16, layers=1),
+                shape=Shape(addressing=addressing, head_biases=biases, hidden=64, head_width=16, layers=1),
             )
-            for addressing in ("distances", "window")
+            for addressing, biases in (("distances", None), ("window", None), ("distances", True), ("names", True))
             for dtype in ("float32", "bfloat16")
         ]
     for index in range(number):

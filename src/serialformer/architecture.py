@@ -210,6 +210,7 @@ class Shape:
         addressing: Llama only: how heads find what they read. ``names``: by the name of a position, for any circuit.
             ``distances``: by rotary positions, for circuits whose gates all read at the same few distances. ``window``:
             likewise, in a Mistral whose sliding window just holds the largest of these distances.
+        head_biases: Llama only: whether queries, keys and values have biases, which makes it a Qwen2.
 
     >>> Shape(head_width=64, layers=3).chosen
     ('head_width', 'layers')
@@ -221,6 +222,7 @@ class Shape:
     layers: int | None = None
     spare_positions: int | None = None
     addressing: Addressing | None = None
+    head_biases: bool | None = None
 
     @property
     def chosen(self) -> tuple[str, ...]:

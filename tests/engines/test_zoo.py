@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from serialformer.engines.suite import SuiteModel, build_suite, read_suite
+from tests.engines.llama_zoo import LLAMA_DEFECTS, UNDETECTABLE_IN_LLAMAS
 from tests.engines.small_engine import SmallEngine
 from tests.engines.undetectable import UNDETECTABLE
 from tests.engines.zoo import DEFECTS
 from tests.engines.zoo_table import (
     ASKED,
     FOUND_FILE,
+    LLAMA_ASKED,
+    LLAMA_FOUND_FILE,
     LONG,
     families_of,
     first_wrong,
@@ -27,7 +30,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "known-answers.md"
 
 FOUND: dict[str, dict[str, str]] = json.loads(FOUND_FILE.read_text())
 
-QUICK = ("gpt2-128-float32", "gpt2-129-decoys-float32", "gpt2-300-small-stream", "gpt2-300-offset-keys")
+LLAMA_FOUND: dict[str, dict[str, str]] = json.loads(LLAMA_FOUND_FILE.read_text())
+
+QUICK = (
+    *("gpt2-128-float32", "gpt2-129-decoys-float32", "gpt2-300-small-stream", "gpt2-300-offset-keys"),
+    *("llama-97-bfloat16-rotary", "mistral-96-bfloat16-window-32", "llama-64-small-stream"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +46,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SuiteModel]:
 
 
 def test_there_are_enough_defects_and_each_is_found() -> None:
-    assert len(DEFECTS) >= 30 and FOUND.keys() == DEFECTS.keys()
-    assert all(FOUND.values())
+    assert len(DEFECTS) >= 30 and FOUND.keys() == DEFECTS.keys() and LLAMA_FOUND.keys() == LLAMA_DEFECTS.keys()
+    assert all(FOUND.values()) and all(LLAMA_FOUND.values())
 
 
-@pytest.mark.parametrize("name", DEFECTS)
+@pytest.mark.parametrize("name", DEFECTS | LLAMA_DEFECTS)
 def test_a_defect_is_found(name: str, models: dict[str, SuiteModel]) -> None:
     """By one of the families that found it when the table was made, the one with the shortest model."""
-    order = {model: place for place, model in enumerate(ASKED)}
-    family, place = min(FOUND[name].items(), key=lambda item: order[item[1].partition("/")[0]])
+    order = {model: place for place, model in enumerate(ASKED + LLAMA_ASKED)}
+    family, place = min((FOUND | LLAMA_FOUND)[name].items(), key=lambda item: order[item[1].partition("/")[0]])
     model, _, case = place.partition("/")
     with np.errstate(all="ignore"):
-        assert first_wrong(DEFECTS[name], models[model], family) == case
+        assert first_wrong((DEFECTS | LLAMA_DEFECTS)[name], models[model], family) == case
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -65,6 +73,12 @@ def test_what_cannot_be_found(name: str, models: dict[str, SuiteModel]) -> None:
     assert all(first_wrong(UNDETECTABLE[name], model, family) is None for family in families_of(model))
 
 
+@pytest.mark.parametrize("name", UNDETECTABLE_IN_LLAMAS)
+def test_what_cannot_be_found_in_llamas(name: str, models: dict[str, SuiteModel]) -> None:
+    model = models["llama-97-bfloat16-rotary"]
+    assert all(first_wrong(UNDETECTABLE_IN_LLAMAS[name], model, family) is None for family in families_of(model))
+
+
 @pytest.mark.slow
 def test_the_whole_table(models: dict[str, SuiteModel]) -> None:
     every = tuple(models[name] for name in ASKED)
@@ -72,13 +86,17 @@ def test_the_whole_table(models: dict[str, SuiteModel]) -> None:
         assert {name: found_by(engine, every) for name, engine in DEFECTS.items()} == FOUND
         assert found_by(SmallEngine, every) == {}
         assert all(found_by(engine, every) == {} for engine in UNDETECTABLE.values())
+        llamas = tuple(models[name] for name in LLAMA_ASKED)
+        assert {name: found_by(engine, llamas) for name, engine in LLAMA_DEFECTS.items()} == LLAMA_FOUND
+        assert found_by(SmallEngine, llamas) == {}
 
 
 def test_the_documents_have_the_table() -> None:
     text = PAGE.read_text()
-    assert write_table(FOUND) in text, "run python -m tests.engines.zoo_table and copy the table"
-    assert all(name in text for name in UNDETECTABLE)
+    for found in (FOUND, LLAMA_FOUND):
+        assert write_table(found) in text, "run python -m tests.engines.zoo_table [llama] and copy the table"
+    assert all(name in text for name in UNDETECTABLE | UNDETECTABLE_IN_LLAMAS)
 
 
 def test_the_long_models_are_asked_something() -> None:
-    assert set(LONG) <= set(ASKED) and all(LONG.values())
+    assert set(LONG) <= set(ASKED + LLAMA_ASKED) and all(LONG.values())

@@ -1,8 +1,9 @@
-"""Which families of cases find which defect of the zoo; ``python -m tests.engines.zoo_table`` finds out."""
+"""Which families of cases find which defect of the zoo; ``python -m tests.engines.zoo_table [llama]`` finds out."""
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from serialformer.engines.judge import judge
 from serialformer.engines.recipes import Recipe, default_recipes
 from serialformer.engines.run import ONE_PASS
 from serialformer.engines.suite import SuiteModel, build_suite, read_suite
+from tests.engines.llama_zoo import LLAMA_DEFECTS
 from tests.engines.small_engine import SmallEngine
 from tests.engines.zoo import DEFECTS
 
@@ -23,16 +25,30 @@ ASKED = (
 )
 """The models of the suite that the zoo is asked."""
 
-LONG = {"gpt2-4096-3-heads-float16": ("long prompt",)}
-"""Of a long model only these families, and only if nothing else has found a defect: the engine is slow."""
+LLAMA_ASKED = (
+    *("llama-97-bfloat16-rotary", "mistral-96-bfloat16-window-32", "llama-128-float32", "llama-64-small-stream"),
+    *("llama-128-float32-8-key-heads", "llama-300-float32-rotary", "llama-300-float16-5-layers"),
+    *("llama-1024-float16-rotary", "qwen2-128-bfloat16-rotary"),
+)
+"""The Llamas and Mistrals of the suite that the defects of ``llama_zoo`` are asked."""
+
+LONG = {
+    "gpt2-4096-3-heads-float16": ("long prompt",),
+    "llama-1024-float16-rotary": ("full context", "long prompt"),
+    "qwen2-128-bfloat16-rotary": ("whole chain", "prompt length", "altered chain"),
+}
+"""Of these models only some families, and only if nothing else has found a defect: the engine is slow."""
 
 FOUND_FILE = Path(__file__).with_name("zoo.json")
 """What was found: for each defect and family the first model and case."""
 
+LLAMA_FOUND_FILE = Path(__file__).with_name("llama_zoo.json")
+"""The same of the defects of ``llama_zoo``."""
+
 
 def zoo_recipes() -> tuple[Recipe, ...]:
     """The recipes of the models that the zoo is asked."""
-    return tuple(recipe for recipe in default_recipes() if recipe.name in ASKED)
+    return tuple(recipe for recipe in default_recipes() if recipe.name in ASKED + LLAMA_ASKED)
 
 
 def found_by(make_engine: Callable[[], SmallEngine], models: tuple[SuiteModel, ...]) -> dict[str, str]:
@@ -86,16 +102,18 @@ def write_table(found: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def main() -> None:
-    """Tries every defect and writes ``zoo.json``."""
+    """Tries every defect, of the one zoo or the other, and writes ``zoo.json`` or ``llama_zoo.json``."""
+    is_llama = sys.argv[1:] == ["llama"]
+    asked, defects = (LLAMA_ASKED, LLAMA_DEFECTS) if is_llama else (ASKED, DEFECTS)
     with tempfile.TemporaryDirectory() as folder, np.errstate(all="ignore"):
         suite = Path(folder) / "suite"
         build_suite(suite, recipes=zoo_recipes())
-        models = read_suite(suite)
+        models = tuple(model for model in read_suite(suite) if model.name in asked)
         found = {}
-        for name, engine in DEFECTS.items():
+        for name, engine in defects.items():
             found[name] = found_by(engine, models)
             print(name, "|", ", ".join(found[name]), flush=True)
-    FOUND_FILE.write_text(json.dumps(found, indent=1) + "\n")
+    (LLAMA_FOUND_FILE if is_llama else FOUND_FILE).write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from serialformer.engines.scattered import scattered_circuit
 from serialformer.errors import CompileError
 from serialformer.models.construction_of import construction_of
 from serialformer.transformer.forward import compute_logits
-from serialformer.transformer.transformer import Transformer
+from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.targets.test_llama import sequences
 
 CIRCUITS: dict[str, Callable[[], Circuit]] = {
@@ -96,6 +96,32 @@ def test_transformers_agrees(addressing: Addressing, tmp_path: Path) -> None:
     ended = stock.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=60, do_sample=False)
     assert np.array_equal(ended[:, : tokens.shape[1]].numpy(), tokens[:2])
     assert (ended[:, tokens.shape[1] :] == model.transformer.architecture.end_token).all()
+
+
+@pytest.mark.parametrize("addressing", ["names", "distances"])
+def test_a_qwen2(addressing: Addressing, tmp_path: Path) -> None:
+    """With biases on queries, keys and values, which the proof adds to sums that may have been stored."""
+    circuit, dtypes = CIRCUITS["shift register"](), ("float32", "bfloat16")
+    for dtype in dtypes:
+        model = serialformer.compile(
+            circuit, target="llama", dtype=dtype, shape=Shape(addressing=addressing, head_biases=True)
+        ).save(tmp_path / dtype)
+        assert model.transformer.architecture.family == "qwen2"
+        tokens, chain = chains(model)
+        assert np.array_equal(written(model, model.transformer, tokens), chain)
+        loaded = serialformer.load(tmp_path / dtype)
+        assert serialformer.certify(loaded).holds and serialformer.decompile(loaded).num_gates > 40
+        weights = dict(model.transformer.named_weights())
+        for column in np.flatnonzero(weights["layers.0.attention_in_bias"])[::40].tolist():
+            bias = weights["layers.0.attention_in_bias"].copy()
+            bias[column] = -bias[column]
+            other = weights_to_transformer(
+                model.transformer.architecture, weights | {"layers.0.attention_in_bias": bias}
+            )
+            right = np.array_equal(written(model, other, tokens), chain)
+            assert right or not serialformer.certify(replace(loaded, transformer=other)).holds, column
+    with pytest.raises(CompileError, match="a Qwen2 has no window here"):
+        serialformer.compile(circuit, target="llama", shape=Shape(addressing="window", head_biases=True))
 
 
 def test_circuits_that_are_refused() -> None:

@@ -133,6 +133,9 @@ def compile_command(
     onnx: Annotated[
         Path | None, typer.Option("--onnx", metavar="FILE", help="gpt2, llama: write ONNX as well, with a cache.")
     ] = None,
+    head_biases: Annotated[
+        bool, typer.Option("--head-biases", help="llama: queries, keys and values have biases, as in a Qwen2.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compile a circuit into a checkpoint that evaluates it by chain of thought, or by depth."""
@@ -148,6 +151,7 @@ def compile_command(
         "--address": (address, "llama"),
         "--gguf": (gguf, "gpt2 or llama"),
         "--onnx": (onnx, "gpt2 or llama"),
+        "--head-biases": (head_biases or None, "llama"),
     }
     for option, (value, targets) in of_target.items():
         if value is not None and target.value not in targets.split(" or "):
@@ -175,6 +179,7 @@ def compile_command(
                 layers=layers if target == TargetName.LLAMA else None,
                 spare_positions=spare_positions,
                 addressing=None if address is None else address.value,
+                head_biases=head_biases or None,
             ),
             progress=advance,
         ).save(output)

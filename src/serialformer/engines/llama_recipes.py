@@ -1,4 +1,4 @@
-"""The Llamas and Mistrals of a suite: shared keys, several layers, rotary positions, sliding windows."""
+"""The Llamas, Mistrals and a Qwen2 of a suite: shared keys, several layers, rotary positions, sliding windows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def llama_recipes() -> tuple[Recipe, ...]:
     >>> {recipe.target for recipe in llama_recipes()}
     {'llama'}
     """
-    return (*_formats(), *_shapes(), *_lengths(), *_rotary(), *_windows())
+    return (*_formats(), *_shapes(), *_lengths(), *_rotary(), *_windows(), *_biases())
 
 
 def _formats() -> tuple[Recipe, ...]:
@@ -39,7 +39,6 @@ def _formats() -> tuple[Recipe, ...]:
             target="llama",
             total=129,
             dtype="bfloat16",
-            tier="quick",
             sibling="llama-128-float32",
         ),
         Recipe(
@@ -184,6 +183,22 @@ def _rotary() -> tuple[Recipe, ...]:
             families=("whole_chain", "long_prompt", "crossings", "full_context"),
             sibling="llama-300-float32-rotary",
             shorter="llama-97-bfloat16-rotary",
+        ),
+    )
+
+
+def _biases() -> tuple[Recipe, ...]:
+    return (
+        Recipe(
+            name="qwen2-128-bfloat16-rotary",
+            purpose="A Qwen2: queries and keys are their biases, and rotary positions tell what is read.",
+            target="llama",
+            shape=Shape(hidden=64, layers=1, addressing="distances", head_biases=True, head_width=16),
+            total=128,
+            distances=(33, 10, 0),
+            num_inputs=33,
+            dtype="bfloat16",
+            sibling="llama-97-bfloat16-rotary",
         ),
     )
 

@@ -41,7 +41,17 @@ Target = Literal["gpt2", "llama", "paper"]
 
 OPTIONS_OF = {
     "gpt2": {"dtype", "activation", "attention_gap", "head_width", "spare_positions"},
-    "llama": {"dtype", "attention_gap", "head_width", "hidden", "key_heads", "layers", "spare_positions", "addressing"},
+    "llama": {
+        "dtype",
+        "attention_gap",
+        "head_width",
+        "hidden",
+        "key_heads",
+        "layers",
+        "spare_positions",
+        "addressing",
+        "head_biases",
+    },
     "paper": {"precision"},
 }
 """Which options each target takes."""

@@ -106,7 +106,9 @@ def _distance(transformer: Transformer, layout: LlamaLayout, look_up: int) -> in
     """The distance at which the first head of a look-up has its largest score."""
     shape = transformer.architecture
     layer, head = next((layer, heads.index(look_up)) for layer, heads in enumerate(layout.heads) if look_up in heads)
-    row = transformer.layers[layer].attention_in_weight[layout.starts[ONE]].astype(np.float64)
+    maps = transformer.layers[layer]
+    bias, weight = maps.attention_in_bias, maps.attention_in_weight[layout.starts[ONE]]
+    row = (bias if bias.size else weight).astype(np.float64)
     group = shape.num_heads + head // (shape.num_heads // shape.num_key_heads)
     half = shape.head_width // 2
     query, key = (row[number * shape.head_width :][: shape.head_width] for number in (head, group))

@@ -392,13 +392,14 @@ def _table_errors(
 
     A table of one column stands for all of them.
     """
-    bounds = map_errors(weight, bias, stream, errors, rounding)
+    is_added = stream.head_biases
+    bounds = map_errors(weight, bias, stream, errors, rounding, is_added=is_added)
     result = np.zeros(weight.shape[1])
     different = [np.unique(column) for column in table.T]  # few, however many rows
     for column in range(weight.shape[1]):
         levels = different[min(column, len(different) - 1)]
         result[column] = stored_errors(
-            levels, float(bias[column]), float(bounds[column]), stream.placement, rounding
+            levels, float(bias[column]), float(bounds[column]), stream.placement, rounding, is_added=is_added
         ).max()
     return different, result
 
@@ -527,7 +528,8 @@ def check_values(
         for head in mine:
             columns = into[:, head] * effective[head]
             value_reach[head] = levels @ np.abs(columns) + np.abs(constant[head]) * effective[head]
-            bound = map_errors(columns, constant[head] * effective[head], stream, errors, rounding)
+            is_added = stream.head_biases
+            bound = map_errors(columns, constant[head] * effective[head], stream, errors, rounding, is_added=is_added)
             # Values are few: any of them is some code's coordinate, or a sum of a few.
             for column in np.flatnonzero(effective[head]):
                 reached = np.unique(
@@ -535,7 +537,9 @@ def check_values(
                                     for b in look_up.brings])
                 )  # fmt: skip
                 reached = reached + constant[head, column]
-                error = round_values(reached, np.full(len(reached), bound[column]), rounding).max()
+                error = stored_errors(
+                    reached, float(constant[head, column]), float(bound[column]), placement, rounding, is_added=is_added
+                ).max()
                 value_error[head, column] = error + 16 * 1.1 * leak * (value_reach[head, column] + error)
     if not np.array_equal(given, expected_bias):
         raise RealisationError("what attention adds everywhere is not what the construction says")

@@ -114,10 +114,13 @@ def _rotated_errors(
     coordinate at most u (|a c| + |b s|) <= u r, and that the two products are as much again; that the sum is costs u
     of it. A wrong angle moves the pair by r times what it is wrong by.
     """
-    bounds = map_errors(into, constant, stream, errors, rounding)
+    is_added = stream.head_biases
+    bounds = map_errors(into, constant, stream, errors, rounding, is_added=is_added)
     before = np.array(
         [
-            stored_errors(np.array([value]), float(value), float(bound), stream.placement, rounding)[0]
+            stored_errors(np.array([value]), float(value), float(bound), stream.placement, rounding, is_added=is_added)[
+                0
+            ]
             for value, bound in zip(constant, bounds, strict=True)
         ]
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from serialformer.architecture import Architecture
 from serialformer.arrays import Float64
 from serialformer.constructions.placement import Placement
 from serialformer.proofs.bounds import round_values, sum_errors
@@ -37,6 +38,7 @@ class LayerMaps:
         unit_out: what they add.
         unit_out_constant: what is added besides.
         angles: for each column of a head the largest angle by which it is rotated; zeros where positions are learned.
+        head_biases: whether the constants of queries, keys and values are biases, which are added to sums.
         turns: for each pair of columns the angle by which one position more rotates it; likewise.
     """
 
@@ -55,6 +57,7 @@ class LayerMaps:
     unit_out_constant: Float64[np.ndarray, " width"]
     angles: Float64[np.ndarray, " columns"]
     turns: Float64[np.ndarray, " pairs"]
+    head_biases: bool
 
 
 def read_layer(transformer: Transformer, placement: Placement, index: int) -> LayerMaps:
@@ -62,23 +65,18 @@ def read_layer(transformer: Transformer, placement: Placement, index: int) -> La
     architecture = transformer.architecture
     width, heads, head_width = architecture.width, architecture.num_heads, architecture.head_width
     weights = {name: weight.astype(np.float64) for name, weight in transformer.layers[index].named_weights()}
-    key_heads, repeats = architecture.num_key_heads, heads // architecture.num_key_heads
-    queries, keys, values = (
-        part.reshape(width, -1, head_width)
-        for part in np.split(
-            weights["attention_in_weight"],
-            [architecture.attention_width, architecture.attention_width + architecture.key_width],
-            axis=1,
-        )
-    )
-    into = np.stack([queries, np.repeat(keys, repeats, axis=1), np.repeat(values, repeats, axis=1)], axis=1)
+    into = _repeat_groups(weights["attention_in_weight"], architecture)
     unit_in, up = weights["mlp_in_weight"], weights.get("mlp_up_weight")
     if placement.one:
         one, value = one_of(placement)
         constant, unit_constant = value * into[one], value * unit_in[one]
         into[one], unit_in[one] = 0, 0
+        if (bias := weights["attention_in_bias"]).size:
+            if constant.any():
+                raise RealisationError("heads read what is the same everywhere, and have biases")
+            constant = _repeat_groups(bias[None], architecture)[0]
     else:
-        assert key_heads == heads
+        assert architecture.num_key_heads == heads
         constant = weights["attention_in_bias"].reshape(3, heads, head_width)
         unit_constant = weights["mlp_in_bias"]
     nothing = np.zeros(width)
@@ -103,7 +101,20 @@ def read_layer(transformer: Transformer, placement: Placement, index: int) -> La
         unit_out_constant=_or(weights["mlp_out_bias"], nothing),
         angles=angles,
         turns=turns,
+        head_biases=bool(placement.one) and weights["attention_in_bias"].size > 0,
     )
+
+
+def _repeat_groups(
+    weight: Float64[np.ndarray, "rows qkv"], architecture: Architecture
+) -> Float64[np.ndarray, "rows 3 heads columns"]:
+    """Queries, keys and values apart, with a copy of keys and values for every head."""
+    ends = [architecture.attention_width, architecture.attention_width + architecture.key_width]
+    queries, keys, values = (
+        part.reshape(len(weight), -1, architecture.head_width) for part in np.split(weight, ends, axis=1)
+    )
+    repeats = architecture.num_heads // architecture.num_key_heads
+    return np.stack([queries, np.repeat(keys, repeats, axis=1), np.repeat(values, repeats, axis=1)], axis=1)
 
 
 def one_of(placement: Placement) -> tuple[int, float]:
@@ -119,7 +130,13 @@ def _or(weight: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
 
 
 def map_errors(
-    weight: np.ndarray, constant: np.ndarray, stream: Stream, errors: np.ndarray, rounding: Rounding
+    weight: np.ndarray,
+    constant: np.ndarray,
+    stream: Stream,
+    errors: np.ndarray,
+    rounding: Rounding,
+    *,
+    is_added: bool = False,
 ) -> Float64[np.ndarray, " outputs"]:
     """How far sums of products can be from the ideal before they are stored, the constant among them if it is a term.
 
@@ -129,9 +146,10 @@ def map_errors(
         stream: what stands there.
         errors: how far each coordinate behind the norm can be from its code.
         rounding: the runtimes to cover.
+        is_added: whether the constant is a bias where it could be a term.
     """
     placement = stream.placement
-    if not placement.one:
+    if not placement.one or is_added:
         return sum_errors(weight, placement.magnitudes, errors, rounding)
     one, value = one_of(placement)
     return sum_errors(
@@ -143,14 +161,20 @@ def map_errors(
 
 
 def stored_errors(
-    levels: np.ndarray, constant: float, bound: float, placement: Placement, rounding: Rounding
+    levels: np.ndarray,
+    constant: float,
+    bound: float,
+    placement: Placement,
+    rounding: Rounding,
+    *,
+    is_added: bool = False,
 ) -> Float64[np.ndarray, " levels"]:
     """How far an output can be from the numbers that it can be once it is stored.
 
     A bias is added to a sum that may have been stored before; a constant that is a term is in the sum.
     """
     bounds = np.full(len(levels), bound)
-    if placement.one or constant == 0:
+    if (placement.one and not is_added) or constant == 0:
         return round_values(levels, bounds, rounding)
     error = round_values(levels - constant, bounds, rounding)
     return round_values(levels, error + rounding.accumulation_roundoff * np.abs(levels), rounding)

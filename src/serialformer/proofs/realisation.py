@@ -79,6 +79,7 @@ def check_realisation(
     steps = placement.steps_of_layers
     for index, step in enumerate(steps):
         maps = read_layer(transformer, placement, index)
+        stream.head_biases = maps.head_biases
         gap = check_attention(transformer, stream, maps, index, num_positions, rounding)
         attention = min(attention[0], gap[0]), min(attention[1], gap[1])
         is_last = index == len(steps) - 1
@@ -100,7 +101,7 @@ def check_shape(transformer: Transformer, placement: Placement) -> None:
         (architecture.is_gpt2 and architecture.vocabulary == construction.vocabulary
          and architecture.end_token == construction.end_token)
         if placed is None
-        else (architecture.family in ("llama", "mistral") and architecture.vocabulary == placed.vocabulary
+        else (architecture.family in ("llama", "mistral", "qwen2") and architecture.vocabulary == placed.vocabulary
               and architecture.end_token == END and placed.plain_end == construction.end_token
               and placed.ids.shape == (construction.num_positions, len(construction.vocabulary))
               and (window is None or window >= construction.num_positions or _goes_by_distance(construction)))

@@ -39,6 +39,7 @@ class Stream:
         brought: the same of what each look-up has brought, and the fields that it is in.
         norms: what each norm saw: mean, least and largest deviation.
         filled: the fields into which some unit always writes, in each layer that clears them or finds nothing there.
+        head_biases: whether the constants of heads are biases, where they could be terms of sums.
         takes_mean: whether norms take the mean off.
         mixtures: by how much the square norm at a position of the prompt, where a look-up may find no one position, can
             be below and above what it is where one writes.
@@ -53,6 +54,7 @@ class Stream:
     brought: list[tuple[tuple[str, ...], np.ndarray]] = field(default_factory=list)
     norms: list[tuple[float, float, float]] = field(default_factory=list)
     filled: frozenset[str] = frozenset()
+    head_biases: bool = False
     takes_mean: bool = True
     mixtures: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
 

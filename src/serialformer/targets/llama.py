@@ -82,6 +82,8 @@ def construction_to_llama(
     gap = default_attention_gap(construction.num_positions) if attention_gap is None else attention_gap
     if not gap > 0:
         raise CompileError(f"expected an attention gap above 0, found {gap}")
+    if shape.head_biases and shape.addressing == "window":
+        raise CompileError("a Qwen2 has no window here", hint="--head-biases goes with --address names or distances")
     layout = lay_out_llama(construction, placed, shape)
     rotation = None
     if shape.addressing in ("distances", "window"):
@@ -111,7 +113,7 @@ def construction_to_llama(
         head_size=layout.head_width,
         key_heads=layout.key_heads,
         gated=True,
-        biases="none",
+        biases="attention_in" if shape.head_biases else "none",
         tied=False,
         beginning_token=BEGINNING,
         padding_token=PADDING,
@@ -122,13 +124,17 @@ def construction_to_llama(
     layers = []
     for index in range(architecture.num_layers):
         into, out = _attention(layout, architecture, index, gap, rotation)
+        bias = np.zeros(0)
+        if shape.head_biases:
+            bias = ONE_VALUE * into[layout.starts[ONE]]
+            into[layout.starts[ONE]] = 0
         gate, up, down = _feed_forward(layout, architecture, index)
         layers.append(
             Layer(
                 attention_norm_gain=gain,
                 attention_norm_bias=nothing,
                 attention_in_weight=stored(into),
-                attention_in_bias=nothing,
+                attention_in_bias=stored(bias),
                 attention_out_weight=stored(out),
                 attention_out_bias=nothing,
                 mlp_norm_gain=gain,
