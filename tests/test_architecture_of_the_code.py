@@ -240,6 +240,7 @@ def test_public_names() -> None:
         "plot",
         "read",
         "read_sequential",
+        "rotate",
         "run_cycles",
         "run_table",
         "sweep",

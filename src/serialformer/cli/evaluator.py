@@ -8,21 +8,24 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.options import DtypeOption, Json, print_made, refuse_existing
+from serialformer.cli.options import DtypeOption, Json, RotateOption, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.models.construct import construct
 from serialformer.models.info import info
+from serialformer.models.rotate import rotate
 
 
 def evaluator_command(
     gates: Annotated[int, typer.Option("--gates", metavar="M", help="The most gates that a circuit may have.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
+    rotated: RotateOption = None,
     as_json: Json = False,
 ) -> None:
     """Make one GPT-2 that evaluates every circuit of up to M gates; run DIR --circuit FILE asks it."""
     started = time.perf_counter()
     refuse_existing(output)
     with progress_bar("constructing", None):
-        model = construct("circuit-value", gates, dtype=dtype.value).save(output)
+        model = construct("circuit-value", gates, dtype=dtype.value)
+        model = (model if rotated is None else rotate(model, rotated)).save(output)
     print_made(output, info(model), started, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from serialformer.arrays import Float64
 from serialformer.circuits.circuit import NO_WIRE
 from serialformer.circuits.words import words_to_names
 from serialformer.constructions.construction import LookUp
@@ -19,6 +20,7 @@ from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.construction_of import construction_of
 from serialformer.models.lower import construction_to_placement
 from serialformer.models.model import Model
+from serialformer.models.rotate import reading_basis
 from serialformer.models.table import Table
 from serialformer.models.transcript import Transcript
 
@@ -111,23 +113,30 @@ class GroundTruth:
 
     @cached_property
     def directions(self) -> Table:
-        """Every dimension of the residual stream.
+        """Every named direction of the residual stream: a dimension, or a mixture of dimensions (see ``basis``).
 
-        Columns: ``dimension``, ``name``, ``field`` (empty where it serves no field), ``origin`` (who decides the field:
-        ``token``, ``position`` or ``layers``), ``values`` (how many values the field can hold).
+        Columns: ``dimension`` (the row of ``basis``), ``name``, ``field`` (empty where it serves no field), ``origin``
+        (who decides the field: ``token``, ``position`` or ``layers``), ``values`` (how many values the field can hold).
         """
-        names = self.model.provenance.names
+        names, realism = self.model.provenance.names, self.model.provenance.realism
         assert names is not None
+        directions = realism.directions if realism is not None and realism.directions else names.directions
         named = self.followed.construction.field_named
         field_of = {
             dimension: field for field, span in self.spans.items() for dimension in range(span.start, span.stop)
         }
         rows = []
-        for dimension, name in enumerate(names.directions):
+        for dimension, name in enumerate(directions):
             part = named.get(field_of.get(dimension, ""))
             facts = ("", "", 0) if part is None else (part.name, part.origin, part.num_values)
             rows.append((dimension, name, *facts))
         return Table.of_rows("Directions", ("dimension", "name", "field", "origin", "values"), rows)
+
+    @cached_property
+    def basis(self) -> Float64[np.ndarray, "directions width"]:
+        """Each named direction as a vector: ``stream @ basis.T`` reads them all. Unit vectors in a plain model."""
+        reading = reading_basis(self.model)
+        return np.eye(self.model.transformer.architecture.width) if reading is None else reading.T
 
     def edges(self, outputs: Iterable[int] | None = None) -> Table:
         """The edges that what is written at some positions depends on; see ``constructions.edges``.

@@ -12,6 +12,7 @@ from serialformer.models.construction_of import construction_of
 from serialformer.models.lower import certify_program, certify_weights, construction_to_placement
 from serialformer.models.model import Model
 from serialformer.models.read_placed import read_placed_program
+from serialformer.models.rotate import rotation_of
 from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.transformer import cast_transformer
 
@@ -47,9 +48,10 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
     protocol, construction = model.protocol, construction_of(model)
     placed = protocol.placed if isinstance(protocol, CircuitWords) else None
     placement = construction_to_placement(construction, transformer.architecture, placed)
+    rotation = rotation_of(model)
     if isinstance(protocol, CircuitPrompt):
-        return certify_weights(transformer, placement, max_gates=None)
-    certificate = certify_weights(transformer, placement)
+        return certify_weights(transformer, placement, max_gates=None, rotation=rotation)
+    certificate = certify_weights(transformer, placement, rotation=rotation)
     is_chain = isinstance(protocol, CircuitWords) and protocol.chain == "gates" and placed is None
     if certificate.holds or not is_chain:
         return certificate
