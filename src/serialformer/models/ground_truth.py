@@ -20,7 +20,7 @@ from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.construction_of import construction_of
 from serialformer.models.lower import construction_to_placement
 from serialformer.models.model import Model
-from serialformer.models.rotate import reading_basis
+from serialformer.models.rotate import plain_architecture, reading_basis
 from serialformer.models.table import Table
 from serialformer.models.transcript import Transcript
 
@@ -230,7 +230,7 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
     architecture = model.transformer.architecture
     if architecture.is_stock and not architecture.is_gpt2:
         raise InputError("is a Llama, whose look-ups are made in several layers", hint="compile it for target gpt2")
-    placement = construction_to_placement(construction, architecture)
+    placement = construction_to_placement(construction, plain_architecture(model))
     tokens = np.concatenate([transcript.prompt, transcript.chain]).astype(np.int64)
     if len(tokens) > construction.num_positions:
         raise InputError(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from serialformer.architecture import Architecture
 from serialformer.arrays import Float64
 from serialformer.errors import CompileError, InputError
 from serialformer.models.construction_of import construction_of
@@ -13,6 +14,7 @@ from serialformer.models.lower import certify_weights, construction_to_placement
 from serialformer.models.model import Model
 from serialformer.models.realism import Realism
 from serialformer.transformer.rotation import random_rotation, rotate_transformer
+from serialformer.transformer.superposition import random_codes
 
 
 def rotate(model: Model, seed: int = 0) -> Model:
@@ -39,7 +41,7 @@ def rotate(model: Model, seed: int = 0) -> Model:
     >>> rotated.certificate.holds, rotated.run(a=0b10)["odd"]
     (True, 1)
     >>> [round(float(np.mean(one.transformer.token_embedding != 0)), 2) for one in (model, rotated)]
-    [0.06, 1.0]
+    [0.05, 0.75]
     """
     architecture = model.transformer.architecture
     if not architecture.is_gpt2 or architecture.dtype != "float32":
@@ -72,6 +74,14 @@ def refuse_realism(model: Model) -> None:
         raise InputError(f"is {realism.kind} already", hint="begin with the model as it was compiled or constructed")
 
 
+def plain_architecture(model: Model) -> Architecture:
+    """The architecture of the plain model, before it was superposed."""
+    realism, architecture = model.provenance.realism, model.transformer.architecture
+    if realism is None or realism.kind != "superposed":
+        return architecture
+    return replace(architecture, width=len(realism.directions))
+
+
 def rotation_of(model: Model) -> Float64[np.ndarray, "width width"] | None:
     """By what the stream of a rotated model is multiplied; None of another model."""
     realism = model.provenance.realism
@@ -81,6 +91,13 @@ def rotation_of(model: Model) -> Float64[np.ndarray, "width width"] | None:
 
 
 def reading_basis(model: Model) -> Float64[np.ndarray, "width directions"] | None:
-    """What to multiply a residual stream by to read the named directions; None where the dimensions are these."""
-    rotation = rotation_of(model)
-    return None if rotation is None else rotation.T
+    """What to multiply a residual stream by to read the named directions; None where the dimensions are these.
+
+    Of a superposed model directions are read with interference; of a fine-tuned one they are where they were before.
+    """
+    realism, width = model.provenance.realism, model.transformer.architecture.width
+    if realism is None:
+        return None
+    if realism.kind == "superposed":
+        return np.asarray(random_codes(len(realism.directions), width, realism.seed).T)
+    return np.asarray(random_rotation(width, realism.seed).T)

@@ -73,6 +73,7 @@ class Certificate:
         witness: whether the weights were checked against a construction; otherwise what they do was found in them.
         logit_error: of a rotated model: how far the lead of a token that is written over any other can be from that of
             the plain weights in exact arithmetic. None of other models.
+        exhaustive: whether every prompt was run, with bounds for rounding; then nothing is known of attention's lead.
     """
 
     failure: Failure | None
@@ -84,6 +85,7 @@ class Certificate:
     norms: tuple[NormRange, ...]
     witness: bool = False
     logit_error: float | None = None
+    exhaustive: bool = False
 
     @property
     def covers(self) -> str:
@@ -106,7 +108,7 @@ class Certificate:
             "attention_gap": _lead_to_json(self.attention),
             "logit_margin": _lead_to_json(self.logits),
             "layer_norms": [asdict(norm) for norm in self.norms],
-            "method": "witness" if self.witness else "search",
+            "method": "prompts" if self.exhaustive else "witness" if self.witness else "search",
             **({} if self.logit_error is None else {"logit_error": self.logit_error}),
         }
 
@@ -131,6 +133,7 @@ class Certificate:
             logits=_json_to_lead(content["logit_margin"]),
             norms=tuple(NormRange(**norm) for norm in content["layer_norms"]),
             witness=content.get("method") == "witness",
+            exhaustive=content.get("method") == "prompts",
             logit_error=None if content.get("logit_error") is None else float(content["logit_error"]),
         )
         if certificate.holds != content["holds"]:

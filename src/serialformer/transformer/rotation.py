@@ -26,13 +26,13 @@ def random_rotation(width: int, seed: int) -> Float64[np.ndarray, "width width"]
     >>> bool(np.allclose(rotation @ rotation.T, np.eye(6))), bool(np.allclose(np.ones(6) @ rotation, 1))
     (True, True)
     """
-    basis = _mean_free_basis(width)
+    basis = mean_free_basis(width)
     inner, upper = np.linalg.qr(np.random.default_rng(seed).standard_normal((width - 1, width - 1)))
     inner = inner * np.sign(np.diagonal(upper))
     return np.asarray(basis @ inner @ basis.T + np.full((width, width), 1 / width))
 
 
-def _mean_free_basis(width: int) -> Float64[np.ndarray, "width rest"]:
+def mean_free_basis(width: int) -> Float64[np.ndarray, "width rest"]:
     """An orthonormal basis of all vectors with mean 0, by columns: each takes one more dimension (Helmert)."""
     basis = np.zeros((width, width - 1))
     for column in range(width - 1):
