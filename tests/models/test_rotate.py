@@ -11,6 +11,7 @@ import pytest
 
 from serialformer import CircuitBuilder, SerialformerError, certify, compile, construct, info, load, verify
 from serialformer.interp.suite import MEMBERS, build_adder, build_parity
+from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.construction_of import construction_of
 from serialformer.models.lower import construction_to_placement
 from serialformer.models.rotate import rotate, rotation_of
@@ -21,7 +22,13 @@ from serialformer.transformer.rotation import random_rotation
 from serialformer.transformer.transformer import weights_to_transformer
 
 
-@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+NOT_ROTATED = {"s5-depth", "adder2-chain-rotated", "two-tasks-depth-rotated", "adder2-chain-superposed"}
+"""Of the suite: what cannot be proven rotated, and what is rotated or superposed already."""
+
+
+@pytest.mark.parametrize(
+    "member", [member for member in MEMBERS if member.name not in NOT_ROTATED], ids=lambda member: member.name
+)
 def test_every_model_of_the_suite_is_certified_rotated_and_writes_the_same(member) -> None:
     model = member.make()
     rotated = rotate(model, seed=3)
@@ -31,15 +38,12 @@ def test_every_model_of_the_suite_is_certified_rotated_and_writes_the_same(membe
     for (name, before), (_, after) in zip(plain, rotated.transformer.named_weights(), strict=True):
         if name.endswith(("embedding", "out_weight", "out_bias")) and before.any():
             assert np.count_nonzero(after) > np.count_nonzero(before), name
-    random = np.random.default_rng(0)
-    if hasattr(model.protocol, "inputs"):
+    if isinstance(model.protocol, CircuitWords):
         assert verify(rotated, num_samples=None).wrong_inputs == 0
         return
     items = model.items
-    length = items.length
-    examples = items.task.sample(random, length, 20)
-    engines = [one.engine("dense") for one in (model, rotated)]
-    made = [one.generate(examples, length, engine) for one, engine in zip((model, rotated), engines, strict=True)]
+    examples = items.task.sample(np.random.default_rng(0), items.length, 20)
+    made = [one.generate(examples, items.length, one.engine("dense")) for one in (model, rotated)]
     assert np.array_equal(*made)
 
 

@@ -232,6 +232,8 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
         raise InputError("is a Llama, whose look-ups are made in several layers", hint="compile it for target gpt2")
     placement = construction_to_placement(construction, plain_architecture(model))
     tokens = np.concatenate([transcript.prompt, transcript.chain]).astype(np.int64)
+    if len(tokens) == construction.num_positions + 1:
+        tokens = tokens[:-1]  # the last token is written, and no position reads it
     if len(tokens) > construction.num_positions:
         raise InputError(
             f"is a transcript of another model: {len(tokens)} tokens, over its {construction.num_positions} positions",

@@ -462,6 +462,8 @@ class Model:
         from serialformer.transformer.cache import compute_activations
 
         tokens = np.concatenate([transcript.prompt, transcript.chain])[None]
+        if tokens.shape[1] == self.transformer.architecture.num_positions + 1:
+            tokens = tokens[:, :-1]  # the last token is written, and no position reads it
         found = compute_activations(self.transformer, tokens, dtype=dtype)
         realism = self.provenance.realism
         return Activations(
