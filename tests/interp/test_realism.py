@@ -113,7 +113,7 @@ def test_too_few_dimensions_are_refused(plain: Model) -> None:
     with pytest.raises(SerialformerError, match="is not a compiled circuit|not a compiled circuit"):
         make_realistic(construct("parity", 3), "superposed")
     with pytest.raises(SerialformerError, match="no realism"):
-        make_realistic(plain, "baked")  # type: ignore[arg-type]  # what a user may pass
+        make_realistic(plain, "baked")
 
 
 def test_a_fine_tuned_model_is_proven_and_its_truth_is_checked(plain: Model) -> None:

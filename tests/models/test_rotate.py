@@ -21,7 +21,6 @@ from serialformer.transformer.cache import compute_activations
 from serialformer.transformer.rotation import random_rotation
 from serialformer.transformer.transformer import weights_to_transformer
 
-
 NOT_ROTATED = {"s5-depth", "adder2-chain-rotated", "two-tasks-depth-rotated", "adder2-chain-superposed"}
 """Of the suite: what cannot be proven rotated, and what is rotated or superposed already."""
 
