@@ -51,7 +51,7 @@ def fine_tune(
     transformer = _train(rotated.transformer, sequences, num_prompt, seed, steps, learning_rate, weight_decay, noise)
     before = rotated.provenance.realism
     assert before is not None
-    settings = {"steps": steps, "learning_rate": learning_rate, "weight_decay": weight_decay, "noise": noise}
+    settings = {"steps": float(steps), "learning_rate": learning_rate, "weight_decay": weight_decay, "noise": noise}
     provenance = replace(
         rotated.provenance,
         realism=Realism(kind="fine-tuned", seed=seed, directions=before.directions, settings=settings),

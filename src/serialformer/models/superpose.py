@@ -44,7 +44,7 @@ def superpose(model: Model, width: int, seed: int = 0) -> Model:
         model.provenance,
         names=replace(names, directions=tuple(f"mixed.{dimension}" for dimension in range(width))),
         realism=Realism(
-            kind="superposed", seed=seed, directions=names.directions, settings={"plain_width": plain_width}
+            kind="superposed", seed=seed, directions=names.directions, settings={"plain_width": float(plain_width)}
         ),
     )
     superposed = replace(model, transformer=transformer, provenance=provenance, proof=None, directory=None)
