@@ -241,6 +241,7 @@ def test_public_names() -> None:
         "plot",
         "read",
         "read_sequential",
+        "rotate",
         "run_cycles",
         "run_table",
         "sweep",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from serialformer.models.load import load
     from serialformer.models.model import Model
     from serialformer.models.prove import certify, decompile
+    from serialformer.models.rotate import rotate
     from serialformer.models.tables import run_table
     from serialformer.models.task_items import TaskItems
     from serialformer.models.trace import trace_lines
@@ -69,6 +70,7 @@ _NAMES_OF_MODULES = {
     "serialformer.models.load": "load",
     "serialformer.models.model": "Model",
     "serialformer.models.prove": "certify decompile",
+    "serialformer.models.rotate": "rotate",
     "serialformer.models.tables": "run_table",
     "serialformer.models.task_items": "TaskItems",
     "serialformer.models.trace": "trace_lines",
@@ -149,6 +151,7 @@ __all__ = [
     "plot",
     "read",
     "read_sequential",
+    "rotate",
     "run_cycles",
     "run_table",
     "sweep",

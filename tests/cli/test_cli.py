@@ -73,7 +73,8 @@ def test_run_trace(adder: str, cli: Any) -> None:
     ]
     both = cli("run", adder, "-i", "a=2", "-i", "b=3", "--trace", "--json")
     assert json.loads(both.out)["outputs"] == {"s": 5}
-    assert both.err.count("\n") == 4
+    assert json.loads(both.out)["trace"] == result.out.splitlines()[:-1] and both.err == ""
+    assert "trace" not in json.loads(cli("run", adder, "-i", "a=2", "-i", "b=3", "--json").out)
 
 
 def test_run_cut_short(adder: str, cli: Any) -> None:

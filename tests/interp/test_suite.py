@@ -101,3 +101,37 @@ def test_a_truth_that_is_none(tmp_path: Path) -> None:
         read_truth(tmp_path)
     with pytest.raises(SerialformerError, match="every edge is true, or none is"):
         judge({"edges": {"input->m0": True}, "nodes": {"input": True, "m0": True}}, {})
+
+
+def test_the_folder_is_a_data_set_with_a_configuration_for_each_model(suite: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    _, header, text = (suite / "README.md").read_text().split("---\n", 2)
+    card = yaml.safe_load(header)
+    assert card["license"] == "mit" and (suite / "LICENSE").read_text().startswith("MIT License")
+    for config in card["configs"]:
+        lines = (suite / config["data_files"]).read_text().splitlines()
+        assert len({tuple(json.loads(line)) for line in lines}) == 1  # the same columns in every row
+        assert f"| {config['config_name']} |" in text
+    assert {config["config_name"] for config in card["configs"]} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", ["s5-depth", "adder2-chain-superposed", "adder2-chain-rotated"])
+def test_true_edges_of_the_other_kinds_are_those_that_change_answers(name: str) -> None:
+    model = next(member for member in MEMBERS if member.name == name).make()
+    pairs = draw_pairs(model, 5, np.random.default_rng(3))
+    truth = find_truth(model, pairs)
+    for patch in all_edges(model.transformer.architecture):
+        has_effect = any((pair.measured(patch) != pair.written).any() for pair in pairs)
+        assert has_effect == truth["edges"][patch.name], patch.name
+    assert 0 < sum(truth["edges"].values()) < len(truth["edges"])
+
+
+def test_what_is_taken_from_an_unpatched_prediction_changes_nothing() -> None:
+    from serialformer.interp.predict import predict
+
+    model = next(member for member in MEMBERS if member.name == "adder2-depth").make()
+    (pair,) = draw_pairs(model, 1, np.random.default_rng(0))
+    followed, heads = pair.clean.followed, pair.clean.heads
+    for patch in all_edges(model.transformer.architecture):
+        anew = predict(followed.construction, heads, followed.tokens, pair.other_prediction, [patch])
+        assert np.array_equal(anew.tokens[followed.first_writer :], pair.predicted(patch)), patch.name

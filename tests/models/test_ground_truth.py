@@ -151,3 +151,12 @@ def test_a_wrong_label_would_be_noticed() -> None:
     for row, other in product(list(found.reads.rows())[:4], range(4)):
         share = activations["blocks.0.attn.hook_pattern"][row["head"], row["position"], other]
         assert (share > 0.999) == (other == row["reads"])
+
+
+def test_an_answer_that_no_position_reads_has_a_truth() -> None:
+    """Models that answer at once have no position for the last token that they write."""
+    model = construct("modular-addition", 4, setting="base")
+    transcript = model.run("3 5 6 1")
+    truth, activations = model.ground_truth(transcript), model.run_with_cache(transcript)
+    assert len(truth.followed.tokens) == model.transformer.architecture.num_positions == len(transcript.prompt)
+    assert activations["logits"][-1].argmax() == transcript.chain[-1]

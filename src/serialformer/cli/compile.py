@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from serialformer.architecture import Shape
-from serialformer.cli.options import DtypeOption, Json, print_made, refuse_existing
+from serialformer.cli.options import DtypeOption, Json, RotateOption, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import (
     IncludesOption,
@@ -26,6 +26,7 @@ from serialformer.errors import InputError
 from serialformer.models.compile import compile
 from serialformer.models.info import info
 from serialformer.models.provenance import CompiledProvenance
+from serialformer.models.rotate import rotate
 
 
 class ChainName(StrEnum):
@@ -136,6 +137,7 @@ def compile_command(
     head_biases: Annotated[
         bool, typer.Option("--head-biases", help="llama: queries, keys and values have biases, as in a Qwen2.")
     ] = False,
+    rotated: RotateOption = None,
     as_json: Json = False,
 ) -> None:
     """Compile a circuit into a checkpoint that evaluates it by chain of thought, or by depth."""
@@ -182,7 +184,8 @@ def compile_command(
                 head_biases=head_biases or None,
             ),
             progress=advance,
-        ).save(output)
+        )
+        model = (model if rotated is None else rotate(model, rotated)).save(output)
     _export(output, gguf, onnx)
     if isinstance(model.provenance, CompiledProvenance) and model.provenance.is_out_of_time:
         print("optimising stopped when its time was over: not everything was tried", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.options import DtypeOption, Json, print_made, refuse_existing
+from serialformer.cli.options import DtypeOption, Json, RotateOption, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import Parameters
 from serialformer.models.info import info
@@ -30,14 +30,17 @@ def construct_command(
         typer.Option("--depth", metavar="L", min=1, help="With base: its layers; by default as many as needed."),
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
+    rotated: RotateOption = None,
     as_json: Json = False,
 ) -> None:
     """Make a GPT-2 that is right on every prompt of a task, without training; evaluate DIR scores it."""
     from serialformer.models.construct import construct
+    from serialformer.models.rotate import rotate
 
     started = time.perf_counter()
     task = parse_task(name, parameters or [])
     refuse_existing(output)
     with progress_bar("constructing", None):
-        model = construct(task, length, setting=setting, depth=depth, dtype=dtype.value).save(output)
+        model = construct(task, length, setting=setting, depth=depth, dtype=dtype.value)
+        model = (model if rotated is None else rotate(model, rotated)).save(output)
     print_made(output, info(model), started, as_json=as_json)

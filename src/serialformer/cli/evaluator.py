@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.options import DtypeOption, Json, print_made, refuse_existing
+from serialformer.cli.options import DtypeOption, Json, RotateOption, print_made, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.models.construct import construct_evaluator
 from serialformer.models.info import info
+from serialformer.models.rotate import rotate
 
 
 def evaluator_command(
@@ -25,11 +26,13 @@ def evaluator_command(
         typer.Option("--depth", metavar="D", min=1, help="With base: its layers, and the deepest circuit; default M."),
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
+    rotated: RotateOption = None,
     as_json: Json = False,
 ) -> None:
     """Make one GPT-2 that evaluates every circuit of up to M gates; run DIR --circuit FILE asks it."""
     started = time.perf_counter()
     refuse_existing(output)
     with progress_bar("constructing", None):
-        model = construct_evaluator(gates, setting=setting, depth=depth, dtype=dtype.value).save(output)
+        model = construct_evaluator(gates, setting=setting, depth=depth, dtype=dtype.value)
+        model = (model if rotated is None else rotate(model, rotated)).save(output)
     print_made(output, info(model), started, as_json=as_json)

@@ -41,14 +41,19 @@ def interp_suite_command(
 
 def interp_score_command(
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="truth.json of a model of the suite, or its folder.")],
-    edges: Annotated[Path, typer.Argument(metavar="EDGES.json", help="Scores of edges by name, or a graph of EAP-IG.")],
+    edges: Annotated[
+        Path,
+        typer.Argument(metavar="EDGES.json", help="Scores of edges by name, or a graph of EAP-IG or MIB (.json, .pt)."),
+    ],
     task: Annotated[
         str | None, typer.Option("--task", metavar="INPUT=VALUE", help="Of two tasks in one model, judge this one.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge scores of edges against the truth about a model."""
-    from serialformer.interp.judge import judge, read_scores, read_truth
+    from serialformer.interp.circuit_scores import read_pairs, score_circuit
+    from serialformer.interp.judge import judge, rank_edges, read_scores, read_truth
+    from serialformer.models.load import load
 
     content = read_truth(truth)
     if task is not None:
@@ -56,7 +61,13 @@ def interp_score_command(
         if task not in tasks:
             raise InputError(f"no task {task!r}", where="--task", hint=f"one of {', '.join(tasks)}" if tasks else None)
         content = tasks[task]
-    judgement = judge(content, read_scores(edges)).to_json()
+    scores = read_scores(edges, content["edges"])
+    judgement = judge(content, scores).to_json()
+    if truth.is_dir() and (truth / "pairs.jsonl").is_file():
+        pairs = read_pairs(truth / "pairs.jsonl")
+        chosen = pairs if task is None else [pairs[place] for place in content["pairs"]]
+        circuit = rank_edges(scores)[: judgement["true_edges"]]
+        judgement |= score_circuit(load(truth / "model").transformer, chosen, circuit).to_json()
     if as_json:
         print(json.dumps(judgement))
         return

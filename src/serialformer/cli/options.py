@@ -26,6 +26,13 @@ EngineFlag = Annotated[
     str, typer.Option("--engine", metavar="|".join(ENGINE_NAMES), help="What runs the model; auto is the fastest.")
 ]
 
+RotateOption = Annotated[
+    int | None,
+    typer.Option(
+        "--rotate", metavar="SEED", min=0, help="Turn the stream by a random rotation: dense weights, proven anew."
+    ),
+]
+
 
 def refuse_existing(output: Path) -> None:
     """Says before the work, not after it, that a directory is there already; saving checks again."""

@@ -109,11 +109,8 @@ def run_command(
     num_tokens = whole if max_tokens is None or whole is None else min(max_tokens, whole)
     with progress_bar("thinking", num_tokens, unit="tokens") as advance:
         transcript = model.run(*question, engine=engine, max_tokens=max_tokens, progress=advance)
-    if trace:
-        out = sys.stderr if as_json else sys.stdout
-        for line in trace_lines(model, transcript, given):
-            print(line, file=out)
-    _print_transcript(transcript, as_json=as_json, is_text=prompt is not None)
+    lines = list(trace_lines(model, transcript, given)) if trace else None
+    _print_transcript(transcript, lines, as_json=as_json, is_text=prompt is not None)
     if unproven := unproven_outputs(model):
         print(f"too few layers, nothing is proven of {first_few(unproven)}", file=sys.stderr)
     if num_tokens is not None and whole is not None and num_tokens < whole:
@@ -136,11 +133,20 @@ def _num_tokens(model: Model, circuit: Circuit | None) -> int | None:
     return model.num_new_tokens
 
 
-def _print_transcript(transcript: Transcript, *, as_json: bool, is_text: bool) -> None:
-    """Outputs of words, or the chain and the answer of a prompt that was given as text."""
+def _print_transcript(transcript: Transcript, trace: list[str] | None, *, as_json: bool, is_text: bool) -> None:
+    """The trace, and outputs of words, or the chain and the answer of a prompt that was given as text."""
     if as_json:
-        print(json.dumps(transcript.to_json()))
-    elif transcript.expected:
+        print(json.dumps(transcript.to_json() if trace is None else {**transcript.to_json(), "trace": trace}))
+    else:
+        for line in trace or ():
+            print(line)
+        _print_answer(transcript, is_text=is_text)
+    if transcript.answer != transcript.expected:
+        print(f"the true answer is {' '.join(transcript.expected)}", file=sys.stderr)
+
+
+def _print_answer(transcript: Transcript, *, is_text: bool) -> None:
+    if transcript.expected:
         print(f"chain: {' '.join(transcript.made)}")
         print(f"answer: {' '.join(transcript.answer)}")
     elif is_text:
@@ -148,8 +154,6 @@ def _print_transcript(transcript: Transcript, *, as_json: bool, is_text: bool) -
     else:
         for name, value in transcript.outputs.items():
             print(f"{name}={value}")
-    if transcript.answer != transcript.expected:
-        print(f"the true answer is {' '.join(transcript.expected)}", file=sys.stderr)
 
 
 def _run_batch(model: Model, source: Path, target: Path | None, engine: str, ray: str | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -125,12 +125,21 @@ def precision_at_true(scores: Float64[np.ndarray, " items"], is_true: Bool[np.nd
     return float(is_true[order[:count]].mean())
 
 
-def read_scores(path: Path) -> dict[str, float]:
-    """Scores of edges from a file: ``{edge: score}``, or as EAP-IG and MIB write, ``{"edges": {edge: {"score": s}}}``.
+def read_scores(path: Path, known: Collection[str] = ()) -> dict[str, float]:
+    """Scores of edges from a file: ``{edge: score}``, or as EAP-IG and MIB write them.
+
+    Their JSON is ``{"edges": {edge: {"score": s}}}``; their ``.pt``, for which torch is needed, has ``src_nodes``,
+    ``dst_nodes`` and ``edges_scores``, a matrix that also has a place for edges that do not exist.
+
+    Args:
+        path: the file.
+        known: the edges that exist: others are left out of a ``.pt`` if they have no score.
 
     Raises:
-        InputError: the file is neither.
+        InputError: the file is none of these.
     """
+    if path.suffix == ".pt":
+        return _read_torch_scores(path, known)
     content = _read_json(path)
     edges = content.get("edges", content)
     if not isinstance(edges, dict):
@@ -143,6 +152,33 @@ def read_scores(path: Path) -> dict[str, float]:
         elif score is not None:
             raise InputError(f"the score of {name} is {score!r}, no number", where=str(path))
     return scores
+
+
+def _read_torch_scores(path: Path, known: Collection[str]) -> dict[str, float]:
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            "torch is needed to read a .pt file", where=str(path), hint="pip install torch, or write the graph as JSON"
+        ) from None
+    if not path.is_file():
+        raise InputError("no such file", where=str(path))
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        sources, targets = list(content["src_nodes"]), list(content["dst_nodes"])
+        matrix = np.asarray(content["edges_scores"].to(torch.float64))
+    except Exception as error:  # whatever a file that is none makes torch raise
+        raise InputError(f"is no graph of EAP-IG: {error}", where=str(path)) from None
+    if matrix.shape != (len(sources), len(targets)):
+        raise InputError(
+            f"expected scores of {len(sources)} by {len(targets)} nodes, found {list(matrix.shape)}", where=str(path)
+        )
+    scores = {
+        f"{source}->{target}": float(matrix[row, column])
+        for row, source in enumerate(sources)
+        for column, target in enumerate(targets)
+    }
+    return {name: score for name, score in scores.items() if name in known or score}
 
 
 def read_truth(path: Path) -> dict[str, Any]:

@@ -41,6 +41,10 @@ class Pair:
         return run_patched(self.other.model.transformer, self.other.followed.tokens)
 
     @cached_property
+    def clean_prediction(self) -> Prediction:
+        return predict(self.clean.followed.construction, self.clean.heads, self.clean.followed.tokens)
+
+    @cached_property
     def other_prediction(self) -> Prediction:
         return predict(self.other.followed.construction, self.other.heads, self.other.followed.tokens)
 
@@ -56,7 +60,8 @@ class Pair:
     def predicted(self, patch: Patch) -> Int64[np.ndarray, " tokens"]:
         """What must be written if an edge carries what it carries on the other prompt; UNKNOWN where nobody knows."""
         followed = self.clean.followed
-        found = predict(followed.construction, self.clean.heads, followed.tokens, self.other_prediction, [patch])
+        heads, other, plain = self.clean.heads, self.other_prediction, self.clean_prediction
+        found = predict(followed.construction, heads, followed.tokens, other, [patch], plain)
         return found.tokens[self._first :]
 
     def measured(self, patch: Patch) -> Int64[np.ndarray, " tokens"]:

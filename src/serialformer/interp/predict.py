@@ -60,6 +60,7 @@ def predict(
     tokens: Rows,
     other: Prediction | None = None,
     patches: Iterable[Patch] = (),
+    unpatched: Prediction | None = None,
 ) -> Prediction:
     """The tokens that a model must write where some edges carry what they carry in another run.
 
@@ -69,15 +70,32 @@ def predict(
         tokens: token ids of the whole sequence.
         other: the other run, over a sequence of the same length.
         patches: the edges.
+        unpatched: what is predicted without patches, if that is known: layers before the first patch are taken from it.
     """
     wanted: dict[tuple[str, str], list[Patch]] = {}
     for patch in patches:
         wanted.setdefault((patch.target, patch.via), []).append(patch)
     machine = _Machine(construction, heads, tokens, other, wanted)
+    first = 0
+    if unpatched is not None:
+        first = min((_layer(target, len(construction.layers)) for target, _ in wanted), default=0)
+        earlier = {INPUT, *(name for name in unpatched.terms if name != INPUT and _layer(name, 0) < first)}
+        machine.terms = {name: term for name, term in unpatched.terms.items() if name in earlier}
     for index, layer in enumerate(construction.layers):
+        if index < first:
+            continue
         machine.look_up(index, layer)
         machine.fire(index, layer, is_last=index == len(construction.layers) - 1)
     return Prediction(tokens=machine.written(), terms=machine.terms)
+
+
+def _layer(part: str, of_logits: int) -> int:
+    """The layer of a part; of the logits, which come behind all layers, their number.
+
+    >>> _layer("a2.h0", 4), _layer("m13", 4), _layer("logits", 4)
+    (2, 13, 4)
+    """
+    return of_logits if part == LOGITS else int(part[1:].partition(".")[0])
 
 
 class _Machine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from serialformer.constructions.edges import find_edges
 from serialformer.files import new_directory, write_file
 from serialformer.interp.judge import TRUTH_FORMAT
 from serialformer.interp.pairs import Pair, draw_pairs
+from serialformer.interp.patch import Patch
+from serialformer.interp.realism import make_realistic
 from serialformer.interp.universe import all_edges, all_nodes
 from serialformer.models.compile import compile
 from serialformer.models.construct import construct
@@ -121,6 +123,13 @@ def _depth(make: Callable[[], Circuit]) -> Callable[[], Model]:
     return lambda: compile(make(), chain="none")
 
 
+LICENCE = """MIT License
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of these files, to deal in them without
+restriction, including without limitation the rights to use, copy, modify, merge, publish, distribute, sublicense,
+and/or sell copies of them. They are provided "as is", without warranty of any kind.
+"""
+
 MEMBERS: tuple[Member, ...] = (
     Member(name="adder2-chain", what="Adds two words of two bits by a chain of thought.",
            make=lambda: compile(build_adder(2))),
@@ -148,6 +157,16 @@ MEMBERS: tuple[Member, ...] = (
            make=lambda: construct(make_task("permutation-composition", {"degree": 3}), 2)),
     Member(name="evaluator4", what="Evaluates any circuit of up to four gates that stands in its prompt.",
            make=lambda: construct("circuit-value", 4)),
+    Member(name="circuit-values-depth", what="The value of a circuit of eight gates in its prompt, at once.",
+           make=lambda: construct("circuit-value", 8, setting="base", depth=8)),
+    Member(name="s5-depth", what="The product of two permutations of five, at once.",
+           make=lambda: construct("word-problem", 2, setting="base")),
+    Member(name="adder2-chain-rotated", what="The adder with a chain, its residual stream rotated.",
+           make=lambda: make_realistic(compile(build_adder(2)), "rotated")),
+    Member(name="two-tasks-depth-rotated", what="Two tasks in one model without a chain, its residual stream rotated.",
+           make=lambda: make_realistic(compile(build_two_tasks(), chain="none"), "rotated"), task_input="task"),
+    Member(name="adder2-chain-superposed", what="The adder with a chain, 32 directions in 24 dimensions.",
+           make=lambda: make_realistic(compile(build_adder(2)), "superposed")),
 )  # fmt: skip
 """The models, in order."""
 
@@ -181,6 +200,8 @@ def write_suite(
             facts.append(_write_member(member, target / member.name, seed, num_pairs))
             if progress is not None:
                 progress(1)
+        write_file(target / "README.md", _suite_card(facts).encode())
+        write_file(target / "LICENSE", LICENCE.encode())
         content = {"format": TRUTH_FORMAT, "seed": seed, "models": facts, "files": dict(_digests(target))}
         write_file(target / "suite.json", _format(content))
     return facts
@@ -228,7 +249,13 @@ def find_truth(model: Model, pairs: Sequence[Pair], task_input: str = "") -> dic
             for edge in find_edges(truth.followed, truth.heads):
                 structural.setdefault(edge.name, set()).add((edge.position, edge.reader, edge.field))
     patches = all_edges(architecture)
-    matters = {patch.name: [patch.name in structural and pair.matters(patch) for pair in pairs] for patch in patches}
+    realism = model.provenance.realism
+    is_measured = realism is not None and realism.kind != "rotated"
+    matters: dict[str, list[bool]] = {}
+    for patch in patches:
+        found = (_matters(pair, patch, patch.name in structural, is_measured=is_measured) for pair in pairs)
+        # Without tasks it is enough to know of one pair on which an edge matters.
+        matters[patch.name] = list(found) if task_input else _first_true(found)
     names = model.provenance.names
     assert names is not None
     edges = {name: any(found) for name, found in matters.items()}
@@ -252,6 +279,23 @@ def find_truth(model: Model, pairs: Sequence[Pair], task_input: str = "") -> dic
                 "edges": of_task,
             }
     return content
+
+
+def _matters(pair: Pair, patch: Patch, is_structural: bool, *, is_measured: bool) -> bool:
+    """Whether an edge changes what is written: predicted, or measured where interference may decide."""
+    if is_measured:
+        return bool((pair.measured(patch) != pair.written).any())
+    return is_structural and pair.matters(patch)
+
+
+def _first_true(values: Iterable[bool]) -> list[bool]:
+    """The values up to the first that is true."""
+    found = []
+    for value in values:
+        found.append(value)
+        if value:
+            break
+    return found
 
 
 def _true_nodes(edges: Mapping[str, bool], architecture: Architecture) -> dict[str, bool]:
@@ -286,6 +330,32 @@ changes what is written.
 - `truth.json`: nodes, edges and edges by position that are true, and the meaning of every direction and head.
 - `pairs.jsonl`: prompts with a counterfactual each, as text and as token ids, and what the model writes on both.
 """
+
+
+def _suite_card(facts: Sequence[Mapping[str, Any]]) -> str:
+    """The card of the whole folder, as a hub of data sets shows it: each model's pairs are a configuration."""
+    configs = "".join(
+        f"  - config_name: {fact['name']}\n    data_files: {fact['name']}/pairs.jsonl\n" for fact in facts
+    )
+    rows = "".join(
+        f"| {fact['name']} | {fact['what']} | {fact['layers']} | {fact['true_edges']} of {fact['edges']} |\n"
+        for fact in facts
+    )
+    return f"""---
+license: mit
+tags: [interpretability, ground-truth]
+configs:
+{configs}---
+# Transformers whose explanation is known
+
+GPT-2s that were compiled or constructed, so that every head, hidden unit and direction has a known purpose. Each folder
+has a checkpoint (`model/`), prompts with counterfactuals (`pairs.jsonl`), the truth about nodes, edges, positions and
+directions (`truth.json`) and a card. An edge is true if patching it from a counterfactual prompt changes what is
+written on some pair.
+
+| folder | what | layers | true edges |
+|---|---|---|---|
+{rows}"""
 
 
 def _digests(folder: Path) -> Iterator[tuple[str, str]]:

@@ -19,10 +19,14 @@ class Activations(Mapping[str, np.ndarray]):
         arrays: for each hook its array, without the axis of rows: positions first, except for ``attn.hook_pattern``,
             which has heads, queries and keys. See ``transformer.cache.compute_activations``.
         names: those of the model's parts; None if nobody knows them.
+        basis: of a model whose dimensions are mixtures of named directions: how to read each direction, a column each.
+        directions: of such a model the names of the directions.
     """
 
     arrays: Mapping[str, np.ndarray]
     names: Names | None
+    basis: np.ndarray | None = None
+    directions: tuple[str, ...] = ()
 
     def direction(self, name: str, hook: str) -> np.ndarray:
         """One named direction of the residual stream at each position.
@@ -34,6 +38,8 @@ class Activations(Mapping[str, np.ndarray]):
         Raises:
             InputError: the model has no such direction, or no names.
         """
+        if self.basis is not None:
+            return np.asarray(self[hook] @ self.basis[:, self._place("direction", self.directions, name)])
         return self[hook][:, self._place("direction", self._known.directions, name)]
 
     def head(self, name: str, layer: int) -> np.ndarray:

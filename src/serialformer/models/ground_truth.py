@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from serialformer.arrays import Float64
 from serialformer.circuits.circuit import NO_WIRE
 from serialformer.circuits.words import words_to_names
 from serialformer.constructions.construction import LookUp
@@ -19,6 +20,7 @@ from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.construction_of import construction_of
 from serialformer.models.lower import construction_to_placement
 from serialformer.models.model import Model
+from serialformer.models.rotate import plain_architecture, reading_basis
 from serialformer.models.table import Table
 from serialformer.models.transcript import Transcript
 
@@ -111,23 +113,30 @@ class GroundTruth:
 
     @cached_property
     def directions(self) -> Table:
-        """Every dimension of the residual stream.
+        """Every named direction of the residual stream: a dimension, or a mixture of dimensions (see ``basis``).
 
-        Columns: ``dimension``, ``name``, ``field`` (empty where it serves no field), ``origin`` (who decides the field:
-        ``token``, ``position`` or ``layers``), ``values`` (how many values the field can hold).
+        Columns: ``dimension`` (the row of ``basis``), ``name``, ``field`` (empty where it serves no field), ``origin``
+        (who decides the field: ``token``, ``position`` or ``layers``), ``values`` (how many values the field can hold).
         """
-        names = self.model.provenance.names
+        names, realism = self.model.provenance.names, self.model.provenance.realism
         assert names is not None
+        directions = realism.directions if realism is not None and realism.directions else names.directions
         named = self.followed.construction.field_named
         field_of = {
             dimension: field for field, span in self.spans.items() for dimension in range(span.start, span.stop)
         }
         rows = []
-        for dimension, name in enumerate(names.directions):
+        for dimension, name in enumerate(directions):
             part = named.get(field_of.get(dimension, ""))
             facts = ("", "", 0) if part is None else (part.name, part.origin, part.num_values)
             rows.append((dimension, name, *facts))
         return Table.of_rows("Directions", ("dimension", "name", "field", "origin", "values"), rows)
+
+    @cached_property
+    def basis(self) -> Float64[np.ndarray, "directions width"]:
+        """Each named direction as a vector: ``stream @ basis.T`` reads them all. Unit vectors in a plain model."""
+        reading = reading_basis(self.model)
+        return np.eye(self.model.transformer.architecture.width) if reading is None else reading.T
 
     def edges(self, outputs: Iterable[int] | None = None) -> Table:
         """The edges that what is written at some positions depends on; see ``constructions.edges``.
@@ -221,8 +230,10 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
     architecture = model.transformer.architecture
     if architecture.is_stock and not architecture.is_gpt2:
         raise InputError("is a Llama, whose look-ups are made in several layers", hint="compile it for target gpt2")
-    placement = construction_to_placement(construction, architecture)
+    placement = construction_to_placement(construction, plain_architecture(model))
     tokens = np.concatenate([transcript.prompt, transcript.chain]).astype(np.int64)
+    if len(tokens) == construction.num_positions + 1:
+        tokens = tokens[:-1]  # the last token is written, and no position reads it
     if len(tokens) > construction.num_positions:
         raise InputError(
             f"is a transcript of another model: {len(tokens)} tokens, over its {construction.num_positions} positions",

@@ -89,7 +89,7 @@ def _model_facts(model: Model) -> dict[str, Any]:
         "positions": architecture.num_positions,
         "vocabulary": len(architecture.vocabulary),
     }
-    provenance = {"provenance": model.provenance.kind, **model.provenance.facts()}
+    provenance = {"provenance": model.provenance.kind, **model.provenance.facts(), **model.provenance.realism_facts()}
     if isinstance(model.protocol, CircuitWords):
         return _circuit_model_facts(model, model.protocol, shape, provenance)
     return {"kind": model.protocol.kind, **model.protocol.info(), **shape, **_proof_facts(model), **provenance}

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from serialformer.architecture import Activation, Architecture, DtypeName, Shape
+from serialformer.arrays import Float64
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.circuit_chain import program_to_construction
@@ -318,12 +321,16 @@ def construction_to_placement(
 
 
 def certify_weights(
-    transformer: Transformer, placement: Placement, *, max_gates: int | None = GATES_WHEN_MADE
+    transformer: Transformer,
+    placement: Placement,
+    *,
+    max_gates: int | None = GATES_WHEN_MADE,
+    rotation: Float64[np.ndarray, "width width"] | None = None,
 ) -> Certificate:
-    """The certificate of a model with a construction as its witness; ``max_gates`` as in ``certify_construction``."""
+    """The certificate of a model with a construction as its witness; the options are ``certify_construction``'s."""
     from serialformer.proofs.prove import certify_construction
 
-    return certify_construction(transformer, placement, max_gates=max_gates)
+    return certify_construction(transformer, placement, max_gates=max_gates, rotation=rotation)
 
 
 def certify_program(transformer: Transformer, program: Program) -> Certificate:

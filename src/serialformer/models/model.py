@@ -458,11 +458,20 @@ class Model:
         (Activations(15 hooks; 4 positions, width 32), [0.0, 1.0, 0.0, 0.0])
         """
         from serialformer.models.activations import Activations
+        from serialformer.models.rotate import reading_basis
         from serialformer.transformer.cache import compute_activations
 
         tokens = np.concatenate([transcript.prompt, transcript.chain])[None]
+        if tokens.shape[1] == self.transformer.architecture.num_positions + 1:
+            tokens = tokens[:, :-1]  # the last token is written, and no position reads it
         found = compute_activations(self.transformer, tokens, dtype=dtype)
-        return Activations(arrays={hook: array[0] for hook, array in found.items()}, names=self.provenance.names)
+        realism = self.provenance.realism
+        return Activations(
+            arrays={hook: array[0] for hook, array in found.items()},
+            names=self.provenance.names,
+            basis=reading_basis(self),
+            directions=() if realism is None else realism.directions,
+        )
 
     def save(self, directory: str | os.PathLike[str]) -> Model:
         """Writes the checkpoint directory, whole or not at all, and returns the model that lies there.

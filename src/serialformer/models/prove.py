@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from serialformer.architecture import DtypeName
 from serialformer.circuits.circuit import Circuit
 from serialformer.constructions.program import schedule_to_program
@@ -9,9 +11,11 @@ from serialformer.errors import InputError, SerialformerError
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.construction_of import construction_of
+from serialformer.models.every_prompt import certify_by_prompts
 from serialformer.models.lower import certify_program, certify_weights, construction_to_placement
 from serialformer.models.model import Model
 from serialformer.models.read_placed import read_placed_program
+from serialformer.models.rotate import rotation_of
 from serialformer.proofs.certificate import Certificate
 from serialformer.transformer.transformer import cast_transformer
 
@@ -44,12 +48,16 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
         if transformer.architecture.arithmetic is not None:
             raise SerialformerError("its arithmetic is its own", hint="it cannot be loaded in another dtype")
         transformer = cast_transformer(transformer, dtype)
+    realism = model.provenance.realism
+    if realism is not None and realism.kind != "rotated":
+        return certify_by_prompts(replace(model, transformer=transformer))
     protocol, construction = model.protocol, construction_of(model)
     placed = protocol.placed if isinstance(protocol, CircuitWords) else None
     placement = construction_to_placement(construction, transformer.architecture, placed)
+    rotation = rotation_of(model)
     if isinstance(protocol, CircuitPrompt):
-        return certify_weights(transformer, placement, max_gates=None)
-    certificate = certify_weights(transformer, placement)
+        return certify_weights(transformer, placement, max_gates=None, rotation=rotation)
+    certificate = certify_weights(transformer, placement, rotation=rotation)
     is_chain = isinstance(protocol, CircuitWords) and protocol.chain == "gates" and placed is None
     if certificate.holds or not is_chain:
         return certificate

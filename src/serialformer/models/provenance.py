@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from serialformer.circuits.mapping.optimise import Optimisation
+from serialformer.models.realism import Realism
 from serialformer.models.score import Score
 from serialformer.transformer.names import Names
 
@@ -19,20 +20,32 @@ class Provenance:
         kind: its name in ``serialformer.json``.
         note: anything that its maker wants people to know.
         names: the names of directions, heads and hidden units; None where nobody knows them, as in a trained model.
+        realism: what was done to the weights afterwards; None if nothing was.
     """
 
     kind: ClassVar[str] = "unknown"
 
     note: str = ""
     names: Names | None = field(default=None, repr=False)
+    realism: Realism | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What ``serialformer.json`` keeps of it, but for the names, which stand beside it."""
-        return {"kind": self.kind, "note": self.note}
+        own = {"kind": self.kind, **self._own_json()}
+        return own if self.realism is None else {**own, "realism": self.realism.to_json()}
+
+    def _own_json(self) -> dict[str, Any]:
+        return {"note": self.note}
 
     def facts(self) -> dict[str, Any]:
         """What ``info`` says of it."""
         return {"note": self.note} if self.note else {}
+
+    def realism_facts(self) -> dict[str, Any]:
+        """What ``info`` says of what was done to the weights afterwards."""
+        if self.realism is None:
+            return {}
+        return {"realism": self.realism.kind, "realism_seed": self.realism.seed, **self.realism.settings}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +78,11 @@ class CompiledProvenance(Provenance):
         """Whether optimising left something out because its time was over."""
         return self.optimisation is not None and self.optimisation.out_of_time
 
-    def to_json(self) -> dict[str, Any]:
-        content = _plain_fields(self, "names", "optimisation", *([] if self.reading else ["reading"]))
+    def _own_json(self) -> dict[str, Any]:
+        content = _plain_fields(self, "names", "realism", "optimisation", *([] if self.reading else ["reading"]))
         if self.optimisation is not None:
             content["optimisation"] = _plain_fields(self.optimisation, "seconds")
-        return {"kind": self.kind, **content}
+        return content
 
     def facts(self) -> dict[str, Any]:
         if self.optimisation is None:
@@ -98,8 +111,8 @@ class ConstructedProvenance(Provenance):
     construction: str
     num_hidden_units: int
 
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, **_plain_fields(self, "names")}
+    def _own_json(self) -> dict[str, Any]:
+        return _plain_fields(self, "names", "realism")
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -134,8 +147,8 @@ class TrainedProvenance(Provenance):
     teacher_forced: Score | None = None
     generated: Score | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, **_plain_fields(self, "names")}
+    def _own_json(self) -> dict[str, Any]:
+        return _plain_fields(self, "names", "realism")
 
     def facts(self) -> dict[str, Any]:
         accuracies = {} if self.teacher_forced is None else self.teacher_forced.accuracies
@@ -164,6 +177,8 @@ def provenance_from_json(content: Mapping[str, Any], names: Names | None) -> Pro
     if values.get("optimisation") is not None:
         report = values["optimisation"]
         values["optimisation"] = Optimisation(**{**report, "steps": tuple(report["steps"]), "seconds": 0.0})
+    if values.get("realism") is not None:
+        values["realism"] = Realism.from_json(values["realism"])
     for name in ("teacher_forced", "generated"):
         if values.get(name) is not None:
             values[name] = Score(**values[name])

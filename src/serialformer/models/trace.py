@@ -16,6 +16,7 @@ from serialformer.errors import InputError
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.model import Model
+from serialformer.models.rotate import reading_basis
 from serialformer.models.transcript import Transcript
 
 
@@ -89,7 +90,10 @@ def column_bits(model: Model, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.
     from serialformer.decode.dense import DenseEngine
     from serialformer.decode.rounded import RoundedEngine
 
-    directions = () if model.provenance.names is None else model.provenance.names.directions
+    names, realism = model.provenance.names, model.provenance.realism
+    directions = () if names is None else names.directions
+    if realism is not None and realism.directions:
+        directions = realism.directions
     is_rounded = model.transformer.architecture.arithmetic is not None
     label, threshold = ("bit.0", 0.5) if is_rounded else ("bit+", 0.0)
     if label not in directions:
@@ -97,6 +101,9 @@ def column_bits(model: Model, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.
     engine = model.engine("dense")
     assert isinstance(engine, DenseEngine | RoundedEngine)
     streams = engine.streams(tokens[None])
+    basis = reading_basis(model)
+    if basis is not None:
+        streams = streams @ basis
     return (streams[:, 0, :, directions.index(label)] > threshold).astype(np.int64)
 
 

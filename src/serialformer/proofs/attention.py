@@ -572,6 +572,9 @@ def _add_to_stream(
     placement = stream.placement
     weight = out.reshape(-1, placement.width)
     bounds = sum_errors(weight, value_reach.reshape(-1), value_error.reshape(-1), rounding)
+    sizes = np.linalg.norm(weight, axis=1)
+    brought = float((value_reach + value_error).reshape(-1) @ sizes + np.linalg.norm(bias))
+    stream.spread(brought, len(weight) + 1, rounding)
     errors_of = {}
     reached = (weight != 0).any(axis=0)
     for name, span in placement.spans.items():

@@ -71,6 +71,9 @@ class Certificate:
         logits: of the logit of each token that is written.
         norms: what each layer norm sees, the one before the logits last.
         witness: whether the weights were checked against a construction; otherwise what they do was found in them.
+        logit_error: of a rotated model: how far the lead of a token that is written over any other can be from that of
+            the plain weights in exact arithmetic. None of other models.
+        exhaustive: whether every prompt was run, with bounds for rounding; then nothing is known of attention's lead.
     """
 
     failure: Failure | None
@@ -81,6 +84,8 @@ class Certificate:
     logits: Lead
     norms: tuple[NormRange, ...]
     witness: bool = False
+    logit_error: float | None = None
+    exhaustive: bool = False
 
     @property
     def covers(self) -> str:
@@ -103,7 +108,8 @@ class Certificate:
             "attention_gap": _lead_to_json(self.attention),
             "logit_margin": _lead_to_json(self.logits),
             "layer_norms": [asdict(norm) for norm in self.norms],
-            "method": "witness" if self.witness else "search",
+            "method": "prompts" if self.exhaustive else "witness" if self.witness else "search",
+            **({} if self.logit_error is None else {"logit_error": self.logit_error}),
         }
 
     @classmethod
@@ -127,6 +133,8 @@ class Certificate:
             logits=_json_to_lead(content["logit_margin"]),
             norms=tuple(NormRange(**norm) for norm in content["layer_norms"]),
             witness=content.get("method") == "witness",
+            exhaustive=content.get("method") == "prompts",
+            logit_error=None if content.get("logit_error") is None else float(content["logit_error"]),
         )
         if certificate.holds != content["holds"]:
             raise ValueError(f"holds is {content['holds']!r} and the failure is {failure!r}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from serialformer.arrays import Float64
 from serialformer.proofs.bounds import NormInput, round_values, sum_errors
-from serialformer.proofs.layer_maps import LayerMaps
+from serialformer.proofs.layer_maps import LayerMaps, turning_errors
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.proofs.units import activation_errors
@@ -28,11 +28,13 @@ class Cleared:
             errors of what stood there.
         from_codes: how far what is taken away can be from the difference of code and nothing.
         size: the largest sum of magnitudes that is added up.
+        norms: the largest sum of what each unit gives times the norm of what it writes.
     """
 
     from_stream: Float64[np.ndarray, " length"]
     from_codes: Float64[np.ndarray, " length"]
     size: Float64[np.ndarray, " length"]
+    norms: float
 
 
 def check_clearing(
@@ -105,13 +107,18 @@ def _clear(
     if not np.array_equal(table + inputs @ out + maps.unit_out_constant[dimensions], np.tile(nothing, (len(table), 1))):
         raise RealisationError(f"something is left of {name}, which is to be cleared")
     bound = sum_errors(into, placement.magnitudes[dimensions], errors[dimensions], rounding)
+    bound = bound + turning_errors(into, stream, rounding)
     magnitude, roundoff = np.abs(out), rounding.storage_roundoff + rounding.accumulation_roundoff
     largest = np.abs(inputs).max(axis=0)
     # By how much a unit's input differs from what it should be for the number that stands there.
     shifts = _norm_shifts(stream, dimensions, table, seen, maps.mlp_gain[dimensions], rounding)
     if maps.mlp_gain_bias[dimensions].any():
         raise RealisationError(f"a layer norm adds something to {name}")
-    of_sums = bound - errors[dimensions] @ np.abs(into) + 2 * roundoff * (largest + np.abs(bias) + bound)
+    inherited = errors[dimensions] @ np.abs(into) + stream.heard * np.linalg.norm(into, axis=0)
+    of_sums = bound - inherited + 2 * roundoff * (largest + np.abs(bias) + bound)
+    if stream.frame is not None:
+        ball = stream.frame.norm_ball(float(np.abs(maps.mlp_gain).max()), rounding)
+        of_sums = of_sums + ball * np.linalg.norm(into, axis=0)
     moved = shifts @ np.abs(into) + of_sums
     # By how much what a unit gives differs from what it gives for a code without error.
     given = np.zeros(len(bias))
@@ -124,12 +131,13 @@ def _clear(
             is_relu = transformer.architecture.activation == "relu"
             worst = activation_errors(float(ideal), error[unit : unit + 1], is_relu, rounding)
             given[unit] = max(given[unit], float(worst[0]))
-    own = np.abs(table).max(axis=0) + stream.error[dimensions]
+    own = np.abs(table).max(axis=0) + stream.error[dimensions] + stream.ball
     return Cleared(
         # A layer norm may read the sum before it is stored.
         from_stream=(moved @ magnitude + rounding.storage_roundoff * own) * (1 + FLOAT64_SLACK),
         from_codes=given @ magnitude * (1 + FLOAT64_SLACK),
         size=(largest + 1) @ magnitude,
+        norms=float((largest + 1) @ np.linalg.norm(magnitude, axis=1)),
     )
 
 
@@ -139,7 +147,7 @@ def _norm_shifts(
     """How far a layer norm can move coordinates from what stands in the stream, whatever the errors of that."""
     relative, absolute = seen.errors(rounding)
     least, most = seen.deviations
-    reach = np.abs(table).max(axis=0) + stream.error[dimensions]
+    reach = np.abs(table).max(axis=0) + stream.error[dimensions] + stream.ball
     scaled = np.maximum(np.abs(gain / least - 1), np.abs(gain / most - 1)) * reach
     centred = np.abs(gain) * (seen.mean / least + relative * (reach + seen.mean) / least + absolute)
     roundings = 4 * (rounding.storage_roundoff + rounding.accumulation_roundoff)

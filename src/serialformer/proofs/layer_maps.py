@@ -150,7 +150,8 @@ def map_errors(
     """
     placement = stream.placement
     if not placement.one or is_added:
-        return sum_errors(weight, placement.magnitudes, errors, rounding)
+        bounds = sum_errors(weight, placement.magnitudes, errors, rounding)
+        return bounds + turning_errors(weight, stream, rounding)
     one, value = one_of(placement)
     return sum_errors(
         np.vstack([weight, constant / value]),
@@ -158,6 +159,15 @@ def map_errors(
         np.append(errors, errors[one]),
         rounding,
     )
+
+
+def turning_errors(weight: np.ndarray, stream: Stream, rounding: Rounding) -> Float64[np.ndarray, " outputs"]:
+    """How much further off the sums of a map that reads the stream are where the stream is rotated."""
+    if stream.frame is None:
+        return np.zeros(weight.shape[1])
+    largest = stream.frame.normed_size(float(stream.placement.deviation))
+    share = stream.frame.share(stream.frame.width, rounding)
+    return np.asarray((share * largest + stream.heard) * np.linalg.norm(weight, axis=0))
 
 
 def stored_errors(

@@ -18,6 +18,7 @@ import numpy as np
 from serialformer.arrays import Bool, Float64
 from serialformer.constructions.construction import NOTHING, Field
 from serialformer.proofs.bounds import NormInput
+from serialformer.proofs.frame import Frame
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import gamma
 from serialformer.proofs.stream import RealisationError, Stream
@@ -49,7 +50,7 @@ class Occurring:
 
 def check_logits(
     transformer: Transformer, stream: Stream, occurring: Occurring, rounding: Rounding
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     """Checks that the logit of the token that was written leads.
 
     Args:
@@ -59,7 +60,7 @@ def check_logits(
         rounding: the runtimes to cover.
 
     Returns:
-        The least lead, exact and less what rounding can take.
+        The least lead, exact and less what rounding can take, and the most that it takes from any lead.
 
     Raises:
         RealisationError: some token does not lead.
@@ -77,7 +78,7 @@ def check_logits(
         cases.append((0.0, default_weight, default))
     before = stream.norm_input(transformer.architecture.norm_epsilon)
     stream.norms.pop()
-    result, norms = (np.inf, np.inf), []
+    result, norms = (np.inf, np.inf, 0.0), []
     for answer_weight, default_weight, written in cases:
         final = _Final(stream, before, answer_weight, default_weight, occurring)
         least, most = final.seen.deviations
@@ -85,7 +86,7 @@ def check_logits(
         exact, rounded = final.leads(written, rounding)
         if not rounded * gain > 0:
             raise RealisationError(f"the logit of a token that is written leads by {rounded * gain:.3g} only")
-        result = min(result[0], exact * gain), min(result[1], rounded * gain)
+        result = min(result[0], exact * gain), min(result[1], rounded * gain), max(result[2], final.error * gain)
     means, lows, highs = zip(*norms, strict=True)
     stream.norms.append((max(means), min(lows), max(highs)))
     return result
@@ -126,10 +127,11 @@ class _Final:
         self.seen = NormInput(
             sums=(before.sums[0] - sums, before.sums[1] + sums),
             squares=(max(low, 0.0), high),
-            error=float(np.sqrt(np.square(stream.error).sum())),
+            error=float(np.sqrt(np.square(stream.error).sum())) + stream.ball,
             width=before.width,
             epsilon=before.epsilon,
         )
+        self.error = 0.0
 
     def leads(self, written: np.ndarray, rounding: Rounding) -> tuple[float, float]:
         """The least lead of a written token's logit, over the gain: exact, and less what rounding can take."""
@@ -141,6 +143,7 @@ class _Final:
         shape = (len(rows), self.num_tokens)
         lead, apart, size, own_size = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(len(rows))
         sums, num_terms = np.zeros(self.num_tokens), 0
+        norms = np.zeros(self.num_tokens)
         for part, codes, added, constant, held in self.fields:
             span = self.stream.placement.spans[part.name]
             values = np.where(part.of_token < 0, len(codes) - 1, part.of_token)
@@ -153,17 +156,28 @@ class _Final:
             size += products[pick]
             own_size += products[values[rows], values[rows]]
             sums += codes[values].sum(axis=1)
+            norms += np.square(codes[values]).sum(axis=1)
             num_terms += codes.shape[1]
         lead -= np.abs(sums[rows][:, None] - sums) * self.seen.mean
         of_sums = gamma(num_terms + 2, rounding.accumulation_roundoff) + 2 * rounding.storage_roundoff
         spoilt = (apart + of_sums * (size + own_size[:, None])) * (1 + FLOAT64_SLACK)
+        if self.stream.frame is not None:
+            spoilt += self._turned(self.stream.frame, np.sqrt(norms), rows, rounding)
         spoilt[np.arange(len(rows)), rows] = 0.0
+        self.error = float(spoilt.max(initial=0.0)) / self.seen.deviations[0]
         if not self.is_free and len(rows) * self.num_tokens * int(self.occurring.current.sum()) <= MAX_TRIPLES:
             return self._exact_leads(rows, spoilt)
         lead[np.arange(len(rows)), rows] = np.inf
         least, most = self.seen.deviations
         exact, rounded = float(lead.min()), float((lead - spoilt).min())
         return exact / most, rounded / (most if rounded > 0 else least)
+
+    def _turned(self, frame: Frame, norms: np.ndarray, rows: np.ndarray, rounding: Rounding) -> np.ndarray:
+        """How much further off differences of logits can be where the stream is rotated, by the norms of tokens."""
+        most = self.seen.deviations[1]
+        off = 2 * self.stream.ball + frame.norm_ball(1.0, rounding) * most
+        share = frame.share(frame.width, rounding) + 3 * rounding.storage_roundoff
+        return (off + share * frame.normed_size(1.0) * most) * (norms[rows][:, None] + norms)
 
     def _exact_leads(self, rows: np.ndarray, spoilt: np.ndarray) -> tuple[float, float]:
         """The same, going through every token that stood there and every token that is written."""

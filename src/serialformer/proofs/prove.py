@@ -57,7 +57,12 @@ TOKENS_PER_BLOCK = 1 << 15
 
 
 def certify_construction(
-    transformer: Transformer, placement: Placement, *, rounding: Rounding | None = None, max_gates: int | None = None
+    transformer: Transformer,
+    placement: Placement,
+    *,
+    rounding: Rounding | None = None,
+    max_gates: int | None = None,
+    rotation: Float64[np.ndarray, "width width"] | None = None,
 ) -> Certificate:
     """Proves that a model does what the claims of a construction say, with the construction as a witness.
 
@@ -67,6 +72,7 @@ def certify_construction(
         rounding: the runtimes to cover; unless given, those of the weights' own number format, and where that cannot be
             proven in 16 bits, those of them that store every result.
         max_gates: of an evaluator: circuits of up to so many gates are gone through; by default MAX_GATES.
+        rotation: of a rotated model: by what its stream is multiplied; a witness, too.
     """
     construction, arithmetic = placement.construction, transformer.architecture.arithmetic
     chosen = covered_rounding(transformer.architecture.dtype) if rounding is None else rounding
@@ -95,7 +101,7 @@ def certify_construction(
                 # What overflows or is no number fails a comparison, and so the proof.
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                     if arithmetic is None:
-                        realisation = check_realisation(transformer, placement, occurring, chosen)
+                        realisation = check_realisation(transformer, placement, occurring, chosen, rotation)
                     else:
                         realisation = check_rounded_realisation(transformer, placement, occurring)
                 failure = None
@@ -119,6 +125,7 @@ def certify_construction(
             for mean, least, most in (() if realisation is None else realisation.norms)
         ),
         witness=True,
+        logit_error=realisation.logit_error if realisation is not None and rotation is not None else None,
     )
 
 

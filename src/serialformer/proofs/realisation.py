@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from serialformer.arrays import Float64
 from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer
 from serialformer.constructions.placed_tokens import END
 from serialformer.constructions.placement import IDLE, Placement
@@ -31,6 +32,7 @@ from serialformer.proofs.placed_embeddings import check_placed_embeddings
 from serialformer.proofs.placed_logits import check_placed_logits
 from serialformer.proofs.rounding import Rounding
 from serialformer.proofs.stream import RealisationError, Stream
+from serialformer.proofs.undo_rotation import undo_rotation
 from serialformer.proofs.units import check_units
 from serialformer.transformer.transformer import Transformer
 
@@ -45,15 +47,22 @@ class Realisation:
         attention: the least gap of a head's scores, exact and less what rounding can take.
         logits: the least lead of the logit of a token that was written, exact and rounded.
         norms: what each layer norm sees: the mean's largest magnitude, least and largest deviation.
+        logit_error: how much rounding can take from the lead of a token that was written over any other; None if
+            nobody looked.
     """
 
     attention: tuple[float, float]
     logits: tuple[float, float]
     norms: tuple[tuple[float, float, float], ...]
+    logit_error: float | None = None
 
 
 def check_realisation(
-    transformer: Transformer, placement: Placement, occurring: Occurring, rounding: Rounding
+    transformer: Transformer,
+    placement: Placement,
+    occurring: Occurring,
+    rounding: Rounding,
+    rotation: Float64[np.ndarray, "width width"] | None = None,
 ) -> Realisation:
     """Proves that weights realise a construction.
 
@@ -62,12 +71,15 @@ def check_realisation(
         placement: the witness.
         occurring: which tokens can stand where.
         rounding: the runtimes to cover.
+        rotation: of a rotated model: by what its stream is multiplied, a witness like the placement.
 
     Raises:
         RealisationError: they do not; says where and why.
     """
-    construction = placement.construction
+    construction, frame = placement.construction, None
     num_positions = construction.num_positions
+    if rotation is not None:
+        transformer, frame = undo_rotation(transformer, rotation)
     check_shape(transformer, placement)
     check_steps(placement)
     if placement.placed is None:
@@ -75,6 +87,10 @@ def check_realisation(
     else:
         stream = check_placed_embeddings(transformer, placement, occurring.anywhere)
     stream.filled = occurring.filled
+    if frame is not None:
+        stream.frame = frame
+        rows = (transformer.token_embedding, transformer.position_embedding)
+        stream.spread(sum(float(np.linalg.norm(part.astype(np.float64), axis=1).max()) for part in rows), 1, rounding)
     attention = (np.inf, np.inf)
     steps = placement.steps_of_layers
     for index, step in enumerate(steps):
@@ -86,11 +102,12 @@ def check_realisation(
         # The last of the layers over which look-ups are spread has the units.
         rest = construction.layers[step] if step not in steps[index + 1 :] else ConstructionLayer(look_ups=())
         check_units(transformer, stream, maps, rest, is_last, rounding)
+    error = None
     if placement.placed is None:
-        logits = check_logits(transformer, stream, occurring, rounding)
+        exact, rounded, error = check_logits(transformer, stream, occurring, rounding)
     else:
-        logits = check_placed_logits(transformer, stream, occurring, rounding)
-    return Realisation(attention=attention, logits=logits, norms=tuple(stream.norms))
+        exact, rounded = check_placed_logits(transformer, stream, occurring, rounding)
+    return Realisation(attention=attention, logits=(exact, rounded), norms=tuple(stream.norms), logit_error=error)
 
 
 def check_shape(transformer: Transformer, placement: Placement) -> None:

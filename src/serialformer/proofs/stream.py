@@ -9,6 +9,7 @@ import numpy as np
 from serialformer.arrays import Float64
 from serialformer.constructions.placement import Placement
 from serialformer.proofs.bounds import NormInput, normed_errors, round_values, vanishing
+from serialformer.proofs.frame import Frame
 from serialformer.proofs.rounding import Rounding
 from serialformer.transformer.transformer import Transformer
 
@@ -43,6 +44,9 @@ class Stream:
         takes_mean: whether norms take the mean off.
         mixtures: by how much the square norm at a position of the prompt, where a look-up may find no one position, can
             be below and above what it is where one writes.
+        frame: what rotating costs; None of weights that are not rotated.
+        ball: the 2-norm of a further error of the stream, in any direction, which rotating has made.
+        heard: the same of what the last norm has handed on.
     """
 
     placement: Placement
@@ -57,6 +61,9 @@ class Stream:
     head_biases: bool = False
     takes_mean: bool = True
     mixtures: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
+    frame: Frame | None = None
+    ball: float = 0.0
+    heard: float = 0.0
 
     def norm_input(self, epsilon: float, *, everywhere: bool = False) -> NormInput:
         """What a layer norm at this stage sees: at positions that write, or at every position."""
@@ -68,14 +75,33 @@ class Stream:
         seen = NormInput(
             sums=(float(low[0]), float(high[0])) if self.takes_mean else (0.0, 0.0),
             squares=(float(low[1]), float(high[1])),
-            error=float(np.sqrt(np.square(self.error).sum())),
+            error=float(np.sqrt(np.square(self.error).sum())) + self.ball,
             width=self.placement.width,
             epsilon=epsilon,
-            error_sum=float(np.abs(self.error).sum()),
+            error_sum=float(np.abs(self.error).sum() + np.sqrt(self.placement.width) * self.ball),
             largest=self.placement.largest_coordinate,
         )
         self.norms.append((seen.mean, *seen.deviations))
         return seen
+
+    @property
+    def size(self) -> float:
+        """The largest 2-norm of the stream, errors included."""
+        squares = float(self.own[1][1]) + sum(float(part[1][1]) for _, part in self.brought)
+        return float(np.sqrt(max(0.0, squares)) + np.sqrt(np.square(self.stored).sum())) + self.ball
+
+    def spread(self, added: float, num_terms: int, rounding: Rounding) -> None:
+        """Takes in what rotating costs where a part adds to the stream; nothing if the weights are not rotated.
+
+        Args:
+            added: the sum of what the part adds: of each factor's magnitude times the norm of its weights, or more.
+            num_terms: how many factors are not zero.
+            rounding: the runtimes to cover.
+        """
+        if self.frame is not None:
+            stored = 3 * added * (rounding.storage_roundoff + rounding.accumulation_roundoff)
+            of_sum = 2 * rounding.storage_roundoff * (self.size + added)
+            self.ball += 1.01 * (self.frame.share(num_terms, rounding) * added + stored + of_sum)
 
     def add(self, errors: dict[str, tuple[np.ndarray, np.ndarray]], rounding: Rounding) -> None:
         """Takes in what a part adds to some fields.
@@ -92,7 +118,7 @@ class Stream:
             dimensions = self.placement.dimensions(name)
             before = (self.stored[dimensions] + added)[None]
             wide = round_values(levels, before, rounding)
-            vanishes = vanishing(levels, before, rounding)
+            vanishes = vanishing(levels, before, rounding) & (self.frame is None)
             self.error[dimensions] = wide.max(axis=0)
             self.stored[dimensions] = np.where(vanishes, 0.0, wide).max(axis=0)
 
@@ -158,10 +184,15 @@ def coordinate_errors(
     """How far each wanted coordinate behind a layer norm can be from its code; 0 for the others.
 
     Units and logits matter at positions that write only; keys and values are read of every position.
+    Of a rotated model that is less a further error of any direction, whose 2-norm is ``stream.heard`` then.
     """
-    placement = stream.placement
+    placement, frame = stream.placement, stream.frame
     seen = stream.norm_input(transformer.architecture.norm_epsilon, everywhere=everywhere)
     errors = np.zeros(placement.width)
+    if frame is not None:
+        largest = float(np.abs(gain).max())
+        carried = largest * (1 + 2 * seen.errors(rounding)[0]) / seen.deviations[0] * stream.ball
+        stream.heard = carried + frame.norm_ball(largest, rounding)
     for name in placement.spans:
         dimensions = placement.dimensions(name)
         if not wanted[dimensions].any():

@@ -52,9 +52,10 @@ def check_units(
     # At most one unit fires that writes into a field; where fields hold nothing, several may give a little.
     added, largest, leaks = np.zeros(placement.width), np.zeros(placement.width), _Leaks(stream)
     hushed = np.zeros(placement.width)
-    first = 0
+    first, written = 0, float(np.linalg.norm(maps.unit_out_constant))
     for table in tables:
         _check_exclusive(table)
+        strongest = 0.0
         for start in range(0, table.num_units, UNITS_PER_BLOCK):
             rows = slice(start, min(start + UNITS_PER_BLOCK, table.num_units))
             units = slice(first + rows.start, first + rows.stop)
@@ -73,9 +74,11 @@ def check_units(
             # The first of a pair gives twice as much as both together, the second once.
             reach = placement.unit_output * (3 if placement.is_saturated else 1)
             largest = np.maximum(largest, reach * magnitude.max(axis=0))
+            strongest = max(strongest, reach * float(np.linalg.norm(magnitude, axis=1).max()))
             leaks.add(table, rows, near_zero[:, None] * magnitude)
             hushed += off @ magnitude
         first += copies * table.num_units
+        written += strongest
     bias_out, expected = maps.unit_out_constant, np.zeros(placement.width)
     if is_last and placement.placed is None:
         for name, value in placement.construction.default.items():
@@ -89,6 +92,9 @@ def check_units(
     rate = gamma(copies * len(tables) + 2, rounding.accumulation_roundoff)
     size, leaked = largest + np.abs(bias_out), leaks.total() + hushed
     added = np.where(size > 0, added + leaked + 2 * rate * (size + added + leaked), 0.0)
+    terms = copies * len(tables) + 2 + num_units * bool(leaked.any()) + sum(len(left.size) for left in cleared.values())
+    written += sum(left.norms for left in cleared.values()) + float(added.sum() + leaked.sum())
+    stream.spread(written, terms, rounding)
     if is_last:
         stream.error = stream.stored + added  # ``logits`` rounds the answers
         return
@@ -216,7 +222,7 @@ def _unit_errors(
     # What the units of a pair see where they fire; or the one unit, if there are no pairs.
     ideals = (2 * placement.unit_output, placement.unit_output) if placement.is_saturated else (placement.unit_output,)
     ideal, gives, lost = ideals[0], np.zeros(num_units), np.zeros(num_units)
-    inherited = errors @ np.abs(into)
+    inherited = errors @ np.abs(into) + stream.heard * np.linalg.norm(into, axis=0)
     for seen in ideals:
         own = bias - (ideal - seen)
         before = bound + np.abs(on - ideal).max(axis=0)
