@@ -46,8 +46,8 @@ class LlamaCppAdapter(Adapter):
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def versions(self) -> dict[str, str]:
-        import gguf  # noqa: F401  # missing is to be told at once
-        import xllamacpp  # noqa: F401
+        import gguf  # noqa: F401  # to report a missing package at once
+        import xllamacpp  # noqa: F401  # to report a missing package at once
 
         return {"xllamacpp": version("xllamacpp"), "gguf": version("gguf")}
 

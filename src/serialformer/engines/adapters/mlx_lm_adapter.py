@@ -27,8 +27,8 @@ class MlxLmAdapter(Adapter):
     requires = "mlx-lm (and mlx-cpu where there is no Apple chip)"
 
     def versions(self) -> dict[str, str]:
-        import mlx.core  # noqa: F401  # missing is to be told at once
-        import mlx_lm  # noqa: F401
+        import mlx.core  # noqa: F401  # to report a missing package at once
+        import mlx_lm  # noqa: F401  # to report a missing package at once
 
         found = {}
         for name in ("mlx-lm", "mlx", "mlx-cpu", "transformers"):

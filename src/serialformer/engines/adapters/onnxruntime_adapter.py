@@ -31,7 +31,7 @@ class OnnxruntimeAdapter(Adapter):
     requires = "onnxruntime onnx numpy"
 
     def versions(self) -> dict[str, str]:
-        import onnx  # noqa: F401  # missing is to be told at once
+        import onnx  # noqa: F401  # to report a missing package at once
         import onnxruntime
 
         return {"onnxruntime": onnxruntime.__version__, "onnx": version("onnx")}

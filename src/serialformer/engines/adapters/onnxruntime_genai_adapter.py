@@ -31,8 +31,8 @@ class OnnxruntimeGenaiAdapter(Adapter):
         self._built: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
     def versions(self) -> dict[str, str]:
-        import onnx_ir  # noqa: F401  # missing is to be told at once
-        import onnxruntime_genai  # noqa: F401
+        import onnx_ir  # noqa: F401  # to report a missing package at once
+        import onnxruntime_genai  # noqa: F401  # to report a missing package at once
         import transformers
 
         return {"onnxruntime-genai": version("onnxruntime-genai"), "transformers": transformers.__version__}

@@ -64,8 +64,8 @@ class OpenvinoAdapter(Adapter):
     requires = "openvino optimum-intel nncf torch transformers"
 
     def versions(self) -> dict[str, str]:
-        import openvino  # noqa: F401  # missing is to be told at once
-        import optimum.intel  # noqa: F401
+        import openvino  # noqa: F401  # to report a missing package at once
+        import optimum.intel  # noqa: F401  # to report a missing package at once
 
         names = ("openvino", "optimum-intel", "transformers")
         return {name: version(name) for name in names}

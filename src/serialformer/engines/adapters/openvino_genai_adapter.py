@@ -55,8 +55,8 @@ class OpenvinoGenaiAdapter(Adapter):
         self._exported: dict[str, tempfile.TemporaryDirectory[str]] = {}
 
     def versions(self) -> dict[str, str]:
-        import openvino_genai  # noqa: F401  # missing is to be told at once
-        import optimum.intel  # noqa: F401
+        import openvino_genai  # noqa: F401  # to report a missing package at once
+        import optimum.intel  # noqa: F401  # to report a missing package at once
 
         return {name: version(name) for name in ("openvino-genai", "openvino", "optimum-intel")}
 

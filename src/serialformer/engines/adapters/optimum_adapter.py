@@ -44,7 +44,7 @@ class OptimumAdapter(Adapter):
         self._exported: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
     def versions(self) -> dict[str, str]:
-        import optimum.onnxruntime  # noqa: F401  # missing is to be told at once
+        import optimum.onnxruntime  # noqa: F401  # to report a missing package at once
 
         return {name: version(name) for name in ("optimum-onnx", "onnxruntime", "transformers")}
 

@@ -29,7 +29,7 @@ class QuantoAdapter(TransformersAdapter):
     requires = "optimum-quanto transformers torch"
 
     def versions(self) -> dict[str, str]:
-        import optimum.quanto  # noqa: F401  # missing is to be told at once
+        import optimum.quanto  # noqa: F401  # to report a missing package at once
 
         return {"optimum-quanto": version("optimum-quanto"), **super().versions()}
 

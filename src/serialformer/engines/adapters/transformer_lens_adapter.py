@@ -39,7 +39,7 @@ class TransformerLensAdapter(Adapter):
 
     def versions(self) -> dict[str, str]:
         import torch
-        import transformer_lens  # noqa: F401  # missing is to be told at once
+        import transformer_lens  # noqa: F401  # to report a missing package at once
 
         names = {name: version(name) for name in ("transformer-lens", "transformers")}
         return {**names, "torch": torch.__version__}
