@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOSS = "loss"
 KIND_NAMES = (
     *("depth", "paper", "heatmap", "lengths", "generated", "samples"),
-    *("width", "precision", "damage", "learning", "bounds", LOSS),
+    *("width", "precision", "damage", "learning", "bounds", "circuits-by-depth", LOSS),
 )
 MEASURE_NAMES = ("paper", "generated", "tokens")
 

@@ -96,7 +96,7 @@ def find_rotation(distances: Sequence[int], num_positions: int, head_width: int,
 
     >>> rotation = find_rotation((0, 5), 100, 64, has_window=True)
     >>> rotation.base, rotation.window, [round(peak.lead, 2) for peak in rotation.peaks]
-    (10.0, 6, [0.46, 0.68])
+    (2.0, 6, [0.37, 0.61])
     """
     window = max(distances) + 1 if has_window else None
     found = []
