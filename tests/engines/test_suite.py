@@ -13,8 +13,8 @@ from serialformer import compile, load
 from serialformer.engines.cases import Case
 from serialformer.engines.recipes import DRAFTS, Recipe, default_recipes, recipe_to_draft, recipe_to_model
 from serialformer.engines.scattered import scattered_circuit
-from serialformer.engines.suite import build_suite, read_suite
-from serialformer.errors import FormatError, SerialformerError
+from serialformer.engines.suite import build_suite, make_cases, read_suite
+from serialformer.errors import FormatError, InputError, SerialformerError
 
 SMALL = (
     Recipe(name="first", purpose="Short.", total=70, tier="quick", drafts=DRAFTS, sibling="second"),
@@ -86,6 +86,13 @@ def test_a_checkpoint_directory_is_a_suite_of_one(tmp_path: Path) -> None:
     compile(scattered_circuit(0, num_inputs=6, num_gates=57)).save(tmp_path / "model")
     (model,) = read_suite(tmp_path / "model")
     assert (model.name, model.facts["chain_tokens"], len(model.cases)) == ("model", 57, 47)
+
+
+def test_a_chain_that_is_too_short_is_refused() -> None:
+    shortest, shorter = (compile(scattered_circuit(0, num_inputs=3, num_gates=num_gates)) for num_gates in (27, 26))
+    assert len(make_cases(shortest)) > 30
+    with pytest.raises(InputError, match="expected a chain of at least 27 tokens, found 26"):
+        make_cases(shorter)
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:

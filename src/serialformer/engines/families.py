@@ -21,6 +21,9 @@ MIN_SPARE = 10
 CROSSING_TOKENS = 6
 """How many tokens are made across a boundary, half of them before it."""
 
+MIN_CHAIN_TOKENS = 27
+"""The shortest chain for which every family has its cases: one token of it in the prompt, and what comes behind."""
+
 
 @dataclass(kw_only=True)
 class CaseWriter:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from serialformer.engines.cases import Case, read_cases, write_cases
-from serialformer.engines.families import FAMILIES, CaseWriter, write_families
+from serialformer.engines.families import FAMILIES, MIN_CHAIN_TOKENS, CaseWriter, write_families
 from serialformer.engines.known import KnownAnswers
 from serialformer.engines.recipes import Draft, Recipe, default_recipes, recipe_to_draft, recipe_to_model
 from serialformer.errors import FormatError, InputError, SerialformerError
@@ -98,7 +98,7 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
         seed: of the random prompts.
 
     Raises:
-        InputError: the model is no compiled circuit.
+        InputError: the model is no compiled circuit, or its chain is shorter than the cases need.
 
     >>> from serialformer import compile
     >>> from serialformer.engines.scattered import scattered_circuit
@@ -106,7 +106,14 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
     >>> len(cases), cases[0].family, len(cases[0].expected)
     (47, 'whole chain', 57)
     """
-    return tuple(write_families(KnownAnswers(model), families, seed))
+    known = KnownAnswers(model)
+    if model.num_new_tokens < MIN_CHAIN_TOKENS:
+        raise InputError(
+            f"expected a chain of at least {MIN_CHAIN_TOKENS} tokens, found {model.num_new_tokens}",
+            where=None if model.directory is None else str(model.directory),
+            hint="compile a circuit of more gates",
+        )
+    return tuple(write_families(known, families, seed))
 
 
 def engine_cases(directory: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, int]:
