@@ -31,6 +31,7 @@ from serialformer.sweeps.training_experiment import (
 from serialformer.tasks.circuit_value import NOT_APPLICABLE
 from serialformer.tasks.layout import lay_out
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
+from serialformer.training.presets import make_config
 from serialformer.transformer.forward import compute_logits
 
 SEEDS = (0, 1, 2)
@@ -168,28 +169,8 @@ def without_a_chain(lengths: Iterable[int] = (16,), num_steps: int = 2000) -> li
 
 
 def with_a_chain() -> list[ByCircuitDepth]:
-    """One layer of 16 heads, circuits of 16 gates, the task's default distribution."""
-    return [
-        ByCircuitDepth(
-            config=TrainingConfig(
-                task="circuit-value",
-                length=16,
-                setting="cot",
-                seed=seed,
-                model=ModelConfig(num_heads=16, activation="relu", initial_deviation=0.08),
-                optimiser=OptimiserConfig(
-                    method="muon",
-                    num_steps=2000,
-                    learning_rate=4e-3,
-                    matrix_rate=4e-3,
-                    warmup_steps=100,
-                    decay_fraction=0.5,
-                ),
-                evaluation=EvaluationConfig(num_final_samples=4096),
-            )
-        )
-        for seed in SEEDS
-    ]
+    """The default preset of one layer: 16 heads under Muon, circuits of 16 gates of the task's default distribution."""
+    return [ByCircuitDepth(config=make_config("circuit-value", length=16, setting="cot", seed=seed)) for seed in SEEDS]
 
 
 def runs() -> list[ByCircuitDepth]:

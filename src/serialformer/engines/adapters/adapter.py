@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, ClassVar
 
 Value = str | int | bool
@@ -16,6 +17,16 @@ Options = Mapping[str, Value]
 
 class Refusal(Exception):
     """The engine says that it does not take this model, this configuration or this call: that is no wrong answer."""
+
+
+def check_imports(*modules: str) -> None:
+    """Imports modules that are needed later, so that a missing package is reported before any work is done.
+
+    Raises:
+        ImportError: one of them is not installed.
+    """
+    for module in modules:
+        import_module(module)
 
 
 class Adapter(ABC):

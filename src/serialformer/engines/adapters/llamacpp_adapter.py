@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 
 FLASH = {"auto": -1, "off": 0, "on": 1}
 CACHES = {"float16": 1, "float32": 0, "bfloat16": 30, "q8_0": 8}
@@ -46,8 +46,7 @@ class LlamaCppAdapter(Adapter):
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def versions(self) -> dict[str, str]:
-        import gguf  # noqa: F401  # to report a missing package at once
-        import xllamacpp  # noqa: F401  # to report a missing package at once
+        check_imports("gguf", "xllamacpp")
 
         return {"xllamacpp": version("xllamacpp"), "gguf": version("gguf")}
 

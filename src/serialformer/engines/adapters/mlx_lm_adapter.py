@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 
 PREFIX = "transformer."
 """What mlx-lm does not want before the names of a GPT-2's tensors."""
@@ -27,8 +27,7 @@ class MlxLmAdapter(Adapter):
     requires = "mlx-lm (and mlx-cpu where there is no Apple chip)"
 
     def versions(self) -> dict[str, str]:
-        import mlx.core  # noqa: F401  # to report a missing package at once
-        import mlx_lm  # noqa: F401  # to report a missing package at once
+        check_imports("mlx.core", "mlx_lm")
 
         found = {}
         for name in ("mlx-lm", "mlx", "mlx-cpu", "transformers"):

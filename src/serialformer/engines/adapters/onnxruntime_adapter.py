@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 
 LEVELS = {
     "all": "ORT_ENABLE_ALL",
@@ -31,7 +31,7 @@ class OnnxruntimeAdapter(Adapter):
     requires = "onnxruntime onnx numpy"
 
     def versions(self) -> dict[str, str]:
-        import onnx  # noqa: F401  # to report a missing package at once
+        check_imports("onnx")
         import onnxruntime
 
         return {"onnxruntime": onnxruntime.__version__, "onnx": version("onnx")}

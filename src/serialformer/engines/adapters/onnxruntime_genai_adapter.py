@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 
 PRECISIONS = {"checkpoint": "fp32", "float32": "fp32", "int8": "int8", "int4": "int4"}
 
@@ -31,8 +31,7 @@ class OnnxruntimeGenaiAdapter(Adapter):
         self._built: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
     def versions(self) -> dict[str, str]:
-        import onnx_ir  # noqa: F401  # to report a missing package at once
-        import onnxruntime_genai  # noqa: F401  # to report a missing package at once
+        check_imports("onnx_ir", "onnxruntime_genai")
         import transformers
 
         return {"onnxruntime-genai": version("onnxruntime-genai"), "transformers": transformers.__version__}

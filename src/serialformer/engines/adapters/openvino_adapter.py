@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 from serialformer.engines.adapters.left_padding import left_padded
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -64,8 +64,7 @@ class OpenvinoAdapter(Adapter):
     requires = "openvino optimum-intel nncf torch transformers"
 
     def versions(self) -> dict[str, str]:
-        import openvino  # noqa: F401  # to report a missing package at once
-        import optimum.intel  # noqa: F401  # to report a missing package at once
+        check_imports("openvino", "optimum.intel")
 
         names = ("openvino", "optimum-intel", "transformers")
         return {name: version(name) for name in names}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 from serialformer.engines.adapters.openvino_adapter import settings
 
 BACKENDS = {"paged": "PA", "sdpa": "SDPA"}
@@ -55,8 +55,7 @@ class OpenvinoGenaiAdapter(Adapter):
         self._exported: dict[str, tempfile.TemporaryDirectory[str]] = {}
 
     def versions(self) -> dict[str, str]:
-        import openvino_genai  # noqa: F401  # to report a missing package at once
-        import optimum.intel  # noqa: F401  # to report a missing package at once
+        check_imports("openvino_genai", "optimum.intel")
 
         return {name: version(name) for name in ("openvino-genai", "openvino", "optimum-intel")}
 

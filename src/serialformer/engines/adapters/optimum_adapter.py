@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 from serialformer.engines.adapters.left_padding import left_padded
 
 SCRIPT = """
@@ -44,7 +44,7 @@ class OptimumAdapter(Adapter):
         self._exported: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
     def versions(self) -> dict[str, str]:
-        import optimum.onnxruntime  # noqa: F401  # to report a missing package at once
+        check_imports("optimum.onnxruntime")
 
         return {name: version(name) for name in ("optimum-onnx", "onnxruntime", "transformers")}
 

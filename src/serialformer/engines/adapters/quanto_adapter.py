@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Options, Refusal, Value, check_imports
 from serialformer.engines.adapters.transformers_adapter import TransformersAdapter
 
 
@@ -29,7 +29,7 @@ class QuantoAdapter(TransformersAdapter):
     requires = "optimum-quanto transformers torch"
 
     def versions(self) -> dict[str, str]:
-        import optimum.quanto  # noqa: F401  # to report a missing package at once
+        check_imports("optimum.quanto")
 
         return {"optimum-quanto": version("optimum-quanto"), **super().versions()}
 

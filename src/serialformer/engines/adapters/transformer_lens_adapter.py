@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value
+from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 
 SCRIPT = """
 import torch
@@ -39,7 +39,8 @@ class TransformerLensAdapter(Adapter):
 
     def versions(self) -> dict[str, str]:
         import torch
-        import transformer_lens  # noqa: F401  # to report a missing package at once
+
+        check_imports("transformer_lens")
 
         names = {name: version(name) for name in ("transformer-lens", "transformers")}
         return {**names, "torch": torch.__version__}
