@@ -38,20 +38,31 @@ def make_configs(seeds: int = 3, **fields: Any) -> list[TrainingConfig]:
     return [TrainingConfig(**(plain | fields), seed=seed) for seed in range(seeds)]
 
 
-@pytest.mark.parametrize("fields", [{}, {"setting": "base", "hinted_steps": 4, "task": "parity", "parameters": {}}])
+MUON = OptimiserConfig(
+    num_steps=12, batch_size=16, warmup_steps=5, weight_decay=0.01, method="muon", learning_rate=2e-3, matrix_rate=3e-3
+)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"setting": "base", "hinted_steps": 4, "task": "parity", "parameters": {}}, {"optimiser": MUON}],
+    ids=["adamw", "hinted", "muon"],
+)
 def test_every_model_is_what_it_becomes_alone(tmp_path: Path, fields: dict[str, Any]) -> None:
     configs = make_configs(**fields)
     reports: list[StackReport] = []
     directories = [tmp_path / f"stacked{config.seed}" for config in configs]
     assert train_stack(configs, directories, progress=reports.append) == 3
-    assert [report.step for report in reports] == list(range(1, 13))
+    # A span of steps ends at each evaluation.
+    assert [report.step for report in reports] == [6, 12]
     for config, directory in zip(configs, directories, strict=True):
         alone = train(config, tmp_path / f"alone{config.seed}")
         stacked = load(directory)
         for (name, ours), (_, theirs) in zip(
             stacked.transformer.named_weights(), alone.model.transformer.named_weights(), strict=True
         ):
-            assert np.allclose(ours, theirs, atol=2e-4), name
+            # Muon makes as much of the smallest gradient as of the largest, and so of its rounding.
+            assert np.allclose(ours, theirs, atol=2e-4 if config.optimiser.method == "adamw" else 2e-3), name
         assert stacked.provenance.steps == 12
 
 
@@ -70,7 +81,7 @@ def test_models_leave_the_stack_at_their_target(tmp_path: Path) -> None:
     directories = [tmp_path / f"{config.seed}" for config in configs]
     assert train_stack(configs, directories, progress=reports.append) == 3
     steps = [load(directory).provenance.steps for directory in directories]
-    assert min(steps) < 400 and len(reports) == max(steps)
+    assert min(steps) < 400 and reports[-1].step == max(steps)
     for config, directory, step in zip(configs, directories, steps, strict=True):
         result = train(config, directory, resume=True)
         assert result.steps == step and result.reached_target == (step < 400 or result.reached_target)
@@ -87,8 +98,7 @@ def test_nothing_is_left_of_models_that_did_not_end(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     one, two, three = make_configs()
     assert can_stack([one, two, three])
-    muon = replace(one, optimiser=replace(one.optimiser, method="muon"))
-    for wrong in ([one, replace(two, length=6)], [muon], [replace(one, shortest=2)]):
+    for wrong in ([one, replace(two, length=6)], [replace(one, shortest=2)]):
         assert not can_stack(wrong)
         with pytest.raises(TrainingError, match="differ in their seeds only"):
             train_stack(wrong, [tmp_path / "a", tmp_path / "b"][: len(wrong)])

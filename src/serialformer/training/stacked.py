@@ -1,18 +1,22 @@
 """Many small models of one shape as one program: what a GPU needs so that it is not idle between their kernels.
 
-Each model has its own weights, seed and batches. A stack leaves behind what ``train`` leaves behind for each of them:
-the directory of a run that has ended, which a sweep then reads instead of training it.
+Each model has its own weights, seed and batches. On a GPU the whole step is captured as a graph, and several stacks in
+threads of one process share the device. A stack leaves behind what ``train`` leaves behind for each of its models: the
+directory of a run that has ended, which a sweep then reads instead of training it.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,7 +30,6 @@ from serialformer.errors import TrainingError
 from serialformer.models.provenance import TrainedProvenance
 from serialformer.models.score import Score
 from serialformer.tasks.examples import NO_LABEL
-from serialformer.tasks.layout import Layout, lay_out
 from serialformer.training.config import TrainingConfig
 from serialformer.training.initial import draw_weights, make_generator
 from serialformer.training.log import Log
@@ -34,11 +37,16 @@ from serialformer.training.loop import score_facts
 from serialformer.training.measure import measure
 from serialformer.training.optimiser import Optimiser
 from serialformer.training.run import RunDirectory, create_run, record_config, untrained_model
+from serialformer.training.stacked_batches import batches_ahead
+from serialformer.training.stacked_optimiser import StackedOptimiser
 from serialformer.training.state import Progress, save_state
 from serialformer.transformer.module import TransformerModule
 
-DRAWN_AHEAD = 4
-"""Batches that are drawn while the device computes."""
+STEPS_BEFORE_CAPTURE = 3
+"""Steps on a GPU that run kernel by kernel, so that libraries are initialised before a step becomes a graph."""
+
+CAPTURING = Lock()
+"""Only one thread at a time captures a graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +59,10 @@ class StackReport:
 
 
 def can_stack(configs: Sequence[TrainingConfig]) -> bool:
-    """Whether configurations differ in their seeds only, and have what a stack can do: AdamW on one length."""
+    """Whether configurations differ in their seeds only, and train on one length from random weights."""
     first = configs[0]
     same = all(replace(config, seed=0) == replace(first, seed=0) for config in configs)
-    plain = first.optimiser.method == "adamw" and first.shortest is None and not first.optimiser.extended_at
+    plain = first.shortest is None and not first.optimiser.extended_at
     return same and plain and first.initial is None and not first.evaluation.pointers
 
 
@@ -64,6 +72,7 @@ def train_stack(
     *,
     device: str = "cpu",
     deadline: float = math.inf,
+    pool: Executor | None = None,
     progress: Callable[[StackReport], None] | None = None,
 ) -> int:
     """Trains models that differ in their seeds only, together.
@@ -76,7 +85,8 @@ def train_stack(
         directories: where each run comes to lie; none may exist.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         deadline: of ``time.monotonic()``: no step is begun after it.
-        progress: called after every step.
+        pool: where batches are drawn; a thread of this process if None.
+        progress: called after every few steps.
 
     Returns:
         How many have ended.
@@ -87,9 +97,12 @@ def train_stack(
     """
     if not can_stack(configs):
         raise TrainingError(
-            "a stack takes configurations that differ in their seeds only, with AdamW and one length", where="stack"
+            "a stack takes configurations that differ in their seeds only, on one length and from random weights",
+            where="stack",
         )
-    return _Stack(configs, directories, device).go(deadline, progress)
+    stack = _Stack(configs, directories, device)
+    with stack.on_stream(), nullcontext(pool) if pool is not None else ThreadPoolExecutor(1) as drawing:
+        return stack.go(deadline, drawing, progress)
 
 
 class _Stack:
@@ -97,106 +110,127 @@ class _Stack:
 
     def __init__(self, configs: Sequence[TrainingConfig], directories: Sequence[Path], device: str) -> None:
         self._configs, self._directories = list(configs), list(directories)
-        self._config, self._device = configs[0], device
-        self._task = self._config.make_task()
+        self._config, self._device = configs[0], torch.device(device)
+        self._stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
+        self._graph: Any = None
+        self._num_eager = 0
         self._starts = [draw_weights(config.architecture(), config.model, config.seed) for config in configs]
-        self._module = TransformerModule(self._config.architecture(), device=device, narrow_attention=False)
-        modules = []
-        for start in self._starts:
-            module = TransformerModule(start.architecture, device=device, narrow_attention=False)
-            module.load(start)
-            modules.append(module)
-        stacked, _ = stack_module_state(modules)
-        self._weights: dict[str, Tensor] = stacked
-        self._alive = list(range(len(configs)))
-        self._optimiser = self._make_optimiser()
-        vocabulary = self._config.architecture().vocabulary
-        self._ids = np.array([vocabulary.index(text) for text in self._task.vocabulary(self._config.length)])
+        with self.on_stream():
+            self._module = TransformerModule(self._config.architecture(), device=device, narrow_attention=False)
+            modules = []
+            for start in self._starts:
+                module = TransformerModule(start.architecture, device=device, narrow_attention=False)
+                module.load(start)
+                modules.append(module)
+            stacked, _ = stack_module_state(modules)
+            self._take(stacked, list(range(len(configs))))
+            self._optimiser = StackedOptimiser(self._weights, self._config.optimiser)
+            self._rate = torch.zeros((), device=self._device)
         self._seconds = [0.0, 0.0]
 
-    def go(self, deadline: float, progress: Callable[[StackReport], None] | None) -> int:
+    def _take(self, weights: dict[str, Tensor], alive: list[int]) -> None:
+        self._weights, self._alive, self._graph = weights, alive, None
+        self._tokens = self._labels = torch.empty(0, dtype=torch.int32, device=self._device)
+        self._losses = torch.zeros(len(alive), device=self._device)
+
+    @contextmanager
+    def on_stream(self) -> Iterator[None]:
+        """On a GPU, everything of a stack happens on a stream of its own."""
+        with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
+            yield
+
+    def go(self, deadline: float, pool: Executor, progress: Callable[[StackReport], None] | None) -> int:
         """All steps, until all have ended or the deadline has come; how many have ended."""
-        config, ended = self._config, 0
+        config, ended, done = self._config, 0, 0
         num_steps, every = config.optimiser.num_steps, config.evaluation.every
-        with ThreadPoolExecutor(1) as pool:
-            drawn: list[Future[dict[int, Layout]]] = []
-            for step in range(num_steps):
-                if time.monotonic() > deadline:
-                    break
-                while len(drawn) < min(DRAWN_AHEAD, num_steps - step):
-                    drawn.append(pool.submit(self._draw, list(self._alive), step + len(drawn)))
-                started = (time.process_time(), time.perf_counter())
-                batches = drawn.pop(0).result()
-                losses = self._step(step, [batches[place] for place in self._alive])
-                done = step + 1
-                is_last = done == num_steps
-                if is_last or done % every == 0:
-                    values = losses.tolist()
-                    if not all(map(math.isfinite, values)):
-                        raise TrainingError(f"a loss is {values} at step {step}", where="stack")
-                    self._count(started)
-                    reached = [place for place in self._alive if is_last or self._reaches(place, done)]
+        while self._alive and done < num_steps and time.monotonic() <= deadline:
+            seeds = [self._configs[place].seed for place in self._alive]
+            for batches in batches_ahead(config, seeds, range(done, num_steps), pool):
+                started = (time.thread_time(), time.perf_counter())
+                self._steps(batches.first, batches.tokens, batches.labels)
+                done += len(batches.tokens)
+                self._count(started)
+                reached: list[int] = []
+                loss = self._losses.mean()
+                if done == num_steps or done % every == 0:
+                    self._check_losses(done)
+                    reached = [place for place in self._alive if done == num_steps or self._reaches(place, done)]
                     for place in reached:
                         self._finish(place, done)
-                        ended += 1
+                    ended += len(reached)
                     self._keep([place for place in self._alive if place not in reached])
-                else:
-                    self._count(started)
                 if progress is not None:
-                    progress(StackReport(step=done, num_models=len(self._alive), loss=float(losses.mean())))
-                if not self._alive:
-                    break
+                    progress(StackReport(step=done, num_models=len(self._alive), loss=float(loss)))
+                if reached or time.monotonic() > deadline:
+                    break  # the batches that are drawn already are for more models
         return ended
 
+    def _check_losses(self, step: int) -> None:
+        values = self._losses.tolist()
+        if not all(map(math.isfinite, values)):
+            raise TrainingError(f"a loss is {values} at step {step}", where="stack")
+
     def _count(self, started: tuple[float, float]) -> None:
-        """Shares the seconds of a step out among the models."""
-        for kind, clock in enumerate((time.process_time, time.perf_counter)):
+        """Shares the seconds of some steps out among the models."""
+        for kind, clock in enumerate((time.thread_time, time.perf_counter)):
             self._seconds[kind] += (clock() - started[kind]) / max(1, len(self._alive))
 
-    def _draw(self, places: Sequence[int], step: int) -> dict[int, Layout]:
-        config, found = self._config, {}
-        curriculum = None if config.curriculum is None else config.curriculum.at(step)
-        setting = "hint" if step < config.hinted_steps else config.setting
-        for place in places:
-            random = make_generator(self._configs[place].seed, "batch", step)
-            examples = self._task.sample(random, config.length, config.optimiser.batch_size, curriculum=curriculum)
-            found[place] = lay_out(self._task, examples.renumber(self._ids), setting, config.length)
-        return found
+    def _steps(self, first: int, tokens: np.ndarray, labels: np.ndarray) -> None:
+        """Some steps of every model."""
+        rates = [self._config.optimiser.rate(first + place) for place in range(len(tokens))]
+        all_tokens, all_labels, all_rates = (
+            torch.from_numpy(part).to(self._device) for part in (tokens, labels, np.array(rates, dtype=np.float32))
+        )
+        if self._tokens.numel() == 0:
+            self._tokens, self._labels = torch.empty_like(all_tokens[0]), torch.empty_like(all_labels[0])
+        for place in range(len(tokens)):
+            self._tokens.copy_(all_tokens[place])
+            self._labels.copy_(all_labels[place])
+            self._rate.copy_(all_rates[place])
+            self._step()
 
-    def _step(self, step: int, layouts: Sequence[Layout]) -> Tensor:
-        """One step of every model; their losses."""
-        tokens, labels = (self._join([getattr(layout, name) for layout in layouts]) for name in ("tokens", "labels"))
+    def _step(self) -> None:
+        """One step on what lies in the buffers: kernel by kernel, or as the graph that one was captured as."""
+        if self._stream is None or self._num_eager < STEPS_BEFORE_CAPTURE:
+            self._num_eager += 1
+            self._compute()
+            return
+        if self._graph is None:
+            self._graph = torch.cuda.CUDAGraph()
+            with CAPTURING, torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._compute()
+        self._graph.replay()
+
+    def _compute(self) -> None:
         with self._autocast(), self._attention():
-            logits = torch.vmap(self._forward, randomness="error")(self._weights, tokens)
+            logits = torch.vmap(self._forward, randomness="error")(self._weights, self._tokens)
         models, vocabulary = logits.shape[0], logits.shape[-1]
         entropies = functional.cross_entropy(
-            logits.float().reshape(-1, vocabulary), labels.reshape(-1), ignore_index=NO_LABEL, reduction="none"
+            logits.float().reshape(-1, vocabulary),
+            self._labels.reshape(-1).long(),
+            ignore_index=NO_LABEL,
+            reduction="none",
         ).reshape(models, -1)
-        losses = entropies.sum(1) / (labels != NO_LABEL).reshape(models, -1).sum(1)
+        losses = entropies.sum(1) / (self._labels != NO_LABEL).reshape(models, -1).sum(1)
         losses.sum().backward()
         self._clip()
-        rate = self._config.optimiser.rate(step)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate * group["share"]
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        return losses.detach()
+        self._optimiser.step(self._rate)
+        self._losses.copy_(losses.detach())
 
     def _forward(self, weights: dict[str, Tensor], tokens: Tensor) -> Tensor:
         logits: Tensor = functional_call(self._module, weights, (tokens,))
         return logits
 
-    def _join(self, rows: Sequence[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(rows)).to(self._device, non_blocking=True)
-
     def _attention(self) -> Any:
-        """On a CPU the plain products: torch.func has no rule for the fused kernel there."""
-        return sdpa_kernel(SDPBackend.MATH) if torch.device(self._device).type == "cpu" else nullcontext()
+        """The plain products where torch.func has no rule for a fused kernel."""
+        dtype = torch.float32 if self._config.optimiser.precision == "float32" else torch.bfloat16
+        plain = not has_fused_rule(self._device.type, dtype, self._config.architecture().head_width)
+        return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
 
     def _autocast(self) -> Any:
         if self._config.optimiser.precision == "float32":
             return nullcontext()
-        return torch.autocast(torch.device(self._device).type, dtype=torch.bfloat16)
+        return torch.autocast(self._device.type, dtype=torch.bfloat16)
 
     def _clip(self) -> None:
         """Shortens the gradient of each model by itself."""
@@ -209,35 +243,15 @@ class _Stack:
         for gradient in gradients:
             gradient.mul_(shares.view(-1, *[1] * (gradient.dim() - 1)))
 
-    def _make_optimiser(self) -> torch.optim.AdamW:
-        optimiser = self._config.optimiser
-        groups: dict[tuple[float, float], list[Tensor]] = {}
-        for name, weight in self._weights.items():
-            share = optimiser.position_rate if name.endswith("position_embedding") else 1.0
-            decay = optimiser.weight_decay if weight.dim() > 2 else 0.0
-            groups.setdefault((decay, share), []).append(weight)
-        return torch.optim.AdamW(
-            [{"params": weights, "weight_decay": decay, "share": share} for (decay, share), weights in groups.items()],
-            lr=optimiser.learning_rate,
-            betas=optimiser.betas,
-            eps=optimiser.epsilon,
-            fused=True,
-        )
-
     def _keep(self, places: list[int]) -> None:
-        """Goes on with these models alone."""
+        """Trains only these models from now on."""
         if places == self._alive or not places:
             self._alive = places
             return
         rows = torch.tensor([self._alive.index(place) for place in places], device=self._device)
-        moments = {name: self._optimiser.state[weight] for name, weight in self._weights.items()}
-        self._weights = {name: weight.detach()[rows].clone().requires_grad_() for name, weight in self._weights.items()}
-        self._optimiser = self._make_optimiser()
-        for name, weight in self._weights.items():
-            self._optimiser.state[weight] = {
-                key: value if key == "step" else value[rows].clone() for key, value in moments[name].items()
-            }
-        self._alive = places
+        weights = {name: weight.detach()[rows].clone().requires_grad_() for name, weight in self._weights.items()}
+        self._optimiser = self._optimiser.keep(weights, rows)
+        self._take(weights, places)
 
     def _unstack(self, place: int) -> TransformerModule:
         """A module with the weights of one model."""
@@ -296,3 +310,23 @@ class _Stack:
             run.save_model(module.to_transformer(), provenance)
             ended = Progress(step=step, **clock, log_bytes=log.num_bytes, finished=True)
         save_state(run.path, module, Optimiser(module, config.optimiser), ended)
+
+
+@cache
+def has_fused_rule(device_type: str, dtype: torch.dtype, head_width: int) -> bool:
+    """Whether torch.func maps a fused kernel of attention, and its gradient, over models on this kind of device."""
+    if device_type == "cpu":
+        return False
+    parts = [torch.zeros(2, 1, 1, 8, head_width, dtype=dtype, device=device_type, requires_grad=True) for _ in range(3)]
+
+    def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        mixed: Tensor = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        return mixed
+
+    with warnings.catch_warnings(), sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):
+        warnings.simplefilter("error")  # torch.func warns where it goes through the models one by one
+        try:
+            torch.vmap(attend)(*parts).sum().backward()
+        except (RuntimeError, UserWarning):
+            return False
+    return True
