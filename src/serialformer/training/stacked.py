@@ -24,7 +24,6 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from serialformer.errors import TrainingError
 from serialformer.models.provenance import TrainedProvenance
@@ -40,7 +39,7 @@ from serialformer.training.run import RunDirectory, create_run, record_config, u
 from serialformer.training.stacked_batches import batches_ahead
 from serialformer.training.stacked_optimiser import StackedOptimiser
 from serialformer.training.state import Progress, save_state
-from serialformer.transformer.module import TransformerModule
+from serialformer.transformer.module import AttentionMethod, TransformerModule
 
 STEPS_BEFORE_CAPTURE = 3
 """Steps on a GPU that run kernel by kernel, so that libraries are initialised before a step becomes a graph."""
@@ -116,10 +115,10 @@ class _Stack:
         self._num_eager = 0
         self._starts = [draw_weights(config.architecture(), config.model, config.seed) for config in configs]
         with self.on_stream():
-            self._module = TransformerModule(self._config.architecture(), device=device, narrow_attention=False)
+            self._module = TransformerModule(self._config.architecture(), device=device, attention=self._attention())
             modules = []
             for start in self._starts:
-                module = TransformerModule(start.architecture, device=device, narrow_attention=False)
+                module = TransformerModule(start.architecture, device=device)
                 module.load(start)
                 modules.append(module)
             stacked, _ = stack_module_state(modules)
@@ -202,8 +201,8 @@ class _Stack:
         self._graph.replay()
 
     def _compute(self) -> None:
-        with self._autocast(), self._attention():
-            logits = torch.vmap(self._forward, randomness="error")(self._weights, self._tokens)
+        with self._autocast():
+            logits = torch.vmap(self._forward, randomness="error")(self._weights, self._tokens.int())
         models, vocabulary = logits.shape[0], logits.shape[-1]
         entropies = functional.cross_entropy(
             logits.float().reshape(-1, vocabulary),
@@ -221,11 +220,10 @@ class _Stack:
         logits: Tensor = functional_call(self._module, weights, (tokens,))
         return logits
 
-    def _attention(self) -> Any:
-        """The plain products where torch.func has no rule for a fused kernel."""
+    def _attention(self) -> AttentionMethod:
         dtype = torch.float32 if self._config.optimiser.precision == "float32" else torch.bfloat16
-        plain = not has_fused_rule(self._device.type, dtype, self._config.architecture().head_width)
-        return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
+        fused = has_fused_rule(self._device.type, dtype, self._config.architecture().head_width)
+        return "fused" if fused else "plain"
 
     def _autocast(self) -> Any:
         if self._config.optimiser.precision == "float32":
@@ -323,7 +321,7 @@ def has_fused_rule(device_type: str, dtype: torch.dtype, head_width: int) -> boo
         mixed: Tensor = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
         return mixed
 
-    with warnings.catch_warnings(), sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):
+    with warnings.catch_warnings():
         warnings.simplefilter("error")  # torch.func warns where it goes through the models one by one
         try:
             torch.vmap(attend)(*parts).sum().backward()

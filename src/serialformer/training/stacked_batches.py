@@ -11,7 +11,7 @@ from json import dumps, loads
 
 import numpy as np
 
-from serialformer.arrays import Int32
+from serialformer.arrays import Integer
 from serialformer.tasks.layout import lay_out
 from serialformer.tasks.task import Task
 from serialformer.training.config import TrainingConfig
@@ -35,8 +35,8 @@ class Batches:
     """
 
     first: int
-    tokens: Int32[np.ndarray, "steps models B T"]
-    labels: Int32[np.ndarray, "steps models B T"]
+    tokens: Integer[np.ndarray, "steps models B T"]
+    labels: Integer[np.ndarray, "steps models B T"]
 
 
 def draw_batches(config: TrainingConfig, seeds: Sequence[int], steps: range) -> Batches:
@@ -88,8 +88,9 @@ def _draw(text: str, seeds: tuple[int, ...], steps: range) -> Batches:
             examples = task.sample(random, config.length, config.optimiser.batch_size, curriculum=curriculum)
             layouts.append(lay_out(task, examples.renumber(ids), setting, config.length))
     shape = (len(steps), len(seeds), config.optimiser.batch_size, -1)
+    dtype = np.int16 if len(ids) < 1 << 15 else np.int32  # it travels between processes
     tokens, labels = (
-        np.stack([getattr(layout, name) for layout in layouts]).astype(np.int32).reshape(shape)
+        np.stack([getattr(layout, name) for layout in layouts]).astype(dtype).reshape(shape)
         for name in ("tokens", "labels")
     )
     return Batches(first=steps.start, tokens=tokens, labels=labels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from serialformer.transformer.transformer import Transformer, weight_shapes, wei
 
 RELATIVE_BIAS_SCALE = 30.0
 """A relative bias is this times its parameter, so that it learns as much faster under an optimiser of fixed steps."""
+
+AttentionMethod = Literal["narrow", "fused", "plain"]
 
 Asked = slice | Int64[Tensor, "B L"] | None
 """The positions whose logits are wanted: one span for all rows, or some of each row; None for all."""
@@ -61,8 +64,8 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         architecture: the shape; its dtype is the one that ``to_transformer`` rounds to.
         dtype: of the parameters.
         device: where they are.
-        narrow_attention: whether narrow heads on one core may go through our own loops, which ``torch.func`` does not
-            know.
+        attention: ``narrow`` lets narrow heads on one core go through our own loops, which ``torch.func`` does not know;
+            ``fused`` is torch's kernel, which it knows on a GPU; ``plain`` is products and a softmax.
 
     Raises:
         SerialformerError: the arithmetic of the architecture is not that of floats.
@@ -74,13 +77,13 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         *,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
-        narrow_attention: bool = True,
+        attention: AttentionMethod = "narrow",
     ) -> None:
         super().__init__()
         if architecture.arithmetic is not None:
             raise SerialformerError("the model's arithmetic rounds after every operation, which torch does not")
         self.architecture = architecture
-        self._narrow_attention = narrow_attention
+        self._attention = attention
         self.weights = torch.nn.ParameterDict(
             {
                 name.replace(".", "_"): torch.nn.Parameter(torch.zeros(shape, dtype=dtype, device=device))
@@ -194,21 +197,29 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
             positions = torch.arange(num_keys, device=keys.device)
         scale = 1 / math.sqrt(head_width) if self.architecture.scaled_scores else 1.0
         grouped = self.architecture.num_key_heads < heads
-        if self._narrow_attention and plain and not grouped and is_narrow(queries, keys, heads, positions):
+        if self._attention == "narrow" and plain and not grouped and is_narrow(queries, keys, heads, positions):
             return NarrowAttention.apply(queries, keys, values, positions, heads, scale)
         split_queries, split_keys, split_values = (
             part.view(rows, -1, part.shape[2] // head_width, head_width).transpose(1, 2)
             for part in (queries, keys, values)
         )
-        mixed = functional.scaled_dot_product_attention(
-            split_queries,
-            split_keys,
-            split_values,
-            attn_mask=None if causal else self._score_bias(layer, positions, num_keys, queries.dtype),
-            is_causal=causal,
-            scale=scale,
-            enable_gqa=grouped,
-        )
+        if self._attention == "plain":
+            if grouped:
+                repeats = heads // self.architecture.num_key_heads
+                split_keys, split_values = (x.repeat_interleave(repeats, dim=1) for x in (split_keys, split_values))
+            scores = scale * (split_queries @ split_keys.mT)
+            mixed = functional.softmax(scores + self._score_bias(layer, positions, num_keys, scores.dtype), dim=-1)
+            mixed = mixed.to(split_values.dtype) @ split_values
+        else:
+            mixed = functional.scaled_dot_product_attention(
+                split_queries,
+                split_keys,
+                split_values,
+                attn_mask=None if causal else self._score_bias(layer, positions, num_keys, queries.dtype),
+                is_causal=causal,
+                scale=scale,
+                enable_gqa=grouped,
+            )
         return mixed.transpose(1, 2).reshape(rows, -1, heads * head_width)
 
     def _score_bias(
