@@ -32,10 +32,10 @@ from serialformer.tasks.circuit_value import NOT_APPLICABLE
 from serialformer.tasks.layout import lay_out
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
 from serialformer.training.presets import make_config
-from serialformer.transformer.forward import compute_logits
 
 SEEDS = (0, 1, 2)
-DEPTHS = (1, 2, 4, 8)
+DEPTHS = (1, 2, 4, 8, 16)
+NUM_STEPS = {8: 2000, 16: 2000, 32: 4000}
 DRAWN_AT_ONCE = 1024
 
 
@@ -86,14 +86,21 @@ class ByCircuitDepth(TrainingExperiment):
                     samples=samples,
                     answers=answers,
                 )
-                for depth, (samples, answers) in enumerate(count_by_depth(result.model, self.num_samples))
+                for depth, (samples, answers) in enumerate(
+                    count_by_depth(result.model, self.num_samples, surroundings.device)
+                )
                 if samples
             ),
         ]
 
 
-def count_by_depth(model: Model, num_samples: int) -> list[tuple[int, int]]:
+def count_by_depth(model: Model, num_samples: int, device: str) -> list[tuple[int, int]]:
     """Samples and right answers, given the true tokens before them, for circuits of depth 0, 1, 2 and so on."""
+    from serialformer.training.objective import predict_tokens
+    from serialformer.transformer.module import TransformerModule
+
+    module = TransformerModule(model.transformer.architecture, device=device)
+    module.load(model.transformer)
     random = np.random.default_rng([2, model.length])
     counts = np.zeros((model.length, 2), dtype=np.int64)
     ids = model.token_ids(model.length)
@@ -102,7 +109,7 @@ def count_by_depth(model: Model, num_samples: int) -> list[tuple[int, int]]:
         depths = circuit_depths(drawn.prompts, model.length)
         examples = drawn.renumber(ids)
         layout = lay_out(model.task, examples, model.setting, model.length)
-        predicted = compute_logits(model.transformer, layout.tokens, dtype=np.float32).argmax(axis=-1)
+        predicted = predict_tokens(module, layout)
         right = np.take_along_axis(predicted, layout.answer_positions, axis=1)[:, 0] == examples.answers[:, 0]
         assert right.sum() == score_teacher_forced(layout, predicted).answers
         counts[:, 0] += np.bincount(depths, minlength=model.length)
@@ -129,7 +136,7 @@ def circuit_depths(prompts: np.ndarray, length: int) -> np.ndarray:
     return depths[:, -1]
 
 
-def without_a_chain(lengths: Iterable[int] = (16,), num_steps: int = 2000) -> list[ByCircuitDepth]:
+def without_a_chain(lengths: Iterable[int] = (16, 8, 32)) -> list[ByCircuitDepth]:
     """Only the first two gates are constants; three quarters of the steps have the labels of ``hint``."""
     return [
         ByCircuitDepth(
@@ -150,7 +157,7 @@ def without_a_chain(lengths: Iterable[int] = (16,), num_steps: int = 2000) -> li
                 ),
                 optimiser=OptimiserConfig(
                     method="muon",
-                    num_steps=num_steps,
+                    num_steps=NUM_STEPS[length],
                     batch_size=32,
                     learning_rate=2e-3,
                     matrix_rate=4e-3,
@@ -159,7 +166,7 @@ def without_a_chain(lengths: Iterable[int] = (16,), num_steps: int = 2000) -> li
                     position_rate=0.1,
                 ),
                 evaluation=EvaluationConfig(every=200, num_generated=0, num_final_samples=8192, num_final_generated=64),
-                hinted_steps=3 * num_steps // 4,
+                hinted_steps=3 * NUM_STEPS[length] // 4,
             )
         )
         for length in lengths

@@ -45,14 +45,20 @@ MUON = OptimiserConfig(
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"setting": "base", "hinted_steps": 4, "task": "parity", "parameters": {}}, {"optimiser": MUON}],
-    ids=["adamw", "hinted", "muon"],
+    [
+        {},
+        {"setting": "base", "hinted_steps": 4, "task": "parity", "parameters": {}},
+        {"optimiser": MUON},
+        {"task": "iterated-squaring", "parameters": {"bound": 20}, "curriculum": None},
+    ],
+    ids=["adamw", "hinted", "muon", "lengths"],
 )
 def test_every_model_is_what_it_becomes_alone(tmp_path: Path, fields: dict[str, Any]) -> None:
+    in_process = "optimiser" in fields
     configs = make_configs(**fields)
     reports: list[StackReport] = []
     directories = [tmp_path / f"stacked{config.seed}" for config in configs]
-    assert train_stack(configs, directories, progress=reports.append) == 3
+    assert train_stack(configs, directories, in_process=in_process, progress=reports.append) == 3
     # A span of steps ends at each evaluation.
     assert [report.step for report in reports] == [6, 12]
     for config, directory in zip(configs, directories, strict=True):

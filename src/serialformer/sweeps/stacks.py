@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
 from json import dumps
-from multiprocessing import get_context
 from pathlib import Path
 from shutil import rmtree
 
@@ -46,7 +44,7 @@ def sweep_stacks(
     device: str = "cuda",
     seconds: float = float("inf"),
     num_stacks: int = 8,
-    num_processes: int = 0,
+    in_processes: bool = True,
     say: Say = print,
     progress: Callable[[str, StackReport], None] | None = None,
 ) -> StackSweep:
@@ -61,7 +59,7 @@ def sweep_stacks(
         device: where they train.
         seconds: no step is begun after them. What has ended by then is still evaluated.
         num_stacks: how many train at once, each in a thread of its own.
-        num_processes: that draw batches; if 0, each stack draws its own in a thread.
+        in_processes: whether the batches of each stack are drawn in a process of its own, or in a thread.
         say: is told of every stack that has ended.
         progress: called now and then with the title of a stack and how far it is.
 
@@ -72,9 +70,14 @@ def sweep_stacks(
     directory, num_models, num_failed = runs_directory(store), 0, 0
     with Store(store, say) as opened:
         left = [run for run in runs if not opened.is_done(run)]
-        with _drawing(num_processes) as pool, ThreadPoolExecutor(num_stacks) as threads:
+        with ThreadPoolExecutor(num_stacks) as threads:
             train = partial(
-                _train, directory=directory, device=device, deadline=started + seconds, pool=pool, progress=progress
+                _train,
+                directory=directory,
+                device=device,
+                deadline=started + seconds,
+                in_process=in_processes,
+                progress=progress,
             )
             begun: dict[Future[list[list[Row]]], list[TrainingExperiment]] = {
                 threads.submit(train, stack): stack for stack in _stacks(left)
@@ -116,23 +119,13 @@ def _stacks(runs: Sequence[TrainingExperiment]) -> Iterator[list[TrainingExperim
     yield from stacks.values()
 
 
-@contextmanager
-def _drawing(num_processes: int) -> Iterator[Executor | None]:
-    if not num_processes:
-        yield None
-        return
-    # Forked, they would share the state of a GPU that is in use.
-    with ProcessPoolExecutor(num_processes, mp_context=get_context("spawn")) as pool:
-        yield pool
-
-
 def _train(
     stack: Sequence[TrainingExperiment],
     *,
     directory: Path,
     device: str,
     deadline: float,
-    pool: Executor | None,
+    in_process: bool,
     progress: Callable[[str, StackReport], None] | None,
 ) -> list[list[Row]]:
     """The rows of each model of a stack; none if it has not ended in time."""
@@ -147,7 +140,7 @@ def _train(
         places,
         device=device,
         deadline=deadline,
-        pool=pool,
+        in_process=in_process,
         progress=None if progress is None else partial(progress, stack[0].title),
     )
     ended = [(run, place) for run, place in zip(stack, places, strict=True) if place.exists()]

@@ -110,6 +110,11 @@ class OptimiserConfig:
     extended_at: tuple[int, ...] = field(default=(), metadata=LATER)
     extension_rates: tuple[float, ...] = field(default=(), metadata=LATER)
 
+    @property
+    def matrix_share(self) -> float:
+        """The share of the learning rate that is the rate of the matrices under ``muon``."""
+        return self.matrix_rate / self.learning_rate if self.learning_rate else 0.0
+
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0.
 

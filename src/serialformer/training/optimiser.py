@@ -49,7 +49,6 @@ class Optimiser:
             eps=config.epsilon,
             fused=True,
         )
-        self._share_of_matrices = config.matrix_rate / config.learning_rate if config.learning_rate else 0.0
         self._muon = None
         if hidden:
             self._muon = torch.optim.Muon(
@@ -76,7 +75,7 @@ class Optimiser:
         self._adam.zero_grad(set_to_none=True)
         if self._muon is not None:
             for group in self._muon.param_groups:
-                group["lr"] = rate * self._share_of_matrices
+                group["lr"] = rate * self._config.matrix_share
             self._muon.step()
             self._muon.zero_grad(set_to_none=True)
         return rate

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -22,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state
+from torch.func import functional_call
 from torch.nn import functional
 
 from serialformer.errors import TrainingError
@@ -36,10 +33,11 @@ from serialformer.training.loop import score_facts
 from serialformer.training.measure import measure
 from serialformer.training.optimiser import Optimiser
 from serialformer.training.run import RunDirectory, create_run, record_config, untrained_model
-from serialformer.training.stacked_batches import batches_ahead
+from serialformer.training.stacked_batches import Batches, batches_ahead
 from serialformer.training.stacked_optimiser import StackedOptimiser
+from serialformer.training.stacked_weights import StackedWeights
 from serialformer.training.state import Progress, save_state
-from serialformer.transformer.module import AttentionMethod, TransformerModule
+from serialformer.transformer.module import TransformerModule
 
 STEPS_BEFORE_CAPTURE = 3
 """Steps on a GPU that run kernel by kernel, so that libraries are initialised before a step becomes a graph."""
@@ -71,7 +69,7 @@ def train_stack(
     *,
     device: str = "cpu",
     deadline: float = math.inf,
-    pool: Executor | None = None,
+    in_process: bool = False,
     progress: Callable[[StackReport], None] | None = None,
 ) -> int:
     """Trains models that differ in their seeds only, together.
@@ -84,7 +82,7 @@ def train_stack(
         directories: where each run comes to lie; none may exist.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         deadline: of ``time.monotonic()``: no step is begun after it.
-        pool: where batches are drawn; a thread of this process if None.
+        in_process: whether batches are drawn in a process of its own, or in a thread of this one.
         progress: called after every few steps.
 
     Returns:
@@ -100,8 +98,10 @@ def train_stack(
             where="stack",
         )
     stack = _Stack(configs, directories, device)
-    with stack.on_stream(), nullcontext(pool) if pool is not None else ThreadPoolExecutor(1) as drawing:
-        return stack.go(deadline, drawing, progress)
+    steps = range(configs[0].optimiser.num_steps)
+    seeds = [config.seed for config in configs]
+    with batches_ahead(configs[0], seeds, steps, in_process=in_process) as batches, stack.on_stream():
+        return stack.go(batches, deadline, progress)
 
 
 class _Stack:
@@ -115,19 +115,18 @@ class _Stack:
         self._num_eager = 0
         self._starts = [draw_weights(config.architecture(), config.model, config.seed) for config in configs]
         with self.on_stream():
-            self._module = TransformerModule(self._config.architecture(), device=device, attention=self._attention())
-            modules = []
+            self._module = TransformerModule(self._config.architecture(), device=device, attention="stacked")
+            models = []
             for start in self._starts:
                 module = TransformerModule(start.architecture, device=device)
                 module.load(start)
-                modules.append(module)
-            stacked, _ = stack_module_state(modules)
-            self._take(stacked, list(range(len(configs))))
+                models.append(dict(module.named_parameters()))
+            self._take(StackedWeights.stack(models, self._config.optimiser), list(range(len(configs))))
             self._optimiser = StackedOptimiser(self._weights, self._config.optimiser)
             self._rate = torch.zeros((), device=self._device)
         self._seconds = [0.0, 0.0]
 
-    def _take(self, weights: dict[str, Tensor], alive: list[int]) -> None:
+    def _take(self, weights: StackedWeights, alive: list[int]) -> None:
         self._weights, self._alive, self._graph = weights, alive, None
         self._tokens = self._labels = torch.empty(0, dtype=torch.int32, device=self._device)
         self._losses = torch.zeros(len(alive), device=self._device)
@@ -138,30 +137,26 @@ class _Stack:
         with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
             yield
 
-    def go(self, deadline: float, pool: Executor, progress: Callable[[StackReport], None] | None) -> int:
+    def go(self, drawn: Iterator[Batches], deadline: float, progress: Callable[[StackReport], None] | None) -> int:
         """All steps, until all have ended or the deadline has come; how many have ended."""
-        config, ended, done = self._config, 0, 0
+        config, ended = self._config, 0
         num_steps, every = config.optimiser.num_steps, config.evaluation.every
-        while self._alive and done < num_steps and time.monotonic() <= deadline:
-            seeds = [self._configs[place].seed for place in self._alive]
-            for batches in batches_ahead(config, seeds, range(done, num_steps), pool):
-                started = (time.thread_time(), time.perf_counter())
-                self._steps(batches.first, batches.tokens, batches.labels)
-                done += len(batches.tokens)
-                self._count(started)
-                reached: list[int] = []
-                loss = self._losses.mean()
-                if done == num_steps or done % every == 0:
-                    self._check_losses(done)
-                    reached = [place for place in self._alive if done == num_steps or self._reaches(place, done)]
-                    for place in reached:
-                        self._finish(place, done)
-                    ended += len(reached)
-                    self._keep([place for place in self._alive if place not in reached])
-                if progress is not None:
-                    progress(StackReport(step=done, num_models=len(self._alive), loss=float(loss)))
-                if reached or time.monotonic() > deadline:
-                    break  # the batches that are drawn already are for more models
+        while self._alive and time.monotonic() <= deadline:
+            batches = next(drawn)
+            started = (time.thread_time(), time.perf_counter())
+            self._steps(batches)
+            done = batches.first + len(batches.tokens)
+            loss = float(self._losses.mean())
+            self._count(started)
+            if done == num_steps or done % every == 0:
+                self._check_losses(done)
+                reached = [place for place in self._alive if done == num_steps or self._reaches(place, done)]
+                for place in reached:
+                    self._finish(place, done)
+                ended += len(reached)
+                self._keep([place for place in self._alive if place not in reached])
+            if progress is not None:
+                progress(StackReport(step=done, num_models=len(self._alive), loss=loss))
         return ended
 
     def _check_losses(self, step: int) -> None:
@@ -174,17 +169,17 @@ class _Stack:
         for kind, clock in enumerate((time.thread_time, time.perf_counter)):
             self._seconds[kind] += (clock() - started[kind]) / max(1, len(self._alive))
 
-    def _steps(self, first: int, tokens: np.ndarray, labels: np.ndarray) -> None:
+    def _steps(self, batches: Batches) -> None:
         """Some steps of every model."""
-        rates = [self._config.optimiser.rate(first + place) for place in range(len(tokens))]
-        all_tokens, all_labels, all_rates = (
-            torch.from_numpy(part).to(self._device) for part in (tokens, labels, np.array(rates, dtype=np.float32))
-        )
+        num_steps = len(batches.tokens)
+        rates = [self._config.optimiser.rate(batches.first + place) for place in range(num_steps)]
+        parts = (batches.tokens[:, self._alive], batches.labels[:, self._alive], np.array(rates, dtype=np.float32))
+        tokens, labels, all_rates = (torch.from_numpy(part).to(self._device) for part in parts)
         if self._tokens.numel() == 0:
-            self._tokens, self._labels = torch.empty_like(all_tokens[0]), torch.empty_like(all_labels[0])
-        for place in range(len(tokens)):
-            self._tokens.copy_(all_tokens[place])
-            self._labels.copy_(all_labels[place])
+            self._tokens, self._labels = torch.empty_like(tokens[0]), torch.empty_like(labels[0])
+        for place in range(num_steps):
+            self._tokens.copy_(tokens[place])
+            self._labels.copy_(labels[place])
             self._rate.copy_(all_rates[place])
             self._step()
 
@@ -202,7 +197,7 @@ class _Stack:
 
     def _compute(self) -> None:
         with self._autocast():
-            logits = torch.vmap(self._forward, randomness="error")(self._weights, self._tokens.int())
+            logits = torch.vmap(self._forward, randomness="error")(self._weights.by_name(), self._tokens.int())
         models, vocabulary = logits.shape[0], logits.shape[-1]
         entropies = functional.cross_entropy(
             logits.float().reshape(-1, vocabulary),
@@ -212,7 +207,8 @@ class _Stack:
         ).reshape(models, -1)
         losses = entropies.sum(1) / (self._labels != NO_LABEL).reshape(models, -1).sum(1)
         losses.sum().backward()
-        self._clip()
+        if self._config.optimiser.clip_norm is not None:
+            self._weights.clip(self._config.optimiser.clip_norm)
         self._optimiser.step(self._rate)
         self._losses.copy_(losses.detach())
 
@@ -220,26 +216,10 @@ class _Stack:
         logits: Tensor = functional_call(self._module, weights, (tokens,))
         return logits
 
-    def _attention(self) -> AttentionMethod:
-        dtype = torch.float32 if self._config.optimiser.precision == "float32" else torch.bfloat16
-        fused = has_fused_rule(self._device.type, dtype, self._config.architecture().head_width)
-        return "fused" if fused else "plain"
-
     def _autocast(self) -> Any:
         if self._config.optimiser.precision == "float32":
             return nullcontext()
         return torch.autocast(self._device.type, dtype=torch.bfloat16)
-
-    def _clip(self) -> None:
-        """Shortens the gradient of each model by itself."""
-        most = self._config.optimiser.clip_norm
-        if most is None:
-            return
-        gradients = [weight.grad for weight in self._weights.values() if weight.grad is not None]
-        squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)
-        shares = (most / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-        for gradient in gradients:
-            gradient.mul_(shares.view(-1, *[1] * (gradient.dim() - 1)))
 
     def _keep(self, places: list[int]) -> None:
         """Trains only these models from now on."""
@@ -247,17 +227,17 @@ class _Stack:
             self._alive = places
             return
         rows = torch.tensor([self._alive.index(place) for place in places], device=self._device)
-        weights = {name: weight.detach()[rows].clone().requires_grad_() for name, weight in self._weights.items()}
+        weights = self._weights.keep(rows)
         self._optimiser = self._optimiser.keep(weights, rows)
         self._take(weights, places)
 
     def _unstack(self, place: int) -> TransformerModule:
         """A module with the weights of one model."""
         row = self._alive.index(place)
-        module = TransformerModule(self._module.architecture, device=self._device)
+        module, weights = TransformerModule(self._module.architecture, device=self._device), self._weights.by_name()
         with torch.no_grad():
             for name, parameter in module.named_parameters():
-                parameter.copy_(self._weights[name][row])
+                parameter.copy_(weights[name][row])
         return module
 
     def _measure(self, place: int, run: RunDirectory | None, stream: Any, step: int, sizes: tuple[int, int]) -> Any:
@@ -308,23 +288,3 @@ class _Stack:
             run.save_model(module.to_transformer(), provenance)
             ended = Progress(step=step, **clock, log_bytes=log.num_bytes, finished=True)
         save_state(run.path, module, Optimiser(module, config.optimiser), ended)
-
-
-@cache
-def has_fused_rule(device_type: str, dtype: torch.dtype, head_width: int) -> bool:
-    """Whether torch.func maps a fused kernel of attention, and its gradient, over models on this kind of device."""
-    if device_type == "cpu":
-        return False
-    parts = [torch.zeros(2, 1, 1, 8, head_width, dtype=dtype, device=device_type, requires_grad=True) for _ in range(3)]
-
-    def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        mixed: Tensor = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-        return mixed
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # torch.func warns where it goes through the models one by one
-        try:
-            torch.vmap(attend)(*parts).sum().backward()
-        except (RuntimeError, UserWarning):
-            return False
-    return True

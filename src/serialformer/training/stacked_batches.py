@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from json import dumps, loads
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 import numpy as np
 
 from serialformer.arrays import Integer
-from serialformer.tasks.layout import lay_out
+from serialformer.errors import SerialformerError
+from serialformer.tasks.examples import NO_LABEL
+from serialformer.tasks.layout import lay_out, num_positions
 from serialformer.tasks.task import Task
 from serialformer.training.config import TrainingConfig
 from serialformer.training.initial import make_generator
@@ -44,28 +49,71 @@ def draw_batches(config: TrainingConfig, seeds: Sequence[int], steps: range) -> 
     return _draw(dumps(replace(config, seed=0).to_json()), tuple(seeds), steps)
 
 
+@contextmanager
 def batches_ahead(
-    config: TrainingConfig, seeds: Sequence[int], steps: range, pool: Executor, *, most_at_once: int = STEPS_AT_ONCE
-) -> Iterator[Batches]:
-    """The batches of all steps, span by span, each drawn in the pool while earlier ones are used.
+    config: TrainingConfig, seeds: Sequence[int], steps: range, *, in_process: bool
+) -> Iterator[Iterator[Batches]]:
+    """The batches of all steps, span by span, drawn while earlier ones are used. No span crosses an evaluation.
 
-    No span crosses an evaluation.
+    Args:
+        config: of one of the models.
+        seeds: of all.
+        steps: which steps.
+        in_process: whether a process of its own draws them, or a thread of this one.
     """
     text, seeds = dumps(replace(config, seed=0).to_json()), tuple(seeds)
-    spans = iter(list(_spans(steps, config.evaluation.every, most_at_once)))
+    spans = list(_spans(steps, config.evaluation.every))
+    if not in_process:
+        with ThreadPoolExecutor(1) as pool:
+            yield _drawn_in(pool, text, seeds, spans)
+        return
+    # Forked, a process would share the state of a GPU that is in use.
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(theirs, text, seeds, spans), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield (_received(ours) for _ in spans)
+    finally:
+        process.terminate()
+        process.join()
+        ours.close()
+
+
+def _drawn_in(pool: Executor, text: str, seeds: tuple[int, ...], spans: Sequence[range]) -> Iterator[Batches]:
     waiting: deque[Future[Batches]] = deque()
+    left = iter(spans)
     while True:
-        while len(waiting) < DRAWN_AHEAD and (span := next(spans, None)) is not None:
+        while len(waiting) < DRAWN_AHEAD and (span := next(left, None)) is not None:
             waiting.append(pool.submit(_draw, text, seeds, span))
         if not waiting:
             return
         yield waiting.popleft().result()
 
 
-def _spans(steps: range, every: int, most: int) -> Iterator[range]:
+def _send(pipe: Connection, text: str, seeds: tuple[int, ...], spans: Sequence[range]) -> None:
+    """In a process of its own: draws each span, and waits until it has been taken."""
+    with suppress(KeyboardInterrupt, BrokenPipeError):  # the process that reads has ended, and says so itself
+        try:
+            for span in spans:
+                pipe.send(_draw(text, seeds, span))
+        except SerialformerError as error:
+            pipe.send(error)
+
+
+def _received(pipe: Connection) -> Batches:
+    found = pipe.recv()
+    if isinstance(found, SerialformerError):
+        raise found
+    assert isinstance(found, Batches)
+    return found
+
+
+def _spans(steps: range, every: int) -> Iterator[range]:
     start = steps.start
     while start < steps.stop:
-        stop = min(steps.stop, start + most, (start // every + 1) * every)
+        stop = min(steps.stop, start + STEPS_AT_ONCE, (start // every + 1) * every)
         yield range(start, stop)
         start = stop
 
@@ -87,10 +135,16 @@ def _draw(text: str, seeds: tuple[int, ...], steps: range) -> Batches:
             random = make_generator(seed, "batch", step)
             examples = task.sample(random, config.length, config.optimiser.batch_size, curriculum=curriculum)
             layouts.append(lay_out(task, examples.renumber(ids), setting, config.length))
-    shape = (len(steps), len(seeds), config.optimiser.batch_size, -1)
+    width = num_positions(task, config.setting, config.length)
     dtype = np.int16 if len(ids) < 1 << 15 else np.int32  # it travels between processes
-    tokens, labels = (
-        np.stack([getattr(layout, name) for layout in layouts]).astype(dtype).reshape(shape)
-        for name in ("tokens", "labels")
+    shape = (len(steps), len(seeds), config.optimiser.batch_size, width)
+    return Batches(
+        first=steps.start,
+        tokens=_fill([layout.tokens for layout in layouts], width, 0).astype(dtype).reshape(shape),
+        labels=_fill([layout.labels for layout in layouts], width, NO_LABEL).astype(dtype).reshape(shape),
     )
-    return Batches(first=steps.start, tokens=tokens, labels=labels)
+
+
+def _fill(parts: Sequence[np.ndarray], width: int, value: int) -> np.ndarray:
+    """Batches of one width; what is behind a sequence has no label, and nothing before it can see it."""
+    return np.stack([np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=value) for part in parts])

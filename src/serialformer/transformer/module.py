@@ -18,12 +18,13 @@ from serialformer.architecture import DTYPES, Architecture
 from serialformer.arrays import Float, Int64
 from serialformer.errors import SerialformerError
 from serialformer.transformer.narrow_attention import NarrowAttention, is_narrow
+from serialformer.transformer.stacked_attention import StackedAttention
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 
 RELATIVE_BIAS_SCALE = 30.0
 """A relative bias is this times its parameter, so that it learns as much faster under an optimiser of fixed steps."""
 
-AttentionMethod = Literal["narrow", "fused", "plain"]
+AttentionMethod = Literal["narrow", "stacked"]
 
 Asked = slice | Int64[Tensor, "B L"] | None
 """The positions whose logits are wanted: one span for all rows, or some of each row; None for all."""
@@ -65,7 +66,7 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         dtype: of the parameters.
         device: where they are.
         attention: ``narrow`` lets narrow heads on one core go through our own loops, which ``torch.func`` does not know;
-            ``fused`` is torch's kernel, which it knows on a GPU; ``plain`` is products and a softmax.
+            ``stacked`` is for a module under ``torch.vmap``.
 
     Raises:
         SerialformerError: the arithmetic of the architecture is not that of floats.
@@ -203,13 +204,8 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
             part.view(rows, -1, part.shape[2] // head_width, head_width).transpose(1, 2)
             for part in (queries, keys, values)
         )
-        if self._attention == "plain":
-            if grouped:
-                repeats = heads // self.architecture.num_key_heads
-                split_keys, split_values = (x.repeat_interleave(repeats, dim=1) for x in (split_keys, split_values))
-            scores = scale * (split_queries @ split_keys.mT)
-            mixed = functional.softmax(scores + self._score_bias(layer, positions, num_keys, scores.dtype), dim=-1)
-            mixed = mixed.to(split_values.dtype) @ split_values
+        if causal and self._attention == "stacked":
+            mixed = StackedAttention.apply(split_queries, split_keys, split_values, scale, grouped)
         else:
             mixed = functional.scaled_dot_product_attention(
                 split_queries,
