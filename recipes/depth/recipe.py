@@ -26,6 +26,8 @@ Parameters = tuple[tuple[str, ParameterValue], ...]
 FRONTIERS: tuple[tuple[str, Parameters, tuple[int, ...]], ...] = (
     ("modular-addition", (), (8, 16)),
     ("permutation-composition", (("format", "token"),), (8, 16)),
+    ("permutation-composition", (("format", "brackets"),), (8, 16)),
+    ("iterated-squaring", (("bound", 1000),), (8,)),
     ("automaton", (), (8, 16)),
     ("majority", (), (8, 16)),
     ("circuit-value", (), (8, 16)),

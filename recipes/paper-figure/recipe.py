@@ -101,7 +101,10 @@ def permutations(lengths: Iterable[int] = (4, 8, 16)) -> list[SweepRun]:
             for depth in depths:
                 for seed in SEEDS:
                     make = ("permutation-composition", brackets, length, setting, depth, seed)
-                    if setting == "cot":
+                    if setting == "cot" and depth == 1:
+                        # The default preset: under Muon one seed of three did not learn.
+                        config = make_config(*make[:1], parameters=brackets, length=length, setting=setting, seed=seed)
+                    elif setting == "cot":
                         config = configure(*make, num_steps=1500, batch_size=max(16, 256 // length), **MUON)
                     else:
                         config = configure(*make, num_steps=2000, annealed=(0.9, 1200), batch_size=32, **MUON)

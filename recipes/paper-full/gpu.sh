@@ -1,18 +1,26 @@
 #!/usr/bin/env bash
-# Cells of the paper's own width on one GPU, within twelve minutes: first every cell at toy size, then the real ones.
+# Twelve minutes of one GPU: first toy models, to see whether everything works, then the paper's figure at a small width,
+# then cells of the paper's own width.
 #
 #   bash recipes/paper-full/gpu.sh DIR
 #
-# Needs serialformer with its extra torch, and a torch that finds the GPU. Called again, it goes on where it stopped.
+# Needs serialformer with its extras torch and plot, and a torch that finds the GPU. Called again, it trains what is left.
 set -euo pipefail
 
 directory=${1:?usage: bash recipes/paper-full/gpu.sh DIR}
 device=${DEVICE:-cuda}
 minutes=${MINUTES:-9}
-here=$(cd "$(dirname "$0")" && pwd)
+recipes=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "$directory"
+export OMP_NUM_THREADS=1
 
-python -c "import torch; torch.empty(1, device='$device'); print(torch.__version__, '$device')"
-timeout 120 python "$here/gpu.py" -o "$directory/toy.csv" --device "$device" --minutes 1 --toy
-timeout $((60 * (minutes + 1))) python "$here/gpu.py" -o "$directory/gpu.csv" --device "$device" --minutes "$minutes"
+sweep() {
+  serialformer sweep "$recipes/$1" -o "$directory/$2" --stacks "$3" --device "$device" --minutes "$4"
+}
+
+sweep paper-full/recipe.py:toy toy.csv 4 1
+sweep circuit-value circuits.csv 10 $((minutes / 3))
+sweep paper-figure figure.csv 10 $((minutes / 3))
+sweep paper-full/recipe.py:quick quick.csv 4 $((minutes - 2 * (minutes / 3)))
+serialformer merge "$directory"/{circuits,figure,quick}.csv -o "$directory/gpu.csv"
 serialformer plot "$directory/gpu.csv" -o "$directory/gpu.png" --kind paper

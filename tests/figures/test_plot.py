@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from serialformer.errors import FigureError
 from serialformer.figures.chance import chance_level
-from serialformer.figures.plot import choose_kind, paper_caption, plot_rows
+from serialformer.figures.plot import choose_kind, of_tasks, paper_caption, plot_rows
 from serialformer.figures.plot_logs import LoggedRun, plot_logs
 from serialformer.figures.sheet import MAX_BANDS, styled
 from serialformer.figures.style import COLUMN_WIDTH
@@ -214,6 +215,15 @@ def test_a_dollar_sign_is_no_formula() -> None:
     figure = plot_rows([row])
     assert figure.texts[0].get_text().startswith("parity, name $a_1$") and "…" in figure.texts[0].get_text()
     texts_of(figure)
+
+
+def test_a_task_with_some_of_its_parameters() -> None:
+    rows = [replace(make_row(), parameters=json.dumps({"constants": value})) for value in (0.0, 0.2)]
+    assert of_tasks(rows, ["parity"]) == rows == of_tasks(rows, [])
+    assert of_tasks(rows, ["parity:constants=0.2"]) == rows[1:]
+    assert of_tasks(rows, ["parity:constants=0.2", "parity:constants=0.0"]) == rows
+    with pytest.raises(FigureError, match="no rows of 'parity:constants=1'"):
+        of_tasks(rows, ["parity:constants=1"])
 
 
 def test_refusals() -> None:

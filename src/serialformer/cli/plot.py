@@ -30,7 +30,8 @@ def plot_command(
         typer.Option("--measure", metavar="|".join(MEASURE_NAMES), help="Which share; by default the paper's."),
     ] = None,
     tasks: Annotated[
-        list[str] | None, typer.Option("--task", metavar="NAME", help="Draw this task only; may be repeated.")
+        list[str] | None,
+        typer.Option("--task", metavar="NAME[:PARAMETER=VALUE,...]", help="Draw this task only; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serialformer.cli.options import Json, refuse_existing
 from serialformer.cli.progress import Interrupted, say
 from serialformer.training.start import require_torch
+
+if TYPE_CHECKING:
+    from serialformer.sweeps.experiment import Experiment
 
 
 def sweep_command(
@@ -32,9 +37,22 @@ def sweep_command(
         float, typer.Option("--gpus", min=0, metavar="F", help="With --ray: the share of a GPU that a run takes.")
     ] = 0.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the directories of finished runs.")] = False,
+    stacks: Annotated[
+        int | None,
+        typer.Option(
+            "--stacks",
+            min=1,
+            metavar="N",
+            help="Train runs that differ only in their seeds as one program, N such programs at a time. For one GPU.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", min=0, metavar="M", help="With --stacks: begin no further step after M minutes."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Carry out the runs of a recipe that its store does not have; called again, it goes on where it was.
+    """Carry out the runs of a recipe that its store does not have. The same command resumes an interrupted sweep.
 
     Exit 1 if a run failed; it is tried again by the next call.
     """
@@ -43,10 +61,13 @@ def sweep_command(
     from serialformer.sweeps.recipe import load_recipe
     from serialformer.sweeps.sweep import check_options, sweep
 
-    check_options(workers=workers, ray=ray, device=device, gpus=gpus, keep=keep)
+    check_options(workers=workers, ray=ray, device=device, gpus=gpus, keep=keep, stacks=stacks, minutes=minutes)
     runs, num_repeated = load_recipe(recipe)
     if num_repeated:
         say(f"{recipe}: {num_repeated} of its runs are listed more than once; each is done once")
+    if stacks is not None:
+        _sweep_stacks(runs, output, stacks, minutes, device, as_json=as_json)
+        return
     with SweepProgress(len(runs)) as progress:
         try:
             result = sweep(
@@ -71,6 +92,33 @@ def sweep_command(
         print(
             f"{output}: {result.num_runs} runs; {result.num_skipped} were there, {result.num_done} done now,"
             f" {result.num_failed} failed"
+        )
+    if result.num_failed:
+        raise typer.Exit(1)
+
+
+def _sweep_stacks(
+    runs: Sequence[Experiment], output: Path, stacks: int, minutes: float | None, device: str, *, as_json: bool
+) -> None:
+    from serialformer.sweeps.stacks import check_stackable, sweep_stacks
+
+    try:
+        result = sweep_stacks(
+            check_stackable(runs),
+            output,
+            device=device,
+            seconds=math.inf if minutes is None else 60 * minutes,
+            num_stacks=stacks,
+            say=say,
+        )
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted: what has ended is in {output}; the same command trains the rest") from None
+    if as_json:
+        print(json.dumps({**asdict(result), "store": str(output)}))
+    else:
+        print(
+            f"{output}: {len(runs)} runs; {result.num_models} done now in {result.seconds:.0f} s,"
+            f" {result.num_failed} failed, {result.num_left} left"
         )
     if result.num_failed:
         raise typer.Exit(1)

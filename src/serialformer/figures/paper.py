@@ -37,14 +37,15 @@ def paper_bands(rows: Sequence[Row], measure: Measure, frontier: Sequence[Row] =
     Args:
         rows: finished evaluations.
         measure: which share.
-        frontier: of constructions, drawn as lines without marks.
+        frontier: of constructions, drawn as lines without marks; where something was trained, only in its columns.
 
     Raises:
         FigureError: there are more tasks than a page has columns for.
     """
     final = [row for row in select_final(rows) if row.setting in SETTINGS and measure.count(row)[1]]
     lines = [row for row in frontier if row.setting in SETTINGS and measure.count(row)[1]]
-    columns = sorted({(row.task, row.parameters) for row in (*final, *lines)}, key=_place)
+    columns = sorted({(row.task, row.parameters) for row in final or lines}, key=_place)
+    lines = [row for row in lines if (row.task, row.parameters) in columns]
     if len(columns) > MAX_COLUMNS:
         raise FigureError(
             f"{len(columns)} tasks, over {MAX_COLUMNS}", where="--kind paper", hint="--task NAME draws some of them"

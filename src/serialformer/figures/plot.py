@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -45,7 +46,7 @@ def plot_rows(
         raise FigureError(f"no kind {kind!r}", where="--kind", hint=f"one of {', '.join(kinds)}")
     if measure not in MEASURES:
         raise FigureError(f"no measure {measure!r}", where="--measure", hint=f"one of {', '.join(MEASURES)}")
-    rows = _of_tasks(rows, tasks)
+    rows = of_tasks(rows, tasks)
     done = [row for row in rows if row.status == DONE]
     num_failed = len({row.run for row in rows if row.status == FAILED} - {row.run for row in done})
     if not done:
@@ -98,7 +99,7 @@ def paper_caption(rows: Sequence[Row], measure: str = "paper", tasks: Sequence[s
         measure: one of MEASURES.
         tasks: their names, if not all.
     """
-    rows = _of_tasks(rows, tasks)
+    rows = of_tasks(rows, tasks)
     shown = select_final(row for row in rows if row.experiment != FRONTIER)
     failed = {row.run for row in rows if row.status == FAILED} - {row.run for row in rows if row.status == DONE}
     has_frontier = any(row.experiment == FRONTIER for row in rows)
@@ -170,12 +171,31 @@ def split_tasks(rows: Sequence[Row], *, variants: bool = True) -> list[tuple[str
     return found
 
 
-def _of_tasks(rows: Sequence[Row], tasks: Sequence[str]) -> list[Row]:
-    found = dict.fromkeys(row.task for row in rows)
+def of_tasks(rows: Sequence[Row], tasks: Sequence[str]) -> list[Row]:
+    """The rows of some tasks, each given as ``NAME`` or as ``NAME:PARAMETER=VALUE,...``; all if there are none.
+
+    Raises:
+        FigureError: there is no row of one of them.
+    """
+    kept: set[int] = set()
     for task in tasks:
-        if task not in found:
-            raise FigureError(f"no rows of {task!r}", where="--task", hint=f"it has {', '.join(found) or 'no rows'}")
-    return [row for row in rows if not tasks or row.task in tasks]
+        found = {place for place, row in enumerate(rows) if _is_of(row, task)}
+        if not found:
+            others = ", ".join(dict.fromkeys(row.task for row in rows)) or "no rows"
+            raise FigureError(f"no rows of {task!r}", where="--task", hint=f"it has {others}")
+        kept |= found
+    return [row for place, row in enumerate(rows) if not tasks or place in kept]
+
+
+def _is_of(row: Row, task: str) -> bool:
+    """Whether a row is of a task, with the parameters that are named."""
+    name, _, rest = task.partition(":")
+    if row.task != name:
+        return False
+    parameters = {key: str(value) for key, value in json.loads(row.parameters or "{}").items()}
+    return all(
+        parameters.get(key) == value for key, _, value in (part.partition("=") for part in rest.split(",") if part)
+    )
 
 
 def _training_notes(rows: Sequence[Row]) -> list[str]:

@@ -38,7 +38,7 @@ def plot(
         output: the file to write: ``.png``, ``.svg`` or ``.pdf``.
         kind: one of KIND_NAMES; by default what the stores are for.
         measure: one of MEASURE_NAMES: which share is drawn; by default the paper's.
-        tasks: names of tasks, if not all.
+        tasks: if not all: ``NAME``, or ``NAME:PARAMETER=VALUE,...``.
         say: is told what people should know of the stores; standard error if None.
 
     Returns:
@@ -68,7 +68,7 @@ def plot(
             facts: dict[str, Any] = {"figure": str(output), "kind": LOSS, "runs": len(paths)}
             figure = plot_logs([_read_run(path) for path in paths])
         else:
-            from serialformer.figures.plot import PAPER, choose_kind, paper_caption, plot_rows
+            from serialformer.figures.plot import PAPER, choose_kind, of_tasks, paper_caption, plot_rows
             from serialformer.sweeps.merge import merge_rows
             from serialformer.sweeps.row import DONE
             from serialformer.sweeps.store import read_rows
@@ -76,9 +76,7 @@ def plot(
             if kind == LOSS:
                 raise InputError("a store has no losses", where="--kind loss", hint="give the directories of runs")
             rows = merge_rows((str(path), read_rows(path, say or _say)) for path in paths).rows
-            kind = kind or choose_kind(
-                [row for row in rows if row.status == DONE and row.task in (tasks or [row.task])]
-            )
+            kind = kind or choose_kind([row for row in of_tasks(rows, tasks) if row.status == DONE])
             figure = plot_rows(rows, kind=kind, measure=measure or "paper", tasks=tasks)
             facts = {"figure": str(output), "kind": kind, "rows": len(rows)}
             if kind == PAPER:

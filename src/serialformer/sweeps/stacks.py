@@ -10,14 +10,18 @@ from functools import partial
 from json import dumps
 from pathlib import Path
 from shutil import rmtree
+from threading import Event
 
-from serialformer.sweeps.experiment import Surroundings
+import torch
+
+from serialformer.errors import SweepError
+from serialformer.sweeps.experiment import Experiment, Surroundings
 from serialformer.sweeps.local import runs_directory
 from serialformer.sweeps.row import Row
 from serialformer.sweeps.store import Say, Store
 from serialformer.sweeps.training_experiment import TrainingExperiment
 from serialformer.sweeps.work import carry_out, explain, failed_row
-from serialformer.training.stacked import StackReport, train_stack
+from serialformer.training.stacked import StackReport, can_stack, train_stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,8 @@ def sweep_stacks(
 ) -> StackSweep:
     """Trains the runs that a store does not have, as many as end in time, and appends their rows.
 
+    On a GPU, products of float32 are computed in TF32: ten bits of mantissa, sums in float32.
+
     Stacks begin in the order of their first run. A stack that has not ended in time leaves nothing; the next call
     trains it from its beginning.
 
@@ -65,8 +71,15 @@ def sweep_stacks(
 
     Raises:
         SweepError: the store cannot be read or written; what is stored stays.
+        KeyboardInterrupt: on Ctrl-C; what is stored stays.
     """
-    started = time.monotonic()
+    started, interrupted = time.monotonic(), Event()
+    if device != "cpu":
+        torch.set_float32_matmul_precision("high")
+
+    def stop() -> bool:
+        return interrupted.is_set() or time.monotonic() > started + seconds
+
     directory, num_models, num_failed = runs_directory(store), 0, 0
     with Store(store, say) as opened:
         left = [run for run in runs if not opened.is_done(run)]
@@ -75,30 +88,34 @@ def sweep_stacks(
                 _train,
                 directory=directory,
                 device=device,
-                deadline=started + seconds,
+                stop=stop,
                 in_process=in_processes,
                 progress=progress,
             )
             begun: dict[Future[list[list[Row]]], list[TrainingExperiment]] = {
                 threads.submit(train, stack): stack for stack in _stacks(left)
             }
-            for future in as_completed(begun):
-                stack = begun[future]
-                try:
-                    ended = future.result()
-                except Exception as error:  # whatever it is, it is this stack's
-                    reason = explain(error, directory)
-                    opened.append([failed_row(run, reason, device=device) for run in stack])
-                    num_failed += len(stack)
-                    say(f"{stack[0].title}: failed: {reason}")
-                    continue
-                for rows in ended:
-                    opened.append(rows)
-                num_models += len(ended)
-                for run in stack[: len(ended)]:
-                    rmtree(directory / run.id, ignore_errors=True)
-                if ended:
-                    say(f"{stack[0].title}: {len(ended)} of {len(stack)} models")
+            try:
+                for future in as_completed(begun):
+                    stack = begun[future]
+                    try:
+                        ended = future.result()
+                    except Exception as error:  # whatever it is, it is this stack's
+                        reason = explain(error, directory)
+                        opened.append([failed_row(run, reason, device=device) for run in stack])
+                        num_failed += len(stack)
+                        say(f"{stack[0].title}: failed: {reason}")
+                        continue
+                    for rows in ended:
+                        opened.append(rows)
+                    num_models += len(ended)
+                    for run in stack:
+                        rmtree(directory / run.id, ignore_errors=True)
+                    if ended:
+                        say(f"{stack[0].title}: {len(ended)} models")
+            finally:
+                interrupted.set()
+                threads.shutdown(cancel_futures=True)
     if directory.exists() and not any(directory.iterdir()):
         directory.rmdir()
     return StackSweep(
@@ -107,6 +124,26 @@ def sweep_stacks(
         num_left=len(left) - num_models - num_failed,
         seconds=time.monotonic() - started,
     )
+
+
+def check_stackable(runs: Sequence[Experiment]) -> list[TrainingExperiment]:
+    """The runs, if all of them can train in stacks.
+
+    Raises:
+        SweepError: one trains no model, or trains one in a way that a stack does not have.
+    """
+    found = []
+    for run in runs:
+        if not isinstance(run, TrainingExperiment):
+            raise SweepError("trains no model, and cannot be in a stack", where=run.title, hint="leave out --stacks")
+        if not can_stack([run.config]):
+            raise SweepError(
+                "trains on several lengths, from given weights, or is an extension, which a stack does not do",
+                where=run.title,
+                hint="leave out --stacks",
+            )
+        found.append(run)
+    return found
 
 
 def _stacks(runs: Sequence[TrainingExperiment]) -> Iterator[list[TrainingExperiment]]:
@@ -124,12 +161,12 @@ def _train(
     *,
     directory: Path,
     device: str,
-    deadline: float,
+    stop: Callable[[], bool],
     in_process: bool,
     progress: Callable[[str, StackReport], None] | None,
 ) -> list[list[Row]]:
     """The rows of each model of a stack; none if it has not ended in time."""
-    if time.monotonic() > deadline:
+    if stop():
         return []
     directory.mkdir(parents=True, exist_ok=True)
     places = [directory / run.id for run in stack]
@@ -139,7 +176,7 @@ def _train(
         [run.config for run in stack],
         places,
         device=device,
-        deadline=deadline,
+        stop=stop,
         in_process=in_process,
         progress=None if progress is None else partial(progress, stack[0].title),
     )

@@ -75,12 +75,25 @@ def sweep(
     return collect(runs, Path(output), make_executor, report=report, begin=begin, say=say)
 
 
-def check_options(*, workers: int | None, ray: str | None, device: str, gpus: float, keep: bool) -> None:
+def check_options(
+    *,
+    workers: int | None,
+    ray: str | None,
+    device: str,
+    gpus: float,
+    keep: bool,
+    stacks: int | None = None,
+    minutes: float | None = None,
+) -> None:
     """Refuses options that exclude each other.
 
     Raises:
         SweepError: says which.
     """
+    if stacks is None and minutes is not None:
+        raise SweepError("--minutes goes with --stacks", hint="Ctrl-C ends a sweep, and the same command resumes it")
+    if stacks is not None and (workers is not None or ray is not None or gpus or keep):
+        raise SweepError("--stacks goes with none of --workers, --ray, --gpus and --keep", hint="--device cuda")
     if ray is not None and (workers is not None or keep):
         raise SweepError("--ray goes with neither --workers nor --keep", hint="the cluster's CPUs are what it has")
     if ray is None and gpus:

@@ -68,20 +68,20 @@ def train_stack(
     directories: Sequence[Path],
     *,
     device: str = "cpu",
-    deadline: float = math.inf,
+    stop: Callable[[], bool] = lambda: False,
     in_process: bool = False,
     progress: Callable[[StackReport], None] | None = None,
 ) -> int:
     """Trains models that differ in their seeds only, together.
 
     Up to rounding, each becomes what ``train`` makes of its configuration. A model that reaches its target leaves the
-    stack. Nothing is kept of models that have not ended at the deadline.
+    stack. Nothing is kept of models that have not ended when it is stopped.
 
     Args:
         configs: of the models.
         directories: where each run comes to lie; none may exist.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        deadline: of ``time.monotonic()``: no step is begun after it.
+        stop: asked every few steps; once it says so, no further step begins.
         in_process: whether batches are drawn in a process of its own, or in a thread of this one.
         progress: called after every few steps.
 
@@ -101,7 +101,7 @@ def train_stack(
     steps = range(configs[0].optimiser.num_steps)
     seeds = [config.seed for config in configs]
     with batches_ahead(configs[0], seeds, steps, in_process=in_process) as batches, stack.on_stream():
-        return stack.go(batches, deadline, progress)
+        return stack.go(batches, stop, progress)
 
 
 class _Stack:
@@ -137,11 +137,13 @@ class _Stack:
         with torch.cuda.stream(self._stream) if self._stream is not None else nullcontext():
             yield
 
-    def go(self, drawn: Iterator[Batches], deadline: float, progress: Callable[[StackReport], None] | None) -> int:
-        """All steps, until all have ended or the deadline has come; how many have ended."""
+    def go(
+        self, drawn: Iterator[Batches], stop: Callable[[], bool], progress: Callable[[StackReport], None] | None
+    ) -> int:
+        """All steps, until all have ended or it is stopped; how many have ended."""
         config, ended = self._config, 0
         num_steps, every = config.optimiser.num_steps, config.evaluation.every
-        while self._alive and time.monotonic() <= deadline:
+        while self._alive and not stop():
             batches = next(drawn)
             started = (time.thread_time(), time.perf_counter())
             self._steps(batches)

@@ -1,7 +1,7 @@
 """The weights of a stack of models as few tensors: those that an optimiser treats alike lie in one.
 
-A step of small models on a GPU costs as much as the number of its operations. With a tensor for each weight, clipping and
-updating alone would be hundreds.
+A step of small models on a GPU costs as much as the number of its operations. With a tensor for each weight, clipping
+and updating alone would be hundreds.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
         architecture: the shape; its dtype is the one that ``to_transformer`` rounds to.
         dtype: of the parameters.
         device: where they are.
-        attention: ``narrow`` lets narrow heads on one core go through our own loops, which ``torch.func`` does not know;
-            ``stacked`` is for a module under ``torch.vmap``.
+        attention: ``narrow`` lets narrow heads on one core go through our own loops, which ``torch.func`` does not
+            know; ``stacked`` is for a module under ``torch.vmap``.
 
     Raises:
         SerialformerError: the arithmetic of the architecture is not that of floats.
