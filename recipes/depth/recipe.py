@@ -23,17 +23,19 @@ from serialformer.tasks.task import ParameterValue
 
 Parameters = tuple[tuple[str, ParameterValue], ...]
 
-FRONTIERS: tuple[tuple[str, Parameters, tuple[int, ...]], ...] = (
-    ("modular-addition", (), (8, 16)),
-    ("permutation-composition", (("format", "token"),), (8, 16)),
-    ("permutation-composition", (("format", "brackets"),), (8, 16)),
-    ("iterated-squaring", (("bound", 1000),), (8,)),
-    ("automaton", (), (8, 16)),
-    ("majority", (), (8, 16)),
-    ("circuit-value", (), (8, 16)),
-    ("circuit-value", (("constants", 0.0),), (8, 16)),
-)
 DEPTHS = (1, 2, 3, 4, 5, 6, 8, 16)
+FRONTIERS: tuple[tuple[str, Parameters, tuple[int, ...], tuple[int, ...]], ...] = (
+    ("modular-addition", (), (8, 16), DEPTHS),
+    ("permutation-composition", (("format", "token"),), (8, 16), DEPTHS),
+    ("permutation-composition", (("format", "brackets"),), (16,), (2, 4, 5, 8)),
+    ("iterated-squaring", (("bound", 1000),), (8,), (2, 4, 8, 9)),  # the first squaring takes two layers
+    ("automaton", (), (8, 16), DEPTHS),
+    ("majority", (), (8, 16), DEPTHS),
+    ("circuit-value", (), (8, 16), DEPTHS),
+    ("circuit-value", (("constants", 0.0),), (8, 16), DEPTHS),
+)
+"""Task, parameters, lengths, and the depths that are constructed."""
+
 NUM_SAMPLES = 1000
 
 
@@ -85,12 +87,12 @@ class Frontier(Experiment):
 
 
 def runs(num_samples: int = NUM_SAMPLES) -> list[Frontier]:
-    """Each task at each of its lengths, at every depth."""
+    """Each task at each of its lengths and depths."""
     return [
         Frontier(task=task, parameters=parameters, length=length, depth=depth, num_samples=num_samples)
-        for task, parameters, lengths in FRONTIERS
+        for task, parameters, lengths, depths in FRONTIERS
         for length in lengths
-        for depth in DEPTHS
+        for depth in depths
     ]
 
 

@@ -24,19 +24,11 @@ NUM_RUNS = {
     "paper-figure": 321,
     "circuit-value": 48,
     "majority": 54,
-    "depth": 120,
+    "depth": 104,
     "length-generalisation": 34,
 }
 IN_PART = ("paper-figure", "circuit-value")
 """Recipes of which some runs have not been carried out; their README.md says which."""
-    "smoke": 7,
-    "paper-small": 117,
-    "paper-full": 144,
-    "paper-figure": 321,
-    "majority": 54,
-    "depth": 120,
-    "length-generalisation": 34,
-}
 
 
 @cache
