@@ -225,7 +225,7 @@ class _Stack:
         )
 
     def _keep(self, places: list[int]) -> None:
-        """Goes on with these models alone."""
+        """Continues with these models only."""
         if places == self._alive or not places:
             self._alive = places
             return
