@@ -146,10 +146,10 @@ def page_text() -> Iterator[tuple[str, str]]:
 
 
 def messages() -> Iterator[tuple[str, str]]:
-    """The texts of errors: constants in calls of a class that ends in Error, including the hint."""
+    """The texts of errors: constants in calls of classes named ...Error or Interrupted, including hints."""
     for path in sorted((ROOT / "src").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Error"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Error", "Interrupted")):
                 for part in ast.walk(node):
                     if isinstance(part, ast.Constant) and isinstance(part.value, str):
                         yield f"{path.relative_to(ROOT)}:{part.lineno}", part.value

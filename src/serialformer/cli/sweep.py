@@ -63,7 +63,7 @@ def sweep_command(
             )
         except KeyboardInterrupt:
             raise Interrupted(
-                f"interrupted: {progress.num_stored} of {len(runs)} runs are in {output}; the same command goes on"
+                f"interrupted: {progress.num_stored} of {len(runs)} runs are in {output}; the same command resumes"
             ) from None
     if as_json:
         print(json.dumps({**asdict(result), "store": str(output)}))

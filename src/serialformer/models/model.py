@@ -38,6 +38,7 @@ from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
 
 if TYPE_CHECKING:
+    from serialformer.explorer.inline import InlinePage
     from serialformer.models.activations import Activations
     from serialformer.models.ground_truth import GroundTruth
 
@@ -510,6 +511,24 @@ class Model:
             "directory": "not saved" if self.directory is None else str(self.directory),
         }
         return fact_table("Model", facts)
+
+    def explore(
+        self, other: Model | None = None, *, num_samples: int = 8, seed: int = 0, height: int = 700
+    ) -> InlinePage:
+        """The page that runs this model token by token, for the output of a notebook's cell.
+
+        Args:
+            other: another model of the same task, to show side by side.
+            num_samples: the number of prompts, for a task.
+            seed: the seed of the prompts, for a task.
+            height: the height of the frame in pixels.
+
+        Raises:
+            SerialformerError: the two models are not of one task, or one is too large for a page.
+        """
+        from serialformer.explorer.explore import show_inline
+
+        return show_inline(self, other, num_samples=num_samples, seed=seed, height=height)
 
     def _shape(self) -> str:
         shape = self.transformer.architecture
