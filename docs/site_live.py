@@ -12,9 +12,10 @@ from pathlib import Path
 import serialformer
 from serialformer.circuits.circuit import Circuit
 from serialformer.cli.demo import multiplier
+from serialformer.tasks.registry import make_task
 
-SQUARE = {"task": "permutation-composition", "length": 4, "format": "token"}
-"""The products that are compiled and trained: four permutations of five, each one token."""
+LENGTH = 4
+"""Permutations in each product of the models that are compiled and trained."""
 
 LIVE = ("adder", "multiplier4", "s5", "evaluator", "depth")
 
@@ -32,26 +33,23 @@ def adder() -> Circuit:
 def write_live_pages(folder: Path) -> None:
     """Writes the pages ``NAME.html`` for the names in ``LIVE``."""
     folder.mkdir(parents=True, exist_ok=True)
+    products = make_task("permutation-composition", {"format": "token"})
+    models = {
+        "adder": serialformer.compile(adder()),
+        "multiplier4": serialformer.compile(multiplier(4)),
+        "s5": serialformer.construct(products, LENGTH),
+        "evaluator": serialformer.construct("circuit-value", 8),
+        "depth": serialformer.construct("parity", 8, setting="base"),
+    }
     with tempfile.TemporaryDirectory() as scratch:
-
-        def show(name: str, model: serialformer.Model, other: serialformer.Model | None = None) -> None:
-            paths = []
-            for place, each in enumerate((model, other)):
-                if each is not None:
-                    path = Path(scratch, name if place == 0 else f"{name}-trained")
-                    if each.directory is None:
-                        each.save(path)
-                    paths.append(path if each.directory is None else each.directory)
-            serialformer.explore(*paths, output=folder / f"{name}.html")
-
-        show("adder", serialformer.compile(adder()))
-        show("multiplier4", serialformer.compile(multiplier(4)))
-        compiled = serialformer.construct("permutation-composition", SQUARE["length"], format=SQUARE["format"])
-        trained = Path(scratch, "trained")
-        serialformer.train("permutation-composition", trained, length=4, setting="cot", format="token")
-        show("s5", compiled, serialformer.load(trained))
-        show("evaluator", serialformer.construct("circuit-value", 8))
-        show("depth", serialformer.construct("parity", 8, setting="base"))
+        # A page is headed by the name of its model's directory.
+        for name, model in models.items():
+            model.save(Path(scratch, name))
+        trained = Path(scratch, "s5-trained")
+        serialformer.train(products, trained, length=LENGTH, setting="cot")
+        for name in LIVE:
+            other = trained if name == "s5" else None
+            serialformer.explore(Path(scratch, name), other, output=folder / f"{name}.html")
 
 
 if __name__ == "__main__":
