@@ -43,6 +43,8 @@ MAY_IMPORT = {
     "models": {
         *("errors", "files", "python_file", "architecture", "circuits", "tasks", "transformer", "proofs", "decode"),
         *("notebook", "constructions", "targets"),
+        # ``Model.explore`` alone, when it is called: a notebook shows the page.
+        "explorer",
     },
     # Circuits of transformers; ``bound`` alone asks a model for its prompts.
     "bounds": {

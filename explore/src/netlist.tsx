@@ -230,7 +230,7 @@ function Search({ session, circuit }: { session: Session; circuit: Circuit }) {
               </li>
             );
           })}
-          {!found.length && <li class="none">nothing of that name</li>}
+          {!found.length && <li class="none">no wire or token with that name</li>}
         </ul>
       )}
     </div>

@@ -31,7 +31,7 @@ export function Task({ session }: { session: Session }) {
           </label>
           <div class="segments" role="group" aria-label="What the model reads">
             <button type="button" aria-pressed={session.generates.value} onClick={() => (session.generates.value = true)}>reads its own tokens</button>
-            <button type="button" aria-pressed={!session.generates.value} onClick={() => (session.generates.value = false)}>is told the true ones</button>
+            <button type="button" aria-pressed={!session.generates.value} onClick={() => (session.generates.value = false)}>reads the true tokens</button>
           </div>
         </section>
         <Transport session={session} />

@@ -31,3 +31,20 @@ def runs() -> list[SweepRun]:
                 found += [replace(plain, seed=seed) for seed in range(2)]
                 found.append(replace(plain, model=replace(plain.model, num_layers=2)))
     return [SweepRun(config=config) for config in found]
+
+
+def panel() -> list[SweepRun]:
+    """One panel in a minute: parity of 9 bits with one and two layers, with a chain and without."""
+    return [
+        SweepRun(
+            config=TrainingConfig(
+                task="parity",
+                length=9,
+                setting=setting,
+                model=ModelConfig(width=64, num_layers=depth, initial_deviation=0.08),
+                optimiser=OptimiserConfig(num_steps=400, warmup_steps=50),
+            )
+        )
+        for setting in ("base", "cot")
+        for depth in (1, 2)
+    ]

@@ -64,8 +64,8 @@ def _learnt_line(name: str, setting: str, group: Sequence[Row]) -> str:
 def watched_lines(rows: Sequence[Row]) -> Iterator[str]:
     """A line for each task and start, of rows with their curves; means over seeds, but for the worst."""
     yield (
-        "| task | start | seeds | share at the first look | at 25 % | at 50 % | at the end "
-        "| worst whole chains, any look | whole chains at the end, worst | largest change of a weight |"
+        "| task | start | seeds | share at the first evaluation | at 25 % | at 50 % | at the end "
+        "| worst whole chains at any evaluation | worst whole chains at the end | largest change of a weight |"
     )
     yield "|" + "---|" * 10
     for name, case in WATCHED.items():

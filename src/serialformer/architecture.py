@@ -34,7 +34,7 @@ MERGED = ("Ġ", "x", "Ġx")
 
 
 def token_separator(vocabulary: Sequence[str]) -> str:
-    """What stands between two tokens in text: a blank if some token is longer than a character, otherwise nothing.
+    """The separator of tokens in text: a space if some token is longer than a character, otherwise nothing.
 
     >>> token_separator(("0", "1", "=", "<unk>")), token_separator(("9", "10", "="))
     ('', ' ')

@@ -100,7 +100,7 @@ class Loop:
 
     @property
     def _numba_type_(self) -> Any:
-        """What numba asks a value for that a compiled function uses: a loop is to it what numba makes of it."""
+        """The hook that numba calls on values used in compiled functions: a loop appears to it as its compiled form."""
         return self.compiled._numba_type_
 
 

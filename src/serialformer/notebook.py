@@ -32,7 +32,7 @@ def html_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], m
 
 
 def first_few(items: Sequence[str]) -> str:
-    """The first items, each cut where it is long, and how many there are besides.
+    """The first items, each shortened if it is long, and the number of remaining ones.
 
     >>> first_few([f"x{number}" for number in range(11)])
     'x0, x1, x2, x3, x4, x5, x6, x7, and 3 more'

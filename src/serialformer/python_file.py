@@ -1,4 +1,4 @@
-"""Python files that users name, ``FILE.py:NAME``, each imported under a module name of its own."""
+"""Python files that users name as ``FILE.py:NAME``, each imported under a separate module name."""
 
 from __future__ import annotations
 

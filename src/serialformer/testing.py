@@ -56,7 +56,7 @@ class KnownCall:
 
     @property
     def num_tokens(self) -> int:
-        """How many tokens to make behind each."""
+        """How many tokens to make after each."""
         return self.cases[0].num_tokens
 
     @property

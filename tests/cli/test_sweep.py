@@ -101,7 +101,7 @@ def test_ctrl_c_on_a_terminal(recipe: Path) -> None:
             process.send_signal(signal.SIGINT)
             pressed = True
     assert pressed and process.wait(30) == 130
-    assert shown.splitlines()[-1].endswith(f"interrupted: 1 of 2 runs are in {output}; the same command goes on")
+    assert shown.splitlines()[-1].endswith(f"interrupted: 1 of 2 runs are in {output}; the same command resumes")
     (run, unfinished), _ = load_recipe(f"{recipe}:long")
     assert [row.run for row in read_rows(output)] == [run.id]
     assert (output.with_suffix(".runs") / unfinished.id / "state.safetensors").exists()

@@ -25,7 +25,7 @@ def test_two_models_of_one_task(tmp_path: Path) -> None:
     both = (construct("parity", 4), random_model(make_task("parity"), 4))
     assert explore(*both, output=tmp_path / "both.html") > explore(both[0], output=tmp_path / "one.html")
     for pair in ((compiled_adder(), both[0]), (both[0], compiled_adder())):
-        with pytest.raises(SerialformerError, match="only models of tasks stand side by side"):
+        with pytest.raises(SerialformerError, match="only models of tasks can be shown side by side"):
             explore(*pair, output=tmp_path / "page.html")
     with pytest.raises(SerialformerError, match=": is a directory\nhint: name the page"):
         explore(both[0], output=tmp_path)

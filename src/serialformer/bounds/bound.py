@@ -26,7 +26,7 @@ NUM_SAMPLES = 4096
 
 
 class Question(NamedTuple):
-    """What a model is asked.
+    """The prompt of a model.
 
     Attributes:
         prompt: the tokens that each position may hold.
@@ -50,7 +50,7 @@ def bound(
     aligned: bool = True,
     max_wires: int = DEFAULT_MAX_WIRES,
 ) -> UnboundedCircuit:
-    """The model as a circuit of unbounded fan-in, from the bits of the prompt to the token behind it.
+    """The model as a circuit of unbounded fan-in, from the bits of the prompt to the token after it.
 
     Without a chain its depth is a function of the number of layers and the number format alone (``depth_bound``), and
     its size is polynomial in the length of the prompt: this is the proof that a transformer of constant depth and

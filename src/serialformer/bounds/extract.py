@@ -111,7 +111,7 @@ def extract(
     max_wires: int = DEFAULT_MAX_WIRES,
     input_words: tuple[Word, ...] | None = None,
 ) -> UnboundedCircuit:
-    """The circuit whose output is the token that a model makes behind a prompt, or behind a chain of its own.
+    """The circuit whose output is the token that a model writes after a prompt or after its own chain.
 
     Outputs are the word ``answer``, the id of the token in binary; before it ``chain0``, ``chain1``, ..., the tokens of
     the chain, unless ``parallel`` is set; and behind it ``undefined``, if it can be true: some softmax on which the

@@ -26,7 +26,7 @@ class Limit:
         self._max_wires = max_wires
 
     def check(self) -> None:
-        """Raises a CircuitError if there are too many wires to go on counting."""
+        """Raises a CircuitError if there are too many wires to continue counting."""
         if self.sink.counts[LITERALS] > COUNT_ON * self._max_wires:
             raise too_large(f"more than {self.sink.counts[LITERALS]:,}", self._max_wires)
 

@@ -17,7 +17,7 @@ from serialformer.transformer.precision import NumberFormat
 
 
 def merge_depth(num_levels: int) -> int:
-    """The depth of counting how many of so many wires are true: two levels for each time that pairs are merged.
+    """The depth of a counter of true wires: two levels for each round that merges pairs.
 
     >>> [merge_depth(count) for count in (1, 2, 6, 30)]
     [0, 2, 6, 10]

@@ -20,7 +20,7 @@ def first_wrong_gate(num_inputs, threshold, start, fan_in):
 
 @njit(cache=True, nogil=True)
 def gate_levels(num_inputs, start, fan_in, skips_copies):
-    """For each wire the longest path of gates behind it (int32[wires]); with ``skips_copies`` of those that join."""
+    """For each wire the longest path of gates after it (int32[wires]); with ``skips_copies`` of those that join."""
     levels = np.zeros(num_inputs + len(start) - 1, dtype=np.int32)
     for gate in range(len(start) - 1):
         level = 0

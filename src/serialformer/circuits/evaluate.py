@@ -50,7 +50,7 @@ def _evaluate(
 
 
 def words_per_pass(num_rows: int) -> int:
-    """How many machine words of each wire to evaluate together for so many rows.
+    """The number of machine words per wire to evaluate together for a number of rows.
 
     >>> words_per_pass(1), words_per_pass(65), words_per_pass(10**6)
     (1, 2, 32)

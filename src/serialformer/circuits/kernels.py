@@ -42,7 +42,7 @@ def evaluate_packed(
 
 @loop(plain_work=1 << 18, nogil=True)
 def wire_levels(num_inputs: int, fan_in: np.ndarray, arity: np.ndarray) -> np.ndarray:
-    """For each wire the longest path of gates behind it (int32[wires])."""
+    """For each wire the longest path of gates after it (int32[wires])."""
     levels = np.zeros(num_inputs + len(arity), dtype=np.int32)
     for gate in range(len(arity)):
         level = 0

@@ -81,7 +81,7 @@ class NameTable(Sequence[str]):
 
     @classmethod
     def from_lengths(cls, data: UInt8[np.ndarray, " bytes"], lengths: np.ndarray) -> NameTable:
-        """The table of names that stand one behind the other in ``data``; for arrays that come from a file.
+        """The table of names that stand one after the other in ``data``; for arrays that come from a file.
 
         Args:
             data: the names as UTF-8.
@@ -145,7 +145,7 @@ class NameTable(Sequence[str]):
 
     @property
     def data(self) -> UInt8[np.ndarray, " bytes"]:
-        """All names as UTF-8, one behind the other."""
+        """All names as UTF-8, one after the other."""
         return self._data
 
     @property
@@ -211,7 +211,7 @@ def _offsets_of(lengths: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _gather(data: np.ndarray, starts: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The bytes from each of ``starts``, as many as ``offsets`` say, one piece behind the other."""
+    """The bytes from each of ``starts``, as many as ``offsets`` say, one piece after the other."""
     result = np.empty(int(offsets[-1]), dtype=np.uint8)
     first, stop = 0, len(starts)
     while first < stop:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: random circuits for property tests. Needs the extra ``hypothesis``."""
+"""Hypothesis strategies: random circuits for property tests. The extra ``hypothesis`` is required."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def word_names() -> st.SearchStrategy[str]:
 
 @st.composite
 def bit_names(draw: st.DrawFn, num_bits: int, *, names: st.SearchStrategy[str] | None = None) -> list[str | None]:
-    """One name a bit: words of shuffled bits, interleaved, with gaps, single bits, and (None) bits without a name.
+    """One name per bit: words of shuffled bits, interleaved, with gaps, single bits, and (None) bits without a name.
 
     Args:
         draw: given by hypothesis.

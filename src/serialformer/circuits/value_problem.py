@@ -47,7 +47,7 @@ class ValueProblem:
         return len(self.kind)
 
     def tokens(self) -> list[str]:
-        """The prompt, without the ``=`` behind it.
+        """The prompt, without the ``=`` after it.
 
         >>> " ".join(read_value_problem("TRUE NA NA 1 NOT 1 NA 2".split()).tokens())
         'TRUE NA NA 1 NOT 1 NA 2'
@@ -141,7 +141,7 @@ class _Gates:
         return self._joined[key]
 
     def add_table(self, table: int, sources: list[int]) -> int:
-        """A gate with the value of a truth table of at most two gates, made of new gates where need be."""
+        """A gate with the value of a truth table over at most two gates, built from new gates if necessary."""
         if len(sources) == 2 and sources[0] == sources[1]:
             table, sources = (table & 1) | (table >> 2 & 2), sources[:1]
         if len(sources) == 2 and table in (0b1010, 0b0101):
@@ -193,7 +193,7 @@ def _needed(reads: Int32[np.ndarray, "gates 2"], outputs: Int32[np.ndarray, " ou
 
 
 def read_value_problem(tokens: Sequence[str]) -> ValueProblem:
-    """The problem that tokens say, with or without the ``=`` behind them.
+    """The problem that tokens say, with or without the ``=`` after them.
 
     Raises:
         FormatError: they are none; says which gate, and lists the first few that are wrong.

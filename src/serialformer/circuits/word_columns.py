@@ -42,7 +42,7 @@ def columns_to_bits(
 
 
 def bits_to_columns(words: Sequence[Word], bits: UInt8[np.ndarray, "rows bits"]) -> list[list[int]]:
-    """For each word its values, unsigned, one a row.
+    """For each word its values, unsigned, one per row.
 
     >>> bits_to_columns([Word(name="s", bits=(0, 1))], np.array([[1, 1], [0, 1]], dtype=np.uint8))
     [[3, 2]]

@@ -1,4 +1,4 @@
-"""Words: the named groups of bits in which a user speaks of a circuit's inputs and outputs."""
+"""Words: the named groups of bits that form a circuit's inputs and outputs."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _unused(name: str, taken: set[str], suffixes: dict[str, int]) -> str:
 
 
 def words_to_names(words: Iterable[Word], num_bits: int) -> list[str]:
-    """One name a bit, such that ``names_to_words`` of them gives the same words back.
+    """One name per bit, such that ``names_to_words`` of them gives the same words back.
 
     >>> words_to_names([Word(name="a", bits=(1, 0)), Word(name="c", bits=(2,))], 3)
     ['a[1]', 'a[0]', 'c']

@@ -17,15 +17,17 @@ FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
 
 
 def bench_command(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Which; without it they are listed.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The benchmark; if omitted, all are listed.")
+    ] = None,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ARGUMENTS", help="Of the benchmark; -- --help says which it takes."),
+        typer.Argument(metavar="ARGUMENTS", help="Arguments of the benchmark; -- --help lists them."),
     ] = None,
 ) -> None:
-    """Run a benchmark of a source checkout, which prints a table; without a name, list them.
+    """Run a benchmark from a source checkout and print a table; without a name, list all benchmarks.
 
-    Some compare with other packages and need an extra; each says what it needs. Leave the machine to it.
+    Benchmarks that compare with other packages need an extra and name it. Run nothing else meanwhile.
     """
     if not FOLDER.is_dir():
         raise InputError(

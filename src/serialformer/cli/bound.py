@@ -35,39 +35,45 @@ def bound_command(
     length: Annotated[
         int | None,
         typer.Option(
-            "--length", metavar="N", min=1, help="Of a model of a task: items of the prompt; by default its own length."
+            "--length",
+            metavar="N",
+            min=1,
+            help="For a model of a task: items in the prompt; by default the model's own length.",
         ),
     ] = None,
     chain: Annotated[
-        int, typer.Option("--chain", metavar="T", min=0, help="Tokens of a chain of thought before the answer.")
+        int, typer.Option("--chain", metavar="T", min=0, help="Chain-of-thought tokens before the answer.")
     ] = 0,
     parallel: Annotated[
-        bool, typer.Option("--parallel", help="With --chain: all chains at once, so that the depth stays.")
+        bool,
+        typer.Option(
+            "--parallel", help="With --chain: evaluate all chains in parallel, which keeps the depth constant."
+        ),
     ] = False,
     method: Annotated[
         Method | None,
         typer.Option(
-            help="How sums are made: cascades of flip-flops or of resets (AC0), threshold gates (TC0), or term by term"
-            " (depth grows with their number)."
+            help="How sums are computed: by cascades of flip-flops or resets (AC0), by threshold gates (TC0),"
+            " or term by term (depth grows with their number)."
         ),
     ] = None,
     precision: Annotated[
         int | None,
-        typer.Option("--precision", metavar="S", min=1, help="Round the weights to F_s first; see train, norm=none."),
+        typer.Option(
+            "--precision", metavar="S", min=1, help="Round the weights to F_s first; see train --set model.norm=none."
+        ),
     ] = None,
-    tree: Annotated[bool, typer.Option("--tree", help="Write two-input gates: balanced trees.")] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Write balanced trees of two-input gates.")] = False,
     aligned: Annotated[
         bool,
-        typer.Option(
-            "--align/--no-align", help="Delay the outputs to the depth that layers and precision give, or do not."
-        ),
+        typer.Option("--align/--no-align", help="Delay the outputs to the depth that layers and precision determine."),
     ] = True,
     max_wires: Annotated[
-        int | None, typer.Option("--max-wires", metavar="N", min=1, help="Refuse a circuit of more wires.")
+        int | None, typer.Option("--max-wires", metavar="N", min=1, help="Refuse a circuit with more wires than this.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model whose every operation is rounded as a circuit from the bits of the prompt to the next token.
+    """Write a model that rounds every operation as a circuit from the bits of the prompt to the next token.
 
     Without a chain its depth depends on the number of layers and the precision alone, not on the length of the prompt.
     """

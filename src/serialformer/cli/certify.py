@@ -20,15 +20,16 @@ from serialformer.proofs.certificate import Certificate
 def certify_command(
     directory: Directory,
     dtype: Annotated[
-        DtypeOption | None, typer.Option(help="The number format it is to be loaded in; by default its own.")
+        DtypeOption | None,
+        typer.Option(help="The number format in which the model will be loaded; by default its own."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to write the certificate; by default into DIR."),
+        typer.Option("-o", "--output", metavar="FILE", help="The certificate file to write; by default in DIR."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Prove from the weights that a model is right on every input; exit 1 if that cannot be proven."""
+    """Prove from the weights that a model is right on every input; exit 1 if the proof fails."""
     model = load(directory)
     with progress_bar("certifying", None):
         certificate = certify(model, dtype=None if dtype is None else dtype.value)

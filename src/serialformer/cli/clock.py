@@ -49,7 +49,7 @@ def run_clock(
     if options.seed is not None and options.initial != InitialOption.RANDOM:
         raise InputError("--seed goes with --initial random")
     if options.cycles is None and options.stimulus is None:
-        raise InputError("how many cycles?", hint="--cycles N, or --stimulus IN.csv with a row a cycle")
+        raise InputError("how many cycles?", hint="--cycles N, or --stimulus IN.csv with one row per cycle")
     model = load(directory)
     with ExitStack() as bars:
         run = run_cycles(

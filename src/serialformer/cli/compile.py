@@ -54,7 +54,7 @@ def compile_command(
             help="A .aag, .aig, .blif, .bench, .txt (Bristol), .v or .sv file, or module.py:function.",
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to create.")],
     top: TopOption = None,
     parameters: ParametersOption = None,
     macros: MacrosOption = None,
@@ -67,7 +67,7 @@ def compile_command(
             metavar="LEVEL",
             min=0,
             max=3,
-            help="0: gates as read. 1: mapped anew; the default for Verilog, Python and --lut. 2, 3: with ABC.",
+            help="0: keep the gates. 1: remap them (default for Verilog, Python and --lut). 2, 3: optimise with ABC.",
         ),
     ] = None,
     lut: Annotated[
@@ -75,11 +75,12 @@ def compile_command(
         typer.Option("--lut", metavar="K", min=2, max=6, help="Gates of up to K inputs: fewer tokens, more heads."),
     ] = None,
     prove: Annotated[
-        bool, typer.Option("--prove", help="Have ABC prove that optimising changed nothing; else nothing is written.")
+        bool,
+        typer.Option("--prove", help="Let ABC prove that optimisation kept the function; write nothing otherwise."),
     ] = False,
     chain: Annotated[
         ChainName,
-        typer.Option(help="gates: each gate is a token, one layer. none: no chain, one layer for each level."),
+        typer.Option(help="gates: one token per gate, one layer. none: no chain, one layer per level."),
     ] = ChainName.GATES,
     layers: Annotated[
         int | None,
@@ -87,30 +88,34 @@ def compile_command(
             "--layers",
             metavar="L",
             min=1,
-            help="Of target llama, by default 2; with --chain none, by default the depth plus one.",
+            help="Layers of target llama, by default 2; with --chain none, by default the depth plus one.",
         ),
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="With --layers: accept too few; the certificate says what is right.")
+        bool,
+        typer.Option(
+            "--partial", help="With --layers: allow too few layers; the certificate lists the outputs that are right."
+        ),
     ] = False,
     target: Annotated[
-        TargetName, typer.Option(help="A stock GPT-2 or Llama, or the paper's transformer, every operation rounded.")
+        TargetName,
+        typer.Option(help="A stock GPT-2 or Llama, or the paper's transformer, which rounds every operation."),
     ] = TargetName.GPT2,
     dtype: Annotated[
         DtypeOption | None, typer.Option(help="gpt2, llama: the number format of the weights; by default float32.")
     ] = None,
     precision: Annotated[
-        int | None, typer.Option(metavar="S", help="paper: bits before and after the point; by default 1.")
+        int | None, typer.Option(metavar="S", help="paper: bits before and after the binary point; by default 1.")
     ] = None,
     head_width: Annotated[
-        int | None, typer.Option("--head-width", metavar="W", min=1, help="gpt2, llama: the width of heads.")
+        int | None, typer.Option("--head-width", metavar="W", min=1, help="gpt2, llama: the width of each head.")
     ] = None,
     hidden: Annotated[
         int | None, typer.Option("--hidden", metavar="N", min=1, help="llama: dimensions of the residual stream.")
     ] = None,
     kv_heads: Annotated[
         int | None,
-        typer.Option("--kv-heads", metavar="N", min=1, help="llama: heads of keys and values; by default 2."),
+        typer.Option("--kv-heads", metavar="N", min=1, help="llama: key-value heads; by default 2."),
     ] = None,
     spare_positions: Annotated[
         int | None,
@@ -118,29 +123,29 @@ def compile_command(
             "--spare-positions",
             metavar="N",
             min=0,
-            help="gpt2, llama: positions beyond those needed; by default 0 and 16.",
+            help="gpt2, llama: extra positions; by default 0 for gpt2 and 16 for llama.",
         ),
     ] = None,
     address: Annotated[
         AddressName | None,
         typer.Option(
             "--address",
-            help="llama: heads go by names of positions (default), by rotary distances, or by these in a window.",
+            help="llama: heads find positions by name (default), by rotary distance, or by distance within a window.",
         ),
     ] = None,
     gguf: Annotated[
-        Path | None, typer.Option("--gguf", metavar="FILE", help="gpt2, llama: write GGUF as well, for llama.cpp.")
+        Path | None, typer.Option("--gguf", metavar="FILE", help="gpt2, llama: also write GGUF, for llama.cpp.")
     ] = None,
     onnx: Annotated[
-        Path | None, typer.Option("--onnx", metavar="FILE", help="gpt2, llama: write ONNX as well, with a cache.")
+        Path | None, typer.Option("--onnx", metavar="FILE", help="gpt2, llama: also write ONNX, with a cache.")
     ] = None,
     head_biases: Annotated[
-        bool, typer.Option("--head-biases", help="llama: queries, keys and values have biases, as in a Qwen2.")
+        bool, typer.Option("--head-biases", help="llama: add biases to queries, keys and values, as in a Qwen2.")
     ] = False,
     rotated: RotateOption = None,
     as_json: Json = False,
 ) -> None:
-    """Compile a circuit into a checkpoint that evaluates it by chain of thought, or by depth."""
+    """Compile a circuit into a checkpoint that evaluates it by chain of thought, or without one in as many layers."""
     started = time.perf_counter()
     refuse_existing(output)
     of_target = {

@@ -20,20 +20,22 @@ def construct_command(
         str, typer.Argument(metavar="TASK", help="A task (serialformer tasks lists them) or FILE.py:Class.")
     ],
     length: Annotated[int, typer.Option("--length", metavar="N", help="The number of items.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to create.")],
     parameters: Parameters = None,
     setting: Annotated[
-        str, typer.Option("--setting", metavar="cot|base", help="cot: it writes a chain. base: it answers at once.")
+        str, typer.Option("--setting", metavar="cot|base", help="cot: write a chain of thought. base: answer at once.")
     ] = "cot",
     depth: Annotated[
         int | None,
-        typer.Option("--depth", metavar="L", min=1, help="With base: its layers; by default as many as needed."),
+        typer.Option(
+            "--depth", metavar="L", min=1, help="With base: the number of layers; by default as many as needed."
+        ),
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     rotated: RotateOption = None,
     as_json: Json = False,
 ) -> None:
-    """Make a GPT-2 that is right on every prompt of a task, without training; evaluate DIR scores it."""
+    """Make a GPT-2 that is right on every prompt of a task, without training; score it with evaluate."""
     from serialformer.models.construct import construct
     from serialformer.models.rotate import rotate
 

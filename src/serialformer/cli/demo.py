@@ -1,4 +1,4 @@
-"""The command ``demo``: a tour of compile, run, certify and explore on one small circuit."""
+"""The command ``demo``: compile, run, certify and explore on one small circuit."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def multiplier(width: int) -> Circuit:
 
 def demo_command(
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to create.")
     ] = Path("serialformer-demo"),
 ) -> None:
-    """Compile a 16-bit multiplier, run it, certify it and draw its page: a tour in under a minute."""
+    """Compile, run and certify a 16-bit multiplier and write its page, in under a minute."""
     from serialformer.explorer.content import circuit_content
     from serialformer.explorer.page import write_page
 

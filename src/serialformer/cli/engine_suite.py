@@ -14,10 +14,10 @@ from serialformer.errors import InputError
 
 
 def engine_suite_command(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The directory to make.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The directory to create.")],
     as_json: Json = False,
 ) -> None:
-    """Make a suite: models whose every token is known, and what to ask them. The bytes are the same each time."""
+    """Make a suite of models and prompts for which every token is known. The files are the same every time."""
     from serialformer.engines.recipes import default_recipes
     from serialformer.engines.suite import build_suite
 
@@ -34,11 +34,11 @@ def engine_suite_command(
 def engine_cases_command(
     directory: Directory,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="CASES.jsonl", help="The file to write: a line for each case.")
+        Path, typer.Option("-o", "--output", metavar="CASES.jsonl", help="The file to write, one line per case.")
     ],
     as_json: Json = False,
 ) -> None:
-    """Write prompts for a compiled circuit with the tokens that must follow, for an engine in any language."""
+    """Write prompts for a compiled circuit and the tokens that must follow, for engines in any language."""
     from serialformer.engines.suite import engine_cases
 
     facts = {"file": str(output), **engine_cases(directory, output)}

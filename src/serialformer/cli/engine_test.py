@@ -26,7 +26,11 @@ def engine_test_command(
     ] = None,
     command: Annotated[
         str | None,
-        typer.Option("--command", metavar="CMD", help="A program that answers lines; {model} becomes the directory."),
+        typer.Option(
+            "--command",
+            metavar="CMD",
+            help="A program that answers line by line; {model} is replaced by the directory.",
+        ),
     ] = None,
     python: Annotated[
         str | None, typer.Option("--python", metavar="PATH", help="The interpreter of the engine's environment.")
@@ -38,18 +42,25 @@ def engine_test_command(
         bool, typer.Option("--allow-remote", help="With --url: the server may be on another machine.")
     ] = False,
     models: Annotated[
-        list[str] | None, typer.Option("--model", metavar="NAME", help="Only this model of the suite; may be repeated.")
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="Test only this model of the suite; may be repeated."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only the quick models, and in most configurations only some cases.")
+        bool, typer.Option("--quick", help="Test only the quick models, with fewer cases in most configurations.")
     ] = False,
     sweep: Annotated[
-        str, typer.Option("--sweep", metavar="default|each|all", help="One configuration, each change, or all of them.")
+        str,
+        typer.Option(
+            "--sweep",
+            metavar="default|each|all",
+            help="The default configuration, one change at a time, or all combinations.",
+        ),
     ] = "each",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option that is to have one value.")
+        list[str] | None,
+        typer.Option("--set", metavar="OPTION=VALUE", help="Fix an option of the engine to one value."),
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long an answer may take.")] = 300.0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="The time limit for an answer.")] = 300.0,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")] = None,
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML.")
@@ -59,7 +70,7 @@ def engine_test_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask an engine for tokens that are known, and say what is wrong; exit 1 if any is, 2 if nothing could be run."""
+    """Compare the tokens of an engine with known answers; exit 1 if any is wrong, 2 if nothing could be run."""
     from serialformer.engines.report import check_engine, report_lines
     from serialformer.engines.run import SWEEPS, configurations
     from serialformer.engines.suite import choose_models, read_suite

@@ -27,16 +27,17 @@ def evaluate_command(
         str | None,
         typer.Option("--length", metavar="N|N:M", help="One length, or all from N to M; by default the model's own."),
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="Prompts of each length.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Which prompts.")] = 0,
+    samples: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="Prompts per length.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="The seed of the prompts.")] = 0,
     engine: Annotated[
-        str, typer.Option("--engine", metavar="|".join(ENGINE_NAMES), help="What generates; auto chooses.")
+        str,
+        typer.Option("--engine", metavar="|".join(ENGINE_NAMES), help="The engine that generates; auto chooses one."),
     ] = "auto",
     task: TaskOption = None,
     trust_code: TrustCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
-    """Score a model on fresh samples of its task, teacher-forced (given the true chain) and generating its own."""
+    """Score a model on fresh samples of its task, both teacher-forced (after the true chain) and generated."""
     model = load(directory, task=task, trust_code=trust_code)
     lengths = _parse_lengths(length, model.length)
     for number in lengths:
@@ -74,7 +75,7 @@ def _parse_lengths(text: str | None, default: int) -> list[int]:
 
 
 def _facts(model: Model, results: list[Evaluation], seed: int) -> dict[str, Any]:
-    """The JSON object; several lengths are added up, and each is an entry of ``lengths`` besides."""
+    """The JSON object; several lengths are summed, and each is also an entry of ``lengths``."""
     total = sum((result.score for result in results), Score())
     facts: dict[str, Any] = {
         "task": model.task.name,

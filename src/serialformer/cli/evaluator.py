@@ -1,4 +1,4 @@
-"""The command ``evaluator``: one model for every circuit of up to so many gates."""
+"""The command ``evaluator``: one model for all circuits of up to M gates."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from serialformer.models.rotate import rotate
 
 
 def evaluator_command(
-    gates: Annotated[int, typer.Option("--gates", metavar="M", help="The most gates that a circuit may have.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to make.")],
+    gates: Annotated[int, typer.Option("--gates", metavar="M", help="The maximum number of gates of a circuit.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to create.")],
     setting: Annotated[
-        str, typer.Option("--setting", metavar="cot|base", help="cot: it writes each gate. base: it answers at once.")
+        str, typer.Option("--setting", metavar="cot|base", help="cot: write each gate. base: answer at once.")
     ] = "cot",
     depth: Annotated[
         int | None,
-        typer.Option("--depth", metavar="D", min=1, help="With base: its layers, and the deepest circuit; default M."),
+        typer.Option(
+            "--depth",
+            metavar="D",
+            min=1,
+            help="With base: the number of layers and the maximum circuit depth; by default M.",
+        ),
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     rotated: RotateOption = None,
     as_json: Json = False,
 ) -> None:
-    """Make one GPT-2 that evaluates every circuit of up to M gates; run DIR --circuit FILE asks it."""
+    """Make one GPT-2 that evaluates every circuit of up to M gates; use it with run DIR --circuit FILE."""
     started = time.perf_counter()
     refuse_existing(output)
     with progress_bar("constructing", None):

@@ -18,24 +18,26 @@ from serialformer.errors import InputError
 def explore_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")],
     other: Annotated[
-        Path | None, typer.Argument(metavar="[DIR2]", help="Another model of the same task, to stand beside it.")
+        Path | None, typer.Argument(metavar="[DIR2]", help="Another model of the same task, to show side by side.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="The page to write: one file.")
+        Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="The page to write, a single file.")
     ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve the page on this machine instead, for large models; Ctrl-C ends it.")
     ] = False,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, metavar="N", help="With --serve; 0 takes a free one.")
+        int, typer.Option("--port", min=0, max=65535, metavar="N", help="With --serve: the port; 0 picks a free one.")
     ] = 0,
-    samples: Annotated[int, typer.Option("--samples", min=1, max=1000, metavar="N", help="Of a task: prompts.")] = 8,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Of a task: which prompts.")] = 0,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, max=1000, metavar="N", help="For a task: the number of prompts.")
+    ] = 8,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="For a task: the seed of the prompts.")] = 0,
     task: TaskOption = None,
     trust_code: TrustCode = False,
     as_json: Json = False,
 ) -> None:
-    """Write one web page on which the model is run from its weights, token by token; or serve it."""
+    """Write a web page that runs the model from its weights, token by token; or serve it."""
     if serve == (output is not None):
         raise InputError("expected either -o PAGE.html or --serve")
     if port and not serve:

@@ -14,15 +14,15 @@ from serialformer.errors import InputError
 
 
 def interp_suite_command(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to make.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder to create.")],
     models: Annotated[
         list[str] | None, typer.Option("--model", metavar="NAME", help="Only this model; may be repeated.")
     ] = None,
-    pairs: Annotated[int, typer.Option("--pairs", min=1, metavar="N", help="Pairs of prompts for each model.")] = 24,
+    pairs: Annotated[int, typer.Option("--pairs", min=1, metavar="N", help="Prompt pairs per model.")] = 24,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Seed of the prompts.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Write models whose explanation is known, with prompts, counterfactuals and the truth as files."""
+    """Write models with known explanations, including prompts, counterfactuals and ground truth."""
     from serialformer.interp.suite import MEMBERS, write_suite
 
     known = [member.name for member in MEMBERS]
@@ -46,11 +46,11 @@ def interp_score_command(
         typer.Argument(metavar="EDGES.json", help="Scores of edges by name, or a graph of EAP-IG or MIB (.json, .pt)."),
     ],
     task: Annotated[
-        str | None, typer.Option("--task", metavar="INPUT=VALUE", help="Of two tasks in one model, judge this one.")
+        str | None, typer.Option("--task", metavar="INPUT=VALUE", help="For a model of two tasks: score this one.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge scores of edges against the truth about a model."""
+    """Score an explanation, given as edge scores, against the ground truth of a model."""
     from serialformer.interp.circuit_scores import read_pairs, score_circuit
     from serialformer.interp.judge import judge, rank_edges, read_scores, read_truth
     from serialformer.models.load import load

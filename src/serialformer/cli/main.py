@@ -24,40 +24,40 @@ Examples:
   serialformer certify adder               right on every input: a proof
   serialformer train parity --length 8 --setting cot -o parity
 
-serialformer COMMAND --help says more of a command.
+serialformer COMMAND --help describes a command.
 """
 
 COMMANDS = {
-    "demo": ("demo", "A tour: compile, run, certify, explore."),
-    "compile": ("compile", "Make a checkpoint of a circuit."),
-    "run": ("run", "Ask a model for its outputs."),
+    "demo": ("demo", "Take a tour: compile, run, certify, explore."),
+    "compile": ("compile", "Compile a circuit into a checkpoint."),
+    "run": ("run", "Run a model on its inputs."),
     "verify": ("verify", "Compare every token with the circuit."),
     "certify": ("certify", "Prove a model right on every input."),
     "decompile": ("certify", "Read the circuit out of the weights."),
-    "bound": ("bound", "A model as a circuit of constant depth."),
-    "info": ("info", "Sizes of a circuit or a checkpoint."),
-    "evaluator": ("evaluator", "One model for every circuit of M gates."),
+    "bound": ("bound", "Write a model as a constant-depth circuit."),
+    "info": ("info", "Print the sizes of a circuit or checkpoint."),
+    "evaluator": ("evaluator", "Make one model for all circuits of M gates."),
     "tasks": ("tasks", "List the tasks, with an example each."),
     "construct": ("construct", "Make a model of a task without training."),
     "train": ("train", "Train a model of a task."),
     "evaluate": ("evaluate", "Score a model of a task."),
-    "sweep": ("sweep", "Carry out the runs of a recipe."),
-    "merge": ("sweep", "Put the stores of sweeps together."),
-    "explore": ("explore", "A page on which to watch a model think."),
+    "sweep": ("sweep", "Run the experiments of a recipe."),
+    "merge": ("sweep", "Merge the results of sweeps."),
+    "explore": ("explore", "Show how a model computes, in a web page."),
     "plot": ("plot", "Draw the figures of a sweep."),
-    "interp-suite": ("interp", "Models whose explanation is known."),
-    "interp-score": ("interp", "Judge an explanation by the truth."),
-    "engine-suite": ("engine_suite", "Make models and cases that test engines."),
+    "interp-suite": ("interp", "Make models with known explanations."),
+    "interp-score": ("interp", "Score an explanation against the truth."),
+    "engine-suite": ("engine_suite", "Make models and cases for testing engines."),
     "engine-cases": ("engine_suite", "Write the cases for one model."),
     "engine-export": ("engine_suite", "Write a checkpoint as GGUF or ONNX."),
-    "engine-test": ("engine_test", "Find out whether an engine is right."),
-    "bench": ("bench", "Measure, in a checkout of the sources."),
+    "engine-test": ("engine_test", "Test an inference engine for correctness."),
+    "bench": ("bench", "Run a benchmark from a source checkout."),
 }
 """The commands: for each the module of ``serialformer.cli`` that holds it, and what the list of commands says of it."""
 
 
 class LazyCommands(Mapping[str, Any]):
-    """The commands by name, each imported when it is asked for: help and one command need not load the others."""
+    """The commands by name, each imported on first use: help and one command need not load the others."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] = {}
@@ -92,7 +92,7 @@ class CommandGroup(TyperGroup):
 
 
 def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose KeyboardInterrupt typer does not see: what it makes of one has changed between its versions."""
+    """A command whose KeyboardInterrupt does not reach typer, whose handling of it has changed between versions."""
 
     @wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
@@ -134,7 +134,7 @@ def options(
 
 
 def wants_colour(*, is_terminal: bool) -> bool:
-    """Whether a person reads a stream, and one who has not said that they want none (https://no-color.org)."""
+    """Whether a stream goes to a terminal whose user has not disabled colour (https://no-color.org)."""
     return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -1,4 +1,4 @@
-"""What the options of several commands are, and how commands show what they made. Light: help needs it."""
+"""Options shared by several commands, and the output of commands that write a directory. Loads quickly."""
 
 from __future__ import annotations
 
@@ -23,25 +23,28 @@ class DtypeOption(StrEnum):
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 EngineFlag = Annotated[
-    str, typer.Option("--engine", metavar="|".join(ENGINE_NAMES), help="What runs the model; auto is the fastest.")
+    str,
+    typer.Option(
+        "--engine", metavar="|".join(ENGINE_NAMES), help="The engine that runs the model; auto chooses the fastest."
+    ),
 ]
 
 RotateOption = Annotated[
     int | None,
     typer.Option(
-        "--rotate", metavar="SEED", min=0, help="Turn the stream by a random rotation: dense weights, proven anew."
+        "--rotate", metavar="SEED", min=0, help="Rotate the residual stream randomly, which makes the weights dense."
     ),
 ]
 
 
 def refuse_existing(output: Path) -> None:
-    """Says before the work, not after it, that a directory is there already; saving checks again."""
+    """Refuses an existing directory before the work starts; saving checks again."""
     if output.exists():
         raise InputError("exists already", where=str(output), hint="remove it or choose another name")
 
 
 def print_made(output: Path, facts: dict[str, Any], started: float, *, as_json: bool) -> None:
-    """What a command says of the directory that it has made, and of the seconds since it started."""
+    """Prints the facts of a directory that a command has written, and the seconds since it started."""
     facts = {**facts, "seconds": round(time.perf_counter() - started, 3)}
     if as_json:
         print(json.dumps(facts))

@@ -16,18 +16,22 @@ from serialformer.figures.plot_files import KIND_NAMES, MEASURE_NAMES, plot
 def plot_command(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="RESULTS.csv|DIR...", help="The store of a sweep; or directories of training runs."),
+        typer.Argument(metavar="RESULTS.csv|DIR...", help="The results of a sweep, or directories of training runs."),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FIGURE", help="Where it goes: .png, .svg or .pdf.")
+        Path, typer.Option("-o", "--output", metavar="FIGURE", help="The figure to write: .png, .svg or .pdf.")
     ],
     kind: Annotated[
         str | None,
-        typer.Option("--kind", metavar="|".join(KIND_NAMES), help="What is drawn; by default what the store is for."),
+        typer.Option(
+            "--kind", metavar="|".join(KIND_NAMES), help="The kind of figure; by default the one that fits the rows."
+        ),
     ] = None,
     measure: Annotated[
         str | None,
-        typer.Option("--measure", metavar="|".join(MEASURE_NAMES), help="Which share; by default the paper's."),
+        typer.Option(
+            "--measure", metavar="|".join(MEASURE_NAMES), help="The accuracy to draw; by default the paper's measure."
+        ),
     ] = None,
     tasks: Annotated[
         list[str] | None,
@@ -35,9 +39,9 @@ def plot_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the rows of a store: accuracy against depth, as in the paper, or another kind of figure.
+    """Draw the results of a sweep: accuracy against depth, as in the paper, or another kind of figure.
 
-    Of directories of runs, finished or not, the loss is drawn.
+    For directories of runs, finished or not, draw the loss.
     """
     facts = plot(sources, output, kind=kind, measure=measure, tasks=tasks or (), say=say)
     print(json.dumps(facts) if as_json else ", ".join(f"{name}: {value}" for name, value in facts.items()))

@@ -1,4 +1,4 @@
-"""What is said on stderr, for people: lines, and a bar, on a terminal only, once something has taken two seconds."""
+"""Messages on stderr for people: lines and, on a terminal after two seconds, a progress bar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS_BETWEEN_FRAMES = 0.2
 
 
 def say(text: str) -> None:
-    """A line for people, who may have asked for data on standard output."""
+    """Writes a line for people; standard output is reserved for data."""
     print(text, file=sys.stderr)
 
 
@@ -39,14 +39,14 @@ class _Work:
 
 
 class Advance(Protocol):
-    """Is told how many more are done, and what else is to be shown."""
+    """Receives the number of items done since the last call, and an optional note to show."""
 
     def __call__(self, count: int, note: str = "", /) -> None: ...
 
 
 @contextmanager
 def progress_bar(what: str, total: int | None, *, unit: str = "") -> Iterator[Advance]:
-    """Yields a function that is told how many more are done; ``total`` None shows that something goes on.
+    """Yields a function that advances the bar; with ``total`` None the bar only shows activity.
 
     Raises:
         Interrupted: on Ctrl-C, once what was begun has been cleaned up.
@@ -70,7 +70,7 @@ def progress_bar(what: str, total: int | None, *, unit: str = "") -> Iterator[Ad
 
 @contextmanager
 def _shown(work: _Work) -> Iterator[None]:
-    """Shows the work from a thread of its own, so that the bar moves, or at least appears, whatever the work does."""
+    """Shows the progress from a separate thread, so that the bar appears whatever the work does."""
     ended = Event()
     thread = Thread(target=_show, args=(work, time.perf_counter(), ended), daemon=True)
     thread.start()

@@ -37,39 +37,45 @@ def run_command(
     engine: EngineFlag = "auto",
     batch: Annotated[
         Path | None,
-        typer.Option("--batch", metavar="IN.csv", help="One run a row, columns named like the input words."),
+        typer.Option(
+            "--batch", metavar="IN.csv", help="Inputs, one run per row, with columns named like the input words."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="OUT.csv", help="Where --batch writes.")
+        Path | None, typer.Option("-o", "--output", metavar="OUT.csv", help="The file that --batch writes.")
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option("--max-tokens", min=1, metavar="N", help="Stop after N chain tokens; see --trace, --json."),
+        typer.Option("--max-tokens", min=1, metavar="N", help="Stop after N chain tokens; use with --trace or --json."),
     ] = None,
     prompt: Annotated[
         str | None,
-        typer.Option("--prompt", metavar="TEXT", help="For a model of a task or an evaluator: what it is asked."),
+        typer.Option("--prompt", metavar="TEXT", help="For a model of a task or an evaluator: the prompt."),
     ] = None,
     circuit: Annotated[
         Path | None,
-        typer.Option("--circuit", metavar="FILE", help="For an evaluator: the circuit that it is asked about."),
+        typer.Option("--circuit", metavar="FILE", help="For an evaluator: the circuit to evaluate."),
     ] = None,
     cycles: Annotated[
         int | None,
-        typer.Option("--cycles", min=0, metavar="N", help="For a circuit with registers: feed the state back N times."),
+        typer.Option("--cycles", min=0, metavar="N", help="For a circuit with registers: run N clock cycles."),
     ] = None,
     stimulus: Annotated[
         Path | None,
-        typer.Option("--stimulus", metavar="IN.csv", help="A row a cycle, a column an input that -i does not hold."),
+        typer.Option(
+            "--stimulus",
+            metavar="IN.csv",
+            help="Inputs, one row per cycle, with a column for each input not set by -i.",
+        ),
     ] = None,
-    vcd: Annotated[
-        Path | None, typer.Option("--vcd", metavar="OUT.vcd", help="Where the waveform of the cycles goes.")
-    ] = None,
+    vcd: Annotated[Path | None, typer.Option("--vcd", metavar="OUT.vcd", help="The waveform file to write.")] = None,
     initial: Annotated[
         InitialOption | None,
-        typer.Option("--initial", help="What registers begin with for which nothing else says a value."),
+        typer.Option("--initial", help="Initial value for registers that specify none."),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of --initial random; by default 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="The seed for --initial random; by default 0.")
+    ] = None,
     ray: Annotated[
         str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="With --batch: run the rows on a Ray cluster.")
     ] = None,

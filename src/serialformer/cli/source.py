@@ -1,4 +1,4 @@
-"""The options of commands that take a circuit: what only Verilog needs to be told."""
+"""The options of commands that take a circuit, including those for Verilog only."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ import typer
 from serialformer.errors import InputError
 
 TopOption = Annotated[
-    str | None, typer.Option("--top", metavar="NAME", help="Verilog: the top module, where there are several.")
+    str | None, typer.Option("--top", metavar="NAME", help="Verilog: the top module, if there are several.")
 ]
 ParametersOption = Annotated[
-    list[str] | None, typer.Option("-P", metavar="NAME=VALUE", help="Verilog: a parameter of the top module.")
+    list[str] | None, typer.Option("-P", metavar="NAME=VALUE", help="Verilog: set a parameter of the top module.")
 ]
-MacrosOption = Annotated[
-    list[str] | None, typer.Option("-D", metavar="NAME[=TEXT]", help="Verilog: a macro, as `define makes it.")
-]
+MacrosOption = Annotated[list[str] | None, typer.Option("-D", metavar="NAME[=TEXT]", help="Verilog: define a macro.")]
 IncludesOption = Annotated[
-    list[Path] | None, typer.Option("--include", metavar="DIR", help="Verilog: where `include looks for files.")
+    list[Path] | None,
+    typer.Option("--include", metavar="DIR", help="Verilog: a directory to search for `include files."),
 ]
 SourcesOption = Annotated[
-    list[Path] | None, typer.Option("--source", metavar="FILE", help="Verilog: a further file of the same design.")
+    list[Path] | None, typer.Option("--source", metavar="FILE", help="Verilog: another file of the same design.")
 ]
 
 

@@ -24,17 +24,17 @@ def sweep_command(
         str,
         typer.Argument(metavar="RECIPE", help="A Python file (or its folder) with a function runs(); FILE.py:NAME."),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="RESULTS.csv", help="The store to append to.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="RESULTS.csv", help="The results file to append to.")
+    ],
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Processes here; by default one per core."),
+        typer.Option("--workers", min=1, metavar="N", help="Local processes; by default one per core."),
     ] = None,
-    ray: Annotated[
-        str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="Carry the runs out on this Ray cluster.")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where models train.")] = "cpu",
+    ray: Annotated[str | None, typer.Option("--ray", metavar="auto|ADDRESS", help="Run on this Ray cluster.")] = None,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="The device for training.")] = "cpu",
     gpus: Annotated[
-        float, typer.Option("--gpus", min=0, metavar="F", help="With --ray: the share of a GPU that a run takes.")
+        float, typer.Option("--gpus", min=0, metavar="F", help="With --ray: the share of a GPU per run.")
     ] = 0.0,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the directories of finished runs.")] = False,
     stacks: Annotated[
@@ -52,9 +52,9 @@ def sweep_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Carry out the runs of a recipe that its store does not have. The same command resumes an interrupted sweep.
+    """Run the experiments of a recipe that are not in the results yet; an interrupted sweep resumes.
 
-    Exit 1 if a run failed; it is tried again by the next call.
+    Exit 1 if a run failed; the next call tries it again.
     """
     require_torch()
     from serialformer.cli.sweep_progress import SweepProgress
@@ -84,7 +84,7 @@ def sweep_command(
             )
         except KeyboardInterrupt:
             raise Interrupted(
-                f"interrupted: {progress.num_stored} of {len(runs)} runs are in {output}; the same command goes on"
+                f"interrupted: {progress.num_stored} of {len(runs)} runs are in {output}; the same command resumes"
             ) from None
     if as_json:
         print(json.dumps({**asdict(result), "store": str(output)}))
@@ -125,11 +125,11 @@ def _sweep_stacks(
 
 
 def merge_command(
-    stores: Annotated[list[Path], typer.Argument(metavar="RESULTS.csv...", help="Stores of sweeps.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="MERGED.csv", help="Where they go together.")],
+    stores: Annotated[list[Path], typer.Argument(metavar="RESULTS.csv...", help="Results of sweeps.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="MERGED.csv", help="The merged file to write.")],
     as_json: Json = False,
 ) -> None:
-    """Put stores together, each evaluation once; refuses two that say different things of one."""
+    """Merge results, keeping each evaluation once; refuse results that contradict each other."""
     from serialformer.sweeps.merge import merge_stores
 
     refuse_existing(output)

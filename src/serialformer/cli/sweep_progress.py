@@ -1,4 +1,4 @@
-"""How a sweep goes: a live table on a terminal, a line a run elsewhere; always on stderr."""
+"""How a sweep goes: a live table on a terminal, one line per run elsewhere; always on stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_ROWS = 16
 
 
 class SweepProgress:
-    """Is told of events, and shows them.
+    """Receives the events of a sweep and shows them.
 
     Args:
         num_runs: of the whole sweep, with those that are stored already.

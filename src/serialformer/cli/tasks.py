@@ -1,4 +1,4 @@
-"""The command ``tasks``: what can be learnt, compiled and scored."""
+"""The command ``tasks``: lists the problems that models can learn or compute."""
 
 from __future__ import annotations
 
@@ -20,22 +20,18 @@ Parameters = Annotated[
 
 TaskOption = Annotated[
     str | None,
-    typer.Option("--task", metavar="FILE.py:Class", help="For a model of a task of your own: its file, named again."),
+    typer.Option("--task", metavar="FILE.py:Class", help="For a model of your own task: the file that defines it."),
 ]
-TrustCode = Annotated[
-    bool, typer.Option("--trust-code", help="Run the source of its own task that the checkpoint holds.")
-]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the task source stored in the checkpoint.")]
 
 
 def tasks_command(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", help="Say more of this one, or of FILE.py:Class.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Describe this task, or FILE.py:Class.")] = None,
     parameters: Parameters = None,
     length: Annotated[
-        int | None, typer.Option("--length", metavar="N", help="Of the example; what it counts is listed.")
+        int | None, typer.Option("--length", metavar="N", help="The number of items in the example.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Of the example.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="The seed of the example.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """List the tasks: complexity class, parameters, sizes and an example of each."""

@@ -24,36 +24,44 @@ def train_command(
         str, typer.Argument(metavar="TASK", help="A task (serialformer tasks lists them) or FILE.py:Class.")
     ],
     setting: Annotated[
-        str, typer.Option("--setting", metavar="base|cot|hint|aligned|filler", help="What it reads and predicts.")
+        str,
+        typer.Option("--setting", metavar="base|cot|hint|aligned|filler", help="What the model reads and predicts."),
     ],
     length: Annotated[int, typer.Option("--length", metavar="N", help="The number of items.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The directory of the run.")],
-    depth: Annotated[int, typer.Option("--depth", min=1, metavar="L", help="Layers.")] = 1,
+    depth: Annotated[int, typer.Option("--depth", min=1, metavar="L", help="The number of layers.")] = 1,
     parameters: Parameters = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Of initial weights and samples.")] = 0,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Steps at most.")] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, metavar="K", help="The seed of initial weights and samples.")
+    ] = 0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, metavar="N", help="The maximum number of steps.")
+    ] = None,
     preset: Annotated[
-        str, typer.Option("--preset", metavar="NAME", help="default (tuned for the task), or paper.")
+        str, typer.Option("--preset", metavar="NAME", help="default (tuned for the task) or paper.")
     ] = "default",
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Another configuration, such as model.width=256."),
+        typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the configuration, such as model.width=256."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR, if there is one.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in DIR, if there is one.")] = False,
     initial: Annotated[
         Path | None,
         typer.Option("--from", metavar="CHECKPOINT", help="Start from this model of the task, compiled or trained."),
     ] = None,
     pointers: Annotated[
-        bool, typer.Option("--pointers", help="Log how much attention goes where the task's construction reads.")
+        bool,
+        typer.Option("--pointers", help="Log the share of attention on the tokens that the task's construction reads."),
     ] = False,
-    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="Where.")] = "cpu",
-    compiled: Annotated[bool, typer.Option("--torch-compile", help="Through torch.compile.")] = False,
-    threads: Annotated[int, typer.Option("--threads", min=1, metavar="N", help="Of torch, on the CPU.")] = 1,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's files as well.")] = False,
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda", help="The device for training.")] = "cpu",
+    compiled: Annotated[bool, typer.Option("--torch-compile", help="Use torch.compile.")] = False,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, metavar="N", help="The number of CPU threads of torch.")
+    ] = 1,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard files.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model of a task on fresh samples; killed and begun again with --resume, it goes on where it was."""
+    """Train a model of a task on fresh samples; --resume continues an interrupted run."""
     # What is mistyped is refused before torch is imported, which takes seconds.
     config = configure(
         parse_task(name, parameters or []),

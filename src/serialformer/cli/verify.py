@@ -28,18 +28,20 @@ def verify_command(
     directory: Directory,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="CIRCUIT", help="Another circuit with the same words: compare the answers with its."),
+        typer.Option(
+            metavar="CIRCUIT", help="Compare the outputs with those of this circuit, which has the same words."
+        ),
     ] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="How many random inputs to try; by default 64.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="The number of random inputs; by default 64.")] = None,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Try every input.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the random inputs.")] = 0,
     engine: EngineFlag = "auto",
     simulator: Annotated[
         str | None,
         typer.Option(
             "--simulator",
             metavar="iverilog|verilator",
-            help="With --against a Verilog file: have the source itself simulated, and compare with that.",
+            help="With --against a Verilog file: simulate the source itself and compare the outputs.",
         ),
     ] = None,
     top: TopOption = None,

@@ -1,4 +1,4 @@
-"""A circuit as a chain: one position a gate, one layer (Theorem 3.3 of arXiv 2402.12875).
+"""A circuit as a chain: one position per gate, one layer (Theorem 3.3 of arXiv 2402.12875).
 
 The circuit lies in the position: each position knows its own name, the names of the positions that it reads, and the
 truth table of the token that it writes. One look-up for each input of a gate brings a bit; for each combination of

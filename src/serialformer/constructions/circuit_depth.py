@@ -1,4 +1,4 @@
-"""A circuit without a chain: one column a gate, and a layer for each level of the circuit.
+"""A circuit without a chain: one column per gate, and a layer for each level of the circuit.
 
 The prompt is the input bits, then a filler token for each gate, then ``=``; the answer follows. Each gate has a
 *column*: the position of its filler token. In every layer each column fetches the present values of the wires that its

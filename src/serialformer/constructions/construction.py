@@ -122,7 +122,7 @@ class Clause:
     weight: int = 1
 
     def wanted(self, own: np.ndarray | None) -> np.ndarray:
-        """The value of ``key`` that is asked for, given the values of ``asked``."""
+        """The value of ``key`` that the head looks for, given the values of ``asked``."""
         if self.asked is None:
             return np.array(self.constant)
         assert own is not None

@@ -218,7 +218,7 @@ def _fetch_value(chosen: tuple[int, ...]) -> LookUp:
 
 
 def _answer() -> Iterator[UnitTable]:
-    """Writes the kind of the next token: a copied type, NA or a looked-up value, or what the gate makes of its inputs.
+    """Writes the kind of the next token: a copied type, NA or a looked-up value, or the gate's function of its inputs.
 
     One unit fires where the prompt is a circuit; elsewhere perhaps none does, and ``=`` is written.
     """

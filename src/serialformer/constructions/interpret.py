@@ -22,7 +22,7 @@ Values = dict[str, np.ndarray]
 def interpret(
     construction: Construction, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int
 ) -> Int64[np.ndarray, "rows tokens"]:
-    """The tokens that a construction writes behind each prompt.
+    """The tokens that a construction writes after each prompt.
 
     Args:
         construction: what to run.
@@ -132,7 +132,7 @@ def _find(
 
 
 def fire_tables(layer: ConstructionLayer, values: Values, is_last: bool) -> tuple[Values, Values]:
-    """What the unit tables of a layer make of the fields: the fields behind it, and what the next token's are.
+    """Applies the unit tables of a layer: returns the fields after it and those of the next token.
 
     Raises:
         CompileError: two units write into one field, or replace what is not there.

@@ -42,7 +42,7 @@ KEEP, JOIN, FIRST = range(3)
 
 
 def num_composition_layers(length: int) -> int:
-    """Layers that compose so many permutations.
+    """The number of layers that composes a number of permutations.
 
     >>> [num_composition_layers(length) for length in (1, 2, 3, 4, 5, 8, 16)]
     [1, 2, 3, 3, 4, 4, 5]
@@ -145,7 +145,7 @@ def composition_construction(
 
 
 def _follow(layer: int) -> LookUp:
-    """Fetches the value in the slot that the own value points to, so many items before."""
+    """Fetches the value in the slot that the position's value points to, a fixed number of items before."""
     return LookUp(
         name=f"{1 << (layer - 1)} before",
         clauses=(Clause(key="item", asked=f"read[{layer}]"), Clause(key="slot", asked="pointer")),

@@ -99,7 +99,7 @@ class PlacedTokens:
 
 
 def _letters(count: int) -> list[str]:
-    """So many different words of letters, all of one length, at least 2.
+    """A number of different words of letters, all of the same length, at least 2.
 
     >>> _letters(28)[25:]
     ['az', 'ba', 'bb']

@@ -74,7 +74,7 @@ class Monoid:
 
 
 def num_scan_layers(length: int) -> int:
-    """Layers that multiply so many items.
+    """The number of layers that multiplies a number of items.
 
     >>> [num_scan_layers(length) for length in (1, 2, 3, 4, 7, 8, 16)]
     [1, 2, 2, 3, 3, 4, 5]
@@ -178,7 +178,7 @@ def scan_construction(monoid: Monoid, length: int, num_layers: int | None = None
 
 
 def _look_up(layer: int, places: range) -> LookUp:
-    """Brings what stands so many positions before."""
+    """Fetches a field from a fixed number of positions before."""
     return LookUp(
         name=f"{1 << layer} before",
         clauses=(Clause(key="name", asked=f"read[{layer}]"),),

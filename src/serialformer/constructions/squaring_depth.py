@@ -1,4 +1,4 @@
-"""Iterated squaring without a chain: a layer a squaring, and one more.
+"""Iterated squaring without a chain: one layer per squaring and one more.
 
 ``=`` fetches the prime p and the residue r in the first layer. Hidden units know the square of each residue: one for
 each pair of a prime and a residue, half of them (r up to p / 2) in the first layer and half in the second. Each later

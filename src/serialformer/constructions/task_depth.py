@@ -203,7 +203,7 @@ def _automaton_monoid(task: Automaton, vocabulary: tuple[str, ...], end: int) ->
 
 
 def expected_accuracy(task: Task, length: int, num_layers: int) -> Fraction:
-    """How often the answer of so many layers is right, exactly, over the task's own distribution.
+    """The exact share of right answers with a number of layers, over the task's own distribution.
 
     Raises:
         CompileError: the task multiplies no elements; ``shallow_answers`` says what is answered to each prompt.
@@ -245,7 +245,7 @@ def expected_accuracy(task: Task, length: int, num_layers: int) -> Fraction:
 
 
 def _squarings_right(task: IteratedSquaring, length: int, num_made: int) -> Fraction:
-    """How often a residue is the same after so many squarings as after all that a prompt asks for."""
+    """How often a residue after fewer squarings equals the one after all squarings of a prompt."""
     share, primes = Fraction(0), primes_below(task.bound).tolist()
     for prime in primes:
         made = full = np.arange(1, prime)
@@ -270,7 +270,7 @@ def _step(shares: dict[Key, Fraction], following: Callable[[Key], list[Key]]) ->
 def shallow_answers(
     task: CircuitValue, prompts: Int64[np.ndarray, "rows prompt"], length: int, num_layers: int
 ) -> Int64[np.ndarray, " rows"]:
-    """What so many layers answer to circuits: the last gate's value after as many rounds.
+    """The answers of a number of layers to circuits: the last gate's value after as many rounds.
 
     In the first round a gate is TRUE if it is the constant TRUE; in each later one all gates are evaluated at once.
     """

@@ -42,7 +42,7 @@ MAX_LAYERS = 256
 
 
 def gate_value(kind: int, left: int, right: int) -> int:
-    """What a gate of a kind makes of two bits; what is no gate makes 0.
+    """The value of a gate of some kind on two bits; 0 for tokens that are not gates.
 
     >>> [gate_value(OR, 0, 1), gate_value(NOT, 1, 0), gate_value(TRUE, 0, 0)]
     [1, 0, 1]

@@ -75,7 +75,7 @@ class DenseEngine(Engine):
         return [keys for keys, _ in cache]
 
     def streams(self, tokens: Int64[np.ndarray, "rows tokens"]) -> Float[np.ndarray, "layers rows tokens D"]:
-        """The residual stream of whole sequences before the first layer and behind each one."""
+        """The residual stream of whole sequences before the first layer and after each one."""
         blocks = []
         cache = self._empty_cache(*tokens.shape)
         for start in range(0, tokens.shape[1], QUERIES_PER_BLOCK):

@@ -86,7 +86,7 @@ class _Dense:
         return (self.weight != 0).any(axis=0) | (self.bias != 0)
 
     def columns(self, chosen: Int64[np.ndarray, " chosen"], onward: np.ndarray | None = None) -> SparseMap:
-        """Some of its columns; ``onward`` is the matrix by whose rows they go on into the residual stream."""
+        """Some of its columns; the rows of the matrix ``onward`` map them into the residual stream."""
         weight = self.weight[:, chosen]
         sparse = to_sparse_map(weight, self.bias[chosen])
         size = np.zeros((len(chosen), 3))

@@ -427,7 +427,7 @@ class _MapPool:
         return np.concatenate(self._dimensions)
 
     def arrays(self) -> MapArrays:
-        """All maps, one behind the other."""
+        """All maps, one after the other."""
         entries = np.cumsum([0, *(len(sparse.index) for sparse in self._maps)])
         starts = [sparse.start[:-1] + first for sparse, first in zip(self._maps, entries[:-1], strict=True)]
         return MapArrays(

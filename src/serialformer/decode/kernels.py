@@ -27,7 +27,7 @@ FAR_BELOW, TINY = -7.0, 1e-8
 
 @loop(inline="always")
 def gamma(terms):
-    """The relative error of a float32 sum of products of so many terms: see ``rounding``."""
+    """The relative error of a float32 sum of a number of products; see ``rounding``."""
     return terms * 2.0**-24 / (1 - terms * 2.0**-24)
 
 
@@ -52,7 +52,7 @@ def norm_rounding(mean, deviation, inverse, stream_error, width):
 
 @loop(inline="always")
 def column_error(size, output, factors, terms):
-    """The error of an output of a map behind a layer norm whose terms have the sum of magnitudes ``terms``.
+    """The error of an output of a map after a layer norm whose terms have the sum of magnitudes ``terms``.
 
     ``size`` holds the outputs' 1-norms and biases.
     """
@@ -71,7 +71,7 @@ def _vector_error(size, first, count, factors, terms):
 
 @loop(inline="always")
 def apply_sized(start, index, value, bias, first, last, x, mean, inverse, out, sizes):
-    """Outputs first..last-1 of a map behind a folded layer norm, and the sum of the magnitudes of each one's terms."""
+    """Outputs first..last-1 of a map after a folded layer norm, and the sum of the magnitudes of each one's terms."""
     for output in range(first, last):
         dot, size = 0.0, 0.0
         for entry in range(np.uint64(start[output]), np.uint64(start[output + 1])):

@@ -104,7 +104,7 @@ class KeySearch(NamedTuple):
 
 
 class RowIndex(NamedTuple):
-    """Groups of rows of linear maps that read the same inputs, with an index where they are made of few patterns.
+    """Groups of rows of linear maps that read the same inputs, with an index if they consist of few patterns.
 
     The columns of such a group are divided into blocks in which the rows show few different *patterns* of weights. The
     row with the largest product is then found without computing the others': each block takes the pattern that its
@@ -308,7 +308,7 @@ class Tabulated(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What a layer norm and an activation need at one position besides the active dimensions of the stream.
+    """The data that a layer norm and an activation need at one position, apart from the active dimensions.
 
     Attributes:
         passive_sum: the sum of the passive dimensions.
@@ -326,7 +326,7 @@ class Settings(NamedTuple):
 
 
 class Norm(NamedTuple):
-    """A layer norm of the stream, and how an output of a linear map behind it errs in float32.
+    """A layer norm of the stream, and how an output of a linear map after it errs in float32.
 
     That is by ``slope`` (sum of |w| e + ``shift`` |w|_1) + ``spread`` (its terms' magnitudes) + ``of_bias`` |bias|,
     where e is the error of a coordinate; ``slope`` is infinite where nothing is known.

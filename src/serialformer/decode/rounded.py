@@ -120,7 +120,7 @@ class RoundedEngine(Engine):
         return np.stack(logits, axis=1)
 
     def streams(self, tokens: Int64[np.ndarray, "rows tokens"]) -> Float[np.ndarray, "layers rows tokens D"]:
-        """The residual stream of whole sequences before the first layer and behind each one."""
+        """The residual stream of whole sequences before the first layer and after each one."""
         contexts, positions = self._empty_contexts(*tokens.shape), []
         for position in range(tokens.shape[1]):
             streams: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""Indices of the rows of a map: where they are made of few patterns, the largest product is a look-up.
+"""Indices of the rows of a map: if the rows consist of few patterns, a look-up finds the largest product.
 
 Hidden units that watch for values of fields, and tokens that stand for numbers, are codes: field by field their weights
 take few patterns. What a position holds favours one pattern of each field, and at most one row has all of them. So it

@@ -86,7 +86,7 @@ class SlicedEngine(Engine):
     def final_tokens(
         self, prompts: Int64[np.ndarray, "rows prompt"], num_tokens: int, count: int
     ) -> Int64[np.ndarray, "rows last"]:
-        """The last ``count`` of the ``num_tokens`` tokens behind the prompts, or of the fewer that there are."""
+        """The last ``count`` of the ``num_tokens`` tokens after the prompts, or of the fewer that there are."""
         num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
         if num_tokens == 0:
             return np.empty((len(prompts), 0), dtype=np.int64)

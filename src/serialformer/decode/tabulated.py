@@ -28,7 +28,7 @@ class TabulatedDecoder:
     def decode(
         self, sequence: Int64[np.ndarray, " sequence"], start: int, stop: int, prompt_length: int, values: np.ndarray
     ) -> tuple[int, int]:
-        """Writes tokens into the sequence; returns the position come to and why it stopped there."""
+        """Writes tokens into the sequence; returns the position it reached and why it stopped."""
         reached, reason = decode_tabulated(sequence, start, stop, prompt_length, self._tables, values)
         return int(reached), int(reason)
 

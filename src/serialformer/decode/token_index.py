@@ -263,7 +263,7 @@ class _Tabulator:
     def _fill(
         self, is_known: np.ndarray, sources: np.ndarray, choices: list[list[np.ndarray]]
     ) -> tuple[Float64[np.ndarray, "known choices moving"], Float64[np.ndarray, "known choices"]]:
-        """The moving dimensions behind the last layer and the square norm, for each known token and choice."""
+        """The moving dimensions after the last layer and the square norm, for each known token and choice."""
         known, moving = np.flatnonzero(is_known), self._moving
         self._place = np.full(self._num_tokens, -1, dtype=np.int64)
         self._place[known] = np.arange(len(known))
@@ -331,7 +331,7 @@ class _Tabulator:
         self._error += errors @ size + (np.count_nonzero(out, axis=0) + 2) * ROUNDOFF * ((sizes + errors) @ size)
 
     def _note(self, state: np.ndarray) -> None:
-        """Takes the stream's own rounding into account, behind an addition."""
+        """Takes the stream's own rounding into account, after an addition."""
         moving = self._moving
         self._reach[moving] = np.maximum(self._reach[moving], np.abs(state).max(axis=(0, 1), initial=0.0))
         self._error[moving] += 2 * ROUNDOFF * (self._reach + self._error)[moving]

@@ -100,7 +100,7 @@ def stream_norm(sums, width, epsilon):
 
 @loop(inline="always")
 def _output(start, index, value, bias, size_of, output, x, errors, norm):
-    """One output of a map behind a folded layer norm, and how it errs."""
+    """One output of a map after a folded layer norm, and how it errs."""
     dot, size, inherited, mean = 0.0, 0.0, 0.0, norm.mean
     for entry in range(np.uint64(start[output]), np.uint64(start[output + 1])):
         column = np.uint64(index[entry])
@@ -124,7 +124,7 @@ def _rough_error(size, bias_size, norm, furthest):
 
 @loop(allocates=False)
 def _apply(start, index, value, bias, size_of, first, count, x, errors, norm, out, out_errors):
-    """Some outputs of a map behind a folded layer norm; returns their norm and the norm of their errors."""
+    """Some outputs of a map after a folded layer norm; returns their norm and the norm of their errors."""
     square, error_square = 0.0, 0.0
     for place in range(count):
         output, error = _output(start, index, value, bias, size_of, first + place, x, errors, norm)
@@ -136,7 +136,7 @@ def _apply(start, index, value, bias, size_of, first, count, x, errors, norm, ou
 
 @loop(allocates=False)
 def _add(start, index, value, bias, dimension, first, last, inputs, input_errors, terms, x, errors, sums):
-    """Adds outputs first..last-1 of a map to their dimensions of the stream; each is a sum of so many ``terms``."""
+    """Adds outputs first..last-1 of a map to their dimensions of the stream; each is a sum of ``terms`` terms."""
     relative = gamma(terms + 3)
     for output in range(first, last):
         dot, size, inherited = bias[output], abs(bias[output]), 0.0
@@ -269,7 +269,7 @@ def _choose(start, index, value, bias, size_of, first, x, errors, norm, is_align
 
 @loop(allocates=False, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def decode_tokens(sequence, position, stop, prompt_length, model, units, search, values, value_errors, room):
-    """Goes through the sequence from ``position`` to ``stop`` - 1 and writes the tokens behind the prompt into it.
+    """Goes through the sequence from ``position`` to ``stop`` - 1 and writes the tokens after the prompt into it.
 
     ``search`` grows by the keys of these positions, ``values`` by their values. ``value_errors`` keeps for each value
     how far it errs at most, and how large it is at most, over all positions. Returns the position it has come to,

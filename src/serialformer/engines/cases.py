@@ -1,4 +1,4 @@
-"""Cases: what an engine is asked, what it must answer, and which earlier tokens each token of the answer rests on."""
+"""Cases: prompts for an engine, the tokens it must answer, and the earlier tokens that determine each of them."""
 
 from __future__ import annotations
 

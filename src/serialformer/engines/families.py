@@ -83,7 +83,7 @@ class CaseWriter:
 
 
 def whole_chain(write: CaseWriter) -> None:
-    """The whole chain behind one prompt, twice, with another prompt in between."""
+    """The whole chain after one prompt, twice, with another prompt in between."""
     first, second = write.question(), write.question()
     length = write.total - write.first
     write.ask("whole chain", "All tokens of the chain, up to the last position.", [first], length)
@@ -92,7 +92,7 @@ def whole_chain(write: CaseWriter) -> None:
 
 
 def long_chain(write: CaseWriter) -> None:
-    """The whole chain behind one prompt, once."""
+    """The whole chain after one prompt, once."""
     write.ask("whole chain", "All tokens of a long chain.", [write.question()], write.total - write.first)
 
 
@@ -120,7 +120,7 @@ def crossings(write: CaseWriter) -> None:
 
 
 def altered_chain(write: CaseWriter) -> None:
-    """Prompts whose chain has been altered: what follows depends on what stands there, not on what should."""
+    """Prompts whose chain has been altered: what follows depends on the altered tokens, not on the right ones."""
     room = write.total - write.first
     for length in (room // 3, 2 * room // 3):
         prompt = write.prompt(write.first + length)
@@ -131,7 +131,7 @@ def altered_chain(write: CaseWriter) -> None:
 
 
 def shared_prefixes(write: CaseWriter) -> None:
-    """Requests that begin alike: cold, warm, branching at, before and behind a block's end, and longer."""
+    """Requests that begin alike: cold, warm, branching at, before and after a block's end, and longer."""
     length = min(write.first + 70, write.total - 26)
     base = write.prompt(length)
     write.ask("shared prefix", "A prompt for the first time: the cache of prefixes is cold.", [base], 6)

@@ -100,7 +100,7 @@ class KnownAnswers:
         return "".join(vocabulary[token] for token in prompt) if len(prompt) == self.num_inputs + 1 else None
 
     def continue_prompt(self, prompt: Sequence[int], num_tokens: int) -> tuple[int, ...]:
-        """The chain behind a prompt, at most ``num_tokens``, the end token left out.
+        """The chain after a prompt, at most ``num_tokens``, the end token left out.
 
         Raises:
             InputError: the prompt is shorter than the inputs with ``=``, too long, or holds something else than bits.

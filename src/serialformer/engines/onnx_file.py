@@ -229,7 +229,7 @@ class _Graph:
         return self.add("Reshape", [beside, self.constant([0, 0, self.num_heads * self.head_width])])
 
     def share(self, x: str, count: int) -> str:
-        """Each head of keys or values for so many heads of queries in turn."""
+        """Repeats each head of keys or values for the query heads that share it."""
         shape = self.add("Shape", [self.add("Unsqueeze", [x, self.constant([2])])])
         factors = self.add("Mul", [shape, self.constant([1, 1, count, 1, 1])])
         wide = self.add("Expand", [self.add("Unsqueeze", [x, self.constant([2])]), factors])

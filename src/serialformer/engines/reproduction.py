@@ -1,4 +1,4 @@
-"""A reproduction of a failure: a short script and one small file, which need the engine and nothing of ours."""
+"""A reproduction of a failure: a short script and one small file, which need only the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session with an engine: what is asked of whatever answers, a process of ours, a program or a server."""
+"""A session with an engine: one interface to an adapter's process, a program or a server."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Session(ABC):
 
     @abstractmethod
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: Path | None) -> list[list[int]]:
-        """The tokens behind each prompt of one call; see ``Adapter.generate``."""
+        """The tokens after each prompt of one call; see ``Adapter.generate``."""
 
     def score(self, tokens: Sequence[int]) -> list[int]:
         """The token that follows after each token of a sequence; see ``Adapter.score``."""
@@ -183,7 +183,7 @@ class Child:
 
 
 class AdapterSession(Session):
-    """An engine behind an adapter, in a process that is started again whenever it has ended.
+    """An engine that runs through an adapter, in a process that is started again whenever it has ended.
 
     Args:
         name: of the engine, one of ``engines.adapters.registry.ADAPTERS``.

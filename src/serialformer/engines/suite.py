@@ -1,4 +1,4 @@
-"""A suite: models, the cases that each is asked, and draft models, in one directory with checksums."""
+"""A suite: models, the cases for each, and draft models, in one directory with checksums."""
 
 from __future__ import annotations
 

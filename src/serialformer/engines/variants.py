@@ -23,7 +23,7 @@ KEY_OFFSET = 4096.0
 
 
 def add_spare_positions(transformer: Transformer, count: int) -> Transformer:
-    """The same model with positions behind those that a chain reaches; they write bits, as positions of a chain do.
+    """The same model with positions after those that a chain reaches; they write bits, as positions of a chain do.
 
     Whatever stands there is never read by an earlier position. Engines that round a context up have room to do so, and
     those that go on behind the end token make bits, which are noticed.

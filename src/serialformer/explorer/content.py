@@ -102,7 +102,7 @@ def task_content(
         if _task_words(other) != _task_words(first):
             raise InputError(
                 f"expected two models of one task, found {_task_words(first)} and {_task_words(other)}",
-                hint="side by side they are asked the same prompts",
+                hint="side by side they need the same prompts",
             )
     samples = first.task.sample(np.random.default_rng([seed, first.length]), first.length, num_samples)
     contents = []
@@ -222,7 +222,7 @@ def _model_content(
 
 
 def _unit_names(provenance: Provenance) -> list[str]:
-    """The names of the hidden units of the last layer, without the unused ones behind them."""
+    """The names of the hidden units of the last layer, without the unused ones after them."""
     if provenance.names is None:
         return []
     *before, last = provenance.names.units[-1]
@@ -233,7 +233,7 @@ def _unit_names(provenance: Provenance) -> list[str]:
 def _circuit_arrays(
     circuit: Circuit, schedule: Schedule, inputs: tuple[Word, ...], outputs: tuple[Word, ...]
 ) -> dict[str, Any]:
-    """The circuit as arrays; the words for its gates are a list of the different ones and a number a gate."""
+    """The circuit as arrays; the words for its gates are a list of the different ones and a number for each gate."""
     kinds, kind_of_gate = np.unique(
         np.stack([circuit.arity.astype(np.uint64), circuit.table], axis=1), axis=0, return_inverse=True
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from serialformer.errors import InputError
 from serialformer.explorer.content import circuit_content, task_content
+from serialformer.explorer.inline import InlinePage, make_inline
 from serialformer.explorer.page import write_page
 from serialformer.files import refuse_os_errors
 from serialformer.models.circuit_words import CircuitWords
@@ -50,15 +52,7 @@ def explore(
     """
     given = [each for each in (model, other) if each is not None]
     first, *others = (find_model(each, task=task, trust_code=trust_code) for each in given)
-    embedded = output is not None
-    for each in (first, *others) if others else ():
-        if isinstance(each.protocol, CircuitWords):
-            where = None if each.directory is None else str(each.directory)
-            raise InputError("only models of tasks stand side by side", where=where)
-    if isinstance(first.protocol, CircuitWords):
-        content = circuit_content(first, embedded=embedded)
-    else:
-        content = task_content([first, *others], num_samples=num_samples, seed=seed, embedded=embedded)
+    content = _content([first, *others], num_samples=num_samples, seed=seed, embedded=output is not None)
     if output is None:
         from serialformer.explorer.server import serve_page
 
@@ -74,3 +68,34 @@ def explore(
     if Path(output).is_dir():
         raise InputError("is a directory", where=str(output), hint="name the page, such as page.html")
     return write_page(output, content)
+
+
+def show_inline(
+    model: Model, other: Model | None = None, *, num_samples: int = 8, seed: int = 0, height: int = 700
+) -> InlinePage:
+    """The page of a model, or of two models of a task, as a value that a notebook shows below the cell.
+
+    Args:
+        model: a model.
+        other: another model of the same task, to show side by side.
+        num_samples: the number of prompts, for a task.
+        seed: the seed of the prompts, for a task.
+        height: the height of the frame in pixels.
+
+    Raises:
+        SerialformerError: the two models are not of one task, or one is too large for a page.
+    """
+    given = [each for each in (model, other) if each is not None]
+    return make_inline(_content(given, num_samples=num_samples, seed=seed, embedded=True), height)
+
+
+def _content(models: Sequence[Model], *, num_samples: int, seed: int, embedded: bool) -> dict[str, Any]:
+    """The content of the page of one model, or of two models of a task."""
+    first = models[0]
+    for each in models if len(models) > 1 else ():
+        if isinstance(each.protocol, CircuitWords):
+            where = None if each.directory is None else str(each.directory)
+            raise InputError("only models of tasks can be shown side by side", where=where)
+    if isinstance(first.protocol, CircuitWords):
+        return circuit_content(first, embedded=embedded)
+    return task_content(models, num_samples=num_samples, seed=seed, embedded=embedded)

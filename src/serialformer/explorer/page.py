@@ -60,7 +60,7 @@ def write_page(path: str | os.PathLike[str], content: dict[str, Any]) -> int:
 
 
 def embed_json(content: dict[str, Any]) -> str:
-    """JSON that can stand in a script element: ASCII, without the characters that markup is made of.
+    """JSON for use inside a script element: ASCII, without characters that are special in markup.
 
     >>> embed_json({"name": "</script><b>&"})
     '{"name":"\\\\u003c/script\\\\u003e\\\\u003cb\\\\u003e\\\\u0026"}'

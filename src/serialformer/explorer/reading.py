@@ -84,7 +84,7 @@ class Reading:
         self.milliseconds = 1000 * (time.perf_counter() - started)
 
     def summary(self) -> dict[str, Any]:
-        """What the page needs at once: tokens, what is said at each, and where heads look with more than half."""
+        """The data that the page needs first: tokens, predictions, and where heads look with more than half."""
         return {
             "tokens": self._plain(self.tokens, 0),
             "said": self._plain(self.said, 1),
@@ -175,7 +175,7 @@ class Reading:
         return [[head.reshape(-1).tolist() for head in layer[0]] for layer in layers]
 
     def _read(self) -> None:
-        """Keys and values of every layer; what is said and looked at, unless there are too many positions."""
+        """Keys and values of every layer; also predictions and attended positions, unless there are too many."""
         architecture, count = self.transformer.architecture, len(self.tokens)
         x_BTD = embed(self.transformer, self.tokens[None], np.arange(count), np.float64)
         is_dense = count <= MAX_DENSE_POSITIONS

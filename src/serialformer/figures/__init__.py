@@ -1,1 +1,1 @@
-"""Figures: pure functions from rows to matplotlib axes, and figures put together of them. Needs the extra ``plot``."""
+"""Figures: pure functions from rows to matplotlib axes, and whole figures. The extra ``plot`` is required."""

@@ -53,7 +53,7 @@ class Kind:
 
 
 def _depth_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
-    """The paper's panels: a panel a setting, a line a length."""
+    """The paper's panels: one panel per setting, one line per length."""
 
     def draw(axes: Any, mine: Sequence[Row], styles: Mapping[int, Style]) -> Mapping[int, Any]:
         handles = draw_depth(axes, mine, measure=measure, styles=styles)
@@ -94,7 +94,7 @@ def _setting_bands(
     *,
     upright: str = "share right",
 ) -> list[Band]:
-    """A panel a setting, across the depths, with a line for each length."""
+    """One panel per setting, across the depths, with a line for each length."""
     styles = {length: line_style(place) for place, length in enumerate(sorted({row.length for row in rows}))}
 
     def make_panel(setting: str) -> Panel:
@@ -114,7 +114,7 @@ def _setting_bands(
 
 
 def _heat_map_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
-    """Cells by depth and length, a panel a setting."""
+    """Cells by depth and length, one panel per setting."""
     rows = _counted(select_final(rows), measure)
     depths, lengths = sorted({row.depth for row in rows}), sorted({row.length for row in rows})
 
@@ -136,7 +136,7 @@ def _heat_map_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list
 
 
 def _lengths_bands(heading: str, rows: Sequence[Row], measure: Measure) -> list[Band]:
-    """A panel for each depth, trained lengths and variant, a line a setting."""
+    """A panel for each depth, trained lengths and variant, one line per setting."""
     rows = _counted(select_lengths(rows), measure)
     groups: dict[tuple[int, tuple[int, int]], list[Row]] = {}
     for row in rows:

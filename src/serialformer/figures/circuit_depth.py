@@ -1,4 +1,4 @@
-"""Accuracy on circuits of each depth, for models of each depth: which circuits do so many layers answer?"""
+"""Accuracy by circuit depth for models of each depth: which circuits can a number of layers answer?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Shares = dict[int, list[float]]
 
 
 def circuit_depth_bands(rows: Sequence[Row]) -> list[Band]:
-    """A band for each setting: accuracy against the depth of the circuit, a panel a length, a line a depth of model."""
+    """A band for each setting: accuracy against circuit depth, one panel per length and one line per model depth."""
     rows = [row for row in rows if CIRCUIT_DEPTH in row.variable and row.samples >= FEWEST_SAMPLES]
     groups: dict[str, dict[int, dict[int, Shares]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for row in rows:

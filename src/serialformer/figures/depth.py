@@ -1,4 +1,4 @@
-"""The paper's panel: accuracy against depth, one line a length."""
+"""The paper's panel: accuracy against depth, one line per length."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def draw_lines(
     intervals: bool,
     shift: float = SHIFT,
 ) -> dict[Key, Any]:
-    """Several lines of shares, moved apart by so many points; returns what stands for each in a legend."""
+    """Draws several lines of shares, shifted apart by a number of points; returns their legend handles."""
     handles = {}
     for number, (key, points) in enumerate(lines.items()):
         handles[key] = draw_shares(

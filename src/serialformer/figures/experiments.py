@@ -66,7 +66,7 @@ def bounds_sheet(rows: Sequence[Row]) -> Sheet:
 
 
 def circuit_depth_sheet(rows: Sequence[Row]) -> Sheet:
-    """Accuracy of models of so many layers on circuits of each depth."""
+    """Accuracy of models of each number of layers on circuits of each depth."""
     return circuit_depth_bands(rows), [
         f"Medians of the seeds, which are the faint dots; depths with at least {FEWEST_SAMPLES} circuits a seed."
     ]

@@ -1,4 +1,4 @@
-"""Teacher-forced beside generated: what the paper measures, and what the model's own writing comes to."""
+"""Teacher-forced and generated accuracy side by side: the paper's measure, and the model's own chains."""
 
 from __future__ import annotations
 

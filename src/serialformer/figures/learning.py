@@ -1,4 +1,4 @@
-"""Learning: accuracy against CPU seconds, a panel a task, and the attention that goes where the construction reads."""
+"""Learning curves: accuracy against CPU seconds, one panel per task, and attention to what the construction reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def curves_of(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def learning_bands(rows: Sequence[Row]) -> list[Band]:
-    """First what the settings come to in the same time, then where models look while they train."""
+    """First the accuracy of the settings after the same time, then where models look while they train."""
     curves = curves_of(rows)
     learnt = [curve for curve in curves if "start" not in curve[0].variable]
     watched = [curve for curve in curves if "start" in curve[0].variable]
@@ -75,7 +75,7 @@ def _starts(curves: Sequence[list[Row]]) -> list[str]:
 
 
 def draw_accuracy(axes: Axes, curves: Sequence[list[Row]]) -> Mapping[str, Any]:
-    """The paper's measure while models train, a line a run."""
+    """The paper's measure while models train, one line per run."""
     handles = {}
     for curve in curves:
         setting = curve[0].setting
@@ -94,7 +94,7 @@ def draw_accuracy(axes: Axes, curves: Sequence[list[Row]]) -> Mapping[str, Any]:
 
 
 def draw_attention(axes: Axes, curves: Sequence[list[Row]]) -> Mapping[str, Any]:
-    """The share of attention that goes where the construction reads, a line a run, by what training started from."""
+    """The share of attention to what the construction reads, one line per run, by the start of training."""
     handles = {}
     starts = list(dict.fromkeys(curve[0].variable["start"] for curve in curves))
     tuned = [start for start in starts if start != RANDOM]

@@ -1,4 +1,4 @@
-"""Accuracy against the evaluated length, of models that were trained at one: how far what was learnt carries."""
+"""Accuracy against the evaluated length, for models trained at one length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHIFT = 0.8
 
 
 def draw_lengths(axes: Axes, rows: Sequence[Row], *, measure: Measure = MEASURES["paper"]) -> dict[str, Any]:
-    """Accuracy against evaluated length, one line a setting, for one task, depth and trained lengths.
+    """Accuracy against evaluated length, one line per setting, for one task, depth and trained lengths.
 
     A grey line stands at the trained length, a grey band at several.
 

@@ -1,4 +1,4 @@
-"""Loss and accuracy while a run goes on, from the rows of its log."""
+"""Loss and accuracy during training, from the rows of a run's log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NUM_WINDOWS = 40
 
 
 def draw_loss(axes: Axes, log: Sequence[LogRow], style: Style, *, label: str = "") -> Any:
-    """The loss of each logged step, faint, and its running mean; returns what stands for it in a legend."""
+    """The loss of each logged step, faint, and its running mean; returns its legend handle."""
     steps, losses = _read(log, "loss")
     axes.plot(steps, losses, color=style.colour, linewidth=0.5, alpha=0.3, zorder=2)
     (drawn,) = axes.plot(steps, smooth(losses), color=style.colour, linestyle=style.dashes, label=label, zorder=3)
@@ -29,7 +29,7 @@ def draw_loss(axes: Axes, log: Sequence[LogRow], style: Style, *, label: str = "
 
 
 def draw_accuracy(axes: Axes, log: Sequence[LogRow], style: Style, *, measure: str = "chain_accuracy") -> Any:
-    """An accuracy at each evaluation; returns what stands for it in a legend."""
+    """An accuracy at each evaluation; returns its legend handle."""
     steps, shares = _read([row for row in log if not row.get("final")], measure)
     draw_share_axis(axes)
     (drawn,) = axes.plot(steps, shares, color=style.colour, linestyle=style.dashes, marker=style.marker, clip_on=False)

@@ -131,7 +131,7 @@ def _drawer(
 
 
 def draw_frontier(axes: Axes, rows: Sequence[Row], measure: Measure, styles: Mapping[int, Style]) -> dict[int, Any]:
-    """For each length, in its colour, a line of what constructions of so many layers reach.
+    """For each length, in its colour, a line for the accuracy of constructions of each number of layers.
 
     Returns:
         What stands for each length in a legend.

@@ -1,4 +1,4 @@
-"""From the rows of a store to a figure: which kind it is, which panels it has, and what is said below it."""
+"""From the rows of a store to a figure: its kind, its panels and its caption."""
 
 from __future__ import annotations
 

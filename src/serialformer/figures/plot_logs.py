@@ -30,7 +30,7 @@ class LoggedRun:
 
 
 def plot_logs(runs: Sequence[LoggedRun]) -> Figure:
-    """Loss above, whole chains right below, one line a run; to be called in ``styled()``.
+    """Loss above, whole chains right below, one line per run; to be called in ``styled()``.
 
     Raises:
         FigureError: no run has logged a step.

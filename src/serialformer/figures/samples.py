@@ -52,7 +52,7 @@ def median_samples(efforts: Sequence[Effort]) -> float:
 
 
 def draw_samples(axes: Axes, rows: Sequence[Row], *, styles: Mapping[int, Style] | None = None) -> dict[int, Any]:
-    """Samples of training against depth, one line a length, for one task and setting.
+    """Samples of training against depth, one line per length, for one task and setting.
 
     A full marker is a run that reached its target; the line goes through the medians. A hollow one is a run that ended
     without reaching it, and would stand higher had it gone on.

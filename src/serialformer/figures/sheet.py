@@ -1,4 +1,4 @@
-"""Sheet: a figure of bands of panels, one band a task, with a note below; and how it becomes a file."""
+"""Sheet: a figure of bands of panels, one band per task, with a note below; and how it becomes a file."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _wrap_heading(heading: str, width: float) -> list[str]:
 
 
 def _draw_band(figure: Figure, band: Band, num_columns: int, top: float, *, last: bool) -> None:
-    """A band whose heading begins so many inches above the figure's foot."""
+    """A band whose heading starts at a given height in inches above the figure's foot."""
     width, height = figure.get_size_inches()
     heading = "\n".join(_wrap_heading(band.heading, width))
     figure.text(EDGE / width, top / height, heading, fontsize=TEXT_SIZE, fontweight="bold", va="top", linespacing=1.15)
@@ -230,7 +230,7 @@ def _add_legend(figure: Figure, band: Band, handles: list[Any], labels: list[str
 
 
 def legend_lines(title: str, labels: Sequence[str], width: float) -> int:
-    """Lines that a legend takes on so many inches: one with its title before the labels, or the title above them."""
+    """The number of lines of a legend for a width in inches, with its title before the labels or above them."""
     room, mark = POINTS * (width - 2 * EDGE), 3.6 * SMALL_SIZE
     sizes = [text_width(label, SMALL_SIZE) + mark for label in labels]
     if sum(sizes) + (text_width(title, SMALL_SIZE) + mark if title else 0.0) <= room:

@@ -24,7 +24,7 @@ BLACK, GREY = "#000000", "#8C8C8C"
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """A line: colour, dashes and marker all differ, so that it is told from the others without its colour."""
+    """A line style: colour, dashes and marker all differ, so that lines can be distinguished without colour."""
 
     colour: str
     marker: str
@@ -100,7 +100,7 @@ def draw_share_axis(axes: Axes) -> None:
 
 
 def draw_doubling_axis(axes: Axes, values: Sequence[int], most: int = 6) -> None:
-    """A horizontal axis of whole numbers on a scale of powers of two, with at most so many of them written."""
+    """A horizontal axis of whole numbers on a scale of powers of two, with a maximum number of labels."""
     axes.set_xscale("log", base=2)
     axes.minorticks_off()
     found = sorted(set(values))
@@ -110,7 +110,7 @@ def draw_doubling_axis(axes: Axes, values: Sequence[int], most: int = 6) -> None
 
 
 def _spread(values: Sequence[int], most: int) -> list[int]:
-    """At most so many of ascending numbers, with the first and the last, about even on a scale of ratios."""
+    """At most ``count`` of ascending numbers, including the first and the last, about evenly spaced in ratio."""
     if len(values) <= most:
         return list(values)
     ratio = (values[-1] / values[0]) ** (1 / (most - 1))
@@ -122,7 +122,7 @@ def _spread(values: Sequence[int], most: int) -> list[int]:
 
 
 def shifted(axes: Axes, points: float) -> Any:
-    """The axes' own coordinates, drawn so many points to the right: markers part, and the data stay what they are."""
+    """The axes' coordinates shifted a number of points to the right: markers separate without changing the data."""
     from matplotlib.transforms import ScaledTranslation
 
     return axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)

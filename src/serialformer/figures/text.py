@@ -19,7 +19,7 @@ def text_width(text: str, size: Points) -> float:
 
 
 def wrap_text(text: str, width: Points, size: Points) -> list[str]:
-    """A text in lines of at most so many points; a word that is longer is cut.
+    """A text in lines of at most ``width`` points; longer words are cut.
 
     >>> wrap_text("share of samples", 40, 8)
     ['share of', 'samples']
@@ -35,7 +35,7 @@ def wrap_text(text: str, width: Points, size: Points) -> list[str]:
 
 
 def cut_text(text: str, width: Points, size: Points) -> str:
-    """A text of at most so many points, with an ellipsis where it was cut."""
+    """A text of at most ``width`` points, with an ellipsis where it was cut."""
     if text_width(text, size) <= width:
         return text
     kept = bisect_right(range(len(text)), width, key=lambda count: text_width(f"{text[:count]}…", size)) - 1

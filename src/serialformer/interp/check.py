@@ -1,4 +1,4 @@
-"""The truth about a model, checked: its edges are patched, and what comes of it is compared with the truth."""
+"""Checks the ground truth of a model: patches its edges and compares the results with the predictions."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Pair:
         return self.clean.followed.first_writer
 
     def predicted(self, patch: Patch) -> Int64[np.ndarray, " tokens"]:
-        """What must be written if an edge carries what it carries on the other prompt; UNKNOWN where nobody knows."""
+        """The tokens that follow if an edge carries its value from the other prompt; UNKNOWN if undetermined."""
         followed = self.clean.followed
         heads, other, plain = self.clean.heads, self.other_prediction, self.clean_prediction
         found = predict(followed.construction, heads, followed.tokens, other, [patch], plain)

@@ -90,7 +90,7 @@ def predict(
 
 
 def _layer(part: str, of_logits: int) -> int:
-    """The layer of a part; of the logits, which come behind all layers, their number.
+    """The layer of a part; of the logits, which come after all layers, their number.
 
     >>> _layer("a2.h0", 4), _layer("m13", 4), _layer("logits", 4)
     (2, 13, 4)
@@ -142,7 +142,7 @@ class _Machine:
         return Term(added=added, removed={}, is_unknown=unknown)
 
     def fire(self, index: int, layer: ConstructionLayer, *, is_last: bool) -> None:
-        """The term of a layer's hidden units; of the last layer what it says of the next token."""
+        """The term of a layer's hidden units; of the last layer its effect on the next token."""
         names = [*(name for table in layer.tables for name in table.reads), *layer.clears]
         values, unknown = self._hear(f"m{index}", "", names)
         added: dict[str, Rows] = {}
@@ -186,7 +186,7 @@ class _Machine:
     def _hear(
         self, target: str, via: str, names: Iterable[str]
     ) -> tuple[dict[str, Rows], Bool[np.ndarray, " positions"]]:
-        """What a part reads in some fields, and where nobody can say."""
+        """The values that a part reads in some fields, and where they are undetermined."""
         terms = dict(self.terms)
         for patch in self.wanted.pop((target, via), []):
             assert self.other is not None

@@ -63,7 +63,7 @@ class Activations(Mapping[str, np.ndarray]):
     @property
     def _known(self) -> Names:
         if self.names is None:
-            raise InputError("nobody knows the names of this model's parts", hint="take the arrays by their hooks")
+            raise InputError("the names of this model's parts are unknown", hint="take the arrays by their hooks")
         return self.names
 
     @staticmethod

@@ -24,7 +24,7 @@ OLD_CIRCUIT_FILE = "circuit.safetensors"
 
 
 def save_circuit(circuit: Circuit, schedule: Schedule, directory: Path) -> None:
-    """Writes the circuit and the order of its chain; gates' names as text, one behind the other, and their lengths."""
+    """Writes the circuit and the order of its chain; gates' names as text, one after the other, and their lengths."""
     names = NameTable.from_strings(circuit.gate_names)
     lengths = names.lengths
     length_type = np.min_scalar_type(int(lengths.max(initial=0)))  # unsigned, a byte in most files

@@ -73,7 +73,7 @@ class CircuitPrompt(Protocol):
             raise CheckpointError(f"vocabulary and positions are not those of an evaluator of {self.num_gates} gates")
 
     def tokens_at(self, position: int) -> tuple[str, ...]:
-        """A token of the prompt, the ``=`` behind it or a token of the chain: that depends on the number of gates.
+        """A token of the prompt, the ``=`` after it or a token of the chain: that depends on the number of gates.
 
         >>> CircuitPrompt(num_gates=2).tokens_at(1)
         ('NA', '1', '2')
@@ -151,7 +151,7 @@ class CircuitPrompt(Protocol):
         return replace(transcript, outputs=bits_to_values(circuit.output_words, truths.astype(np.uint8)))
 
     def _answer(self, run: Run, problem: ValueProblem, gates: Int64[np.ndarray, " outputs"]) -> Transcript:
-        """The values of some gates, each in a pass of its own; of one gate its value is the output."""
+        """The values of some gates, each from a separate pass whose output is the gate."""
         if run.max_tokens is not None:
             raise InputError("without a chain an evaluator writes one token", where="max_tokens", hint="leave it out")
         transcript = ask_at_once(run, problem, self.prompt(problem, run.where), gates)

@@ -177,7 +177,7 @@ class CircuitWords(Protocol):
         return chains[:, self.num_chain_tokens - self.num_outputs : self.num_chain_tokens].astype(np.uint8)
 
     def check_chains(self, chains: Int64[np.ndarray, "rows chain"], num_tokens: int, where: str | None) -> None:
-        """Refuses chains that are shorter than asked for, or not made of bits."""
+        """Refuses chains that are shorter than requested, or that do not consist of bits."""
         strange = bool(chains.size) and int(chains.max()) >= EQUALS
         if chains.shape[1] < num_tokens or strange:
             broken = int(np.argmax((chains >= EQUALS).any(axis=0))) if strange else chains.shape[1]

@@ -75,7 +75,7 @@ def construct_evaluator(
     dtype: DtypeName = "float32",
     activation: Activation = "gelu_new",
 ) -> Model:
-    """One model for every circuit of up to so many gates, which is in the prompt.
+    """One model that evaluates every circuit of up to M gates, given in the prompt.
 
     Args:
         num_gates: the most gates of a circuit, once it is constants, AND, OR and NOT.

@@ -90,7 +90,7 @@ def run_cycles(
     ({'out': 0}, {'out': 1}, {'out': 0})
     """
     if num_cycles is None and stimulus is None:
-        raise InputError("how many cycles?", hint="--cycles N, or --stimulus IN.csv with a row a cycle")
+        raise InputError("how many cycles?", hint="--cycles N, or --stimulus IN.csv with one row per cycle")
     if not model.registers:
         raise InputError(
             "is a combinational circuit: it has no registers to feed back",

@@ -95,7 +95,7 @@ class GroundTruth:
 
     @cached_property
     def fields(self) -> Table:
-        """What each field of the residual stream holds at each position before every layer and behind the last.
+        """What each field of the residual stream holds at each position before every layer and after the last.
 
         Columns: ``layer`` (the number of layers behind it is the number of layers), ``position``, ``field``, ``value``
         (its text). Fields that hold nothing have no row.

@@ -66,7 +66,7 @@ def find_model(
 
 @contextmanager
 def _located(where: str) -> Iterator[None]:
-    """Says of an error which file it is about, where it does not name a file of its own."""
+    """Adds the file to an error that does not name one."""
     try:
         yield
     except SerialformerError as error:

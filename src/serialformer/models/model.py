@@ -38,6 +38,7 @@ from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
 
 if TYPE_CHECKING:
+    from serialformer.explorer.inline import InlinePage
     from serialformer.models.activations import Activations
     from serialformer.models.ground_truth import GroundTruth
 
@@ -47,7 +48,7 @@ MAX_ROWS_PER_BLOCK = 1 << 16
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Model:
-    """A transformer with the protocol by which it is asked: compiled, constructed or trained, nothing here asks which.
+    """A transformer with its protocol: compiled, constructed or trained, nothing here asks which.
 
     What a model can be asked depends on its protocol: ``CircuitWords`` (values of input words), ``TaskItems`` (a prompt
     of a task, as text) or ``CircuitPrompt`` (a circuit and values of its input words). Whoever asks for something else
@@ -124,7 +125,7 @@ class Model:
 
     @property
     def num_new_tokens(self) -> int:
-        """How many tokens it makes behind a prompt of its full size: the chain, the answer included."""
+        """How many tokens it makes after a prompt of its full size: the chain, the answer included."""
         return self.protocol.num_new_tokens
 
     @property
@@ -294,7 +295,7 @@ class Model:
         generator: np.random.Generator | None = None,
         engine: str | Engine = "auto",
     ) -> Simulation:
-        """A run of a sequential circuit before its first cycle: each cycle is a prompt and a chain of its own.
+        """A run of a sequential circuit before its first cycle; each cycle is a separate prompt and chain.
 
         Args:
             initial: values of registers before the first cycle; those that are missing begin as the circuit says.
@@ -426,7 +427,7 @@ class Model:
     def generate(
         self, examples: Examples, length: int, engine: Engine, progress: Progress | None = None
     ) -> Int64[np.ndarray, "rows made"]:
-        """What a model of a task makes of prompts of one size, greedily; see ``TaskItems.generate``."""
+        """Greedy continuations of prompts of one size, for a model of a task; see ``TaskItems.generate``."""
         return self.items.generate(examples, length, engine, progress)
 
     def ground_truth(self, transcript: Transcript) -> GroundTruth:
@@ -510,6 +511,24 @@ class Model:
             "directory": "not saved" if self.directory is None else str(self.directory),
         }
         return fact_table("Model", facts)
+
+    def explore(
+        self, other: Model | None = None, *, num_samples: int = 8, seed: int = 0, height: int = 700
+    ) -> InlinePage:
+        """The page that runs this model token by token, for the output of a notebook's cell.
+
+        Args:
+            other: another model of the same task, to show side by side.
+            num_samples: the number of prompts, for a task.
+            seed: the seed of the prompts, for a task.
+            height: the height of the frame in pixels.
+
+        Raises:
+            SerialformerError: the two models are not of one task, or one is too large for a page.
+        """
+        from serialformer.explorer.explore import show_inline
+
+        return show_inline(self, other, num_samples=num_samples, seed=seed, height=height)
 
     def _shape(self) -> str:
         shape = self.transformer.architecture

@@ -1,4 +1,4 @@
-"""Protocol: how a question becomes the tokens of a prompt, and how an answer is read from the tokens behind it."""
+"""Protocol: how a question becomes the tokens of a prompt, and how an answer is read from the tokens after it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Protocol(ABC):
     @property
     @abstractmethod
     def num_new_tokens(self) -> int:
-        """How many tokens the model makes behind a prompt of its full size."""
+        """How many tokens the model makes after a prompt of its full size."""
 
     @abstractmethod
     def check(self, architecture: Architecture) -> None:
@@ -105,7 +105,7 @@ class Protocol(ABC):
         return {}
 
     def info(self) -> dict[str, Any]:
-        """What ``info`` says of it."""
+        """The lines that ``info`` prints."""
         return {}
 
     def refuse_question(self, where: str | None) -> InputError:

@@ -38,11 +38,11 @@ class Provenance:
         return {"note": self.note}
 
     def facts(self) -> dict[str, Any]:
-        """What ``info`` says of it."""
+        """The lines that ``info`` prints."""
         return {"note": self.note} if self.note else {}
 
     def realism_facts(self) -> dict[str, Any]:
-        """What ``info`` says of what was done to the weights afterwards."""
+        """The lines that ``info`` prints about later changes to the weights."""
         if self.realism is None:
             return {}
         return {"realism": self.realism.kind, "realism_seed": self.realism.seed, **self.realism.settings}

@@ -28,7 +28,7 @@ class TracedFunction(Protocol):
     function: FunctionType
 
     def circuit_for(self, max_fan_in: int) -> Circuit:
-        """The circuit for gates of so many inputs; see ``CircuitFunction.circuit_for``."""
+        """The circuit for gates of at most this many inputs; see ``CircuitFunction.circuit_for``."""
 
 
 Source = Circuit | SequentialCircuit | TracedFunction | str | os.PathLike[str]
@@ -37,7 +37,7 @@ Source = Circuit | SequentialCircuit | TracedFunction | str | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True)
 class VerilogOptions:
-    """What only Verilog needs to be told.
+    """The options that apply only to Verilog.
 
     Attributes:
         top: the top module, where there are several.
@@ -60,7 +60,7 @@ class VerilogOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceReading:
-    """A circuit, and what its source's format has to say of how it was read; nothing for most formats."""
+    """A circuit, and notes on how the source was read; empty for most formats."""
 
     circuit: SequentialCircuit
     facts: Mapping[str, str]
@@ -135,7 +135,7 @@ def read_verilog_source(path: str | os.PathLike[str], options: VerilogOptions) -
 
 
 def simulated_source(path: str | os.PathLike[str], options: VerilogOptions) -> SimulatedSource:
-    """What a simulator is given: the source, and what our reading of it says of its clock and its registers."""
+    """What a simulator is given: the source, and our reading of its clock and its registers."""
     from serialformer.circuits.verilog.simulators import Source
 
     reading = read_verilog_source(path, options)

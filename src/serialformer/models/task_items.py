@@ -110,7 +110,7 @@ class TaskItems(Protocol):
     def generate(
         self, examples: Examples, length: int, engine: Engine, progress: Progress | None = None
     ) -> Int64[np.ndarray, "rows made"]:
-        """What an engine makes of prompts of one size, greedily: the chain in cot and aligned, else the answer.
+        """Greedy continuations of prompts of one size: the chain for cot and aligned, the answer otherwise.
 
         Args:
             examples: in the model's own ids (``Examples.renumber``), prompts and chains of one size; in aligned the

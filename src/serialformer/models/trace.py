@@ -82,7 +82,7 @@ def _trace_tokens(words: CircuitWords, transcript: Transcript) -> Iterator[str]:
 
 
 def column_bits(model: Model, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.ndarray, "layers tokens"]:
-    """Of a circuit without a chain: the bit that stands at each position, before the first layer and behind each one.
+    """Of a circuit without a chain: the bit that stands at each position, before the first layer and after each one.
 
     Raises:
         InputError: the directions of the model have no names.

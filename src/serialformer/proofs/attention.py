@@ -40,7 +40,7 @@ Pair = tuple[float, float]
 def check_attention(
     transformer: Transformer, stream: Stream, maps: LayerMaps, index: int, num_positions: int, rounding: Rounding
 ) -> Pair:
-    """Checks a layer's heads and updates the stream to what stands behind them.
+    """Checks a layer's heads and updates the stream to the values after them.
 
     Returns:
         The least gap of scores, exact and less what rounding can take.
@@ -568,7 +568,7 @@ def _add_to_stream(
     bias: np.ndarray,
     rounding: Rounding,
 ) -> None:
-    """The error of the stream behind attention."""
+    """The error of the stream after attention."""
     placement = stream.placement
     weight = out.reshape(-1, placement.width)
     bounds = sum_errors(weight, value_reach.reshape(-1), value_error.reshape(-1), rounding)

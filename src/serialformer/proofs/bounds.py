@@ -54,7 +54,7 @@ class NormInput:
         return float(np.sqrt(least + self.epsilon)), float(np.sqrt(self.squares[1] / self.width + self.epsilon))
 
     def errors(self, rounding: Rounding) -> tuple[float, float]:
-        """How far a coordinate behind the norm errs: relative to itself, and an absolute share of the deviation.
+        """How far a coordinate after the norm errs: relative to itself, and an absolute share of the deviation.
 
         With r the root of the mean square, m the mean, s the deviation and g the error rate of a sum: no partial sum
         exceeds half the sum of the magnitudes by more than half of |m|, so a computed mean errs by g (r + |m|) / 2. A
@@ -102,7 +102,7 @@ def vanishing(ideal: np.ndarray, errors: np.ndarray, rounding: Rounding) -> np.n
 def normed_errors(
     values: Numbers, own: Numbers, seen: NormInput, deviation: float, gain: Numbers, bias: Numbers, rounding: Rounding
 ) -> Numbers:
-    """How far coordinates behind a layer norm can be from the stream's ideal ``values``.
+    """How far coordinates after a layer norm can be from the stream's ideal ``values``.
 
     Args:
         values: ideal coordinates of the stream.

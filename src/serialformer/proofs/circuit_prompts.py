@@ -82,7 +82,7 @@ class CircuitPrompts:
         self._checked: set[bytes] = set()
 
     def check(self, claim: CircuitPromptClaim) -> None:
-        """Shows that every circuit of so many gates is evaluated.
+        """Proves that every circuit of a number of gates is evaluated.
 
         Raises:
             InductionError: it is not; names the first position that breaks.

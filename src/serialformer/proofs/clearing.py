@@ -1,4 +1,4 @@
-"""Fields that a layer clears, proven from the weights: its last hidden units take away whatever stands in them.
+"""Fields that a layer clears, proven from the weights: its last hidden units subtract the content of these fields.
 
 Such a unit is linear for all that its field can hold. So what it takes away is what stands there as the layer norm
 hands it on, the errors of earlier layers included, and these are gone afterwards.
@@ -21,7 +21,7 @@ from serialformer.transformer.transformer import Transformer
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cleared:
-    """What is left of a field, dimension by dimension.
+    """What remains of a field, dimension by dimension.
 
     Attributes:
         from_stream: how far the sum of what stood there and what is taken away can be from nothing, whatever the
@@ -144,7 +144,7 @@ def _clear(
 def _norm_shifts(
     stream: Stream, dimensions: np.ndarray, table: np.ndarray, seen: NormInput, gain: np.ndarray, rounding: Rounding
 ) -> Float64[np.ndarray, " length"]:
-    """How far a layer norm can move coordinates from what stands in the stream, whatever the errors of that."""
+    """How far a layer norm can move coordinates from the content of the stream, whatever the errors of that."""
     relative, absolute = seen.errors(rounding)
     least, most = seen.deviations
     reach = np.abs(table).max(axis=0) + stream.error[dimensions] + stream.ball

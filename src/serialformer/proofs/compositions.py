@@ -55,7 +55,7 @@ def check_composition_claim(construction: Construction, claim: CompositionClaim)
 
 
 class _Checker:
-    """What every position holds behind the layers gone through so far.
+    """What every position holds after the layers gone through so far.
 
     Attributes:
         may_hold: for each position and value whether it may hold it.
@@ -227,7 +227,7 @@ class _Checker:
     def _run(
         self, layer: ConstructionLayer, values: Values, position: int, *, is_last: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The value and the pointer behind a layer, for each case; of the last layer the token."""
+        """The value and the pointer after a layer, for each case; of the last layer the token."""
         for table in layer.tables:
             if not is_last and not set(table.writes) <= {"value", "pointer"}:
                 raise InductionError(f"table {table.name} writes what it should not", position)

@@ -1,4 +1,4 @@
-"""Attention by distance, proven from the weights: rotary positions tell what stands a fixed number of positions back.
+"""Attention by distance, proven from the weights: rotary positions identify the token a fixed number of positions back.
 
 Queries and keys are the same at every position before they are rotated. So the score of two positions depends on their
 distance alone: it is the sum, over the pairs of dimensions, of the real part of query times conjugate key, turned by

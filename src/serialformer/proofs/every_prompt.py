@@ -60,7 +60,7 @@ def certify_every_prompt(
     prompts: str,
     rounding: Rounding | None = None,
 ) -> Certificate:
-    """Proves that a model writes the right chain behind each of some prompts.
+    """Proves that a model writes the right chain after each of some prompts.
 
     Args:
         transformer: a GPT-2.

@@ -1,4 +1,4 @@
-"""Rotated weights, as a proof sees them: what they are behind the rotation, and what the rotation costs in rounding.
+"""Rotated weights as a proof sees them: the plain weights, and the rounding errors that the rotation adds.
 
 A rotation Q of the residual stream that fixes the all-ones vector changes neither the mean nor the variance of any
 stream. So a model whose embeddings and outputs are multiplied by Q, and whose inputs by its transpose, computes the
@@ -36,10 +36,10 @@ class Frame:
         return (self.weight_error + rate * (1 + self.weight_error)) * (1 + FLOAT64_SLACK)
 
     def norm_ball(self, gain: float, rounding: Rounding) -> float:
-        """The 2-norm of the roundings behind a layer norm: of its elements, of their products with the gain, stored."""
+        """The 2-norm of the roundings after a layer norm: of its elements, of their products with the gain, stored."""
         rate = 8 * rounding.accumulation_roundoff + 6 * rounding.storage_roundoff
         return 1.01 * gain * float(np.sqrt(self.width)) * rate
 
     def normed_size(self, gain: float) -> float:
-        """The largest 2-norm of what stands behind a layer norm."""
+        """The largest 2-norm of the values after a layer norm."""
         return 1.01 * gain * float(np.sqrt(self.width))

@@ -115,7 +115,7 @@ class Memory:
 
 
 def check_consistent(construction: Construction) -> None:
-    """Shows that a witness speaks of values that there are.
+    """Proves that a witness refers only to values that exist.
 
     Raises:
         InductionError: it does not.

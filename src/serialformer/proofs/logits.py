@@ -93,7 +93,7 @@ def check_logits(
 
 
 class _Final:
-    """What stands behind the last layer where an answer, the default, or both have been added."""
+    """The content of the stream after the last layer where an answer, the default, or both have been added."""
 
     def __init__(
         self, stream: Stream, before: NormInput, answer_weight: float, default_weight: float, occurring: Occurring

@@ -114,7 +114,7 @@ def check_unembedding(transformer: Transformer, placement: Placement) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Final:
-    """What stands behind the last layer, and the leads of logits there.
+    """The content of the stream after the last layer, and the leads of logits there.
 
     Attributes:
         stream: before units have written.
@@ -139,7 +139,7 @@ class _Final:
         return self.stream.placement
 
     def held(self, answer: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The fields of the token: codes of all tokens, what stands there for each current one, errors, dimensions."""
+        """The fields of the token: codes of all tokens, the values there for each current one, errors, dimensions."""
         construction, placement = self.placement.construction, self.placement
         codes, added, dimensions = [], [], []
         for part in construction.fields_of("token"):

@@ -157,13 +157,13 @@ def _read_heads(transformer: Transformer, context: Context, rounded: NumberForma
 
 
 def _is_interleaved(vectors: Float64[np.ndarray, "rows 2 size"], size: float, between: float) -> np.ndarray:
-    """Which rows hold ±size and ``between`` in turn, for both tokens."""
+    """Which rows alternate between ±size and ``between``, for both tokens."""
     signs, rest = vectors[:, :, 0::2], vectors[:, :, 1::2]
     return ((np.abs(signs) == size) & (rest == between)).all(axis=(1, 2))
 
 
 def check_saturation(rounded: NumberFormat) -> None:
-    """Checks what the module says of scores and softmax, in this arithmetic."""
+    """Checks the module's statements about scores and softmax, in this arithmetic."""
     largest = rounded.largest
     pairs = np.array([[largest, -largest], [-largest, -largest]])
     after_match = rounded.sum(np.concatenate([np.zeros((2, 1)), pairs], axis=1))

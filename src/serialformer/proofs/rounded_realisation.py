@@ -205,7 +205,7 @@ def _combinations(
 
 
 def _feed_forward(weights: dict[str, np.ndarray], rows: np.ndarray, rounded: NumberFormat) -> np.ndarray:
-    """What stands behind the hidden units, by the arithmetic's own operations."""
+    """The content of the stream after the hidden units, by the arithmetic's own operations."""
     x = rounded.add(rows, np.zeros_like(rows))
     hidden = rounded.add(rounded.matmul(x, weights["mlp_in_weight"]), weights["mlp_in_bias"])
     out = rounded.matmul(np.maximum(hidden, 0), weights["mlp_out_weight"])

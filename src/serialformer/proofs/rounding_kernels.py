@@ -19,7 +19,7 @@ LARGEST_SUM = 2.0**126
 
 @loop(plain_work=1 << 12)
 def gamma(terms, roundoff):
-    """The relative error of a sum of so many products, in any order: n u / (1 - n u); infinite if n u >= 1/2."""
+    """The relative error of a sum of n products in any order: n u / (1 - n u); infinite if n u >= 1/2."""
     product = terms * roundoff
     return product / (1 - product) if product < 0.5 else np.inf
 
@@ -68,7 +68,7 @@ def norm_errors(deviation, size, width, stream_error, roundoff):
 
 @loop()
 def normed_coordinate(centred, stream_error, deviation, relative, absolute, gain, bias, constants):
-    """A coordinate behind a layer norm and how far it can err; normed, scaled and shifted may each be rounded."""
+    """A coordinate after a layer norm and how far it can err; normed, scaled and shifted may each be rounded."""
     scaled = centred / deviation
     error = rounded(scaled, relative * abs(scaled) + absolute + 2 * stream_error / deviation, constants)
     result = scaled * gain

@@ -35,7 +35,7 @@ def check_squaring_claim(construction: Construction, claim: SquaringClaim) -> Oc
         raise InductionError("the primes are no tokens", 0)
     for layer in construction.layers[1:]:
         if layer.look_ups:
-            raise InductionError("a layer behind the first one looks something up", 0)
+            raise InductionError("a layer after the first one looks something up", 0)
     tokens = _prompt_tokens(claim)
     fetched: Values = {}
     for look_up in construction.layers[0].look_ups:

@@ -181,7 +181,7 @@ def coordinate_errors(
     *,
     everywhere: bool = False,
 ) -> Float64[np.ndarray, " width"]:
-    """How far each wanted coordinate behind a layer norm can be from its code; 0 for the others.
+    """How far each wanted coordinate after a layer norm can be from its code; 0 for the others.
 
     Units and logits matter at positions that write only; keys and values are read of every position.
     Of a rotated model that is less a further error of any direction, whose 2-norm is ``stream.heard`` then.

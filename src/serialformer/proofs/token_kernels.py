@@ -47,7 +47,7 @@ class Rows(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A model of one layer over the active dimensions, behind its attention's look-ups.
+    """A model of one layer over the active dimensions, after its attention's look-ups.
 
     Attributes:
         width: the dimensions of the residual stream.

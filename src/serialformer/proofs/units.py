@@ -30,7 +30,7 @@ def check_units(
     is_last: bool,
     rounding: Rounding,
 ) -> None:
-    """Checks a layer's hidden units, and updates the stream to what stands behind them."""
+    """Checks a layer's hidden units, and updates the stream to the values after them."""
     from serialformer.proofs.clearing import check_clearing
 
     placement, tables = stream.placement, layer.tables
@@ -121,7 +121,7 @@ def check_units(
 def _check_pairs(
     placement: Placement, table: UnitTable, firsts: Sequence[np.ndarray], seconds: Sequence[np.ndarray]
 ) -> None:
-    """Checks that the second unit of each pair sees ``unit_output`` less than the first, and takes away what it gives.
+    """Checks that the second unit of each pair sees ``unit_output`` less than the first and is subtracted.
 
     Args:
         placement: where the units are.
@@ -335,7 +335,7 @@ def _up_error(stream: Stream, maps: LayerMaps, num_units: int, errors: np.ndarra
 def _multiplied(
     ideal: float, bounds: tuple[np.ndarray, np.ndarray, np.ndarray], up_error: float, rounding: Rounding
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The errors of units, and of what is not quite 0, behind a factor that is 1 up to an error."""
+    """The errors of units, and of what is not quite 0, after a factor that is 1 up to an error."""
     on, off, near_zero = bounds
     result = []
     for size, error in ((ideal, on), (0.0, off), (0.0, near_zero)):

@@ -37,7 +37,7 @@ def _value(kind: int, left: int, right: int) -> int:
 
 
 def check_value_problem_claim(construction: Construction, claim: ValueProblemClaim) -> Occurring:
-    """Shows that a construction evaluates all circuits of up to so many gates, in so many rounds.
+    """Proves that a construction evaluates all circuits of up to a number of gates, within a number of rounds.
 
     Returns:
         Which tokens occur where.

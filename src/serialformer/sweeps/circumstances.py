@@ -1,4 +1,4 @@
-"""Circumstances of a row: which source ran, with which packages, on which device."""
+"""Circumstances of a row: the source, the packages and the device of the run."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Executor(ABC):
 
     @abstractmethod
     def carry_out(self, runs: Sequence[Experiment], afresh: AbstractSet[str]) -> Iterator[Event]:
-        """Carries all of them out, in an order of its own; an iterator that may be closed at any time.
+        """Runs all of them, in any order; an iterator that may be closed at any time.
 
         When it is asked for the next event, the rows of the last one are on the disk.
 

@@ -114,7 +114,7 @@ class Experiment(ABC):
     # --- what comes of it
 
     def versions(self) -> dict[str, Any]:
-        """What the id depends on besides the fields."""
+        """The additional values that the id depends on."""
         return {"experiment": self.kind, "version": self.version}
 
     @cached_property

@@ -116,7 +116,7 @@ class LocalExecutor(Executor):
     def _fill(
         self, workers: list[_Worker], pending: list[Experiment], selector: selectors.BaseSelector
     ) -> Iterator[Experiment]:
-        """Gives idle processes the longest runs that fit into memory with those that go on; starts processes."""
+        """Gives idle processes the longest runs that fit into memory next to the current ones; starts processes."""
         while pending:
             busy = [worker.run for worker in workers if worker.run is not None]
             free = self._memory - sum(run.num_bytes for run in busy)
@@ -137,7 +137,7 @@ class LocalExecutor(Executor):
             yield run
 
     def _bury(self, worker: _Worker, pending: list[Experiment], deaths: Counter[str]) -> list[Event]:
-        """What becomes of the run of a process that died: once more, or failed."""
+        """The fate of the run of a process that died: once more, or failed."""
         cause = worker.end()
         run = worker.run
         if run is None:
@@ -218,7 +218,7 @@ class _Worker:
             return Event(run=run, state="advanced", step=word["step"], loss=word["loss"], accuracy=word["accuracy"])
         if word["state"] == "stopped":
             raise SweepError(
-                word["reason"].partition("\nhint: ")[0], hint="what is finished is stored; the same command goes on"
+                word["reason"].partition("\nhint: ")[0], hint="what is finished is stored; the same command resumes"
             )
         self.run = None
         if word["state"] == "failed":

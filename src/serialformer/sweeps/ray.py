@@ -119,7 +119,7 @@ def import_ray() -> Any:
 
 @contextmanager
 def connect(address: str) -> Iterator[Any]:
-    """The package, connected to a cluster; what is left of our tasks there is cancelled at the end.
+    """The package, connected to a cluster; unfinished tasks are cancelled at the end.
 
     Raises:
         ToolError: Ray is not installed, or there is no such cluster.

@@ -47,14 +47,14 @@ class Batch:
             raise SweepError("no node of the cluster has a CPU", where="--ray")
 
     def rows_per_block(self, num_rows: int | None) -> int:
-        """How many rows of a table to send together; None if nobody knows how many it has."""
+        """The number of rows of a table to send together; None if the total is unknown."""
         most = self._model.rows_per_block(self._model.batch_engine(self._engine))
         if num_rows is None:
             return most
         return max(MIN_ROWS, min(-(-num_rows // (BLOCKS_PER_CORE * self._cores)), most))
 
     def run(self, blocks: Iterable[UInt8[np.ndarray, "_ inputs"]]) -> Iterator[UInt8[np.ndarray, "_ outputs"]]:
-        """The output bits of each block, in order; only so many blocks are on their way as keep all cores busy.
+        """The output bits of each block, in order; only enough blocks to keep all cores busy are in flight.
 
         Raises:
             SerialformerError: what the model raises.

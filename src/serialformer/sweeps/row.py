@@ -79,7 +79,7 @@ class Row:
 
     @property
     def generated(self) -> Score:
-        """The counts of the generated samples, as a Score of its own, since they may be fewer."""
+        """The counts of the generated samples, as a separate Score, since there may be fewer."""
         return Score(
             samples=self.generated_samples,
             answer_tokens=self.generated_answer_tokens,
@@ -93,12 +93,12 @@ class Row:
 
     @property
     def variable(self) -> dict[str, Any]:
-        """What was varied besides what has a column of its own, by name."""
+        """The varied quantities without columns of their own, by name."""
         return dict(json.loads(self.variables))
 
     @property
     def measure(self) -> dict[str, Any]:
-        """What was measured besides the counts that have columns of their own, by name."""
+        """The measurements without columns of their own, by name."""
         return dict(json.loads(self.measures))
 
     @property
@@ -165,7 +165,7 @@ def to_cell(content: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks, for a cell; what was on lines of its own is parted by `` | ``.
+    """A text without line breaks, for a cell; the original lines are separated by `` | ``.
 
     >>> one_line("no device 'cuda'\\nhint: cpu")
     "no device 'cuda' | hint: cpu"

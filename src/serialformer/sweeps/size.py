@@ -1,4 +1,4 @@
-"""What a run takes: memory, so that no more runs go on than fit, and work, so that the longest is begun first."""
+"""The size of a run: its memory, so that parallel runs fit, and its work, so that the longest starts first."""
 
 from __future__ import annotations
 

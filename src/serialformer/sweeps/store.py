@@ -109,7 +109,7 @@ class Store:
             raise SweepError(
                 f"cannot be written: {error.strerror}",
                 where=str(self.path),
-                hint="every row before this one is there; make room, and the same command goes on",
+                hint="every row before this one is there; make room, and the same command resumes",
             ) from None
         self._size += len(data)
 
@@ -133,7 +133,7 @@ def format_row(row: Row) -> bytes:
 
 
 def read_rows(path: str | Path, say: Say = print) -> list[Row]:
-    """The rows of a store, which may be being written, or several stores one behind the other (``cat``).
+    """The rows of a store, which may be being written, or several stores one after the other (``cat``).
 
     Raises:
         SweepError: it is no store, one of another version, or a line is not what its columns ask for.

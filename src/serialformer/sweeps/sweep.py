@@ -31,7 +31,7 @@ def sweep(
     begin: Callable[[Sequence[Experiment]], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Sweep:
-    """Carries out the experiments of a recipe that a store does not have; called again, it continues where it was.
+    """Carries out the experiments of a recipe that a store does not have; called again, it resumes.
 
     Args:
         recipe: a Python file (or its folder) with a function ``runs()``, ``FILE.py:NAME``, or the experiments

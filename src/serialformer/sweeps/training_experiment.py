@@ -92,7 +92,7 @@ class TrainingExperiment(Experiment):
 
 
 def score_columns(teacher_forced: Score, generated: Score, num_answer_tokens: int) -> dict[str, Any]:
-    """The counts of two scores as columns; an answer of the task has so many tokens."""
+    """The counts of two scores as columns, for a number of tokens per answer."""
     return {
         **{name: teacher_forced.counts[name] for name in TEACHER_FORCED},
         **{name: generated.counts[name] for name in GENERATED},
@@ -102,7 +102,7 @@ def score_columns(teacher_forced: Score, generated: Score, num_answer_tokens: in
 
 
 def curve_columns(surroundings: Surroundings) -> Iterator[dict[str, Any]]:
-    """What the log of a training says of each evaluation while it trained, as columns of rows."""
+    """The evaluations during a training, from its log, as columns of rows."""
     from serialformer.training.log import read_log
 
     for entry in read_log(surroundings.directory):

@@ -15,7 +15,7 @@ MAX_REASON = 500
 
 
 def carry_out(run: Experiment, surroundings: Surroundings) -> list[Row]:
-    """The rows of an experiment, or what is left of it where it was interrupted; the time is in the first of them.
+    """The rows of an experiment, or of its remainder after an interruption; the first row holds the time.
 
     Raises:
         SerialformerError: it fails; what is raised is its own.

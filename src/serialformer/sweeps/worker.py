@@ -31,7 +31,7 @@ STOPPING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 
 
 def main() -> None:
-    """Carries out what comes on standard input. What else is printed goes to standard error."""
+    """Runs the experiments that arrive on standard input. All other output goes to standard error."""
     words = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     commands: queue.SimpleQueue[bytes] = queue.SimpleQueue()

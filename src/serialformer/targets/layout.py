@@ -102,7 +102,7 @@ class Layout(FieldLayout):
         return self.packing == "saturated"
 
     def num_hidden_units(self, layer: ConstructionLayer) -> int:
-        """How many hidden units a layer takes: those of its tables, then one for each carrier that it clears."""
+        """The number of hidden units in a layer: those of its tables, then one for each carrier that it clears."""
         of_tables = (1 + self.is_saturated) * sum(table.num_units for table in layer.tables)
         return of_tables + sum(map(self.num_clearing, layer.clears))
 
@@ -229,7 +229,7 @@ def _choose_codings(construction: Construction, packing: Packing) -> dict[str, C
 
 
 def balanced(square: int, count: int) -> tuple[int, ...] | None:
-    """So many whole numbers, in ascending order, with the sum 0 and this square norm; None if there are none.
+    """``count`` whole numbers in ascending order with sum 0 and this square norm, or None.
 
     >>> balanced(6, 3), balanced(10, 2)
     ((-2, 1, 1), None)

@@ -143,14 +143,14 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
 
 
 def addressing_of(architecture: Architecture) -> Addressing:
-    """How the heads of a Llama of ours find what they read; a guess where it is none of ours."""
+    """How the heads of a compiled Llama address positions; a guess for other Llamas."""
     if architecture.window is not None:
         return "window"
     return "names" if architecture.rotary_base == ROTARY_BASE else "distances"
 
 
 def repeat_look_ups(construction: Construction, times: int) -> Construction:
-    """Has every look-up made several times, into fields of its own; units fire where all of them agree.
+    """Repeats every look-up into separate fields; units fire only if all copies agree.
 
     So a model uses the keys and values of several layers, and a mistake in any of them shows.
     """

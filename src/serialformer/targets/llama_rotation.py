@@ -1,4 +1,4 @@
-"""Rotary positions that find what stands a fixed number of positions back.
+"""Rotary positions that find the token a fixed number of positions back.
 
 Before they are rotated, query and key are the same at every position. The score of two positions is a sum of cosines of
 their distance, less the one that is asked for, times the angles of the pairs: largest where the two are equal, if the
@@ -86,7 +86,7 @@ class Rotation:
 
 
 def find_rotation(distances: Sequence[int], num_positions: int, head_width: int, *, has_window: bool) -> Rotation:
-    """A base, of ``BASES``, with which the distance that is hardest to tell leads by nearly as much as can be.
+    """The first of ``BASES`` whose smallest lead over all distances is nearly the largest possible.
 
     Args:
         distances: to find.
@@ -117,7 +117,7 @@ def _turns(base: float, head_width: int) -> Float64[np.ndarray, " pairs"]:
 
 
 def _find_peak(base: float, head_width: int, distance: int, num_positions: int, window: int | None) -> _Peak:
-    """Of the numbers of pairs the largest with which a distance leads by nearly as much as it can."""
+    """The largest number of pairs for which a distance leads by nearly the maximum."""
     turns = _turns(base, head_width)
     is_farthest = window is not None and distance == window - 1
     middle = distance + (BEYOND if is_farthest else 0.0)

@@ -62,7 +62,7 @@ def clause_map(layout: FieldLayout, clause: Clause) -> tuple[np.ndarray, np.ndar
 
 
 def bring_maps(layout: FieldLayout, look_up: LookUp) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """For each value column of a head: what it reads, with which weights, and what it adds where."""
+    """For each value column of a head: its inputs, their weights, and the dimensions it adds to."""
     maps = []
     for bring in look_up.brings:
         source, target = layout.codings[bring.source], layout.codings[bring.target]
@@ -103,7 +103,7 @@ def write_outputs(
 
 
 def watch(layout: FieldLayout, name: str, values: np.ndarray, sharpness: float) -> tuple[np.ndarray, np.ndarray]:
-    """The weights with which units watch for either of two values of a field, and what they give where one is there.
+    """The weights of units that detect either of two values of a field, and their input if one is present.
 
     Where another value is there they give less by twice ``sharpness``, or more than that.
     """

@@ -1,4 +1,4 @@
-"""The circuit value problem: what the last gate of a Boolean circuit comes to."""
+"""The circuit value problem: the value of the last gate of a Boolean circuit."""
 
 from __future__ import annotations
 

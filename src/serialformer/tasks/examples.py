@@ -101,7 +101,7 @@ def join(
     right_lengths: Int64[np.ndarray, " rows"],
     padding: int,
 ) -> Int64[np.ndarray, "rows joined"]:
-    """Two left-aligned batches, row behind row, left-aligned again.
+    """Two left-aligned batches, row after row, left-aligned again.
 
     >>> left, right = np.array([[1, 2], [3, 0]]), np.array([[7, 8], [9, 0]])
     >>> join(left, np.array([2, 1]), right, np.array([2, 1]), 0)

@@ -117,7 +117,7 @@ def _continue(
 
 
 def _align(task: Task, examples: Examples, length: int) -> Layout:
-    """Each item's part of the chain behind the item's part of the prompt."""
+    """Each item's part of the chain after the item's part of the prompt."""
     items = task.aligned_items(length)
     if items is None:
         raise TaskError("the chain does not go along with the prompt", where=task.name, hint="use cot")
@@ -145,7 +145,7 @@ def check_setting(setting: str) -> None:
 
 
 def num_new_tokens(task: Task, setting: str, length: int) -> int:
-    """How many tokens a model of this setting generates behind a prompt: the chain, or the answer alone."""
+    """How many tokens a model of this setting generates after a prompt: the chain, or the answer alone."""
     check_setting(setting)
     return task.chain_width(length) if setting in ("cot", "aligned") else task.num_answer_tokens
 

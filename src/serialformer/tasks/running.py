@@ -1,4 +1,4 @@
-"""Tasks of one token an item whose chain gives, item by item, what all items so far come to."""
+"""Tasks of one token per item whose chain gives, item by item, the result of all items so far."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from serialformer.tasks.task import EQUALS, Task, even_examples
 
 @dataclass(frozen=True, kw_only=True)
 class StepTask(Task):
-    """A task of one token an item, with a chain of one token an item whose last token is the answer.
+    """A task of one token per item, with a chain of one token per item whose last token is the answer.
 
     A subclass gives ``symbols`` and ``next_token``, and may give ``answer``, ``draw`` and ``num_steps``. It works on
     the texts of tokens, one sample at a time: convenient, and slower than the tasks of this package, which work on

@@ -107,7 +107,7 @@ class Task(ABC):
 
     @abstractmethod
     def num_items(self, num_tokens: int) -> int | None:
-        """The length of a prompt of so many tokens, ``=`` not counted; None if there is no such prompt."""
+        """The length of a prompt with this number of tokens, without ``=``; None if there is no such prompt."""
 
     def aligned_items(self, length: int) -> tuple[Int64[np.ndarray, " prompt"], Int64[np.ndarray, " chain"]] | None:
         """The number of the item to which each token of prompt and chain belongs, never falling along either.

@@ -1,4 +1,4 @@
-"""The word problem of a finite group: what a product of its elements comes to."""
+"""The word problem of a finite group: the value of a product of its elements."""
 
 from __future__ import annotations
 

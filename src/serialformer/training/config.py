@@ -344,7 +344,7 @@ class TrainingConfig:
         return TrainingConfig.from_json(content)
 
     def curriculum_amount(self, step: int) -> float:
-        """How much of the curriculum is left after so many steps; 0 is the task's own distribution.
+        """The remaining part of the curriculum after a number of steps; 0 is the task's own distribution.
 
         >>> curriculum = Curriculum(name="neutral", start=0.5, num_steps=400)
         >>> config = TrainingConfig(task="parity", length=8, setting="cot", curriculum=curriculum)
@@ -373,7 +373,7 @@ class TrainingConfig:
         return replace(self, optimiser=optimiser, curriculum=curriculum, hinted_steps=hinted_steps)
 
     def extended(self, num_steps: int, rate: float | None = None) -> TrainingConfig:
-        """The same run with more steps behind its last: a schedule of its own, from a lower learning rate.
+        """The same run with additional steps, which have a separate schedule from a lower learning rate.
 
         Args:
             num_steps: steps at most, the earlier ones included.

@@ -51,7 +51,7 @@ def draw_weights(architecture: Architecture, config: ModelConfig, seed: int) -> 
 def _sinusoids(
     drawn: Float[np.ndarray, "positions width"], tokens_an_item: int
 ) -> Float[np.ndarray, "positions width"]:
-    """A code of the item that a position is in, and where there are several tokens an item, of the place within it.
+    """A code of the item that a position is in, and where there are several tokens per item, of the place within it.
 
     Of variance 1, as what was drawn; the first rows of that are the places' vectors.
     """

@@ -1,4 +1,4 @@
-"""The loop: steps, evaluations, log, state; killed at any moment and resumed, it goes on as if it never stopped."""
+"""The training loop: steps, evaluations, log, state; a run that is killed and resumed gives the same result."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class TrainingResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What is told while a run goes on: the step just done, its loss, and the last evaluation's accuracy."""
+    """A progress report of a run: the latest step, its loss, and the accuracy of the last evaluation."""
 
     step: int
     loss: float
@@ -107,7 +107,7 @@ def train(
     resume: bool = False,
     progress: Callable[[Report], None] | None = None,
 ) -> TrainingResult:
-    """Trains a model, or goes on with a run, or reads the result of one that has ended.
+    """Trains a model, resumes a run, or reads the result of a finished one.
 
     Args:
         config: what to train. To resume, it must be the configuration of the run that lies there; with more steps, that

@@ -87,7 +87,7 @@ class Optimiser:
             yield from ((name, state[parameter][name]) for name in MOMENTS if name in state[parameter])
 
     def restore(self, parameter: Tensor, moments: Mapping[str, Tensor], step: int) -> None:
-        """The inverse of ``moments``, after so many steps."""
+        """The inverse of ``moments``, after a number of steps."""
         optimiser = self._optimiser_of(parameter)
         count = {"step": torch.tensor(float(step), device=parameter.device)} if optimiser is self._adam else {}
         optimiser.state[parameter] = {**count, **moments}

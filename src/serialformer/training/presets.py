@@ -107,7 +107,7 @@ def _small(task: Task, length: int, setting: str, num_layers: int) -> dict[str, 
 
 
 def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dict[str, Any]:
-    """With a token a permutation, one table of 120 by 120; with symbols, five look-ups at every place."""
+    """With one token per permutation, one table of 120 by 120; with symbols, five look-ups at every place."""
     width = getattr(task, "item_width", 1)
     if width == 1:
         # At the rate of one layer, more of them may never leave the plateau. Shorter chains want more of them a step.

@@ -224,7 +224,7 @@ class _Stack:
         return torch.autocast(self._device.type, dtype=torch.bfloat16)
 
     def _keep(self, places: list[int]) -> None:
-        """Trains only these models from now on."""
+        """Continues with these models only."""
         if places == self._alive or not places:
             self._alive = places
             return

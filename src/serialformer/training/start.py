@@ -174,7 +174,7 @@ def _initial_weights(initial: Model | str | os.PathLike[str], config: TrainingCo
 
 
 def _construct(config: TrainingConfig, say: Callable[[str], None]) -> Transformer | None:
-    """The constructed model of a task; None where there is none, which is said."""
+    """The constructed model of a task; None, with a message, if there is none."""
     from serialformer.models.construct import construct
 
     try:

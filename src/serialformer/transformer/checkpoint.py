@@ -1,4 +1,4 @@
-"""The Hugging Face directory: what ``AutoModelForCausalLM`` and ``AutoTokenizer`` load with no code of ours.
+"""The Hugging Face directory, which ``AutoModelForCausalLM`` and ``AutoTokenizer`` load without our code.
 
 Written without torch or transformers. The mapping between our names of weights and GPT-2's is the table below; that of
 a Llama is in ``llama_files``.
@@ -145,7 +145,7 @@ def stored_weights(transformer: Transformer) -> dict[str, Shaped[np.ndarray, "..
 
 
 def config_json(architecture: Architecture) -> dict[str, Any]:
-    """The content of ``config.json``; of a model type of our own if the architecture is no GPT-2.
+    """The content of ``config.json``; of a model type of our own if the architecture is not a GPT-2.
 
     Raises:
         SerialformerError: no model type has an architecture like this.

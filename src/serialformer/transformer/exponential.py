@@ -12,7 +12,7 @@ FIRST_BITS = 96
 
 
 def round_exponential(x: float, *, digits: int, step_exponent: int, ties_to_even: bool) -> float:
-    """exp x, rounded to a multiple of 2^step_exponent and to so many binary digits, with no upper limit.
+    """exp x, rounded to a multiple of 2^step_exponent and to a number of binary digits, with no upper limit.
 
     Args:
         x: any finite number; taken as the exact rational that it is.

@@ -70,7 +70,7 @@ def compute_attention(
 def _blocks_of_shares(
     transformer: Transformer, layer: Layer, queries: Float[np.ndarray, "B H T W"], keys: Float[np.ndarray, "B G T W"]
 ) -> Iterator[tuple[slice, Float[np.ndarray, "B H block S"]]]:
-    """The attention of whole sequences, some queries at a time; keys behind all of them are left out."""
+    """The attention of whole sequences, some queries at a time; keys after all of them are left out."""
     num_tokens = queries.shape[2]
     for start in range(0, num_tokens, QUERIES_PER_BLOCK):
         block = slice(start, min(start + QUERIES_PER_BLOCK, num_tokens))
@@ -204,7 +204,7 @@ def mix_values(
 
 
 def _by_group(x: Float[np.ndarray, "B H T N"], num_groups: int) -> Float[np.ndarray, "B G rows N"]:
-    """The rows of the heads that share keys, one behind the other."""
+    """The rows of the heads that share keys, one after the other."""
     rows, heads, num_tokens, size = x.shape
     return x.reshape(rows, num_groups, heads // num_groups * num_tokens, size)
 
@@ -297,7 +297,7 @@ def activate(x: Float[np.ndarray, "*rows F"], activation: Activation) -> Float[n
 def hidden_units(
     x: Float[np.ndarray, "*rows D"], layer: Layer, architecture: Architecture
 ) -> Float[np.ndarray, "*rows F"]:
-    """What the hidden units of a layer give, of the residual stream behind attention."""
+    """What the hidden units of a layer give, of the residual stream after attention."""
     normed = apply_norm(x, layer.mlp_norm_gain, layer.mlp_norm_bias, architecture)
     hidden = activate(add_bias(normed @ layer.mlp_in_weight, layer.mlp_in_bias), architecture.activation)
     return hidden if layer.mlp_up_weight is None else hidden * (normed @ layer.mlp_up_weight)

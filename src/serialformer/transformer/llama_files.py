@@ -142,7 +142,7 @@ def config_to_architecture(config: dict[str, Any], vocabulary: tuple[str, ...], 
 
 
 def _token_id(config: dict[str, Any], key: str, end: int) -> int | None:
-    """A token of its own, or None where it is the end token or there is none."""
+    """The id of a separate token, or None if it is missing or is the end token."""
     value = config.get(key)
     return None if value is None or int(value) == end else int(value)
 
@@ -258,7 +258,7 @@ def llama_tokenizer_config_json(architecture: Architecture) -> dict[str, Any]:
 
 
 def read_vocabulary(tokenizer: dict[str, Any]) -> tuple[str, ...]:
-    """The texts of a tokenizer's tokens by id; a leading blank is left out where the rest is a text of its own.
+    """The texts of a tokenizer's tokens by id, without a leading space if the rest is unambiguous.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: a field is missing or wrong.

@@ -221,7 +221,7 @@ class TransformerModule(torch.nn.Module):  # type: ignore[misc]  # torch has no 
     def _score_bias(
         self, layer: int, positions: Int64[Tensor, "... L"], num_keys: int, dtype: torch.dtype
     ) -> Float[Tensor, "..."]:
-        """What is added to the scores: minus infinity where a key is behind its query, and the relative bias."""
+        """What is added to the scores: minus infinity where a key is after its query, and the relative bias."""
         distance = positions.unsqueeze(-1) - torch.arange(num_keys, device=positions.device)  # L T, or B L T
         hidden = torch.zeros(distance.shape, dtype=dtype, device=distance.device)
         hidden = hidden.masked_fill(distance < 0, -math.inf)

@@ -77,7 +77,7 @@ class Names:
             raise CheckpointError("; ".join(problems))
 
     def to_json(self) -> dict[str, Any]:
-        """The form in ``serialformer.json``: a unit of its own is a string, several that share a name an object."""
+        """The form in ``serialformer.json``: a single unit is a string, several with one name are an object."""
         return {
             "directions": list(self.directions),
             "heads": [list(layer) for layer in self.heads],

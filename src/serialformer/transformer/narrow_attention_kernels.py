@@ -171,7 +171,7 @@ def _highest(vector, count):
 
 @njit(inline="always")
 def _exponentiate(scores, bits, offset, seen, count):
-    """exp(score - offset) in place, to 2e-7 of itself; 0 behind the keys that are seen.
+    """exp(score - offset) in place, to 2e-7 of itself; 0 after the keys that are seen.
 
     2^n by the exponent's bits, and the rest, at most log(2) / 2 away from 0, by its Taylor polynomial.
     """

@@ -80,7 +80,7 @@ class NumberFormat:
 
     @property
     def evenly_spaced(self) -> bool:
-        """Whether all numbers are multiples of ``step`` and nothing else is asked of them, as in F_s."""
+        """Whether all numbers are multiples of ``step`` without any further condition, as in F_s."""
         return self.largest < ldexp(1.0, self.step_exponent + self.digits)
 
     @property

@@ -89,7 +89,7 @@ def rotate_transformer(transformer: Transformer, rotation: Float64[np.ndarray, "
 
 
 def _fold(weights: dict[str, np.ndarray], norm: str, part: str) -> None:
-    """Moves a norm's gain and bias into the map behind it, unless they commute with every rotation."""
+    """Moves a norm's gain and bias into the map after it, unless they commute with every rotation."""
     gain, bias = weights[f"{norm}_gain"], weights[f"{norm}_bias"]
     if np.ptp(gain) == 0 and not bias.any():
         return

@@ -51,12 +51,12 @@ class Transformer:
 
     Attributes:
         architecture: the shape.
-        token_embedding: one row a token.
+        token_embedding: one row per token.
         position_embedding: one row a position; none where positions are rotary.
         layers: the blocks, first to last.
         final_norm_gain: of the norm before the unembedding.
         final_norm_bias: of the norm before the unembedding.
-        unembedding: one row a token; None where it is the token embedding.
+        unembedding: one row per token; None where it is the token embedding.
 
     Raises:
         SerialformerError: a weight has another shape or dtype than the architecture says; lists them all.
@@ -96,7 +96,7 @@ class Transformer:
 
     @property
     def head(self) -> Shaped[np.ndarray, "vocabulary width"]:
-        """The unembedding, tied or not: one row a token."""
+        """The unembedding, tied or not: one row per token."""
         return self.token_embedding if self.unembedding is None else self.unembedding
 
     def digest(self) -> str:

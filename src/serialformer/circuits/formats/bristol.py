@@ -57,7 +57,7 @@ class _Lines:
 
 @dataclass(frozen=True, kw_only=True)
 class _Header:
-    """What stands before the gates; ``lines`` is how many lines that takes."""
+    """The header before the gates; ``lines`` is how many lines that takes."""
 
     gates: int
     wires: int

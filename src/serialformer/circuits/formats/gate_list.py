@@ -14,7 +14,7 @@ from serialformer.circuits.words import names_to_words
 
 
 class GateList:
-    """Collects arrays of gates over numbered nets and hands out numbers for nets of its own.
+    """Collects arrays of gates over numbered nets and assigns numbers to new nets.
 
     >>> gates = GateList(num_nets=4)  # net 3 = AND of nets 0, 1, 2
     >>> gates.add_trees(np.array([3]), np.array([[0, 1, 2]]), table=8, root_table=8, lines=np.array([7]))

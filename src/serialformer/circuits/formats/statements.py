@@ -102,7 +102,7 @@ class Statements:
 
 
 class TokenTexts(Sequence[str]):
-    """The distinct tokens as text, made when asked for, and any texts that are added behind them."""
+    """The distinct tokens as text, made when asked for, and any texts that are added after them."""
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements

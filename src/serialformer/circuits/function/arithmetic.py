@@ -184,12 +184,12 @@ def _double_adder(logic: Logic, z: int, first: tuple[int, int], second: tuple[in
 
 
 def equal(logic: Logic, a: Bits, b: Bits) -> int:
-    """Whether equally wide words are equal: two gates a bit."""
+    """Whether equally wide words are equal: two gates per bit."""
     return logic.all_of([logic.xor(x, y) ^ 1 for x, y in zip(a, b, strict=True)])
 
 
 def less_than(logic: Logic, a: Bits, b: Bits, signed: bool) -> int:
-    """Whether a < b of equally wide words: four gates a bit, one if either is constant."""
+    """Whether a < b of equally wide words: four gates per bit, one if either is constant."""
     borrow = FALSE
     top = len(a) - 1
     for index, (x, y) in enumerate(zip(a, b, strict=True)):
@@ -201,7 +201,7 @@ def less_than(logic: Logic, a: Bits, b: Bits, signed: bool) -> int:
 
 
 def divide(logic: Logic, a: Bits, b: Bits) -> tuple[list[int], list[int]]:
-    """Quotient (as wide as a) and remainder (as wide as b) of unsigned words: six gates a bit of each row.
+    """Quotient (as wide as a) and remainder (as wide as b) of unsigned words: six gates per bit of each row.
 
     The schoolbook's way: row by row the divisor is subtracted from what is left, if it fits. Of a divisor of zero,
     everything fits: the quotient is all ones, and the remainder is a (its low bits, if b is narrower).
@@ -246,7 +246,7 @@ def divide_floor(logic: Logic, a: Bits, b: Bits) -> tuple[list[int], list[int]]:
 
 
 def shift(logic: Logic, a: Bits, amount: Bits, *, left: bool, fill: int) -> list[int]:
-    """The word shifted by a variable amount; what comes in is ``fill``, also where the amount exceeds the width."""
+    """The word shifted by a variable amount; the bits shifted in are ``fill``, also if the amount exceeds the width."""
     bits, beyond = list(a), FALSE
     for stage, select in enumerate(amount):
         if stage >= len(a).bit_length():

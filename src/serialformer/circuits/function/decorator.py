@@ -66,7 +66,7 @@ class CircuitFunction:
         return self._traced[0]
 
     def circuit_for(self, max_fan_in: int) -> Circuit:
-        """The circuit that becomes shortest when it is optimised for gates of so many inputs.
+        """The circuit that becomes shortest when it is optimised for gates of at most this many inputs.
 
         Also of gates of two inputs, and the same function. For three and four inputs its adders share no gates: those
         are more gates, but ``optimise(..., max_fan_in=3)`` makes fewer of them.

@@ -14,7 +14,7 @@ from serialformer.errors import TraceError
 
 @dataclass(frozen=True, kw_only=True)
 class Unusable:
-    """Stands for a variable that has no value behind a branch; who reads it is told why."""
+    """Marks a variable that has no value after a branch; reading it raises an error with the reason."""
 
     message: str
     hint: str | None
@@ -50,5 +50,5 @@ class Frame:
         return f"{self.path}:{getattr(node, 'lineno', 1)}"
 
     def error(self, node: ast.AST, message: str, hint: str | None = None) -> TraceError:
-        """The error that says what of a node cannot be traced, and where it stands."""
+        """The error that says why a node cannot be traced, and gives its line."""
         return TraceError(message, where=self.place(node), hint=hint)

@@ -47,7 +47,7 @@ def find_function(reference: str | os.PathLike[str]) -> CircuitFunction:
 
 
 def _load(path: str) -> ModuleType:
-    """Imports a file under a name of its own, with its folder on the search path as when Python runs it."""
+    """Imports a file under a separate module name, with its folder on the search path as when Python runs it."""
     file = Path(path)
     if not file.is_file():
         raise SerialformerError("no such file", where=path, hint="check the path; the form is module.py:function")

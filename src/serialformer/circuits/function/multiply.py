@@ -28,7 +28,7 @@ class Columns:
 
 
 def multiply(logic: Logic, a: Bits, a_signed: bool, b: Bits, b_signed: bool, width: int) -> list[int]:
-    """The product's lowest ``width`` bits; each operand is a word of its own width and sign rule."""
+    """The lowest ``width`` bits of the product; the operands may differ in width and signedness."""
     a, b = list(a)[:width], list(b)[:width]
     for left, left_signed, right, right_signed in ((a, a_signed, b, b_signed), (b, b_signed, a, a_signed)):
         if max(right) < 2:
@@ -59,7 +59,7 @@ def _by_rows(logic: Logic, a: Bits, a_signed: bool, b: Bits, b_signed: bool, wid
 
 
 def _by_recoding(logic: Logic, a: Bits, a_signed: bool, b: Bits, b_signed: bool, width: int) -> list[int]:
-    """Two bits of b a row, with digits -3, -1, 1 and 3, none of them 0: three gates a bit of half as many rows.
+    """Two bits of b a row, with digits -3, -1, 1 and 3, none of them 0: three gates per bit of half as many rows.
 
     An odd b is a sum of signed powers of two: b = sum of s_i 2^i with s_i = 1 or -1, where s_i is 1 if bit i + 1 of b
     is 1, and the last sign is 1 (if b is signed: its sign's opposite). Two signs make a digit: its magnitude is 3 where

@@ -30,7 +30,7 @@ MAX_ROUNDS = 1_000_000
 
 
 def execute_block(frame: Frame, statements: Sequence[ast.stmt]) -> Flow:
-    """Traces statements; where one may jump, those behind it are a branch of their own."""
+    """Traces statements; where one may jump, those after it are a branch of their own."""
     logic, flow = frame.logic, ON
     for index, statement in enumerate(statements):
         now = _execute(frame, statement)

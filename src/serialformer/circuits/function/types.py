@@ -14,7 +14,7 @@ MAX_WIDTH = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class WordType:
-    """A word of so many bits, unsigned or in two's complement. Called, it converts.
+    """A word with a fixed number of bits, unsigned or in two's complement. Calling the type converts a value.
 
     >>> U8(300), I8(255), U[12]
     (44, -1, U[12])
@@ -68,7 +68,7 @@ I8, I16, I32, I64 = (I[width] for width in (8, 16, 32, 64))
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayType:
-    """So many elements of one type."""
+    """A fixed number of elements of one type."""
 
     element: Any
     length: int

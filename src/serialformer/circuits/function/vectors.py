@@ -1,4 +1,4 @@
-"""Bit vectors: the words of a function while it is traced, and what operators make of them."""
+"""Bit vectors: the words of a function while it is traced, and the operators on them."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def shift(logic: Logic, symbol: str, a: BitVector | int, b: BitVector | int) -> 
 
 
 def rotate_left(logic: Logic, a: BitVector, by: BitVector | int, sign: int = 1) -> BitVector:
-    """Rotated by so many bits, to the right for sign -1; modulo the width."""
+    """The word rotated by a number of bits modulo the width, to the right for sign -1."""
     amount, width = shift_amount(by), len(a.bits)
     if isinstance(amount, int):
         step = width - sign * amount % width

@@ -1,4 +1,4 @@
-"""Berkeley's ABC, run in a process of its own: restructures AND graphs, and proves circuits equal.
+"""Runs Berkeley's ABC in a separate process: it restructures AND graphs and proves circuits equal.
 
 Looked for in this order: the one that pyosys ships (the extra ``hdl``), then ``yosys-abc`` and ``berkeley-abc`` on the
 PATH. Circuits go to it as AND graphs in AIGER, without names; so its answers keep the order of inputs and outputs.
@@ -56,7 +56,7 @@ def find_abc() -> str:
 
 
 def restructure(circuit: Circuit, script: str, max_fan_in: int, *, seconds: float) -> list[Circuit] | None:
-    """What ABC makes of a circuit: the AND graph after a script, and its own mapping of that to gates.
+    """The AND graph of a circuit after an ABC script, and ABC's own mapping of it to gates.
 
     Args:
         circuit: any circuit.

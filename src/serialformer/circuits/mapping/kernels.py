@@ -199,7 +199,7 @@ def recover_area(
     best_size: np.ndarray,
     uses: np.ndarray,
 ) -> int:
-    """Gives each node in use the cut with which the fewest nodes are in use, the others being as they are.
+    """Gives each node in use the cut that leaves the fewest nodes in use, with all other cuts unchanged.
 
     What a cut costs is told by using it before giving up the old one, so that only what differs is walked through.
     Gives the number of nodes saved.

@@ -217,7 +217,7 @@ def _names_of_gates(
 
 
 def copy_names(named: Circuit, circuit: Circuit) -> Circuit:
-    """The second circuit, its gates called what those of the first are called that come to the same AND graph.
+    """The second circuit, with the names of the gates of the first that give the same AND graph.
 
     Names that it has already are kept. The circuits have the same inputs.
     """

@@ -147,7 +147,7 @@ class _Search:
             steps = (*steps, script)
 
     def restructure(self, start: Circuit, steps: tuple[str, ...], script: str) -> tuple[Circuit | None, int]:
-        """One script on a circuit, and the best gates for its graph: ABC's or ours. Gives the graph and their number.
+        """One script on a circuit, and the best gates for its graph: ABC's or ours. Returns the graph and their number.
 
         Where time has run out there is no graph, and the number is that of the best so far.
         """
@@ -181,7 +181,7 @@ def _prove(before: Circuit, after: Circuit, deadline: float) -> bool:
         )
     if not equal:
         raise CircuitError(
-            "the optimised circuit does not compute the same: a fault of ours or of ABC's",
+            "the optimised circuit does not compute the same: a bug in serialformer or in ABC's",
             hint="please report it; -O0 is as read",
         )
     return True

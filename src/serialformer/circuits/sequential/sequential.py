@@ -165,7 +165,7 @@ def _name_apart(names: Sequence[str], others: Sequence[Word]) -> list[str]:
 
 
 def rotate_inputs(circuit: Circuit, count: int) -> Circuit:
-    """The circuit with its first inputs behind the others, as formats want state.
+    """The circuit with its first inputs after the others, as formats want state.
 
     Args:
         circuit: any circuit.

@@ -67,7 +67,7 @@ class VcdWriter:
         self._file.write("".join(f"{line}\n" for line in lines).encode())
 
     def end(self, cycle: int) -> None:
-        """Says when it ends: the cycle behind the last one."""
+        """Says when it ends: the cycle after the last one."""
         self._file.write(f"#{cycle}\n".encode())
 
 

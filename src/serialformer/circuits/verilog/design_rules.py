@@ -84,7 +84,7 @@ def refuse_faults(before: Module, module: Module, log: str, source: str) -> None
 
 
 def _refuse_undefined(before: Module, module: Module, source: str) -> None:
-    """An x is ours to choose only where a branch assigns it (behind a multiplexer); elsewhere it is read as a value."""
+    """An x is ours to choose only where a branch assigns it (at a multiplexer); elsewhere it is read as a value."""
     signals = SignalMap(module)
     for port in module.ports:
         driving = [signals.follow((port.name, index))[0] for index in range(port.width)]

@@ -133,7 +133,7 @@ def _refuse_what_is_left_out(run: Run, sources: Sources) -> None:
 
 
 def _commands(sources: Sources, directory: Path) -> Iterator[tuple[str, str, float | None]]:
-    """The languages to try, how Yosys is told to read the sources as that, and the seconds that it may take.
+    """The languages to try, the Yosys commands that read the sources in them, and the time limits in seconds.
 
     First of all without the blocks that slang reads slowly; a failure then may be due to how these were written.
     """

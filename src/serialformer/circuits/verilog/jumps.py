@@ -51,7 +51,7 @@ class _Frame:
 
 @dataclass(kw_only=True)
 class _Change:
-    """What becomes of a statement.
+    """The replacement of a statement.
 
     Attributes:
         breaks: the blocks, by their first word, at whose end one is behind this loop.
@@ -171,7 +171,7 @@ class _Rewriter:
         return any(self._target.get(inner.first) == block for inner in statement.inner())
 
     def _place_exit(self, statement: Statement, block: int) -> None:
-        """Chooses what is left to get to a block's end, of which a statement is the last that the block does."""
+        """Chooses how to leave a block at a statement after which nothing else in the block is executed."""
         change = self._changes[statement.first]
         leaving = [part for part in statement.parts if self._leaves(part, block)]
         if statement.kind == "disable" and self._target.get(statement.first) == block:

@@ -238,7 +238,7 @@ def _held_inputs(cycle: Circuit) -> list[int]:
 
 
 def _latch_error(cycle: Circuit, holds: Sequence[_Hold], module: Module, source: str) -> FormatError:
-    """Says of a variable for which values of what it depends on nothing assigns it."""
+    """Lists for a variable the values of what it depends on nothing assigns it."""
     held = _held_inputs(cycle)
     chosen, example = holds[0], "not every branch assigns it"
     for number, hold in enumerate(holds):

@@ -30,7 +30,7 @@ _MAX_TRIES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Simulated:
-    """What a simulator says of a design's outputs.
+    """A simulator's values of a design's outputs.
 
     Attributes:
         values: one row a cycle, or a set of inputs; columns as the output words' places say. 0 where unknown.

@@ -174,7 +174,7 @@ class StatementParser:
         return case
 
     def _label(self, place: int) -> int:
-        """The first word of the statement behind a label."""
+        """The first word of the statement after a label."""
         if self._text(place) == "default":
             return place + 2 if self._text(place + 1) == ":" else place + 1
         questions = 0

@@ -39,7 +39,7 @@ class Device:
 
 
 def format_stimulus(device: Device, rows: UInt8[np.ndarray, "rows inputs"]) -> str:
-    """The rows as the testbench reads them: a line a row, the first input word first, most significant bits first."""
+    """The rows as the testbench reads them: one line per row, first input word first, most significant bits first."""
     order = [place for word in device.inputs for place in reversed(word.bits)]
     if not order:
         return "0\n" * len(rows)

@@ -1,4 +1,4 @@
-"""What to say of a statement of Verilog that slang does not read: its own message names none."""
+"""Error messages for a statement of Verilog that slang does not read: its own message names none."""
 
 from __future__ import annotations
 

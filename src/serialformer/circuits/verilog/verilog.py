@@ -223,7 +223,7 @@ def _elaborate(
     includes: Sequence[str | os.PathLike[str]],
     directory: Path,
 ) -> _Design:
-    """Reads the design, flattens it, makes registers of its memories, and refuses what is no circuit."""
+    """Reads the design, flattens it, makes registers of its memories, and refuses designs that are not circuits."""
     if top is not None and not re.fullmatch(r"[^\s;\"]+", top):
         raise FormatError(f"{top!r} is no name of a module", where=paths[0])
     values, texts = parameter_values(parameters), macro_texts(macros)

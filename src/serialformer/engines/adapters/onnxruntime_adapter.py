@@ -98,7 +98,7 @@ class OnnxruntimeAdapter(Adapter):
         return said
 
     def _run(self, tokens: Any, mask: Any, past: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
-        """Logits of the tokens, and the cache behind them.
+        """Logits of the tokens, and the cache after them.
 
         Args:
             tokens: what is fed, a row each.

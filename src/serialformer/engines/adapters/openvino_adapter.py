@@ -34,7 +34,7 @@ def open_engine(directory):
 
 
 def settings(options: Options) -> dict[str, str | int]:
-    """OpenVINO's properties for a configuration; what is left out is as OpenVINO has it."""
+    """OpenVINO's properties for a configuration; the others keep OpenVINO's defaults."""
     chosen: dict[str, str | int] = {"INFERENCE_NUM_THREADS": int(options["threads"])}
     if options["dtype"] != "checkpoint":
         chosen["INFERENCE_PRECISION_HINT"] = PRECISIONS[str(options["dtype"])]

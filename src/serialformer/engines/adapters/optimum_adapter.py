@@ -64,7 +64,7 @@ class OptimumAdapter(Adapter):
         return {"dtype": dtype}
 
     def _export(self, directory: str, dtype: str) -> tempfile.TemporaryDirectory[str]:
-        """The model as ONNX, its matrices in int8 if that is asked for."""
+        """The model as ONNX, its matrices in int8 on request."""
         import torch
         from optimum.onnxruntime import ORTModelForCausalLM
 

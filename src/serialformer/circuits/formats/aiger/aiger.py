@@ -278,7 +278,7 @@ def _body_to_circuit(
     input_names: list[str | None],
     output_names: list[str | None],
 ) -> Circuit:
-    """Absorbs negations and constants in the ANDs' tables, and adds gates for what is left at the outputs.
+    """Absorbs negations and constants in the ANDs' tables, and adds gates for those that remain at the outputs.
 
     A net holds an AND's value, or its complement where the first output that reads it wants that.
     """

@@ -1,4 +1,4 @@
-"""AIGER's first line, and the lines of literals behind it."""
+"""AIGER's first line, and the lines of literals after it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Header:
         return (0 if self.binary else self.inputs) + self.latches + self.all_outputs
 
     def row(self, line: int) -> str:
-        """What stands on a line after the header, for messages."""
+        """The content of a line after the header, for messages."""
         for what, count in (
             ("input", 0 if self.binary else self.inputs),
             ("latch", self.latches),
@@ -100,7 +100,7 @@ def parse_header(data: bytes, name: str, *, sequential: bool) -> Header:
     if (justice or fairness) and not sequential:
         raise FormatError(
             f"expected no justice and fairness properties, found {justice} and {fairness}:"
-            " they speak of infinite runs and make sense for sequential circuits only",
+            " they describe infinite runs and make sense for sequential circuits only",
             where=where,
             hint="drop these sections",
         )

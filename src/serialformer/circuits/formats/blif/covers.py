@@ -62,7 +62,7 @@ def add_wide_covers(
     literal_net: Int[np.ndarray, " literals"],
     literal_inverted: Bool[np.ndarray, " literals"],
 ) -> None:
-    """Adds covers of more inputs than a gate may have: a tree of ANDs a row and a tree of ORs of a cover's rows.
+    """Adds covers of more inputs than a gate may have: a tree of ANDs per row and a tree of ORs of a cover's rows.
 
     Complemented literals cost nothing: they are in the tables of the gates that read them.
 

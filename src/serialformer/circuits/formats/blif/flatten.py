@@ -1,4 +1,4 @@
-"""A BLIF hierarchy made flat: each instance becomes its model's gates on nets of its own."""
+"""Flattens a BLIF hierarchy: each instance becomes the gates of its model on separate nets."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class FlatDesign:
         )
 
     def is_needed_input(self) -> Bool[np.ndarray, " inputs"]:
-        """Which inputs there are besides a clock that nothing reads but the latches."""
+        """Which inputs remain without a clock that only latches read."""
         latches, names = self._latch_lines()
         clock = find_clock(latches, self.netlist.driven, self._statements, names)
         netlist = self.netlist
@@ -126,7 +126,7 @@ class FlatDesign:
         return LatchLines(**dict(zip(fields, joined, strict=True))), names
 
     def net_name(self, net: int) -> str:
-        """What a net is called: its own name behind those of the instances that it is in."""
+        """What a net is called: its own name after those of the instances that it is in."""
         top = self._batches[0].model
         if net < len(top.net_token):  # the top's nets come first, under their own numbers
             return self._texts[int(top.net_token[net])]

@@ -25,7 +25,7 @@ _GRAMMAR = "expected .latch READ DRIVEN [re|fe CLOCK] [0-3]"
 
 @dataclass(frozen=True, kw_only=True)
 class LatchLines:
-    """The latches of one model; what stands for nets are first the file's tokens, later the model's nets.
+    """The latches of one model; nets are first the file's tokens, later the model's nets.
 
     Attributes:
         read: what each reads.

@@ -1,0 +1,56 @@
+"""The live pages of the site: five models, each compiled or trained while the site is built, and its page written.
+
+python docs/site_live.py DIR
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import serialformer
+from serialformer.circuits.circuit import Circuit
+from serialformer.cli.demo import multiplier
+from serialformer.tasks.registry import make_task
+
+LENGTH = 4
+"""Permutations in each product of the models that are compiled and trained."""
+
+LIVE = ("adder", "multiplier4", "s5", "evaluator", "depth")
+
+
+def adder() -> Circuit:
+    """The adder of the ten-minute start."""
+    build = serialformer.CircuitBuilder()
+    a, b = build.inputs("a", 2), build.inputs("b", 2)
+    carry, half = build.and_(a[0], b[0]), build.xor(a[1], b[1])
+    top = build.or_(build.and_(a[1], b[1]), build.and_(half, carry))
+    build.outputs("sum", [build.xor(a[0], b[0]), build.xor(half, carry), top])
+    return build.circuit()
+
+
+def write_live_pages(folder: Path) -> None:
+    """Writes the pages ``NAME.html`` for the names in ``LIVE``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    products = make_task("permutation-composition", {"format": "token"})
+    models = {
+        "adder": serialformer.compile(adder()),
+        "multiplier4": serialformer.compile(multiplier(4)),
+        "s5": serialformer.construct(products, LENGTH),
+        "evaluator": serialformer.construct("circuit-value", 8),
+        "depth": serialformer.construct("parity", 8, setting="base"),
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        # A page is headed by the name of its model's directory.
+        for name, model in models.items():
+            model.save(Path(scratch, name))
+        trained = Path(scratch, "s5-trained")
+        serialformer.train(products, trained, length=LENGTH, setting="cot")
+        for name in LIVE:
+            other = trained if name == "s5" else None
+            serialformer.explore(Path(scratch, name), other, output=folder / f"{name}.html")
+
+
+if __name__ == "__main__":
+    write_live_pages(Path(sys.argv[1]))
