@@ -133,6 +133,23 @@ class ScanClaim:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class CountClaim:
+    """The claim of a sum that is made at once: behind ``=`` comes the token that the sum of all items decides.
+
+    Attributes:
+        num_items: items of the prompt, which ``=`` follows.
+        items: the tokens that they may be.
+        number: for each of them the number that it adds, 0 or more.
+        answer: for each sum, from 0 to ``num_items`` times the largest number, the token that is written.
+    """
+
+    num_items: int
+    items: Int64[np.ndarray, " items"]
+    number: Int64[np.ndarray, " items"]
+    answer: Int64[np.ndarray, " sums"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CompositionClaim:
     """The claim of permutations that are composed symbol by symbol without a chain: the product's symbols follow ``=``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from serialformer.constructions.circuit_chain import program_to_construction
 from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.construction import Construction
+from serialformer.constructions.counting import SUFFIX
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.program import schedule_to_program
 from serialformer.constructions.task_depth import task_depth_construction
@@ -41,5 +42,7 @@ def construction_of(model: Model) -> Construction:
         return evaluator_construction(protocol.num_gates)
     items = model.items
     if items.setting == "base":
+        if model.provenance.construction.endswith(SUFFIX):
+            return task_depth_construction(items.task, items.length, method="counting")
         return task_depth_construction(items.task, items.length, model.transformer.architecture.num_layers)
     return task_construction(items.task, items.length)
