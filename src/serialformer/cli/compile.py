@@ -81,13 +81,24 @@ def compile_command(
         ChainName,
         typer.Option(help="gates: each gate is a token, one layer. none: no chain, one layer for each level."),
     ] = ChainName.GATES,
+    gates_per_token: Annotated[
+        int,
+        typer.Option(
+            "--gates-per-token",
+            metavar="B",
+            min=1,
+            max=4,
+            help="gpt2: up to B gates share a chain token.",
+        ),
+    ] = 1,
     layers: Annotated[
         int | None,
         typer.Option(
             "--layers",
             metavar="L",
             min=1,
-            help="Of target llama, by default 2; with --chain none, by default the depth plus one.",
+            help="Of target llama, by default 2; with --chain none, by default the depth plus one; with several gates a"
+            " token by default 1.",
         ),
     ] = None,
     partial: Annotated[
@@ -169,6 +180,7 @@ def compile_command(
             lut=lut,
             prove=prove,
             chain=chain.value,
+            gates_per_token=gates_per_token,
             layers=None if target == TargetName.LLAMA else layers,
             partial=partial,
             target=target.value,

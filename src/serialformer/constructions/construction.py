@@ -31,6 +31,7 @@ from serialformer.constructions.claim import (
     ColumnsClaim,
     CompositionClaim,
     CountClaim,
+    PackedClaim,
     ScanClaim,
     SquaringClaim,
     TableClaim,
@@ -49,6 +50,7 @@ Claim = (
     | ColumnsClaim
     | ScanClaim
     | CountClaim
+    | PackedClaim
     | CompositionClaim
     | SquaringClaim
     | ValueProblemClaim

@@ -16,6 +16,8 @@ from serialformer.constructions.circuit_depth import circuit_depth_construction,
 from serialformer.constructions.claim import ColumnsClaim
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.packed_chain import packed_chain_construction
+from serialformer.constructions.packed_schedule import PackedSchedule, plain_schedule, schedule_packed
 from serialformer.constructions.placed_tokens import PlacedTokens, place_bits
 from serialformer.constructions.placement import Placement
 from serialformer.constructions.program import Program, schedule_to_program
@@ -168,6 +170,58 @@ def lower_circuit(
         schedule=schedule,
         program=program,
         placed=placed,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoweredPacked(Lowered):
+    """The same of a circuit whose chain tokens carry several bits.
+
+    ``circuit`` is what the chain computes: the circuit given, its wide gates split. ``packed`` says which bits share a
+    token, and ``schedule`` tells the chain bit by bit.
+    """
+
+    circuit: Circuit
+    packed: PackedSchedule
+    schedule: Schedule
+
+
+def lower_packed(
+    circuit: Circuit,
+    gates_per_token: int,
+    num_layers: int | None = None,
+    *,
+    dtype: DtypeName | None = None,
+    activation: Activation | None = None,
+    attention_gap: float | None = None,
+) -> LoweredPacked:
+    """A circuit as a GPT-2 that writes several gates with each token, with the proof that it does.
+
+    Args:
+        circuit: what to compute.
+        gates_per_token: bits of a token.
+        num_layers: by default 1, so that gates of one token are independent; through so many levels they may depend on
+            one another.
+        dtype: as in ``lower_circuit``, like the options that follow.
+        activation: of the hidden units.
+        attention_gap: the least score difference to aim at.
+
+    Raises:
+        CompileError: it would be too large, or would not hold at this number format and gap.
+    """
+    circuit = split_gates(circuit)
+    packed = schedule_packed(circuit, gates_per_token, num_layers or 1)
+    lowered = _lower(
+        packed_chain_construction(circuit, packed), dtype or "float32", activation or "gelu_new", attention_gap
+    )
+    return LoweredPacked(
+        construction=lowered.construction,
+        layout=lowered.layout,
+        transformer=lowered.transformer,
+        certificate=lowered.certificate,
+        circuit=circuit,
+        packed=packed,
+        schedule=plain_schedule(circuit, packed),
     )
 
 

@@ -24,6 +24,7 @@ from serialformer.constructions.claim import (
     ColumnsClaim,
     CompositionClaim,
     CountClaim,
+    PackedClaim,
     ScanClaim,
     SquaringClaim,
     TableClaim,
@@ -40,6 +41,7 @@ from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.induction import InductionError, Memory, check_consistent, check_table_claim
 from serialformer.proofs.levels import check_columns_claim
 from serialformer.proofs.logits import Occurring
+from serialformer.proofs.packed import check_packed_claim
 from serialformer.proofs.placed_embeddings import check_placed_claims
 from serialformer.proofs.programs import check_bit_claim, check_prompt
 from serialformer.proofs.reading import Reading
@@ -172,6 +174,9 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
         elif isinstance(claim, ColumnsClaim):
             found.append(check_columns_claim(construction, claim))
             firsts.append(claim.num_inputs + len(claim.arity))
+        elif isinstance(claim, PackedClaim):
+            found.append(check_packed_claim(construction, claim))
+            firsts.append(claim.num_inputs)
         elif isinstance(claim, ScanClaim):
             found.append(check_scan_claim(construction, claim))
             firsts.append(claim.num_items)
