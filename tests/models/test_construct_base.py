@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 import serialformer
-from serialformer.constructions.task_depth import expected_accuracy, num_layers_needed, shallow_answers
-from serialformer.errors import CompileError
+from serialformer.constructions.task_depth import (
+    default_method,
+    expected_accuracy,
+    num_layers_needed,
+    shallow_answers,
+)
+from serialformer.errors import CompileError, InputError
+from serialformer.models.ground_truth import ground_truth
 from serialformer.tasks.registry import make_task
 
 CASES: list[tuple[str, dict[str, int | str | float], int]] = [
@@ -36,7 +42,7 @@ def test_all_answers_are_right_with_enough_layers(
     model = serialformer.construct(make_task(name, parameters), length, setting="base", dtype=dtype)
     assert model.certificate is not None
     assert model.certificate.holds
-    assert len(model.transformer.layers) == num_layers_needed(model.task, length)
+    assert len(model.transformer.layers) == num_layers_needed(model.task, length, default_method(model.task, None))
     score = serialformer.evaluate(model, num_samples=60, engine="dense").score
     assert score.generated_answers == score.answers == 60
 
@@ -64,7 +70,7 @@ def test_circuits_are_answered_as_so_many_rounds_say(depth: int) -> None:
 
 def test_transformers_gives_the_same_answers() -> None:
     pytest.importorskip("transformers", reason="the extra torch is not installed")
-    for name, length in (("word-problem", 4), ("circuit-value", 5)):
+    for name, length in (("word-problem", 4), ("circuit-value", 5), ("majority", 33)):
         model = serialformer.construct(name, length, setting="base", dtype="bfloat16")
         examples = model.task.sample(np.random.default_rng(6), length, 30)
         assert np.array_equal(model.engine("hf").generate(examples.prompts, 1), examples.answers)
@@ -78,6 +84,27 @@ def test_saved_loaded_and_certified(tmp_path: Path) -> None:
     assert certificate.holds
     assert certificate.prompts == "all words of 6 letters, for what the last 3 come to"
     assert model.run("a b a b b a").answer == ("q2",)
+
+
+@pytest.mark.parametrize(("name", "length"), [("majority", 21), ("parity", 30), ("modular-addition", 8)])
+def test_sums_are_made_in_one_layer(name: str, length: int, tmp_path: Path) -> None:
+    serialformer.construct(name, length, setting="base", by="counting").save(tmp_path / "model")
+    model = serialformer.load(tmp_path / "model")
+    assert len(model.transformer.layers) == 1
+    assert serialformer.certify(model).prompts == f"all words of {length} {model.task.items}"
+    score = serialformer.evaluate(model, num_samples=200, engine="dense").score
+    assert score.generated_answers == 200
+    assert serialformer.construct(name, 4, setting="base", by="doubling").transformer.architecture.num_layers == 3
+
+
+def test_a_model_that_counts_has_names_and_no_truth_of_single_reads() -> None:
+    model = serialformer.construct("majority", 4, setting="base")
+    names = model.provenance.names
+    assert names is not None and names.heads == (("sum",),)
+    assert [part.name for part in names.units[0][:2]] == ["sum is 3 or more", "sum is below 3"]
+    assert serialformer.info(model)["hidden_units"] == 2
+    with pytest.raises(InputError, match="counts over all positions"):
+        ground_truth(model, model.run("1 1 0 1"))
 
 
 def test_an_altered_weight_is_found() -> None:
@@ -98,3 +125,9 @@ def test_what_is_refused() -> None:
         serialformer.construct("parity", 4, depth=2)
     with pytest.raises(CompileError, match="no construction for the setting 'hint'"):
         serialformer.construct("parity", 4, setting="hint")
+    with pytest.raises(CompileError, match="a way to make sums .* goes with the setting base"):
+        serialformer.construct("parity", 4, by="counting")
+    with pytest.raises(CompileError, match="one layer cannot count so far in float32"):
+        serialformer.construct("parity", 200, setting="base", by="counting")
+    with pytest.raises(CompileError, match="counting takes one layer, not 2"):
+        serialformer.construct("parity", 4, setting="base", by="counting", depth=2)

@@ -82,13 +82,24 @@ def compile_command(
         ChainName,
         typer.Option(help="gates: one token per gate, one layer. none: no chain, one layer per level."),
     ] = ChainName.GATES,
+    gates_per_token: Annotated[
+        int,
+        typer.Option(
+            "--gates-per-token",
+            metavar="B",
+            min=1,
+            max=4,
+            help="gpt2: up to B gates share a chain token.",
+        ),
+    ] = 1,
     layers: Annotated[
         int | None,
         typer.Option(
             "--layers",
             metavar="L",
             min=1,
-            help="Layers of target llama, by default 2; with --chain none, by default the depth plus one.",
+            help="Layers of target llama, by default 2; with --chain none, by default the depth plus one; with several gates"
+            " per token, by default 1.",
         ),
     ] = None,
     partial: Annotated[
@@ -174,6 +185,7 @@ def compile_command(
             lut=lut,
             prove=prove,
             chain=chain.value,
+            gates_per_token=gates_per_token,
             layers=None if target == TargetName.LLAMA else layers,
             partial=partial,
             target=target.value,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import Parameters
 from serialformer.models.info import info
 from serialformer.tasks.registry import parse_task
+
+
+class Sums(StrEnum):
+    """How a sum is made without a chain."""
+
+    COUNTING = "counting"
+    DOUBLING = "doubling"
 
 
 def construct_command(
@@ -31,6 +39,10 @@ def construct_command(
             "--depth", metavar="L", min=1, help="With base: the number of layers; by default as many as needed."
         ),
     ] = None,
+    by: Annotated[
+        Sums | None,
+        typer.Option(help="With base, of majority and sums: counting takes one layer, doubling log n of them."),
+    ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     rotated: RotateOption = None,
     as_json: Json = False,
@@ -43,6 +55,13 @@ def construct_command(
     task = parse_task(name, parameters or [])
     refuse_existing(output)
     with progress_bar("constructing", None):
-        model = construct(task, length, setting=setting, depth=depth, dtype=dtype.value)
+        model = construct(
+            task,
+            length,
+            setting=setting,
+            depth=depth,
+            by=None if by is None else by.value,
+            dtype=dtype.value,
+        )
         model = (model if rotated is None else rotate(model, rotated)).save(output)
     print_made(output, info(model), started, as_json=as_json)

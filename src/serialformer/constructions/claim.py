@@ -108,6 +108,29 @@ class ColumnsClaim:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class PackedClaim:
+    """The claim of a circuit whose chain tokens carry several bits: each bit is the value of a wire, or 0.
+
+    Attributes:
+        num_inputs: bits of the prompt, which ``=`` follows.
+        reads: for each gate the wires that it reads.
+        arity: how many of the columns of ``reads`` count.
+        table: the truth table over them.
+        answers: the wire of each output.
+        wire: for each chain token and each of its bits the wire, or -1 where the bit is 0.
+        num_answer_tokens: the last so many tokens hold the outputs, in order.
+    """
+
+    num_inputs: int
+    reads: Int32[np.ndarray, "gates K"]
+    arity: UInt8[np.ndarray, " gates"]
+    table: UInt64[np.ndarray, " gates"]
+    answers: Int32[np.ndarray, " outputs"]
+    wire: Int64[np.ndarray, "chain slots"]
+    num_answer_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ScanClaim:
     """The claim of a product without a chain: behind ``=``, which counts as the identity, comes its token.
 
@@ -130,6 +153,23 @@ class ScanClaim:
     carried: tuple[str, ...]
     answer: Int64[np.ndarray, " elements"]
     num_last: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CountClaim:
+    """The claim of a sum that is made at once: behind ``=`` comes the token that the sum of all items decides.
+
+    Attributes:
+        num_items: items of the prompt, which ``=`` follows.
+        items: the tokens that they may be.
+        number: for each of them the number that it adds, 0 or more.
+        answer: for each sum, from 0 to ``num_items`` times the largest number, the token that is written.
+    """
+
+    num_items: int
+    items: Int64[np.ndarray, " items"]
+    number: Int64[np.ndarray, " items"]
+    answer: Int64[np.ndarray, " sums"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

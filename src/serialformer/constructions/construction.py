@@ -30,6 +30,8 @@ from serialformer.constructions.claim import (
     CircuitPromptClaim,
     ColumnsClaim,
     CompositionClaim,
+    CountClaim,
+    PackedClaim,
     ScanClaim,
     SquaringClaim,
     TableClaim,
@@ -47,6 +49,8 @@ Claim = (
     | TableClaim
     | ColumnsClaim
     | ScanClaim
+    | CountClaim
+    | PackedClaim
     | CompositionClaim
     | SquaringClaim
     | ValueProblemClaim
@@ -249,6 +253,19 @@ def exact_table(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Adds up what a field holds at all positions up to the current one; where it holds nothing, that adds 0.
+
+    Attributes:
+        source: the field whose values are added.
+        target: the field here that the sum goes into.
+    """
+
+    source: str
+    target: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConstructionLayer:
     """Look-ups, which see the fields as they are before the layer, then unit tables, which see what was brought.
@@ -257,11 +274,13 @@ class ConstructionLayer:
         look_ups: what is fetched.
         tables: what is written.
         clears: fields whose values are taken away when the units have seen them, so that units may write new ones.
+        tallies: what is added up over all positions.
     """
 
     look_ups: tuple[LookUp, ...]
     tables: tuple[UnitTable, ...] = ()
     clears: tuple[str, ...] = ()
+    tallies: tuple[Tally, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -308,6 +327,7 @@ class Construction:
                 assert table.written.shape == (table.num_units, len(table.writes)), table.name
                 assert table.replaced is None or set(layer.clears).isdisjoint(table.writes), table.name
             assert set(layer.clears) <= names, layer.clears
+            assert {name for tally in layer.tallies for name in (tally.source, tally.target)} <= names, layer.tallies
 
     @cached_property
     def field_named(self) -> Mapping[str, Field]:
@@ -315,6 +335,11 @@ class Construction:
 
     def fields_of(self, origin: Origin) -> tuple[Field, ...]:
         return tuple(part for part in self.fields if part.origin == origin)
+
+    @property
+    def counts(self) -> bool:
+        """Whether some layer adds up what all positions hold."""
+        return any(layer.tallies for layer in self.layers)
 
     @property
     def num_units(self) -> int:

@@ -107,6 +107,8 @@ def _follow_layer(layer: ConstructionLayer, values: dict[str, np.ndarray], *, is
             arriving = np.where(target == NOWHERE, NOTHING, bring.arriving(values[bring.source][target]))
             held = brought[bring.target]
             brought[bring.target] = np.where(arriving == NOTHING, held, arriving).astype(np.int64)
+    for tally in layer.tallies:
+        brought[tally.target] = np.cumsum(np.maximum(values[tally.source], 0))
     fired = {}
     for table in layer.tables:
         rows, units = match_units(table, brought)

@@ -55,11 +55,7 @@ class _Interpreter:
     def __init__(self, construction: Construction, num_rows: int, num_positions: int) -> None:
         self.construction = construction
         self.memory = [
-            {
-                name: np.full((num_rows, num_positions), NOTHING, dtype=np.int32)
-                for look_up in layer.look_ups
-                for name in [*(clause.key for clause in look_up.clauses), *(bring.source for bring in look_up.brings)]
-            }
+            {name: np.full((num_rows, num_positions), NOTHING, dtype=np.int32) for name in _looked_at(layer)}
             for layer in construction.layers
         ]
 
@@ -107,7 +103,16 @@ class _Interpreter:
                 if ((held != NOTHING) & (arriving != NOTHING)).any():
                     raise CompileError(f"{bring.target} of position {position} holds a value that another joins")
                 after[bring.target] = np.where(arriving == NOTHING, held, arriving)
+        for tally in layer.tallies:
+            after[tally.target] = np.maximum(memory[tally.source][:, : position + 1], 0).sum(axis=1)
         return after
+
+
+def _looked_at(layer: ConstructionLayer) -> set[str]:
+    """The fields of which a layer reads what earlier positions hold."""
+    names = {clause.key for look_up in layer.look_ups for clause in look_up.clauses}
+    names |= {bring.source for look_up in layer.look_ups for bring in look_up.brings}
+    return names | {tally.source for tally in layer.tallies}
 
 
 def _find(

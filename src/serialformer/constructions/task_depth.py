@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from math import comb, factorial
-from typing import TypeGuard, TypeVar
+from typing import Literal, TypeGuard, TypeVar
 
 import numpy as np
 
 from serialformer.arrays import Int64
 from serialformer.constructions.construction import MAX_CASES, Construction
+from serialformer.constructions.counting import counting_construction
 from serialformer.constructions.digits import cyclic_digits, group_digits, table_digits
 from serialformer.constructions.permutation_depth import (
     composition_construction,
@@ -45,6 +46,9 @@ from serialformer.tasks.word_problem import WordProblem
 
 Key = TypeVar("Key")
 
+Method = Literal["counting", "doubling"]
+"""How a sum is made without a chain: in one layer, or in as many as doubling takes."""
+
 CONSTRUCTED_WITHOUT_A_CHAIN = (
     ModularAddition.name,
     Parity.name,
@@ -58,13 +62,29 @@ CONSTRUCTED_WITHOUT_A_CHAIN = (
 """The tasks that have a construction without a chain."""
 
 
-def task_depth_construction(task: Task, length: int, num_layers: int | None = None) -> Construction:
+COUNTED = (Majority.name, Parity.name, ModularAddition.name)
+"""The tasks whose answer depends on a sum, so that one layer can count."""
+
+
+def default_method(task: Task, num_layers: int | None) -> Method:
+    """How a task is solved without a chain unless told otherwise: majority by counting, if no depth is asked for.
+
+    Majority has one threshold, which float32 carries for thousands of bits. Sums modulo p have one for each sum, so
+    that precision ends much earlier.
+    """
+    return "counting" if isinstance(task, Majority) and num_layers is None else "doubling"
+
+
+def task_depth_construction(
+    task: Task, length: int, num_layers: int | None = None, method: Method = "doubling"
+) -> Construction:
     """The construction that answers a task's prompts of one length at once.
 
     Args:
         task: with its parameters; one of CONSTRUCTED_WITHOUT_A_CHAIN.
         length: the number of items; of gates, the most.
         num_layers: by default as many as every prompt needs.
+        method: ``counting`` in one layer, for the tasks in COUNTED.
 
     Raises:
         CompileError: the task has no such construction, it would be too large, or has no layers.
@@ -76,6 +96,8 @@ def task_depth_construction(task: Task, length: int, num_layers: int | None = No
     task.check_size(length, 1)
     if num_layers is not None and num_layers < 1:
         raise CompileError(f"expected at least 1 layer, found {num_layers}")
+    if method == "counting":
+        return _counting(task, length, num_layers)
     if isinstance(task, CircuitValue):
         return value_problem_construction(length, num_layers)
     if isinstance(task, IteratedSquaring):
@@ -87,8 +109,23 @@ def task_depth_construction(task: Task, length: int, num_layers: int | None = No
     return scan_construction(task_monoid(task, length), length, num_layers)
 
 
-def num_layers_needed(task: Task, length: int) -> int:
+def _counting(task: Task, length: int, num_layers: int | None) -> Construction:
+    """The construction of a sum in one layer."""
+    if not isinstance(task, Majority | Parity | ModularAddition):
+        raise CompileError(f"{task.name} is not decided by a sum", hint=f"by counting go {', '.join(COUNTED)}")
+    if num_layers not in (None, 1):
+        raise CompileError(f"counting takes one layer, not {num_layers}", hint="a depth goes with --by doubling")
+    number = np.arange(task.modulus if isinstance(task, ModularAddition) else 2)
+    sums = np.arange(length * (len(number) - 1) + 1)
+    answer = (2 * sums > length).astype(np.int64) if isinstance(task, Majority) else sums % len(number)
+    vocabulary, end = task.vocabulary(length), task.end_token(length)
+    return counting_construction(task.name, vocabulary, end, number, answer, length, task.items)
+
+
+def num_layers_needed(task: Task, length: int, method: Method = "doubling") -> int:
     """How many layers the longest problems of a length need."""
+    if method == "counting":
+        return 1
     if isinstance(task, IteratedSquaring):
         return length + 1
     if is_written_by_symbol(task):

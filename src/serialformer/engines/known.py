@@ -43,6 +43,8 @@ class KnownAnswers:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.words = model.words
+        if self.words.packed is not None:
+            raise InputError("has several gates in a token; known answers are those of chains of one gate a token")
         self.program: Program = schedule_to_program(self.words.circuit, self.words.schedule)
 
     @property

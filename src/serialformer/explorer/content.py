@@ -53,6 +53,12 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
     Raises:
         SerialformerError: the model's arithmetic is not that of floats, or its weights are too many for a page.
     """
+    if model.words.packed is not None:
+        raise InputError(
+            "has several gates in a token; the page shows chains of one",
+            where=None if model.directory is None else str(model.directory),
+            hint="serialformer run DIR --trace shows the gates of each token",
+        )
     if model.words.chain == "none":
         raise InputError(
             "was compiled without a chain; the page shows chains",

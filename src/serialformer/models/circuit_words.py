@@ -18,6 +18,8 @@ from serialformer.circuits.sequential.registers import Register, check_registers
 from serialformer.circuits.word_columns import columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
 from serialformer.constructions.circuit_depth import COLUMNS_VOCABULARY, FILLER
+from serialformer.constructions.packed_chain import packed_vocabulary
+from serialformer.constructions.packed_schedule import EMPTY, PackedSchedule, plain_schedule, schedule_packed
 from serialformer.constructions.placed_tokens import PlacedTokens, place_bits
 from serialformer.constructions.program import EQUALS, VOCABULARY
 from serialformer.constructions.schedule import Chain, Schedule
@@ -42,6 +44,7 @@ class CircuitWords(Protocol):
         chain: ``gates`` if gates are written as tokens. ``none`` if layers compute them, each in the column of a filler
             token between the bits and ``=``; then what is written is the answer alone.
         placed: the tokens, if each says at which position it stands. Chains are told in plain bits all the same.
+        packed: which bits share a token, if tokens carry several. Chains are told bit by bit all the same.
     """
 
     kind = "circuit"
@@ -57,6 +60,7 @@ class CircuitWords(Protocol):
     schedule: Schedule
     chain: Chain = "gates"
     placed: PlacedTokens | None = None
+    packed: PackedSchedule | None = None
 
     @cached_property
     def num_inputs(self) -> int:
@@ -67,6 +71,16 @@ class CircuitWords(Protocol):
     def num_outputs(self) -> int:
         """Bits of the answer."""
         return sum(len(word.places) for word in self.outputs)
+
+    @property
+    def num_chain_bits(self) -> int:
+        """Bits of the chain, as it is told; as many as tokens, unless these carry several."""
+        return self.num_chain_tokens if self.packed is None else len(self.schedule.wire)
+
+    @property
+    def num_answer_tokens(self) -> int:
+        """How many of the last tokens hold the answer."""
+        return self.num_outputs if self.packed is None else self.packed.num_answer_tokens
 
     @property
     def num_tokens(self) -> int:
@@ -81,6 +95,8 @@ class CircuitWords(Protocol):
     @property
     def vocabulary(self) -> tuple[str, ...]:
         """The tokens that it needs."""
+        if self.packed is not None:
+            return packed_vocabulary(self.packed.num_slots)
         return COLUMNS_VOCABULARY if self.chain == "none" else VOCABULARY
 
     @property
@@ -113,6 +129,8 @@ class CircuitWords(Protocol):
         self.check_position(position, self.num_tokens)
         if self.num_inputs <= position < self.num_inputs + self.num_columns:
             return (self.vocabulary[FILLER],)
+        if self.packed is not None and position > self.num_inputs:
+            return self.vocabulary[len(VOCABULARY) :]
         return ("=",) if position == self.num_inputs + self.num_columns else ("0", "1")
 
     def prompts(self, bits: UInt8[np.ndarray, "rows inputs"]) -> Int64[np.ndarray, "rows prompt"]:
@@ -122,14 +140,38 @@ class CircuitWords(Protocol):
         prompts[:, bits.shape[1] : -1] = FILLER
         return prompts if self.placed is None else self.placed.place(prompts)
 
-    def read_chains(self, tokens: Int64[np.ndarray, "rows some"], first: int = 0) -> Int64[np.ndarray, "rows some"]:
+    def read_chains(self, tokens: Int64[np.ndarray, "rows some"], first: int = 0) -> Int64[np.ndarray, "rows bits"]:
         """Chains in plain tokens, 0 and 1 for a bit; a token that does not belong where it stands becomes another one.
+
+        Where tokens carry several bits, there are more of these.
 
         Args:
             tokens: ids, as the model makes them.
             first: the number of the chain token with which they begin.
         """
+        if self.packed is not None:
+            return self._unpack(tokens, first)
         return tokens if self.placed is None else self.placed.read(tokens, self.num_inputs + 1 + first)
+
+    def _unpack(self, tokens: Int64[np.ndarray, "rows some"], first: int) -> Int64[np.ndarray, "rows bits"]:
+        """The bits of symbols, slots without a wire left out; for another token ``=`` in place of each."""
+        assert self.packed is not None
+        wires = self.packed.wire[first : first + tokens.shape[1]]
+        numbers = tokens[:, : len(wires), None] - len(VOCABULARY)
+        bits = np.where(numbers < 0, EQUALS, numbers >> np.arange(self.packed.num_slots) & 1)
+        return bits[:, wires != EMPTY]
+
+    def bit_name(self, bit: int) -> str:
+        """The name of a bit of a chain as it is told: its token, and its place in that if there are several."""
+        token, slot = self.bit_place(bit)
+        return f"t{token}" if self.packed is None else f"t{token}.{slot}"
+
+    def bit_place(self, bit: int) -> tuple[int, int]:
+        """The token that a bit of a chain is in, and its place there."""
+        if self.packed is None:
+            return bit, 0
+        tokens, slots = np.nonzero(self.packed.wire != EMPTY)
+        return int(tokens[bit]), int(slots[bit])
 
     def plain_text(self, token: int) -> str:
         """The text of a token of a chain that ``read_chains`` has read."""
@@ -152,17 +194,20 @@ class CircuitWords(Protocol):
         prompts = self.values_to_prompt(question, named, run.where)
         num_tokens = run.limit(self.num_chain_tokens)
         started = time.perf_counter()
-        chains = self.read_chains(run.engine.generate(prompts, num_tokens, run.progress))
+        tokens = run.engine.generate(prompts, num_tokens, run.progress)
+        chains = self.read_chains(tokens)
         seconds = time.perf_counter() - started
-        self.check_chains(chains, num_tokens, run.where)
+        num_bits = num_tokens if self.packed is None else int((self.packed.wire[:num_tokens] != EMPTY).sum())
+        self.check_chains(chains, num_bits, run.where)
         whole = num_tokens == self.num_chain_tokens
         return Transcript(
-            vocabulary=run.architecture.vocabulary if self.placed is None else VOCABULARY,
+            vocabulary=run.architecture.vocabulary if self.placed is None and self.packed is None else VOCABULARY,
             prompt=prompts[0] if self.placed is None else self.placed.read(prompts, 0)[0],
             chain=chains[0],
             outputs=bits_to_values(self.outputs, self.answers(chains, run.where)[0]) if whole else {},
             engine=run.engine.name,
             seconds=seconds,
+            num_tokens=None if self.packed is None else tokens.shape[1],
         )
 
     def answers(
@@ -173,14 +218,15 @@ class CircuitWords(Protocol):
         Raises:
             EngineError: a chain is not made of bits, so the weights are not what was compiled.
         """
-        self.check_chains(chains, self.num_chain_tokens, where)
-        return chains[:, self.num_chain_tokens - self.num_outputs : self.num_chain_tokens].astype(np.uint8)
+        self.check_chains(chains, self.num_chain_bits, where)
+        return chains[:, self.num_chain_bits - self.num_outputs : self.num_chain_bits].astype(np.uint8)
 
-    def check_chains(self, chains: Int64[np.ndarray, "rows chain"], num_tokens: int, where: str | None) -> None:
+    def check_chains(self, chains: Int64[np.ndarray, "rows chain"], num_bits: int, where: str | None) -> None:
         """Refuses chains that are shorter than requested, or that do not consist of bits."""
         strange = bool(chains.size) and int(chains.max()) >= EQUALS
-        if chains.shape[1] < num_tokens or strange:
-            broken = int(np.argmax((chains >= EQUALS).any(axis=0))) if strange else chains.shape[1]
+        if chains.shape[1] < num_bits or strange:
+            bit = int(np.argmax((chains >= EQUALS).any(axis=0))) if strange else chains.shape[1]
+            broken = self.bit_place(min(bit, self.num_chain_bits - 1))[0] if self.packed is not None else bit
             raise EngineError(
                 f"the model ended its chain at token {broken} of {self.num_chain_tokens}",
                 where=where,
@@ -222,6 +268,8 @@ class CircuitWords(Protocol):
             **({} if self.chain == "gates" else {"chain": self.chain}),
             **({"registers": registers} if registers else {}),
             **({"tokens": "placed"} if self.placed is not None else {}),
+            **({} if self.packed is None else {"gates_per_token": self.packed.num_slots}),
+            **({} if self.packed is None else {"levels_per_token": self.packed.num_levels}),
         }
 
     @classmethod
@@ -250,6 +298,15 @@ class CircuitWords(Protocol):
         num_inputs = sum(len(word.places) for word in inputs)
         is_placed = content.get("tokens") == "placed"
         circuit, schedule = load_circuit(directory, inputs, outputs)
+        packed = None
+        if "gates_per_token" in content:
+            packed = schedule_packed(circuit, int(content["gates_per_token"]), int(content["levels_per_token"]))
+            if not np.array_equal(plain_schedule(circuit, packed).wire, schedule.wire):
+                raise CheckpointError(
+                    "gates share tokens otherwise than this release packs them",
+                    where=str(directory),
+                    hint="compile it again, or use the release that made it",
+                )
         return cls(
             inputs=inputs,
             outputs=outputs,
@@ -259,6 +316,7 @@ class CircuitWords(Protocol):
             schedule=schedule,
             chain=chain,
             placed=place_bits(num_inputs, num_chain_tokens) if is_placed else None,
+            packed=packed,
         )
 
     def write_files(self, directory: Path) -> None:
@@ -267,6 +325,8 @@ class CircuitWords(Protocol):
     def facts(self) -> dict[str, str]:
         gates = count(self.circuit.num_gates, "gate")
         is_chain = self.chain == "gates"
+        if self.packed is not None:
+            gates += f", up to {self.packed.num_slots} a token"
         return {
             "chain": f"{count(self.num_chain_tokens, 'token')} for {gates}"
             if is_chain

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from serialformer.architecture import Activation, DtypeName, Shape
 from serialformer.circuits.mapping.optimise import optimise
+from serialformer.constructions.packed_chain import MAX_SLOTS
 from serialformer.constructions.schedule import Chain, Schedule, schedule_answer
 from serialformer.errors import CompileError
 from serialformer.models.circuit_words import CircuitWords
-from serialformer.models.lower import Lowered, Target, lower_circuit, lower_columns
+from serialformer.models.lower import Lowered, Target, lower_circuit, lower_columns, lower_packed
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance
 from serialformer.models.source import (
@@ -38,6 +39,7 @@ def compile(
     lut: int | None = None,
     prove: bool = False,
     chain: Chain = "gates",
+    gates_per_token: int = 1,
     layers: int | None = None,
     partial: bool = False,
     target: Target = "gpt2",
@@ -71,7 +73,10 @@ def compile(
         prove: have ABC prove that optimising changed nothing.
         chain: ``gates``: each gate is a token of a chain of thought; ``none``: no chain, but a layer for each level of
             the circuit and one for the answer.
-        layers: with ``chain="none"``: how many layers; by default as many as the deepest output needs.
+        gates_per_token: how many gates share a chain token, 1 to 4; a token is then one of as many symbols as these
+            bits have values. Gates of more than two inputs are split.
+        layers: with ``chain="none"``: how many layers; by default as many as the deepest output needs. With several
+            gates a token: how many, 1 by default; gates of one token may depend on one another through so many levels.
         partial: with ``layers``: accept fewer; the certificate says which outputs are right.
         target: ``gpt2`` is a stock GPT-2, ``llama`` a stock Llama; ``paper`` the transformer of arXiv 2402.12875, every
             operation rounded.
@@ -102,10 +107,7 @@ def compile(
         raise CompileError(
             f"expected gates of two inputs for target paper, found lut {lut}", hint="more go with target gpt2 or llama"
         )
-    if chain not in ("gates", "none"):
-        raise CompileError(f"no chain {chain!r}", hint="gates or none")
-    if chain == "gates" and (layers is not None or partial):
-        raise CompileError("layers and partial (--layers, --partial) go with a model without a chain (--chain none)")
+    check_chain(chain, gates_per_token, layers, partial=partial, target=target, shape=shape)
     if level is None:
         level = 0 if has_gates_of_its_own(source) and lut is None else 1
     options = VerilogOptions(top=top, parameters=parameters, macros=macros, includes=includes, sources=sources)
@@ -115,8 +117,15 @@ def compile(
         lut = PAPER_FAN_IN
     better, report = optimise(given.circuit, level=level, max_fan_in=lut, prove=prove, progress=progress)
     schedule: Schedule
-    placed = None
-    if chain == "none":
+    placed, packed, num_chain_tokens = None, None, None
+    if gates_per_token > 1:
+        several = lower_packed(
+            better, gates_per_token, layers, dtype=dtype, activation=activation, attention_gap=attention_gap
+        )
+        lowered: Lowered = several
+        circuit, schedule, packed = several.circuit, several.schedule, several.packed
+        num_chain_tokens = packed.num_tokens
+    elif chain == "none":
         columns = lower_columns(
             better,
             num_layers=layers,
@@ -128,7 +137,7 @@ def compile(
             precision=precision,
             shape=shape,
         )
-        lowered: Lowered = columns
+        lowered = columns
         circuit, schedule = columns.circuit, schedule_answer(columns.circuit)
     else:
         chained = lower_circuit(
@@ -147,12 +156,13 @@ def compile(
         protocol=CircuitWords(
             inputs=circuit.input_words,
             outputs=circuit.output_words,
-            num_chain_tokens=len(schedule.wire),
+            num_chain_tokens=len(schedule.wire) if num_chain_tokens is None else num_chain_tokens,
             registers=given.registers,
             circuit=circuit,
             schedule=schedule,
             chain=chain,
             placed=placed,
+            packed=packed,
         ),
         provenance=CompiledProvenance(
             source=source_name(source),
@@ -166,3 +176,34 @@ def compile(
         ),
         proof=lowered.certificate,
     )
+
+
+def check_chain(
+    chain: str, gates_per_token: int, layers: int | None, *, partial: bool, target: str, shape: Shape | None
+) -> None:
+    """Refuses what does not go together about chains and layers.
+
+    >>> check_chain("gates", 9, None, partial=False, target="gpt2", shape=None)
+    Traceback (most recent call last):
+        ...
+    serialformer.errors.CompileError: expected 1 to 4 gates a token, found 9
+    """
+    if chain not in ("gates", "none"):
+        raise CompileError(f"no chain {chain!r}", hint="gates or none")
+    if not 1 <= gates_per_token <= MAX_SLOTS:
+        raise CompileError(f"expected 1 to {MAX_SLOTS} gates a token, found {gates_per_token}")
+    if gates_per_token > 1:
+        if chain == "none" or target != "gpt2" or (shape is not None and shape.chosen):
+            raise CompileError(
+                "several gates a token (--gates-per-token) go with a chain, and with a GPT-2 of the shape that follows",
+                hint="leave out --chain none, other targets, and the options of a shape",
+            )
+        if partial or (layers is not None and layers < 1):
+            raise CompileError(
+                "expected at least 1 layer, and none to be left out", hint="partial (--partial) goes with --chain none"
+            )
+    elif chain == "gates" and (layers is not None or partial):
+        raise CompileError(
+            "layers and partial (--layers, --partial) go with a model without a chain (--chain none)",
+            hint="layers go with several gates a token as well (--gates-per-token)",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serialformer.architecture import Activation, DtypeName
+from serialformer.constructions.task_depth import Method, default_method
 from serialformer.errors import CompileError
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.lower import Lowered, lower_evaluator, lower_task, lower_task_without_chain
@@ -21,6 +22,7 @@ def construct(
     *,
     setting: str = "cot",
     depth: int | None = None,
+    by: Method | None = None,
     dtype: DtypeName = "float32",
     activation: Activation = "gelu_new",
 ) -> Model:
@@ -34,6 +36,8 @@ def construct(
             at once, with as many layers as that takes.
         depth: with ``base``: how many layers; by default as many as every prompt needs. With fewer it is right on
             shallow prompts, and the certificate says what it answers.
+        by: with ``base``, of a task whose answer depends on the sum of its items: ``counting``, in one layer while
+            precision carries it, or ``doubling``, in log n layers. By default majority counts, unless a depth is given.
         dtype: number format of the weights; the result holds for runtimes that compute in it or in a wider one.
         activation: ``gelu_new`` is what stock GPT-2 has; ``relu`` takes the same weights.
 
@@ -56,8 +60,13 @@ def construct(
         )
     if depth is not None and setting != "base":
         raise CompileError("a depth (--depth) goes with the setting base", hint="with a chain it is given")
+    if by not in (None, "counting", "doubling"):
+        raise CompileError(f"no way {by!r} to make a sum", hint="counting or doubling")
+    if by is not None and setting != "base":
+        raise CompileError("a way to make sums (--by) goes with the setting base", hint="with a chain it is given")
     if setting == "base":
-        lowered = lower_task_without_chain(made, length, depth, dtype=dtype, activation=activation)
+        method = by or default_method(made, depth)
+        lowered = lower_task_without_chain(made, length, depth, method=method, dtype=dtype, activation=activation)
         protocol = TaskItems(task=made, length=length, setting=setting)
     elif isinstance(made, CircuitValue):
         return construct_evaluator(length, dtype=dtype, activation=activation)
@@ -113,7 +122,7 @@ def _model(lowered: Lowered, protocol: Protocol) -> Model:
         protocol=protocol,
         provenance=ConstructedProvenance(
             construction=lowered.construction.name,
-            num_hidden_units=lowered.construction.num_units,
+            num_hidden_units=lowered.num_hidden_units,
             names=lowered.names,
         ),
         proof=lowered.certificate,

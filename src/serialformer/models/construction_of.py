@@ -5,7 +5,9 @@ from __future__ import annotations
 from serialformer.constructions.circuit_chain import program_to_construction
 from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.construction import Construction
+from serialformer.constructions.counting import SUFFIX
 from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.packed_chain import packed_chain_construction
 from serialformer.constructions.program import schedule_to_program
 from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.constructions.tasks import task_construction
@@ -27,6 +29,8 @@ def construction_of(model: Model) -> Construction:
     if isinstance(protocol, CircuitWords):
         if protocol.chain == "none":
             return circuit_depth_construction(protocol.circuit, model.transformer.architecture.num_layers)
+        if protocol.packed is not None:
+            return packed_chain_construction(protocol.circuit, protocol.packed)
         by_distance = protocol.placed is not None and addressing_of(model.transformer.architecture) != "names"
         program = schedule_to_program(protocol.circuit, protocol.schedule)
         return program_to_construction(program, by_distance=by_distance)
@@ -41,5 +45,7 @@ def construction_of(model: Model) -> Construction:
         return evaluator_construction(protocol.num_gates)
     items = model.items
     if items.setting == "base":
+        if model.provenance.construction.endswith(SUFFIX):
+            return task_depth_construction(items.task, items.length, method="counting")
         return task_depth_construction(items.task, items.length, model.transformer.architecture.num_layers)
     return task_construction(items.task, items.length)

@@ -225,6 +225,13 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
     ([0, 1], ['input 0 of gate 0: a[0]', 'input 1 of gate 0: a[1]'])
     """
     construction = construction_of(model)
+    if construction.counts:
+        raise InputError(
+            "counts over all positions, so that no head reads one of them",
+            hint="construct it by doubling (--by doubling)",
+        )
+    if isinstance(model.protocol, CircuitWords) and model.protocol.packed is not None:
+        raise InputError("has several gates in a token", hint="compile it with one (--gates-per-token 1)")
     if transcript.vocabulary != construction.vocabulary:
         raise InputError("is a transcript of another model: its vocabulary differs", where="transcript")
     architecture = model.transformer.architecture

@@ -127,6 +127,8 @@ def _circuit_model_facts(
 
 def _columns_facts(model: Model, words: CircuitWords) -> dict[str, Any]:
     """Of a circuit without a chain: its columns, and the outputs that are too deep for its layers, if there are any."""
+    if words.packed is not None:
+        return {"gates_per_token": words.packed.num_slots, "levels_per_token": words.packed.num_levels}
     if words.chain == "gates":
         return {}
     unproven = unproven_outputs(model)

@@ -16,14 +16,22 @@ from serialformer.constructions.circuit_depth import circuit_depth_construction,
 from serialformer.constructions.claim import ColumnsClaim
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.packed_chain import packed_chain_construction
+from serialformer.constructions.packed_schedule import PackedSchedule, plain_schedule, schedule_packed
 from serialformer.constructions.placed_tokens import PlacedTokens, place_bits
 from serialformer.constructions.placement import Placement
 from serialformer.constructions.program import Program, schedule_to_program
 from serialformer.constructions.schedule import Schedule, schedule_chain
-from serialformer.constructions.task_depth import task_depth_construction
+from serialformer.constructions.task_depth import Method, task_depth_construction
 from serialformer.constructions.tasks import task_construction
 from serialformer.errors import CompileError
 from serialformer.proofs.certificate import Certificate
+from serialformer.targets.counting import (
+    CountingLayout,
+    counting_to_gpt2,
+    counting_to_placement,
+    lay_out_counting,
+)
 from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
 from serialformer.targets.layout import Layout, lay_out
 from serialformer.targets.llama import construction_to_llama, llama_to_placement
@@ -68,9 +76,16 @@ class Lowered:
     """A transformer and how it came about: a value can be followed from its field to dimensions, heads and units."""
 
     construction: Construction
-    layout: Layout | LlamaLayout | PaperLayout | PaperDepthLayout
+    layout: Layout | CountingLayout | LlamaLayout | PaperLayout | PaperDepthLayout
     transformer: Transformer
     certificate: Certificate
+
+    @property
+    def num_hidden_units(self) -> int:
+        """Hidden units that the construction uses, over all layers; where units are pairs, each counts once."""
+        if isinstance(self.layout, CountingLayout):
+            return self.layout.num_hidden_units
+        return self.construction.num_units
 
     @property
     def names(self) -> Names:
@@ -155,6 +170,58 @@ def lower_circuit(
         schedule=schedule,
         program=program,
         placed=placed,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoweredPacked(Lowered):
+    """The same of a circuit whose chain tokens carry several bits.
+
+    ``circuit`` is what the chain computes: the circuit given, its wide gates split. ``packed`` says which bits share a
+    token, and ``schedule`` tells the chain bit by bit.
+    """
+
+    circuit: Circuit
+    packed: PackedSchedule
+    schedule: Schedule
+
+
+def lower_packed(
+    circuit: Circuit,
+    gates_per_token: int,
+    num_layers: int | None = None,
+    *,
+    dtype: DtypeName | None = None,
+    activation: Activation | None = None,
+    attention_gap: float | None = None,
+) -> LoweredPacked:
+    """A circuit as a GPT-2 that writes several gates with each token, with the proof that it does.
+
+    Args:
+        circuit: what to compute.
+        gates_per_token: bits of a token.
+        num_layers: by default 1, so that gates of one token are independent; through so many levels they may depend on
+            one another.
+        dtype: as in ``lower_circuit``, like the options that follow.
+        activation: of the hidden units.
+        attention_gap: the least score difference to aim at.
+
+    Raises:
+        CompileError: it would be too large, or would not hold at this number format and gap.
+    """
+    circuit = split_gates(circuit)
+    packed = schedule_packed(circuit, gates_per_token, num_layers or 1)
+    lowered = _lower(
+        packed_chain_construction(circuit, packed), dtype or "float32", activation or "gelu_new", attention_gap
+    )
+    return LoweredPacked(
+        construction=lowered.construction,
+        layout=lowered.layout,
+        transformer=lowered.transformer,
+        certificate=lowered.certificate,
+        circuit=circuit,
+        packed=packed,
+        schedule=plain_schedule(circuit, packed),
     )
 
 
@@ -251,8 +318,8 @@ def lower_task(
 
 
 def lower_task_without_chain(
-    task: Task, length: int, num_layers: int | None = None, *, dtype: DtypeName = "float32",
-    activation: Activation = "gelu_new", attention_gap: float | None = None,
+    task: Task, length: int, num_layers: int | None = None, *, method: Method = "doubling",
+    dtype: DtypeName = "float32", activation: Activation = "gelu_new", attention_gap: float | None = None,
 ) -> Lowered:  # fmt: skip
     """The transformer that answers a task's prompts of one length at once, with the proof that it does.
 
@@ -260,6 +327,8 @@ def lower_task_without_chain(
         task: with its parameters; one of ``constructions.task_depth.CONSTRUCTED_WITHOUT_A_CHAIN``.
         length: the number of items; of gates, the most.
         num_layers: by default as many as every prompt needs; with fewer, the certificate says what is answered.
+        method: ``counting`` in one layer, for tasks whose answer depends on a sum; ``doubling`` in several, or what the
+            task has instead.
         dtype: as in ``lower_task``, like the options that follow.
         activation: of the hidden units.
         attention_gap: the least score difference to aim at.
@@ -268,7 +337,7 @@ def lower_task_without_chain(
         CompileError: the task has no such construction, it would be too large, or not hold at this number format.
         TaskError: the task has no such length.
     """
-    return _lower(task_depth_construction(task, length, num_layers), dtype, activation, attention_gap)
+    return _lower(task_depth_construction(task, length, num_layers, method), dtype, activation, attention_gap)
 
 
 def lower_evaluator(
@@ -282,10 +351,23 @@ def lower_evaluator(
 def _lower(
     construction: Construction, dtype: DtypeName, activation: Activation, attention_gap: float | None
 ) -> Lowered:
+    if construction.counts:
+        return _lower_counting(construction, dtype, activation)
     transformer, layout = construction_to_gpt2(
         construction, dtype=dtype, activation=activation, attention_gap=attention_gap
     )
     certificate = _demand(certify_weights(transformer, layout_to_placement(layout)))
+    return Lowered(construction=construction, layout=layout, transformer=transformer, certificate=certificate)
+
+
+def _lower_counting(construction: Construction, dtype: DtypeName, activation: Activation) -> Lowered:
+    transformer, layout = counting_to_gpt2(construction, dtype=dtype, activation=activation)
+    certificate = certify_weights(transformer, counting_to_placement(layout))
+    if not certificate.holds:
+        raise CompileError(
+            f"one layer cannot count so far in {dtype}: {certificate.failure}",
+            hint="doubling (--by doubling) takes more layers, and no precision",
+        )
     return Lowered(construction=construction, layout=layout, transformer=transformer, certificate=certificate)
 
 
@@ -314,6 +396,8 @@ def construction_to_placement(
         if any(isinstance(claim, ColumnsClaim) for claim in construction.claims()):
             return paper_depth_to_placement(lay_out_paper_depth(construction))
         return paper_to_placement(lay_out_paper(construction))
+    if construction.counts:
+        return counting_to_placement(lay_out_counting(construction))
     layout = lay_out(construction)
     if layout.width != architecture.width:
         layout = lay_out(construction, head_width=architecture.head_width)

@@ -386,7 +386,7 @@ class Model:
         answers = np.empty((len(bits), words.num_outputs), dtype=np.uint8)
         for start in range(0, len(bits), size):
             block = bits[start : start + size]
-            last = chosen.final_tokens(words.prompts(block), words.num_chain_tokens, words.num_outputs)
+            last = chosen.final_tokens(words.prompts(block), words.num_chain_tokens, words.num_answer_tokens)
             last = words.read_chains(last, words.num_chain_tokens - last.shape[1])
             if last.shape[1] < words.num_outputs or (last >= EQUALS).any():
                 # This says where the chain ended.

@@ -59,6 +59,8 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
         return certify_weights(transformer, placement, max_gates=None, rotation=rotation)
     certificate = certify_weights(transformer, placement, rotation=rotation)
     is_chain = isinstance(protocol, CircuitWords) and protocol.chain == "gates" and placed is None
+    if isinstance(protocol, CircuitWords) and protocol.packed is not None:
+        is_chain = False
     if certificate.holds or not is_chain:
         return certificate
     return certify_program(transformer, schedule_to_program(model.words.circuit, model.words.schedule))
@@ -76,6 +78,12 @@ def decompile(model: Model) -> Circuit:
     from serialformer.proofs.decompile import decompile_chain, program_to_reading, reading_to_circuit
 
     words = model.words
+    if words.packed is not None:
+        raise InputError(
+            "has several bits in a token; decompile reads chains of one",
+            where=None if model.directory is None else str(model.directory),
+            hint="certify proves that its tokens are what the circuit that lies beside them says",
+        )
     if words.chain == "none":
         raise InputError(
             "was compiled without a chain; decompile reads chains",

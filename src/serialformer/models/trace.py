@@ -64,7 +64,7 @@ def _trace_tokens(words: CircuitWords, transcript: Transcript) -> Iterator[str]:
         gate = wire - circuit.num_inputs
         token = int(schedule.token_of_gate[gate])
         name = circuit.gate_names[gate] if circuit.gate_names else ""
-        return f"{name or f't{token}'}={transcript.vocabulary[transcript.chain[token]]}"
+        return f"{name or words.bit_name(token)}={transcript.vocabulary[transcript.chain[token]]}"
 
     # A chain may have been cut.
     for token, (gate, wire, made) in enumerate(zip(schedule.gate, schedule.wire, transcript.chain, strict=False)):
@@ -77,8 +77,9 @@ def _trace_tokens(words: CircuitWords, transcript: Transcript) -> Iterator[str]:
         if token >= first_output:
             names.append(output_names[token - first_output])
         label = " ".join(dict.fromkeys(name for name in names if name))
-        position = len(transcript.prompt) + token
-        yield f"t{token} {described} = {transcript.vocabulary[made]}  {label}{' ' if label else ''}@{position}"
+        position = len(transcript.prompt) + words.bit_place(token)[0]
+        value = transcript.vocabulary[made]
+        yield f"{words.bit_name(token)} {described} = {value}  {label}{' ' if label else ''}@{position}"
 
 
 def column_bits(model: Model, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.ndarray, "layers tokens"]:

@@ -29,6 +29,7 @@ class Transcript(Mapping[str, int]):
         expected: for a model of a task, the text of each token of the true answer.
         engine: the engine that decoded.
         seconds: how long decoding took.
+        num_tokens: how many tokens the model made, where ``chain`` tells several bits for each; None elsewhere.
     """
 
     vocabulary: tuple[str, ...]
@@ -39,6 +40,7 @@ class Transcript(Mapping[str, int]):
     expected: tuple[str, ...] = ()
     engine: str
     seconds: float
+    num_tokens: int | None = None
 
     def __getitem__(self, name: str) -> int:
         return self.outputs[name]
@@ -60,6 +62,11 @@ class Transcript(Mapping[str, int]):
         return tuple(self.vocabulary[token] for token in self.chain)
 
     @property
+    def num_made(self) -> int:
+        """How many tokens the model made."""
+        return len(self.chain) if self.num_tokens is None else self.num_tokens
+
+    @property
     def text(self) -> str:
         """Prompt and chain as the tokenizer writes them."""
         return token_separator(self.vocabulary).join((*self.asked, *self.made))
@@ -71,13 +78,13 @@ class Transcript(Mapping[str, int]):
             **(answers if self.expected else {"outputs": dict(self.outputs)}),
             "chain": list(self.made),
             "engine": self.engine,
-            "tokens": len(self.chain),
+            "tokens": self.num_made,
             "seconds": self.seconds,
         }
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value}" for name, value in self.outputs.items()) or " ".join(self.answer)
-        return f"Transcript({values}; {len(self.chain)} chain tokens, engine {self.engine}, {self.seconds:.3g} s)"
+        return f"Transcript({values}; {self.num_made} chain tokens, engine {self.engine}, {self.seconds:.3g} s)"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the outputs, and both ends of the chain."""
@@ -93,7 +100,7 @@ class Transcript(Mapping[str, int]):
             "Transcript",
             {
                 **({"answer": first_few(self.answer)} if self.answer else {"outputs": outputs}),
-                "chain": f"{len(self.chain):,} tokens by {self.engine} in {self.seconds:.3g} s",
+                "chain": f"{self.num_made:,} tokens by {self.engine} in {self.seconds:.3g} s",
                 "tokens": shown,
             },
         )

@@ -98,7 +98,7 @@ def verify(
         if len(rows) and not first_wrong:
             first_wrong = _describe(model, against, bits[rows[0]], chains[rows[0]])
         wrong += len(rows)
-        tokens += chains.size
+        tokens += len(bits) * model.words.num_chain_tokens
         inputs += len(bits)
     return Verification(inputs=inputs, tokens=tokens, wrong_inputs=wrong, first_wrong=first_wrong, engine=chosen.name)
 
@@ -214,7 +214,7 @@ def _think(
         chains = model.words.read_chains(chosen.confirm(model.prompts(bits), proposed, count))
     if made < num_chain:
         count(num_chain - made)
-    missing = num_chain - chains.shape[1]
+    missing = model.words.num_chain_bits - chains.shape[1]
     return np.pad(chains, ((0, 0), (0, missing)), constant_values=-1) if missing else chains
 
 
@@ -312,6 +312,6 @@ def _describe(
         expected = _other_outputs(model, against, bits[None])[0]
     values = ", ".join(f"{name}={value}" for name, value in bits_to_values(model.inputs, bits).items())
     place = int(np.argmax(found != expected))
-    token = place + model.words.num_chain_tokens - len(expected)
+    name = model.words.bit_name(place + model.words.num_chain_bits - len(expected))
     said = "nothing" if found[place] < 0 else model.words.plain_text(int(found[place]))
-    return f"with {values}: token t{token} is {said}, expected {expected[place]}"
+    return f"with {values}: token {name} is {said}, expected {expected[place]}"

@@ -73,7 +73,8 @@ class Certificate:
         witness: whether the weights were checked against a construction; otherwise what they do was found in them.
         logit_error: of a rotated model: how far the lead of a token that is written over any other can be from that of
             the plain weights in exact arithmetic. None of other models.
-        exhaustive: whether every prompt was run, with bounds for rounding; then nothing is known of attention's lead.
+        exhaustive: whether every prompt was run, or of a model that counts every sum, with bounds for rounding; then
+            nothing is known of attention's lead.
     """
 
     failure: Failure | None

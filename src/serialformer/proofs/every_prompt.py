@@ -8,48 +8,18 @@ then the model writes the right chain on all of them, by induction over the posi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from serialformer.arrays import Float64, Int64
 from serialformer.errors import InputError
+from serialformer.proofs.balls import Ball, activate
 from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRange
-from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding, covered_rounding
+from serialformer.proofs.rounding import Rounding, covered_rounding
 from serialformer.proofs.rounding_kernels import gamma
 from serialformer.transformer.transformer import Transformer
 
 NUMBERS_PER_BLOCK = 1 << 21
 """So many hidden units are computed at a time."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Ball:
-    """Numbers, and how far a covered runtime can be from each."""
-
-    value: Float64[np.ndarray, "*shape"]
-    error: Float64[np.ndarray, "*shape"]
-
-    def stored(self, rounding: Rounding) -> _Ball:
-        """The same once they were stored, or kept wider."""
-        moved = rounding.storage_roundoff * (np.abs(self.value) + self.error) + 2 * rounding.smallest
-        return _Ball(value=self.value, error=(self.error + moved) * (1 + FLOAT64_SLACK))
-
-    def plus(self, other: _Ball, rounding: Rounding) -> _Ball:
-        return _Ball(value=self.value + other.value, error=self.error + other.error).stored(rounding)
-
-    def times(self, weight: np.ndarray, bias: np.ndarray, rounding: Rounding) -> _Ball:
-        """A linear map; the sum may be stored before its bias is added, and afterwards."""
-        flat, errors = (part.reshape(-1, part.shape[-1]) for part in (self.value, self.error))
-        size = np.abs(flat)
-        rate = gamma(len(weight) + 2, rounding.accumulation_roundoff)
-        inherited = errors @ np.abs(weight)
-        error = inherited + rate * (size @ np.abs(weight) + inherited) + 2.0**-126 * len(weight)
-        shape = (*self.value.shape[:-1], weight.shape[1])
-        product = _Ball(value=(flat @ weight).reshape(shape), error=error.reshape(shape)).stored(rounding)
-        if not bias.any():
-            return product
-        return product.plus(_Ball(value=np.broadcast_to(bias, shape), error=np.zeros(shape)), rounding)
 
 
 def certify_every_prompt(
@@ -128,7 +98,7 @@ class _Machine:
         rows, length = tokens.shape
         embedded = transformer.token_embedding.astype(np.float64)[tokens]
         embedded = embedded + transformer.position_embedding.astype(np.float64)[:length]
-        stream = _Ball(value=embedded, error=np.zeros_like(embedded)).stored(rounding)
+        stream = Ball(value=embedded, error=np.zeros_like(embedded)).stored(rounding)
         for layer in transformer.layers:
             weights = {name: weight.astype(np.float64) for name, weight in layer.named_weights()}
             stream = self._attend(stream, weights)
@@ -138,7 +108,7 @@ class _Machine:
         final = self._norm(
             stream, transformer.final_norm_gain.astype(np.float64), transformer.final_norm_bias.astype(np.float64)
         )
-        final = _Ball(value=final.value[:, num_prompt - 1 :], error=final.error[:, num_prompt - 1 :])
+        final = Ball(value=final.value[:, num_prompt - 1 :], error=final.error[:, num_prompt - 1 :])
         logits = final.times(transformer.head.astype(np.float64).T, np.zeros(1), rounding)
         end = np.full((rows, 1), transformer.architecture.end_token, dtype=np.int64)
         right = np.concatenate([tokens[:, num_prompt:], end], axis=1)[:, :, None]
@@ -150,7 +120,7 @@ class _Machine:
         result[1, num_prompt - 1 :] = np.where(np.isnan(loss), -np.inf, lead - loss).min(axis=(0, 2))
         return result
 
-    def _norm(self, stream: _Ball, gain: np.ndarray, bias: np.ndarray) -> _Ball:
+    def _norm(self, stream: Ball, gain: np.ndarray, bias: np.ndarray) -> Ball:
         rounding, width = self.rounding, stream.value.shape[-1]
         epsilon = self.transformer.architecture.norm_epsilon
         mean = stream.value.mean(axis=-1, keepdims=True)
@@ -162,19 +132,19 @@ class _Machine:
         relative, absolute = _norm_rates(deviation, size, off, width, rounding)
         value = centred / deviation
         error = relative * np.abs(value) + absolute + (1 + 2 * relative) * stream.error / deviation
-        normed = _Ball(value=value, error=error).stored(rounding)
+        normed = Ball(value=value, error=error).stored(rounding)
         scaled = np.abs(gain) * normed.error + 2 * rounding.accumulation_roundoff * np.abs(value * gain)
-        normed = _Ball(value=value * gain, error=scaled).stored(rounding)
+        normed = Ball(value=value * gain, error=scaled).stored(rounding)
         if not bias.any():
             return normed
-        return normed.plus(_Ball(value=np.broadcast_to(bias, value.shape), error=np.zeros_like(value)), rounding)
+        return normed.plus(Ball(value=np.broadcast_to(bias, value.shape), error=np.zeros_like(value)), rounding)
 
     def _note(self, mean: float, low: float, high: float) -> None:
         before = self._norms.get(self._next_norm, (0.0, np.inf, 0.0))
         self._norms[self._next_norm] = max(before[0], mean), min(before[1], low), max(before[2], high)
         self._next_norm += 1
 
-    def _attend(self, stream: _Ball, weights: dict[str, np.ndarray]) -> _Ball:
+    def _attend(self, stream: Ball, weights: dict[str, np.ndarray]) -> Ball:
         architecture, rounding = self.transformer.architecture, self.rounding
         heads, head_width = architecture.num_heads, architecture.head_width
         heard = self._norm(stream, weights["attention_norm_gain"], weights["attention_norm_bias"])
@@ -213,28 +183,12 @@ class _Machine:
         def merge(part: np.ndarray) -> np.ndarray:
             return part.transpose(0, 2, 1, 3).reshape(rows, length, heads * head_width)
 
-        attended = _Ball(value=merge(mixed), error=merge(mixed_error)).stored(rounding)
+        attended = Ball(value=merge(mixed), error=merge(mixed_error)).stored(rounding)
         added = attended.times(weights["attention_out_weight"], weights["attention_out_bias"], rounding)
         return stream.plus(added, rounding)
 
-    def _activate(self, seen: _Ball) -> _Ball:
-        """The hidden units: gelu's slope is at most 1.13, and hardly anything where its input is far below 0."""
-        rounding = self.rounding
-        if self.transformer.architecture.activation == "relu":
-            error = np.where(seen.value + seen.error > 0, seen.error, 0.0)
-            return _Ball(value=np.maximum(seen.value, 0.0), error=error)
-        x, e = seen.value, seen.error
-        inner = 0.7978845608028654 * (x + 0.044715 * x**3)
-        value = 0.5 * x * (1 + np.tanh(inner))
-        nearest = np.maximum(0.0, np.abs(x) - e)
-        near_inner = 0.7978845608028654 * (nearest + 0.044715 * nearest**3)
-        tail = 2 * np.exp(-2 * near_inner)
-        of_argument = np.where(nearest < 2, 0.3, nearest * near_inner * tail)
-        error = np.where((x > 0) & (nearest >= 5), 1.0001, 1.13) * e
-        error = np.where((x < 0) & (nearest >= 2), np.minimum(error, nearest * tail), error)
-        u, v = rounding.storage_roundoff, rounding.accumulation_roundoff
-        error = error + (np.abs(x) + e) * np.minimum(2 * u, 2 * tail + 16 * v) + 6 * u * of_argument
-        return _Ball(value=value, error=error).stored(rounding)
+    def _activate(self, seen: Ball) -> Ball:
+        return activate(seen, self.transformer.architecture.activation, self.rounding)
 
 
 def _norm_rates(

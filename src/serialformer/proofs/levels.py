@@ -15,7 +15,7 @@ import numpy as np
 
 from serialformer.arrays import Bool, Int64, UInt64
 from serialformer.constructions.claim import ColumnsClaim
-from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer
+from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, LookUp
 from serialformer.constructions.interpret import fields_to_tokens, fire_tables
 from serialformer.errors import CompileError
 from serialformer.proofs.induction import InductionError, position_keys
@@ -55,8 +55,8 @@ def check_columns_claim(construction: Construction, claim: ColumnsClaim) -> Occu
         raise InductionError("what is written is not always a bit", first + int(np.argmin(is_bit.all(axis=1))))
     if not (tokens[first + num_outputs] == end).all():
         raise InductionError("the answer is not always ended", first + num_outputs)
-    makes = _canonical(last.targets[writers], _to_tables(tokens[writers] == one))
-    says = _canonical(claim.answers[:, None].astype(np.int64), np.full(num_outputs, IDENTITY, dtype=np.uint64))
+    makes = canonical_rows(last.targets[writers], _to_tables(tokens[writers] == one))
+    says = canonical_rows(claim.answers[:, None].astype(np.int64), np.full(num_outputs, IDENTITY, dtype=np.uint64))
     wrong = (makes != says).any(axis=1) & claim.proven
     if wrong.any():
         raise InductionError("the construction writes something else than its output", first + int(np.argmax(wrong)))
@@ -104,7 +104,9 @@ class _LayerProgram:
 
     def __init__(self, construction: Construction, layer: ConstructionLayer, bit: str, num_positions: int) -> None:
         self.construction, self.layer, self.bit, self.num_positions = construction, layer, bit, num_positions
-        self.targets = np.stack([self._find_targets(number) for number in range(len(layer.look_ups))], axis=1)
+        self.targets = np.stack(
+            [find_targets(construction, look_up, num_positions) for look_up in layer.look_ups], axis=1
+        )
         self.fetched = [self._fetched(number) for number in range(len(layer.look_ups))]
         if len(set(self.fetched)) != len(self.fetched):
             raise InductionError("two look-ups bring into one field", 0)
@@ -116,7 +118,7 @@ class _LayerProgram:
         rows = slice(0, num_positions)
         held = [np.asarray(construction.field_named[name].at(rows), dtype=np.int64) for name in of_position]
         kinds = np.stack(held, axis=1) if held else np.zeros((num_positions, 0), dtype=np.int64)
-        kinds, self.kind, self.example = _different_rows(kinds)
+        kinds, self.kind, self.example = different_rows(kinds)
         # The bit that stood there counts as one more, behind those that are fetched.
         self.bits = np.array(list(product((0, 1), repeat=len(self.fetched) + 1)), dtype=np.int64)[:, ::-1]
         self.values = {
@@ -124,23 +126,6 @@ class _LayerProgram:
         }
         for name, column in zip([*self.fetched, bit], self.bits.T, strict=True):
             self.values[name] = np.tile(column, len(kinds))
-
-    def _find_targets(self, number: int) -> Int64[np.ndarray, " positions"]:
-        construction, look_up = self.construction, self.layer.look_ups[number]
-        positions, columns = np.arange(self.num_positions), []
-        for clause in look_up.clauses:
-            held = None
-            if clause.asked is not None:
-                part = construction.field_named[clause.asked]
-                if part.origin != "position":
-                    raise InductionError(f"look-up {look_up.name} asks for more than the position decides", 0)
-                held = np.asarray(part.at(slice(0, self.num_positions)), dtype=np.int64)
-            columns.append(np.broadcast_to(clause.wanted(held), positions.shape))
-        first, again = position_keys(construction, look_up, self.num_positions).find(columns)
-        wrong = (first > positions) | (again <= positions)
-        if wrong.any():
-            raise InductionError(f"look-up {look_up.name} finds no one position", int(np.argmax(wrong)))
-        return first
 
     def _fetched(self, number: int) -> str:
         look_up = self.layer.look_ups[number]
@@ -171,11 +156,11 @@ class _LayerProgram:
         if wrong.any():
             raise InductionError("what stood in a column makes a difference", int(np.argmax(wrong)))
         tables = _to_tables(held[:, :half] == 1)[self.kind[:num_columns]]
-        makes = _canonical(self.targets[:num_columns], tables)
+        makes = canonical_rows(self.targets[:num_columns], tables)
         inputs = np.arange(claim.num_inputs)[:, None]
         copies = np.full(claim.num_inputs, IDENTITY, dtype=np.uint64)
         says = np.concatenate(
-            [_canonical(inputs, copies), _canonical(claim.reads.astype(np.int64), claim.table, claim.arity)]
+            [canonical_rows(inputs, copies), canonical_rows(claim.reads.astype(np.int64), claim.table, claim.arity)]
         )
         wrong = (makes != says).any(axis=1)
         if wrong.any():
@@ -203,7 +188,29 @@ class _LayerProgram:
         return int(self.example[wrong.reshape(-1, len(self.bits)).any(axis=1)].min())
 
 
-def _different_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def find_targets(construction: Construction, look_up: LookUp, num_positions: int) -> Int64[np.ndarray, " positions"]:
+    """The position that a look-up reads at each position, decided by the positions alone.
+
+    Raises:
+        InductionError: it finds none, or several; or what it asks for is not decided by the position.
+    """
+    positions, columns = np.arange(num_positions), []
+    for clause in look_up.clauses:
+        held = None
+        if clause.asked is not None:
+            part = construction.field_named[clause.asked]
+            if part.origin != "position":
+                raise InductionError(f"look-up {look_up.name} asks for more than the position decides", 0)
+            held = np.asarray(part.at(slice(0, num_positions)), dtype=np.int64)
+        columns.append(np.broadcast_to(clause.wanted(held), positions.shape))
+    first, again = position_keys(construction, look_up, num_positions).find(columns)
+    wrong = (first > positions) | (again <= positions)
+    if wrong.any():
+        raise InductionError(f"look-up {look_up.name} finds no one position", int(np.argmax(wrong)))
+    return first
+
+
+def different_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The different rows, for each row which of them it is, and where each of them stands first."""
     if not rows.shape[1]:
         return rows[:1], np.zeros(len(rows), dtype=np.int64), np.zeros(1, dtype=np.int64)
@@ -217,7 +224,7 @@ def _to_tables(holds: Bool[np.ndarray, "rows combinations"]) -> UInt64[np.ndarra
     return np.bitwise_or.reduce(holds.astype(np.uint64) << places, axis=1)
 
 
-def _canonical(
+def canonical_rows(
     reads: Int64[np.ndarray, "rows K"], table: UInt64[np.ndarray, " rows"], arity: np.ndarray | None = None
 ) -> Int64[np.ndarray, "rows 8"]:
     """Truth tables over distinct wires in order, of which each makes a difference: equal rows are equal functions."""

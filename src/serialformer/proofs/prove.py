@@ -23,6 +23,8 @@ from serialformer.constructions.claim import (
     BitClaim,
     ColumnsClaim,
     CompositionClaim,
+    CountClaim,
+    PackedClaim,
     ScanClaim,
     SquaringClaim,
     TableClaim,
@@ -34,10 +36,12 @@ from serialformer.errors import CheckpointError, CompileError
 from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRange
 from serialformer.proofs.circuit_prompts import MAX_GATES, SLOTS, CircuitPrompts
 from serialformer.proofs.compositions import check_composition_claim
+from serialformer.proofs.counting import certify_counting
 from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.induction import InductionError, Memory, check_consistent, check_table_claim
 from serialformer.proofs.levels import check_columns_claim
 from serialformer.proofs.logits import Occurring
+from serialformer.proofs.packed import check_packed_claim
 from serialformer.proofs.placed_embeddings import check_placed_claims
 from serialformer.proofs.programs import check_bit_claim, check_prompt
 from serialformer.proofs.reading import Reading
@@ -75,6 +79,8 @@ def certify_construction(
         rotation: of a rotated model: by what its stream is multiplied; a witness, too.
     """
     construction, arithmetic = placement.construction, transformer.architecture.arithmetic
+    if construction.counts:
+        return certify_counting(transformer, construction, rounding=rounding)
     chosen = covered_rounding(transformer.architecture.dtype) if rounding is None else rounding
     candidates = [chosen]
     if rounding is None and chosen.storage != "float32":
@@ -156,7 +162,7 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
     Raises:
         InductionError: it does not.
     """
-    memory, found, firsts = Memory(), [], []
+    memory, found, firsts = Memory(), list[Occurring](), list[int]()
     prompts, circuits = construction.prompts, None
     goes_by_distance = any(look_up.distance is not None for layer in construction.layers for look_up in layer.look_ups)
     for claim in construction.claims():
@@ -168,6 +174,9 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
         elif isinstance(claim, ColumnsClaim):
             found.append(check_columns_claim(construction, claim))
             firsts.append(claim.num_inputs + len(claim.arity))
+        elif isinstance(claim, PackedClaim):
+            found.append(check_packed_claim(construction, claim))
+            firsts.append(claim.num_inputs)
         elif isinstance(claim, ScanClaim):
             found.append(check_scan_claim(construction, claim))
             firsts.append(claim.num_items)
@@ -183,6 +192,8 @@ def check_claims(construction: Construction, max_gates: int = MAX_GATES) -> tupl
         elif isinstance(claim, TableClaim):
             found.append(check_table_claim(construction, claim, memory))
             firsts.append(claim.num_prompt - 1)
+        elif isinstance(claim, CountClaim):
+            raise InductionError("a sum is claimed, and nothing is counted", 0)
         elif claim.num_gates > max_gates:
             prompts = f"all circuits of up to {max_gates} gates; those of more are not gone through"
             break

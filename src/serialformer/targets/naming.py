@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from serialformer.architecture import Architecture
 from serialformer.constructions.construction import Construction, LookUp, UnitTable
 from serialformer.constructions.placement import IDLE
+from serialformer.targets.counting import CountingLayout
 from serialformer.targets.layout import Layout
 from serialformer.targets.llama_layout import LlamaLayout
 from serialformer.targets.paper import AWAY, PaperLayout
@@ -17,7 +18,9 @@ MAX_NAMED_UNITS = 4096
 """Where a layer has more hidden units than this, the units of one table share one name."""
 
 
-def layout_to_names(layout: Layout | LlamaLayout | PaperLayout | PaperDepthLayout, architecture: Architecture) -> Names:
+def layout_to_names(
+    layout: Layout | CountingLayout | LlamaLayout | PaperLayout | PaperDepthLayout, architecture: Architecture
+) -> Names:
     """The names of a model's parts: heads by what they bring, units by what they watch for and what they write.
 
     >>> from serialformer.constructions.tasks import task_construction
@@ -29,6 +32,8 @@ def layout_to_names(layout: Layout | LlamaLayout | PaperLayout | PaperDepthLayou
     >>> names.heads, names.units[0][0].name
     ((('symbol[0]',),), 'mode is 0 and digit[0] is 0 and symbol[0] is 0: writes digit[0] 0, equals 0')
     """
+    if isinstance(layout, CountingLayout):
+        return layout.names(architecture)
     construction, first = layout.construction, AWAY if isinstance(layout, PaperLayout) else ()
     heads: list[tuple[str, ...]] = []
     units: list[tuple[UnitRange, ...]] = []
