@@ -34,7 +34,7 @@ def test_two_proofs_of_one_model_agree(plain: Model) -> None:
         by_prompts, by_witness = certify_by_prompts(model), model.certificate
         assert by_witness is not None and by_prompts.holds and by_prompts.to_json()["method"] == "prompts"
         assert by_prompts.logits.exact == pytest.approx(by_witness.logits.exact, rel=1e-4)
-        assert by_prompts.logits.rounded == pytest.approx(by_witness.logits.rounded, rel=5e-3)
+        assert by_prompts.logits.rounded == pytest.approx(by_witness.logits.rounded, rel=2e-2)
 
 
 def test_going_through_prompts_finds_damage(plain: Model) -> None:

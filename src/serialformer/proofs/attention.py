@@ -19,6 +19,7 @@ from serialformer.proofs.layer_maps import LayerMaps
 from serialformer.proofs.rounding import Rounding
 from serialformer.proofs.scores import score_gap
 from serialformer.proofs.stream import RealisationError, Stream, coordinate_errors
+from serialformer.proofs.turned_heads import check_distracting_heads
 from serialformer.transformer.transformer import Transformer
 
 LARGEST_LEAK = 2.0**-10
@@ -68,6 +69,7 @@ def check_attention(
             )
         gap = min(gap[0], exact), min(gap[1], rounded)
         leak = max(leak, num_positions * float(np.exp(-rounded)))
+    check_distracting_heads(stream, index, num_positions, rounding)
     check_values(stream, parts, maps, heads, errors, leak, is_first, rounding)
     return gap
 

@@ -10,6 +10,10 @@ from serialformer.proofs.distances import allow_mixtures
 from serialformer.proofs.layer_maps import LayerMaps, map_errors, stored_errors
 from serialformer.proofs.rounding import Rounding
 from serialformer.proofs.stream import RealisationError, Stream
+from serialformer.proofs.turned_heads import turns_heads, value_ball
+
+FEW_COLUMNS = 8
+"""Where a head brings so few numbers, the 2-norm of their errors bounds each, and goes when their field is cleared."""
 
 
 def check_values(
@@ -97,6 +101,15 @@ def check_values(
             columns = into[:, head] * effective[head]
             value_reach[head] = levels @ np.abs(columns) + np.abs(constant[head]) * effective[head]
             is_added = stream.head_biases
+            if turns_heads(stream):
+                value_error[head] = errors @ np.abs(columns)
+                ball = value_ball(stream, into[:, head], leak, rounding)
+                if effective[head].sum() <= FEW_COLUMNS:
+                    value_error[head] += ball * effective[head]
+                else:
+                    stream.ball += float(np.linalg.norm(out[head], 2)) * ball
+                value_error[head] += 16 * 1.1 * leak * (value_reach[head] + value_error[head])
+                continue
             bound = map_errors(columns, constant[head] * effective[head], stream, errors, rounding, is_added=is_added)
             # Values are few: any of them is some code's coordinate, or a sum of a few.
             for column in np.flatnonzero(effective[head]):
@@ -140,8 +153,9 @@ def _add_to_stream(
     placement = stream.placement
     weight = out.reshape(-1, placement.width)
     bounds = sum_errors(weight, value_reach.reshape(-1), value_error.reshape(-1), rounding)
-    sizes = np.linalg.norm(weight, axis=1)
-    brought = float((value_reach + value_error).reshape(-1) @ sizes + np.linalg.norm(bias))
+    # Whatever the columns of a head are rotated by, this is no less.
+    sizes = np.linalg.norm(value_reach + value_error, axis=1) @ np.linalg.norm(out, axis=(1, 2))
+    brought = float(sizes + np.linalg.norm(bias))
     stream.spread(brought, len(weight) + 1, rounding)
     errors_of = {}
     reached = (weight != 0).any(axis=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from serialformer.arrays import Float64
 from serialformer.constructions.construction import LookUp
 from serialformer.proofs.bounds import round_values
 from serialformer.proofs.clause_scores import ClauseScores, Pair, ranked_gap, split_clauses
@@ -11,6 +12,7 @@ from serialformer.proofs.layer_maps import LayerMaps
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import gamma
 from serialformer.proofs.stream import RealisationError, Stream
+from serialformer.proofs.turned_heads import turned_scores, turns_heads
 
 
 def score_gap(
@@ -33,9 +35,15 @@ def score_gap(
     into, constant = maps.into[:, :2, head], maps.constant[:2, head]
     clauses = split_clauses(stream, look_up, into, constant, errors, rounding)
     exact = ranked_gap(clauses) if look_up.is_ranked else min(clause.gap for clause in clauses)
-    num_columns = into.shape[2] if maps.angles.any() else sum(len(clause.columns) for clause in clauses)
+    is_turned = turns_heads(stream)
+    num_columns = into.shape[2] if maps.angles.any() or is_turned else sum(len(clause.columns) for clause in clauses)
     rate = gamma(num_columns + 3, rounding.accumulation_roundoff) + 4 * rounding.storage_roundoff
-    size, inherited = sum(clause.size for clause in clauses), _inherited(stream, clauses, maps, head, errors, rounding)
+    reach, found = _column_bounds(stream, clauses, maps, head, errors)
+    if is_turned:
+        size, inherited = turned_scores(stream, reach, maps, head, errors, rounding)
+    else:
+        size = sum(clause.size for clause in clauses)
+        inherited = _inherited(clauses, maps, reach, found, rounding)
     if not (size + inherited) * (1 + rate) < rounding.largest:
         raise RealisationError(
             f"scores of look-up {look_up.name} reach {size:.3g}, beyond what {rounding.storage} holds"
@@ -44,16 +52,15 @@ def score_gap(
     return exact, (exact - lost * (1 + FLOAT64_SLACK)) * (1 - 4 * rounding.storage_roundoff)
 
 
-def _inherited(
-    stream: Stream, clauses: list[ClauseScores], maps: LayerMaps, head: int, errors: np.ndarray, rounding: Rounding
-) -> float:
-    """How far errors of query and key, and what rotating them changes, can move a score."""
-    num_columns = len(maps.angles)
+def _column_bounds(
+    stream: Stream, clauses: list[ClauseScores], maps: LayerMaps, head: int, errors: np.ndarray
+) -> tuple[Float64[np.ndarray, "2 columns"], Float64[np.ndarray, "2 columns"]]:
+    """The largest magnitude of each column of queries and keys, and how far those of clauses can be off."""
     # What no clause has is a zero on one side or the other, but may be turned into a column where it is not.
     magnitudes = stream.placement.magnitudes + errors
     reach = np.stack([magnitudes @ np.abs(maps.into[:, part, head]) for part in range(2)])
     reach += np.abs(maps.constant[:2, head])
-    found = np.zeros((2, num_columns))
+    found = np.zeros(reach.shape)
     for clause in clauses:
         for part, (levels, of_columns) in enumerate(
             ((clause.queries, clause.query_errors), (clause.keys, clause.key_errors))
@@ -61,6 +68,18 @@ def _inherited(
             largest = [float(np.abs(one).max(initial=0.0)) for one in levels]
             reach[part, clause.columns] = largest if len(largest) > 1 else largest * len(of_columns)
             found[part, clause.columns] = of_columns
+    return reach, found
+
+
+def _inherited(
+    clauses: list[ClauseScores],
+    maps: LayerMaps,
+    reach: Float64[np.ndarray, "2 columns"],
+    found: Float64[np.ndarray, "2 columns"],
+    rounding: Rounding,
+) -> float:
+    """How far errors of query and key, and what rotating them by positions changes, can move a score."""
+    num_columns = len(maps.angles)
     if maps.angles.any():
         partner = np.roll(np.arange(num_columns), num_columns // 2)
         turned = found.copy()
