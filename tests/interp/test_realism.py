@@ -96,6 +96,24 @@ def test_a_superposed_model_has_fewer_dimensions_than_directions(plain: Model, s
     assert truths[1].basis.shape == (32, 24)
 
 
+def test_several_layers_in_superposition() -> None:
+    """Three layers that compute with 44 directions in 24 dimensions, right and certified on every prompt."""
+    model = superpose(compile(build_parity(4), chain="none"), 24)
+    assert model.transformer.architecture.num_layers == 3
+    assert model.provenance.realism is not None and len(model.provenance.realism.directions) == 44
+    assert model.certificate is not None and model.certificate.holds
+    assert model.certificate.arithmetic["storage"] == "float64"
+    assert verify(model, num_samples=None, engine="dense").wrong_inputs == 0
+    assert certify(model) == model.certificate
+    found = check_truth(model, 200, seed=4)
+    assert (found.wrong, found.interventions) == (0, 200) and found.changed > 0
+
+
+def test_bounds_for_float64_are_refused_where_they_say_nothing() -> None:
+    with pytest.raises(SerialformerError, match="in 48 dimensions it would not hold"):
+        superpose(compile(build_two_tasks(), chain="none"), 48)
+
+
 def test_a_superposed_model_is_saved_and_loaded(superposed: Model, tmp_path: Path) -> None:
     saved = superposed.save(tmp_path / "model")
     again = load(tmp_path / "model")

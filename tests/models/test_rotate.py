@@ -23,7 +23,8 @@ from serialformer.transformer.distractors import remove_distractors
 from serialformer.transformer.rotation import Rotation, draw_rotation, rotate_transformer
 from serialformer.transformer.transformer import weights_to_transformer
 
-NOT_ROTATED = {"adder2-chain-rotated", "two-tasks-depth-rotated", "adder2-chain-superposed"}
+NOT_ROTATED = {"adder2-chain-rotated", "two-tasks-depth-rotated", "adder2-chain-superposed",
+               "parity4-depth-superposed"}  # fmt: skip
 """Of the suite: what is rotated or superposed already."""
 
 
