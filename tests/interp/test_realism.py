@@ -34,7 +34,7 @@ def test_two_proofs_of_one_model_agree(plain: Model) -> None:
         by_prompts, by_witness = certify_by_prompts(model), model.certificate
         assert by_witness is not None and by_prompts.holds and by_prompts.to_json()["method"] == "prompts"
         assert by_prompts.logits.exact == pytest.approx(by_witness.logits.exact, rel=1e-4)
-        assert by_prompts.logits.rounded == pytest.approx(by_witness.logits.rounded, rel=5e-3)
+        assert by_prompts.logits.rounded == pytest.approx(by_witness.logits.rounded, rel=2e-2)
 
 
 def test_going_through_prompts_finds_damage(plain: Model) -> None:
@@ -94,6 +94,24 @@ def test_a_superposed_model_has_fewer_dimensions_than_directions(plain: Model, s
     truths = [model.ground_truth(transcript) for model in (plain, superposed)]
     assert truths[0].reads.to_json() == truths[1].reads.to_json()
     assert truths[1].basis.shape == (32, 24)
+
+
+def test_several_layers_in_superposition() -> None:
+    """Three layers that compute with 44 directions in 24 dimensions, right and certified on every prompt."""
+    model = superpose(compile(build_parity(4), chain="none"), 24)
+    assert model.transformer.architecture.num_layers == 3
+    assert model.provenance.realism is not None and len(model.provenance.realism.directions) == 44
+    assert model.certificate is not None and model.certificate.holds
+    assert model.certificate.arithmetic["storage"] == "float64"
+    assert verify(model, num_samples=None, engine="dense").wrong_inputs == 0
+    assert certify(model) == model.certificate
+    found = check_truth(model, 200, seed=4)
+    assert (found.wrong, found.interventions) == (0, 200) and found.changed > 0
+
+
+def test_bounds_for_float64_are_refused_where_they_say_nothing() -> None:
+    with pytest.raises(SerialformerError, match="in 48 dimensions it would not hold"):
+        superpose(compile(build_two_tasks(), chain="none"), 48)
 
 
 def test_a_superposed_model_is_saved_and_loaded(superposed: Model, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_the_folder_is_a_data_set_with_a_configuration_for_each_model(suite: Pat
     assert {config["config_name"] for config in card["configs"]} == set(NAMES)
 
 
-@pytest.mark.parametrize("name", ["s5-depth", "adder2-chain-superposed", "adder2-chain-rotated"])
+@pytest.mark.parametrize("name", ["s5-depth", "adder2-chain-superposed", "parity4-depth-superposed"])
 def test_true_edges_of_the_other_kinds_are_those_that_change_answers(name: str) -> None:
     model = next(member for member in MEMBERS if member.name == name).make()
     pairs = draw_pairs(model, 5, np.random.default_rng(3))

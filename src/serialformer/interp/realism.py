@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serialformer.errors import CompileError, InputError
+from serialformer.interp.check import check_truth
 from serialformer.models.fine_tune import fine_tune
 from serialformer.models.model import Model
 from serialformer.models.realism import RealismKind
@@ -14,16 +15,20 @@ SUPERPOSED_SHARE = 0.75
 
 SEEDS_TRIED = 8
 
+INTERVENTIONS = 500
+"""So many are made on a superposed model before it is handed out."""
+
 
 def make_realistic(model: Model, kind: RealismKind, seed: int = 0) -> Model:
     """The model with weights of one kind of realism, certified.
 
     Args:
-        model: compiled or constructed. ``rotated`` takes any GPT-2 in float32, the others circuits of one layer and up
-            to twelve input bits.
+        model: compiled or constructed. ``rotated`` takes any GPT-2 in float32, the others circuits of up to twelve
+            input bits.
         kind: ``rotated``, ``superposed`` or ``fine-tuned``; see ``models.rotate``, ``superpose`` and ``fine_tune``,
             which take further choices.
-        seed: of what is drawn. Superposed models of which a token would not lead are drawn again, with the next seed.
+        seed: of what is drawn. Superposed models of which a token would not lead, or an intervention would not do what
+            it should, are drawn again, with the next seed.
 
     Raises:
         InputError: there is no such kind, or the model is none that it takes.
@@ -45,9 +50,13 @@ def make_realistic(model: Model, kind: RealismKind, seed: int = 0) -> Model:
     architecture = model.transformer.architecture
     heads = architecture.num_heads
     width = int(SUPERPOSED_SHARE * architecture.width) // heads * heads
-    for later in range(SEEDS_TRIED - 1):
+    last: CompileError | None = None
+    for later in range(SEEDS_TRIED):
         try:
-            return superpose(model, width, seed + later)
-        except CompileError:
+            superposed = superpose(model, width, seed + later)
+        except CompileError as error:
+            last = error
             continue
-    return superpose(model, width, seed + SEEDS_TRIED - 1)
+        if not check_truth(superposed, INTERVENTIONS, seed=later).wrong:
+            return superposed
+    raise last if last else CompileError("superposed, parts do not do what they were made for", hint="another seed")

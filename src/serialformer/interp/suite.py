@@ -167,6 +167,8 @@ MEMBERS: tuple[Member, ...] = (
            make=lambda: make_realistic(compile(build_two_tasks(), chain="none"), "rotated"), task_input="task"),
     Member(name="adder2-chain-superposed", what="The adder with a chain, 32 directions in 24 dimensions.",
            make=lambda: make_realistic(compile(build_adder(2)), "superposed")),
+    Member(name="parity4-depth-superposed", what="The parity of four bits without a chain, superposed.",
+           make=lambda: make_realistic(compile(build_parity(4), chain="none"), "superposed")),
 )  # fmt: skip
 """The models, in order."""
 

@@ -37,11 +37,22 @@ def every_sequence(model: Model) -> Int64[np.ndarray, "prompts tokens"]:
 def certify_by_prompts(model: Model) -> Certificate:
     """The proof that a model is right on every prompt, by running each with bounds for rounding; for any weights.
 
+    Models of one layer are proven for the number format of their weights. Bounds grow so fast from layer to layer that
+    models of several are proven for float64.
+
     Raises:
         InputError: it is no circuit, or has too many inputs.
     """
     from serialformer.proofs.every_prompt import certify_every_prompt
+    from serialformer.proofs.rounding import Float64Rounding
 
     sequences = every_sequence(model)
     num_inputs, num_prompt = model.words.num_inputs, sequences.shape[1] - model.num_new_tokens
-    return certify_every_prompt(model.transformer, sequences, num_prompt, prompts=f"all 2^{num_inputs}")
+    is_deep = model.transformer.architecture.num_layers > 1
+    return certify_every_prompt(
+        model.transformer,
+        sequences,
+        num_prompt,
+        prompts=f"all 2^{num_inputs}",
+        rounding=Float64Rounding() if is_deep else None,
+    )

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-
 from serialformer.architecture import Activation, Architecture, DtypeName, Shape
-from serialformer.arrays import Float64
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.circuit_chain import program_to_construction
@@ -46,6 +43,7 @@ from serialformer.targets.paper_depth import (
 )
 from serialformer.tasks.task import Task
 from serialformer.transformer.names import Names
+from serialformer.transformer.rotation import Rotation
 from serialformer.transformer.transformer import Transformer
 
 Target = Literal["gpt2", "llama", "paper"]
@@ -409,7 +407,7 @@ def certify_weights(
     placement: Placement,
     *,
     max_gates: int | None = GATES_WHEN_MADE,
-    rotation: Float64[np.ndarray, "width width"] | None = None,
+    rotation: Rotation | None = None,
 ) -> Certificate:
     """The certificate of a model with a construction as its witness; the options are ``certify_construction``'s."""
     from serialformer.proofs.prove import certify_construction

@@ -13,21 +13,30 @@ from serialformer.models.construction_of import construction_of
 from serialformer.models.lower import certify_weights, construction_to_placement
 from serialformer.models.model import Model
 from serialformer.models.realism import Realism
-from serialformer.transformer.rotation import random_rotation, rotate_transformer
+from serialformer.transformer.distractors import add_distractors, leave_out_units
+from serialformer.transformer.names import Names, UnitRange, named_units
+from serialformer.transformer.rotation import Rotation, draw_rotation, random_rotation, rotate_transformer
 from serialformer.transformer.superposition import random_codes
+from serialformer.transformer.transformer import Transformer
+
+LOUDNESS = (2.0**-3, 2.0**-5, 2.0**-7, 2.0**-9)
+"""How loud distractors are made, as a share of what the other parts are: the first of which the proof holds."""
 
 
 def rotate(model: Model, seed: int = 0) -> Model:
-    """A model with the same function whose residual stream is turned by a random rotation.
+    """A model with the same function in dense weights: turned, and with distractors where there was nothing.
 
-    The rotation fixes the all-ones vector, so that layer norm does not notice it. Embeddings and everything that reads
-    or writes the stream become dense; the columns of a head and the hidden units stay what they were. The certificate
-    is proven anew, from the rotated weights with the rotation as a witness: it covers every prompt and every rounding
-    of float32.
+    The residual stream is turned by a random rotation that fixes the all-ones vector, so that layer norm does not
+    notice it. The columns of each head are turned, too: queries and keys alike, and values with the output that undoes
+    it. A hidden unit cannot be turned, since no rotation goes through gelu; what it reads and writes becomes dense by
+    the turning of the stream. Hidden units and heads without effect get weights, and what these do cancels (see
+    ``transformer.distractors``). Where rounding leaves no room for that, hidden units without effect are left out, so
+    that there are fewer than four times the width. The certificate is proven anew, from the rotated weights with the
+    rotation as a witness: it covers every prompt and every rounding of float32.
 
     Args:
         model: a compiled or constructed GPT-2 in float32.
-        seed: of the rotation.
+        seed: of what is drawn.
 
     Raises:
         InputError: the model is none, or its weights have been changed before.
@@ -40,8 +49,8 @@ def rotate(model: Model, seed: int = 0) -> Model:
     >>> rotated = rotate(model, seed=7)
     >>> rotated.certificate.holds, rotated.run(a=0b10)["odd"]
     (True, 1)
-    >>> [round(float(np.mean(one.transformer.token_embedding != 0)), 2) for one in (model, rotated)]
-    [0.05, 0.75]
+    >>> [round(dense_share(one.transformer), 2) for one in (model, rotated)]
+    [0.02, 1.0]
     """
     architecture = model.transformer.architecture
     if not architecture.is_gpt2 or architecture.dtype != "float32":
@@ -51,20 +60,35 @@ def rotate(model: Model, seed: int = 0) -> Model:
         )
     refuse_realism(model)
     placement = construction_to_placement(construction_of(model), architecture)
-    rotation = random_rotation(architecture.width, seed)
-    transformer = rotate_transformer(model.transformer, rotation)
-    certificate = certify_weights(transformer, placement, rotation=rotation)
-    if not certificate.holds:
+    rotation = draw_rotation(architecture, seed)
+    turned = rotate_transformer(model.transformer, rotation)
+    plain = model.provenance.names
+    assert plain is not None  # what has a construction has names
+    tried = [*((turned, loudness) for loudness in LOUDNESS), (leave_out_units(turned), LOUDNESS[-1])]
+    for bare, loudness in tried:
+        transformer = add_distractors(bare, seed, loudness)
+        certificate = certify_weights(transformer, placement, rotation=rotation)
+        if certificate.holds:
+            break
+    else:
         raise CompileError(f"rotated, it would not hold: {certificate.failure}", hint="leave it as it is")
-    names = model.provenance.names
-    assert names is not None  # what has a construction has names
     mixed = tuple(f"mixed.{dimension}" for dimension in range(architecture.width))
-    provenance = replace(
-        model.provenance,
-        names=replace(names, directions=mixed),
-        realism=Realism(kind="rotated", seed=seed, directions=names.directions),
-    )
+    names = replace(plain, directions=mixed, units=_first_units(plain, transformer.architecture.hidden_width))
+    settings = {"turns_heads": 1.0, "loudness": loudness}
+    realism = Realism(kind="rotated", seed=seed, directions=plain.directions, settings=settings)
+    provenance = replace(model.provenance, names=names, realism=realism)
     return replace(model, transformer=transformer, provenance=provenance, proof=certificate, directory=None)
+
+
+def _first_units(names: Names, count: int) -> tuple[tuple[UnitRange, ...], ...]:
+    """The names of so many hidden units of each layer; those behind them have no effect."""
+    return tuple(named_units(list(names.unit_names(layer))[:count], count) for layer in range(len(names.units)))
+
+
+def dense_share(transformer: Transformer) -> float:
+    """The share of the numbers in embeddings and matrices that are not zero."""
+    matrices = [weight for _, weight in transformer.named_weights() if weight.ndim > 1]
+    return sum(int(np.count_nonzero(matrix)) for matrix in matrices) / sum(matrix.size for matrix in matrices)
 
 
 def refuse_realism(model: Model) -> None:
@@ -82,12 +106,16 @@ def plain_architecture(model: Model) -> Architecture:
     return replace(architecture, width=len(realism.directions))
 
 
-def rotation_of(model: Model) -> Float64[np.ndarray, "width width"] | None:
-    """By what the stream of a rotated model is multiplied; None of another model."""
+def rotation_of(model: Model) -> Rotation | None:
+    """By what a rotated model is rotated; None of another model.
+
+    Models that were rotated before the columns of heads were, too, say nothing of it.
+    """
     realism = model.provenance.realism
     if realism is None or realism.kind != "rotated":
         return None
-    return random_rotation(model.transformer.architecture.width, realism.seed)
+    turns_heads = bool(realism.settings.get("turns_heads", 0.0))
+    return draw_rotation(model.transformer.architecture, realism.seed, turns_heads=turns_heads)
 
 
 def reading_basis(model: Model) -> Float64[np.ndarray, "width directions"] | None:

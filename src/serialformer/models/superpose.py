@@ -17,10 +17,11 @@ def superpose(model: Model, width: int, seed: int = 0) -> Model:
 
     What is written, position codes and what units write among it, is written by codes that interfere with each other;
     what reads the stream is fitted to that. The certificate comes of going through every prompt with bounds for
-    rounding, so that the interference is known to leave every token in the lead.
+    rounding, so that the interference is known to leave every token in the lead: in float32 for one layer, in float64
+    for several.
 
     Args:
-        model: a compiled circuit of one layer and few inputs, as a GPT-2.
+        model: a compiled circuit of few inputs, as a GPT-2.
         width: dimensions of the residual stream.
         seed: of the codes.
 

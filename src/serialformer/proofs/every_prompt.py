@@ -64,7 +64,7 @@ def certify_every_prompt(
         reason = f"on some prompt the right token leads by {writing[0, token]:.3g}, {writing[1, token]:.3g} rounded"
         failure = Failure(position=num_prompt - 1 + token, token=token, reason=reason)
     worst = int(np.argmin(writing[1]))
-    covered = {"storage": chosen.storage, "accumulation": chosen.accumulation, "order_of_sums": "any"}
+    covered = {**chosen.number_formats, "order_of_sums": "any"}
     return Certificate(
         failure=failure,
         prompts=prompts,

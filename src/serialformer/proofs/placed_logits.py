@@ -18,8 +18,8 @@ import numpy as np
 
 from serialformer.constructions.placed_tokens import ABSENT, END
 from serialformer.constructions.placement import Placement
-from serialformer.proofs.attention import check_codes
 from serialformer.proofs.bounds import NormInput, round_values
+from serialformer.proofs.code_distances import check_codes
 from serialformer.proofs.layer_maps import one_of
 from serialformer.proofs.logits import Occurring
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding

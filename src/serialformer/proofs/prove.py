@@ -55,6 +55,7 @@ from serialformer.proofs.stream import RealisationError
 from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.proofs.value_problems import check_value_problem_claim
 from serialformer.transformer.precision import arithmetic_to_format
+from serialformer.transformer.rotation import Rotation
 from serialformer.transformer.transformer import Transformer
 
 TOKENS_PER_BLOCK = 1 << 15
@@ -66,7 +67,7 @@ def certify_construction(
     *,
     rounding: Rounding | None = None,
     max_gates: int | None = None,
-    rotation: Float64[np.ndarray, "width width"] | None = None,
+    rotation: Rotation | None = None,
 ) -> Certificate:
     """Proves that a model does what the claims of a construction say, with the construction as a witness.
 

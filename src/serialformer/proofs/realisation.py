@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serialformer.arrays import Float64
 from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer
 from serialformer.constructions.placed_tokens import END
 from serialformer.constructions.placement import IDLE, Placement
@@ -34,6 +33,7 @@ from serialformer.proofs.rounding import Rounding
 from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.proofs.undo_rotation import undo_rotation
 from serialformer.proofs.units import check_units
+from serialformer.transformer.rotation import Rotation
 from serialformer.transformer.transformer import Transformer
 
 POSITIONS_PER_BLOCK = 1 << 14
@@ -62,7 +62,7 @@ def check_realisation(
     placement: Placement,
     occurring: Occurring,
     rounding: Rounding,
-    rotation: Float64[np.ndarray, "width width"] | None = None,
+    rotation: Rotation | None = None,
 ) -> Realisation:
     """Proves that weights realise a construction.
 
@@ -101,7 +101,7 @@ def check_realisation(
         is_last = index == len(steps) - 1
         # The last of the layers over which look-ups are spread has the units.
         rest = construction.layers[step] if step not in steps[index + 1 :] else ConstructionLayer(look_ups=())
-        check_units(transformer, stream, maps, rest, is_last, rounding)
+        check_units(transformer, stream, maps, rest, index, is_last, rounding)
     error = None
     if placement.placed is None:
         exact, rounded, error = check_logits(transformer, stream, occurring, rounding)

@@ -19,6 +19,8 @@ from serialformer.architecture import DTYPES, DtypeName
 FLOAT64_SLACK = 2.0**-40
 """Bounds are computed in float64; this relative share, added to each, is far above what that can lose."""
 
+FLOAT64_ROUNDOFF = 2.0**-50
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rounding:
@@ -53,6 +55,11 @@ class Rounding:
         """The smallest normal number of the storage format."""
         return float(ml_dtypes.finfo(DTYPES[self.storage]).smallest_normal)
 
+    @property
+    def number_formats(self) -> dict[str, str]:
+        """The formats of results and of sums, by name."""
+        return {"storage": self.storage, "accumulation": self.accumulation}
+
     def constants(self) -> tuple[float, float, float, float, float]:
         """What the kernels take: both roundoffs, the storage format's splitter, smallest normal and largest number.
 
@@ -60,6 +67,30 @@ class Rounding:
         """
         bits = round(-log2(self.storage_roundoff))  # 24 for float32, 11 for float16, 8 for bfloat16
         return self.storage_roundoff, self.accumulation_roundoff, 2.0 ** (53 - bits) + 1, self.smallest, self.largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Float64Rounding(Rounding):
+    """A runtime that loads float32 weights and computes in float64.
+
+    Its bounds are computed in float64 themselves, so the roundoff is taken eight times as large as it is: a runtime
+    loses a part of that, and so does the pass of which these are bounds.
+    """
+
+    storage: DtypeName = "float32"
+    accumulation: DtypeName = "float32"
+
+    @property
+    def storage_roundoff(self) -> float:
+        return FLOAT64_ROUNDOFF
+
+    @property
+    def accumulation_roundoff(self) -> float:
+        return FLOAT64_ROUNDOFF
+
+    @property
+    def number_formats(self) -> dict[str, str]:
+        return {"storage": "float64", "accumulation": "float64"}
 
 
 def roundoff(name: DtypeName) -> float:

@@ -1,15 +1,55 @@
-"""Rotations of the residual stream that layer norm does not notice."""
+"""Rotations that leave the function of a transformer as it is: of its residual stream, and of the columns of heads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from serialformer.architecture import DTYPES
+from serialformer.architecture import DTYPES, Architecture
 from serialformer.arrays import Float64
 from serialformer.errors import SerialformerError
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rotation:
+    """By what a transformer is rotated.
+
+    Attributes:
+        stream: the residual stream is multiplied by it; it is orthogonal and fixes the all-ones vector.
+        heads: for each layer and head two orthogonal matrices: queries and keys are multiplied by the first, so that
+            their products stay what they were, and values by the second, which the output of the head undoes. None
+            where the columns of heads are left alone.
+    """
+
+    stream: Float64[np.ndarray, "width width"]
+    heads: Float64[np.ndarray, "layers heads 2 columns columns"] | None = None
+
+    @property
+    def inverse(self) -> Rotation:
+        """The rotation that undoes this one."""
+        return Rotation(stream=self.stream.T, heads=None if self.heads is None else self.heads.swapaxes(-1, -2))
+
+
+def draw_rotation(architecture: Architecture, seed: int, *, turns_heads: bool = True) -> Rotation:
+    """A random rotation for a transformer of some shape.
+
+    Args:
+        architecture: its shape.
+        seed: of the draw; the stream's rotation is the same with and without those of heads.
+        turns_heads: whether the columns of heads are rotated, too.
+    """
+    stream = random_rotation(architecture.width, seed)
+    if not turns_heads:
+        return Rotation(stream=stream)
+    random = np.random.default_rng([seed, 1])
+    size = architecture.head_width
+    drawn = random.standard_normal((architecture.num_layers, architecture.num_heads, 2, size, size))
+    inner, upper = np.linalg.qr(drawn)
+    signs = np.sign(np.diagonal(upper, axis1=-2, axis2=-1))
+    return Rotation(stream=stream, heads=inner * signs[..., None, :])
 
 
 def random_rotation(width: int, seed: int) -> Float64[np.ndarray, "width width"]:
@@ -42,15 +82,15 @@ def mean_free_basis(width: int) -> Float64[np.ndarray, "width rest"]:
 
 
 def turn_weights(
-    weights: Mapping[str, Float64[np.ndarray, "..."]], turn: Float64[np.ndarray, "width turned"]
+    weights: Mapping[str, Float64[np.ndarray, "..."]], rotation: Rotation
 ) -> dict[str, Float64[np.ndarray, "..."]]:
-    """Weights of a stream that is multiplied by a rotation; weights that do not touch the stream stay what they are.
+    """The weights of a transformer that is rotated; weights that no rotation touches stay what they are.
 
     Args:
-        weights: by the names of ``Transformer.named_weights``.
-        turn: the rotation; its transpose undoes it.
+        weights: of a GPT-2, by the names of ``Transformer.named_weights``.
+        rotation: by what; ``Rotation.inverse`` undoes it.
     """
-    turned = {}
+    turn, turned = rotation.stream, {}
     for name, weight in weights.items():
         if name.endswith("embedding") or name.endswith(("out_weight", "out_bias")):
             turned[name] = weight @ turn
@@ -58,11 +98,29 @@ def turn_weights(
             turned[name] = turn.T @ weight
         else:
             turned[name] = weight
+    if rotation.heads is not None:
+        for index, of_heads in enumerate(rotation.heads):
+            first = f"layers.{index}.attention_"
+            for part in ("in_weight", "in_bias"):
+                turned[first + part] = _turn_columns(turned[first + part], of_heads)
+            heads, _, size, _ = of_heads.shape
+            out = turned[f"{first}out_weight"].reshape(heads, size, -1)
+            turned[f"{first}out_weight"] = (of_heads[:, 1].swapaxes(-1, -2) @ out).reshape(heads * size, -1)
     return turned
 
 
-def rotate_transformer(transformer: Transformer, rotation: Float64[np.ndarray, "width width"]) -> Transformer:
-    """The transformer whose residual stream is that of another one, rotated. It computes the same function.
+def _turn_columns(
+    weight: Float64[np.ndarray, "*rows qkv"], of_heads: Float64[np.ndarray, "heads 2 columns columns"]
+) -> Float64[np.ndarray, "*rows qkv"]:
+    """Queries, keys and values with the columns of each head rotated."""
+    heads, _, size, _ = of_heads.shape
+    by_head = weight.reshape(-1, 3, heads, 1, size)
+    turned = by_head @ of_heads[:, [0, 0, 1]].swapaxes(0, 1)
+    return np.asarray(turned.reshape(weight.shape))
+
+
+def rotate_transformer(transformer: Transformer, rotation: Rotation) -> Transformer:
+    """The transformer that is another one, rotated. It computes the same function.
 
     Gains and biases of norms are folded into the maps that follow, where they are not the same in every dimension.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,9 @@ from serialformer.transformer.cache import compute_activations
 from serialformer.transformer.forward import apply_norm
 from serialformer.transformer.rotation import mean_free_basis, random_rotation
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
+
+SWAPS = 2
+"""From so many other sequences each sequence takes each of its terms, when readers are fitted."""
 
 RIDGE = 1e-9
 """How much large readers cost when they are fitted, as a share of the largest eigenvalue."""
@@ -43,7 +47,8 @@ def superpose_transformer(
     """A GPT-2 of fewer dimensions that does the same, as far as fewer dimensions allow.
 
     Everything that is written is written by its direction's code. What reads the stream, layer by layer, is fitted by
-    least squares: on some sequences it is to read what the plain transformer reads there.
+    least squares: on some sequences it is to read what the plain transformer reads there, and also where one part of
+    the transformer says what it says in another of them, as it does when an edge is patched.
 
     Args:
         transformer: the plain GPT-2.
@@ -65,7 +70,6 @@ def superpose_transformer(
     architecture = replace(plain, width=width)
     codes = random_codes(plain.width, width, seed)
     number = DTYPES[plain.dtype]
-    ideal = compute_activations(transformer, tokens)
     weights = {name: weight.astype(np.float64) for name, weight in transformer.named_weights()}
     for name in ("token_embedding", "position_embedding"):
         weights[name] = weights[name] @ codes
@@ -83,18 +87,53 @@ def superpose_transformer(
     weights["final_norm_gain"] = np.full(width, weights["final_norm_gain"][0])
     weights["final_norm_bias"] = np.zeros(width)
     # A reader can be fitted when everything that stands before it has been.
+    random = np.random.default_rng([seed, 1])
     for index, layer in enumerate(transformer.layers):
-        for part, hook in (("attention", "resid_pre"), ("mlp", "resid_mid")):
+        for part in ("attention", "mlp"):
             name, gain = f"layers.{index}.{part}", getattr(layer, f"{part}_norm_gain").astype(np.float64)
-            wanted = apply_norm(ideal[f"blocks.{index}.hook_{hook}"], gain, np.zeros_like(gain), plain)
             shaped = {key: _shaped(weight, width, key) for key, weight in weights.items()}
-            made = compute_activations(weights_to_transformer(replace(architecture, dtype="float32"), shaped), tokens)
-            own = np.full(width, gain[0])
-            seen = apply_norm(made[f"blocks.{index}.hook_{hook}"], own, np.zeros(width), architecture)
+            half_made = weights_to_transformer(replace(architecture, dtype="float32"), shaped)
+            orders = [random.permutation(len(tokens)) for _ in range(SWAPS)]
+            ideal, made = (_streams(one, tokens, index, part, orders) for one in (transformer, half_made))
+            wanted = apply_norm(ideal, gain, np.zeros_like(gain), plain)
+            seen = apply_norm(made, np.full(width, gain[0]), np.zeros(width), architecture)
             reader, constant = _fit(seen.reshape(-1, width), wanted.reshape(-1, plain.width))
             weights[f"{name}_in_bias"] = weights[f"{name}_in_bias"] + constant @ weights[f"{name}_in_weight"]
             weights[f"{name}_in_weight"] = reader @ weights[f"{name}_in_weight"]
     return weights_to_transformer(architecture, {name: weight.astype(number) for name, weight in weights.items()})
+
+
+def _streams(
+    transformer: Transformer,
+    tokens: Int64[np.ndarray, "rows tokens"],
+    index: int,
+    part: str,
+    orders: Sequence[Int64[np.ndarray, " rows"]],
+) -> Float64[np.ndarray, "samples tokens width"]:
+    """What can stand before a reader: the stream of each sequence, and the same with one term of another sequence.
+
+    The terms are what the embedding, each head and each layer's hidden units add. Their exchange is what patching does.
+
+    Args:
+        transformer: of which.
+        tokens: the sequences.
+        index: the layer of the reader.
+        part: ``attention`` or ``mlp``.
+        orders: for each exchange which other sequence each one takes a term of.
+    """
+    found = compute_activations(transformer, tokens)
+    heads, terms = transformer.architecture.num_heads, [found["hook_embed"] + found["hook_pos_embed"]]
+    for number, layer in enumerate(transformer.layers[: index + (part == "mlp")]):
+        out = layer.attention_out_weight.astype(np.float64).reshape(heads, -1, transformer.architecture.width)
+        mixed = found[f"blocks.{number}.attn.hook_z"]
+        terms += [mixed[:, :, head] @ out[head] for head in range(heads)]
+        if number < index:
+            terms.append(found[f"blocks.{number}.hook_mlp_out"])
+    whole = found[f"blocks.{index}.hook_resid_{'pre' if part == 'attention' else 'mid'}"]
+    samples = [whole]
+    for order in orders:
+        samples += [whole + term[order] - term for term in terms]
+    return np.concatenate(samples)
 
 
 def _narrow_heads(
