@@ -8,6 +8,7 @@ from serialformer.arrays import Float64
 from serialformer.proofs.frame import Frame
 from serialformer.proofs.stream import RealisationError
 from serialformer.transformer.rotation import turn_weights
+from serialformer.transformer.row_table import is_finite
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 
 TOLERANCE = 1e-5
@@ -41,7 +42,7 @@ def undo_rotation(transformer: Transformer, rotation: Float64[np.ndarray, "width
     if not defect < LARGEST_DEFECT:
         raise RealisationError("the witness is no orthogonal matrix that fixes the all-ones vector")
     for name, weight in transformer.named_weights():
-        if not np.isfinite(weight).all():
+        if not is_finite(weight):
             raise RealisationError(f"{name} holds infinities or what is not a number")
         if "norm_gain" in name and np.ptp(weight) != 0:
             raise RealisationError(f"{name} is not one number, so that it does not commute with the rotation")
