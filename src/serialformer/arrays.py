@@ -22,6 +22,7 @@ if TYPE_CHECKING or "jaxtyping" in sys.modules:
         Integer,
         Shaped,
         UInt8,
+        UInt16,
         UInt64,
     )
 else:
@@ -32,7 +33,7 @@ else:
         def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
             return item[0]
 
-    Bool = Float = Float32 = Float64 = Int = Int8 = Int32 = Int64 = Integer = UInt8 = UInt64 = Shaped
+    Bool = Float = Float32 = Float64 = Int = Int8 = Int32 = Int64 = Integer = UInt8 = UInt16 = UInt64 = Shaped
 
 __all__ = [
     "Bool",
@@ -46,5 +47,6 @@ __all__ = [
     "Integer",
     "Shaped",
     "UInt8",
+    "UInt16",
     "UInt64",
 ]

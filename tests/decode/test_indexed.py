@@ -27,9 +27,16 @@ from tests.effort import effort
 CASES = small_circuits()
 
 
-def same_as_dense(transformer: Transformer, prompts: np.ndarray, num_tokens: int) -> list[str]:
-    """Checks each row against the dense engine; returns the refusals."""
+def same_as_dense(
+    transformer: Transformer, prompts: np.ndarray, num_tokens: int, *, on_numbers: bool = False
+) -> list[str]:
+    """Checks each row against the dense engine; returns the refusals.
+
+    With ``on_numbers``, models of few values are decoded on numbers like the others.
+    """
     indexed, refusals = IndexedEngine(transformer), []
+    if on_numbers:
+        indexed._finite = None
     expected = DenseEngine(transformer).generate(prompts, num_tokens)
     for row, prompt in enumerate(prompts):
         made = indexed.generate(prompt[None], num_tokens)[0]

@@ -1,4 +1,4 @@
-"""What the indexed engine needs for models of several layers: few different keys, errors kept apart, tokens alike."""
+"""The indexed engine's loop on numbers for models of several layers: few keys, errors kept apart, tokens alike."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def transformer(num_gates: int) -> Transformer:
     return lower_evaluator(num_gates).transformer
 
 
+def numeric(transformer: Transformer) -> IndexedEngine:
+    """The indexed engine without ``finite_program``, which would take these models."""
+    engine = IndexedEngine(transformer)
+    engine._finite = None
+    return engine
+
+
 def prompts(num_gates: int, length: int, count: int) -> np.ndarray:
     number = {text: index for index, text in enumerate(transformer(num_gates).architecture.vocabulary)}
     random = np.random.default_rng(length)
@@ -41,7 +48,9 @@ def test_noise_on_every_weight_that_is_not_zero(size: float) -> None:
         name: (weight * (1 + random.normal(0, size, weight.shape))).astype(weight.dtype)
         for name, weight in transformer(6).named_weights()
     }
-    refusals = same_as_dense(weights_to_transformer(transformer(6).architecture, weights), prompts(6, 5, 2), 25)
+    refusals = same_as_dense(
+        weights_to_transformer(transformer(6).architecture, weights), prompts(6, 5, 2), 25, on_numbers=True
+    )
     if size <= 1e-5:
         assert set(refusals) == {""}, "small noise leaves the proof standing"
     if size == 1.0:
@@ -50,7 +59,7 @@ def test_noise_on_every_weight_that_is_not_zero(size: float) -> None:
 
 def test_noise_on_unused_heads_as_well() -> None:
     for size in (1e-6, 1e-3, 1.0):
-        assert "" not in same_as_dense(noisy(transformer(6), size, seed=1), prompts(6, 5, 1), 25)
+        assert "" not in same_as_dense(noisy(transformer(6), size, seed=1), prompts(6, 5, 1), 25, on_numbers=True)
 
 
 @effort(0.5)
@@ -64,19 +73,19 @@ def test_one_altered_weight(name: str, place: int, change: float) -> None:
     flat = weights[name].reshape(-1)
     used = np.flatnonzero(flat) if place % 3 and flat.any() else np.arange(flat.size)
     flat[used[place % len(used)]] += change
-    same_as_dense(weights_to_transformer(transformer(5).architecture, weights), prompts(5, 4, 1), 21)
+    same_as_dense(weights_to_transformer(transformer(5).architecture, weights), prompts(5, 4, 1), 21, on_numbers=True)
 
 
 def test_two_end_marks_are_no_one_hot_head() -> None:
     made = transformer(20)
     end = made.architecture.end_token
     twice = np.concatenate([prompts(20, 6, 1)[:, :-1], [[end, end]]], axis=1)
-    refusals = same_as_dense(made, twice, 20)
+    refusals = same_as_dense(made, twice, 20, on_numbers=True)
     assert "layer 0, head 0: no single key matches the query" in refusals[0]
 
 
 def test_prompts_of_every_length_are_proven() -> None:
-    engine = IndexedEngine(transformer(20))
+    engine = numeric(transformer(20))
     for length in range(1, 21):
         tokens = prompts(20, length, 1)
         made = engine.generate(tokens, 81)

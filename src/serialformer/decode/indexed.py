@@ -19,6 +19,7 @@ from serialformer.arrays import Int32, Int64, UInt8, UInt64
 from serialformer.decode import kernels
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.engine import Engine
+from serialformer.decode.finite_program import FiniteDecoder
 from serialformer.decode.flat import (
     FlatLayer,
     SparseMap,
@@ -81,6 +82,7 @@ class IndexedEngine(Engine):
         self._route()
         self._shapes: list[KeyShape] | None = None
         self._tabulated: TabulatedDecoder | None = None
+        self._finite = self._make_finite() if self._searched else None
         if not self._searched:
             self._assemble([])
 
@@ -112,8 +114,13 @@ class IndexedEngine(Engine):
         sequence = np.empty(length + num_tokens, dtype=np.int64)
         sequence[:length] = prompt
         stop = length + num_tokens - 1
-        if not self._find_shapes(prompt):
-            yield from self._continue_densely(sequence[:length], num_tokens)
+        if self._finite is not None:
+            known = yield from self._stream_finite(self._finite, sequence, length)
+            if known == 0:
+                return
+            length = known
+        if not self._find_shapes(sequence[:length]):
+            yield from self._continue_densely(sequence[:length], stop + 1 - length)
             return
         if self._tabulated is not None:
             known = yield from self._stream_tabulated(self._tabulated, sequence, length)
@@ -152,6 +159,38 @@ class IndexedEngine(Engine):
         values, position = decoder.values(stop), 0
         while position < stop:
             reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_PER_BLOCK), length, values)
+            made_from = max(length, position + 1)
+            if reached + 1 > made_from:
+                yield sequence[None, made_from : reached + 1].copy()
+            if reason != kernels.DONE:
+                return max(length, reached + 1)
+            if reached >= length and sequence[reached] == end:
+                break
+            position = reached
+        return 0
+
+    def _make_finite(self) -> FiniteDecoder | None:
+        """What decodes on whole numbers, if that can be shown to do."""
+        try:
+            return FiniteDecoder(
+                self._transformer,
+                self._layers,
+                unembedding_map(self._transformer),
+                routes=self._routes,
+                route_of_head=self._route_of_head,
+                needed=needed_gap(self.architecture.num_positions, self.architecture.head_width),
+            )
+        except EngineError:
+            return None
+
+    def _stream_finite(
+        self, decoder: FiniteDecoder, sequence: Int64[np.ndarray, " sequence"], length: int
+    ) -> Generator[Int64[np.ndarray, "1 new"], None, int]:
+        """Yields blocks of new tokens; returns how many tokens are known where it must stop, 0 at the end."""
+        stop, end = len(sequence) - 1, self.architecture.end_token
+        keys, position = decoder.start(stop), 0
+        while position < stop:
+            reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_PER_BLOCK), length, keys)
             made_from = max(length, position + 1)
             if reached + 1 > made_from:
                 yield sequence[None, made_from : reached + 1].copy()

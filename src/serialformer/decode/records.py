@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serialformer.arrays import Float32, Float64, Int8, Int32, Int64, UInt8, UInt64
+from serialformer.arrays import Bool, Float32, Float64, Int8, Int32, Int64, UInt8, UInt16, UInt64
 
 
 class MapArrays(NamedTuple):
@@ -206,6 +206,78 @@ class Room(NamedTuple):
     logits: Float64[np.ndarray, " vocabulary"]
     gathered: Float64[np.ndarray, " active"]
     chosen: UInt8[np.ndarray, " blocks"]
+
+
+class FiniteProgram(NamedTuple):
+    """What is done at each position of a model whose stream takes few values; see ``finite_program``.
+
+    The quantities that a position has stand in numbered places: those that the token decides, then those that the
+    position decides, then the others.
+
+    Attributes:
+        num_held: how many places there are.
+        of_token: for each token the quantities that it decides.
+        of_position: for each position those that it decides.
+        spans: for each layer the first and one past the last of the tables looked up before it (columns 0 and 1), of
+            what is stored for heads to fetch (2, 3), of the searched heads (4, 5), of what is fetched (6, 7) and of the
+            routed heads (8, 9); the last row has the tables looked up behind all layers.
+        table_of: for each table the place of the result, its first entry, its first input and one past its last.
+        inputs: for each input of a table its place and how many entries a step of it is.
+        tables: the entries of all tables.
+        stores: the places of what is stored.
+        fetches: for each quantity fetched its place, its head, and its number among those stored.
+        routes: for each position and routed head the position that it reads, or ``NO_MATCH``.
+        routed: the routed heads: the head, and its column of ``routes``.
+        searches: for each searched head the head, its first section and one past its last, and where there are few
+            keys the place of the query, its first entry in ``orders`` (-1 without), how many keys there are, and its
+            first entry in ``leads``; the last row has the sections of the tokens.
+        sections: for each section the place of what is shown, the place of what is asked for (0, or one more than what
+            has the largest product), and how much may be shown.
+        orders: for each query the codes of the keys, the best first.
+        leads: for each query and two keys whether the first leads by enough.
+        token_codes: for each token what it shows.
+        token_slots: the hash table of these codes.
+    """
+
+    num_held: int
+    of_token: UInt16[np.ndarray, "vocabulary quantities"]
+    of_position: UInt16[np.ndarray, "positions quantities"]
+    spans: Int64[np.ndarray, "layers_and_one 10"]
+    table_of: Int64[np.ndarray, "tables 4"]
+    inputs: Int64[np.ndarray, "inputs 2"]
+    tables: UInt16[np.ndarray, " entries"]
+    stores: Int64[np.ndarray, " stored"]
+    fetches: Int64[np.ndarray, "fetched 3"]
+    routes: Int32[np.ndarray, "positions routed"]
+    routed: Int64[np.ndarray, "routed 2"]
+    searches: Int64[np.ndarray, "searched_and_one 7"]
+    sections: Int64[np.ndarray, "sections 3"]
+    orders: Int64[np.ndarray, " orders"]
+    leads: Bool[np.ndarray, " leads"]
+    token_codes: Int64[np.ndarray, " vocabulary"]
+    token_slots: Int32[np.ndarray, " slots"]
+
+
+class FiniteKeys(NamedTuple):
+    """What such a program has read of a sequence; all written.
+
+    Attributes:
+        held: the quantities of the position.
+        where: for each head of a layer the position that it reads.
+        stored: for each position what heads may fetch from it.
+        codes: for each searched head and position what its key shows.
+        slots: the hash table of these codes.
+        again: for each position the next one with its code, or ``NEVER``.
+        distinct: where there are few keys, the first position of each code.
+    """
+
+    held: Int64[np.ndarray, " places"]
+    where: Int64[np.ndarray, " heads"]
+    stored: UInt16[np.ndarray, "positions stored"]
+    codes: Int64[np.ndarray, "searched positions"]
+    slots: Int32[np.ndarray, "searched slots"]
+    again: Int32[np.ndarray, "searched positions"]
+    distinct: Int32[np.ndarray, "searched few"]
 
 
 class Inputs(NamedTuple):

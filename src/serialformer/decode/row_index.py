@@ -15,6 +15,7 @@ import numpy as np
 
 from serialformer.arrays import Int64
 from serialformer.decode.flat import SparseMap
+from serialformer.decode.quantities import renumber
 from serialformer.decode.records import RowIndex
 
 FEWEST_ROWS = 4
@@ -28,7 +29,7 @@ SAMPLE_ROWS = 1 << 12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Block:
+class Block:
     """Columns of a group that are looked at together: which pattern each row shows in them, and the patterns."""
 
     columns: np.ndarray
@@ -42,7 +43,7 @@ class _Group:
 
     rows: np.ndarray
     size: tuple[float, float, float]
-    blocks: Sequence[_Block] = ()
+    blocks: Sequence[Block] = ()
 
 
 def index_rows(maps: Sequence[SparseMap]) -> tuple[RowIndex, Int64[np.ndarray, "maps 2"]]:
@@ -102,7 +103,7 @@ def _make_group(sparse: SparseMap, rows: np.ndarray) -> _Group:
     if len(rows) < FEWEST_ROWS or not count:
         return _Group(rows=rows, size=size)
     weight = sparse.value[sparse.start[rows][:, None] + np.arange(count)]
-    blocks = _find_blocks(weight, sparse.index[first : first + count])
+    blocks = find_blocks(weight, sparse.index[first : first + count])
     work = sum(block.values.size for block in blocks)
     if not blocks or 2 * work > weight.size:
         return _Group(rows=rows, size=size)
@@ -112,7 +113,7 @@ def _make_group(sparse: SparseMap, rows: np.ndarray) -> _Group:
     return _Group(rows=rows, size=size, blocks=blocks)
 
 
-def _find_blocks(weight: np.ndarray, columns: np.ndarray) -> list[_Block]:
+def find_blocks(weight: np.ndarray, columns: np.ndarray) -> list[Block]:
     """The columns in blocks: those that tell the same, and then those of codes like one-hot ones.
 
     Blocks are put together where that makes no more patterns than both have by themselves: if each of two tells
@@ -121,7 +122,7 @@ def _find_blocks(weight: np.ndarray, columns: np.ndarray) -> list[_Block]:
     alike: dict[bytes, list[int]] = {}
     patterns: dict[bytes, np.ndarray] = {}
     for place in range(len(columns)):
-        pattern = _renumber(weight[:, place])
+        pattern = renumber(weight[:, place])
         if pattern.max() >= MAX_PATTERNS:
             return []
         key = pattern.tobytes()
@@ -134,23 +135,15 @@ def _find_blocks(weight: np.ndarray, columns: np.ndarray) -> list[_Block]:
             limit = min(MAX_PATTERNS, int(pattern.max()) + int(other.max()) + 1)
             joint = pattern * MAX_PATTERNS + other
             if len(np.unique(joint[:SAMPLE_ROWS])) <= limit and len(np.unique(joint)) <= limit:
-                done[number] = ([*others, *places], _renumber(joint))
+                done[number] = ([*others, *places], renumber(joint))
                 break
         else:
             done.append((places, pattern))
     result = []
     for places, pattern in done:
         _, first = np.unique(pattern, return_index=True)
-        result.append(_Block(columns=columns[places], pattern=pattern, values=weight[first][:, places]))
+        result.append(Block(columns=columns[places], pattern=pattern, values=weight[first][:, places]))
     return result
-
-
-def _renumber(values: np.ndarray) -> np.ndarray:
-    """Equal values by one number, in the order in which they first occur."""
-    _, first, numbers = np.unique(values, return_index=True, return_inverse=True)
-    order = np.empty(len(first), dtype=np.int64)
-    order[np.argsort(first)] = np.arange(len(first))
-    return order[numbers]
 
 
 def _hash_table(hashes: np.ndarray, offset: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from serialformer.proofs.token_kernels import (
     Tokens,
     tabulate_tokens,
 )
+from serialformer.transformer.row_table import forget_rows
 from serialformer.transformer.transformer import Transformer
 
 POSITIONS_PER_BLOCK = 1 << 13
@@ -146,6 +147,7 @@ def _tabulate(
         targets = look_ups.targets[block]
         variables, count, rank = list_sources(context, targets, int(positions[0]))
         rows = transformer.position_embedding[positions[0] : positions[-1] + 1].astype(np.float64)
+        forget_rows(transformer.position_embedding)
         passive, sought = rows[:, ~is_active], targets[:, projection.value_head]
         value = np.arange(len(projection.value_head))
         given = Rows(

@@ -17,6 +17,7 @@ from serialformer.proofs.columns import Columns, to_columns
 from serialformer.proofs.projection_kernels import Embedded, LayerNorm, Projected, project_positions
 from serialformer.proofs.reading import group_equal_rows
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
+from serialformer.transformer.row_table import forget_rows
 from serialformer.transformer.transformer import Transformer
 
 POSITIONS_PER_BLOCK = 1 << 13
@@ -248,6 +249,7 @@ def _project_rows(
         bias=layer.attention_norm_bias.astype(np.float64),
         epsilon=transformer.architecture.norm_epsilon,
     )
+    forget_rows(transformer.position_embedding)
     projected = Projected(out=out, errors=errors, statistics=statistics)
     project_positions(embedded, norm, columns.arrays(), rounding.constants(), projected)
     return out, errors * (1 + FLOAT64_SLACK), statistics

@@ -14,6 +14,7 @@ from serialformer.arrays import Float64, Int32, Int64, UInt8, UInt64
 from serialformer.errors import CheckpointError
 from serialformer.proofs.certificate import Failure
 from serialformer.proofs.token_kernels import MAX_VARIABLES, group_rows, list_variables
+from serialformer.transformer.row_table import is_finite
 from serialformer.transformer.transformer import Transformer
 
 
@@ -91,7 +92,7 @@ def find_context(transformer: Transformer, num_inputs: int, num_chain_tokens: in
     if missing or len(architecture.vocabulary) > 255:
         raise CheckpointError(f"its vocabulary of {len(architecture.vocabulary)} tokens is not that of a circuit")
     for name, weight in transformer.named_weights():
-        if not np.isfinite(weight).all():
+        if not is_finite(weight):
             raise CheckpointError(f"{name} holds infinities or what is not a number")
     zero, one = architecture.vocabulary.index("0"), architecture.vocabulary.index("1")
     states = np.tile(np.array([zero, one], dtype=np.uint8), (num_positions, 1))

@@ -34,6 +34,7 @@ from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.proofs.undo_rotation import undo_rotation
 from serialformer.proofs.units import check_units
 from serialformer.transformer.rotation import Rotation
+from serialformer.transformer.row_table import forget_rows, is_finite
 from serialformer.transformer.transformer import Transformer
 
 POSITIONS_PER_BLOCK = 1 << 14
@@ -138,7 +139,7 @@ def check_shape(transformer: Transformer, placement: Placement) -> None:
     if used.max() > 1:
         raise RealisationError("two fields share a dimension")
     for name, weight in transformer.named_weights():
-        if not np.isfinite(weight).all():
+        if not is_finite(weight):
             raise RealisationError(f"{name} holds infinities or what is not a number")
 
 
@@ -197,6 +198,7 @@ def check_embeddings(transformer: Transformer, placement: Placement, allowed: np
             may_be_nothing[part.name] |= bool((values < 0).any())
             block[:, placement.spans[part.name]] = placement.rows(part.name, values)
         wrong = (transformer.position_embedding[rows].astype(np.float32) != block).any(axis=1)
+        forget_rows(transformer.position_embedding)
         if wrong.any():
             where = start + int(np.argmax(wrong))
             raise RealisationError(f"the embedding of position {where} is not the code of its fields", where)

@@ -10,6 +10,7 @@ from serialformer.proofs.frame import Frame
 from serialformer.proofs.stream import RealisationError
 from serialformer.transformer.distractors import LayerDistractors, remove_distractors
 from serialformer.transformer.rotation import Rotation, turn_weights
+from serialformer.transformer.row_table import is_finite
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 
 TOLERANCE = 1e-5
@@ -38,7 +39,7 @@ def undo_rotation(transformer: Transformer, rotation: Rotation) -> tuple[Transfo
         raise RealisationError("a rotated model is proven as a GPT-2 in float32 only")
     defect = _defect(rotation, architecture)
     for name, weight in transformer.named_weights():
-        if not np.isfinite(weight).all():
+        if not is_finite(weight):
             raise RealisationError(f"{name} holds infinities or what is not a number")
         if "norm_gain" in name and np.ptp(weight) != 0:
             raise RealisationError(f"{name} is not one number, so that it does not commute with the rotation")

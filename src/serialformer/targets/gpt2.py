@@ -42,6 +42,7 @@ from serialformer.targets.maps import (
     watch,
     write_outputs,
 )
+from serialformer.transformer.row_table import forget_rows, make_table
 from serialformer.transformer.transformer import Layer, Transformer
 
 NORM_EPSILON = 1e-5
@@ -173,7 +174,7 @@ def _position_embedding(
 ) -> Shaped[np.ndarray, "positions width"]:
     construction = layout.construction
     num_positions = construction.num_positions
-    embedding = np.zeros((num_positions + num_spare, layout.width), dtype=number)
+    embedding = make_table(num_positions + num_spare, layout.width, number)
     constant = np.zeros(layout.width, dtype=np.float32)
     constant[layout.ballast] = layout.ballast_before
     constant[layout.width - layout.num_filled :] = layout.filling
@@ -185,6 +186,7 @@ def _position_embedding(
         for part in construction.fields_of("position"):
             block[:, layout.span(part.name)] = layout.codings[part.name].rows(part.at(rows))
         embedding[rows] = block if number == np.float32 else store(block)
+        forget_rows(embedding)
     return embedding
 
 

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from serialformer.architecture import (
     DTYPES,
@@ -41,6 +40,7 @@ from serialformer.transformer.llama_files import (
     transformer_to_llama_weights,
 )
 from serialformer.transformer.precision import arithmetic_to_format
+from serialformer.transformer.safetensors_file import write_safetensors
 from serialformer.transformer.transformer import Transformer, weight_shapes, weights_to_transformer
 
 TOP_LEVEL_NAMES = {
@@ -95,7 +95,6 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
 
     Raises:
         OSError: it cannot be written.
-        SafetensorError: the weights cannot be written.
     """
     architecture = transformer.architecture
     is_llama = architecture.family in CLASSES
@@ -121,12 +120,11 @@ def save_weights(transformer: Transformer, directory: Path) -> None:
 
     Raises:
         OSError: they cannot be written.
-        SafetensorError: the same, from the library that writes them.
     """
     weights = stored_weights(transformer)
     temporary = directory / f".{WEIGHTS_FILE}.tmp"
     try:
-        save_file(weights, temporary, metadata={"format": "pt"})
+        write_safetensors(weights, temporary, metadata={"format": "pt"})
         allow_reading(temporary)
         temporary.replace(directory / WEIGHTS_FILE)
     finally:

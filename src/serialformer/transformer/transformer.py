@@ -11,6 +11,7 @@ import numpy as np
 from serialformer.architecture import DTYPES, Architecture, DtypeName
 from serialformer.arrays import Shaped
 from serialformer.errors import SerialformerError
+from serialformer.transformer.row_table import blocks_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,7 +104,9 @@ class Transformer:
         """SHA-256 of the weights and their names, in hexadecimal."""
         state = hashlib.sha256()
         for name, weight in self.named_weights():
-            state.update(name.encode() + np.ascontiguousarray(weight).tobytes())
+            state.update(name.encode())
+            for block in blocks_of(weight):
+                state.update(block.tobytes())
         return state.hexdigest()
 
     @property
