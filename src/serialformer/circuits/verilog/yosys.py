@@ -33,8 +33,8 @@ _PLACE = re.compile(r"(?P<file>.*):(?P<line>\d+)(?:\.(?P<column>\d+))?(?:-[\d.]+
 _ID = re.compile(r"[`\\]+([^`'\s]+)[`']?")
 _UNROLLED = re.compile(r"unroll limit of (\d+) exhausted")
 _BOUND = (
-    "bound it by a variable that counts, i < 8 && CONDITION, and count in the head of a for loop or before any"
-    " statement that leaves the loop"
+    "bound it by a variable that counts, i < 8 && CONDITION, and change that variable in the head of a for loop, or in"
+    " the same way in every round that does not leave the loop"
 )
 
 
