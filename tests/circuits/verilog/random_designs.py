@@ -32,6 +32,7 @@ class Writer:
     name: str
     has_jumps: bool
     has_disable: bool = False
+    has_late_changes: bool = False
     blocks: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
@@ -137,6 +138,8 @@ class Writer:
         return result
 
     def statement(self, targets: list[Signal], depth: int, indent: str, assign: str) -> list[str]:
+        if self.has_late_changes and depth > 0 and self.draw.random() < 0.4:
+            return self.late_change(targets, depth, indent, assign)
         if self.has_disable and self.draw.random() < 0.4:
             if self.blocks and self.draw.random() < 0.6:
                 return [f"{indent}if ({self.expression(1)}) disable {self.draw.choice(self.blocks)};"]
@@ -257,6 +260,51 @@ class Writer:
             f"{indent}end",
         ]
 
+    def late_change(self, targets: list[Signal], depth: int, indent: str, assign: str) -> list[str]:
+        """A loop that may be left before its variable changes."""
+        self.number += 1
+        block, count, other = f"s{self.number}", f"k{self.number}", f"o{self.number}"
+        variable, limit = Signal(count, 32, True), self.draw.choice([2, 3, 4, 6])
+        self.readable.append(variable)
+        self.blocks.append(block)
+        body = self.statements(targets, min(depth - 1, 1), f"{indent}      ", assign)
+        jump = f"if ({self.expression(1)}) disable {block};"
+        alike = f"if ({self.expression(1)}) begin"
+        condition = self.draw.choice(["", "", f" && {self.expression(1)}"])
+        self.blocks.pop()
+        self.readable.remove(variable)
+        change = self.draw.choice(
+            [
+                f"{count} = {count} + 1;",
+                f"{count} += 2;",
+                f"begin {other} = {other} + 1; {count} = {other} + {count}; end",
+            ]
+        )
+        where = self.draw.choice(["after", "between", "else", "alike"])
+        rounds = {
+            "after": [jump, *body, change],
+            "between": [*body, jump, change, f"{targets[0].name} {assign} {targets[0].name} + {count};"],
+            "else": [f"{jump} else begin", *body, change, "end"],
+            "alike": [alike, *body, change, f"disable r{self.number};", "end", jump, change],
+        }[where]
+        label = f" : r{self.number}" if where == "alike" else ""
+        kind = self.draw.choice(["while", "for", "do"])
+        heads = {
+            "while": f"while ({count} < {limit}{condition}) begin{label}",
+            "for": f"for ({count} = 0; {count} < {limit}{condition}; {other} = {other} + 1) begin{label}",
+            "do": f"do begin : r{self.number}",
+        }
+        last = f"end while ({count} < {limit}{condition});" if kind == "do" else "end"
+        return [
+            f"{indent}begin : {block}",
+            f"{indent}  integer {count}, {other};",
+            f"{indent}  {count} = 0; {other} = 0;",
+            f"{indent}  {heads[kind]}",
+            *(f"{indent}    {line.strip()}" for line in rounds),
+            f"{indent}  {last}",
+            f"{indent}end",
+        ]
+
     # Items of a module
 
     def assign(self) -> None:
@@ -274,7 +322,7 @@ class Writer:
         result = self.fresh("f")
         arguments = [self.fresh("p") for _ in range(self.draw.choice([1, 2, 3]))]
         inner = Writer(draw=self.draw, name="", has_jumps=self.has_jumps, readable=[*arguments], number=self.number)
-        inner.has_disable = self.has_disable
+        inner.has_disable, inner.has_late_changes = self.has_disable, self.has_late_changes
         local = inner.fresh("l")
         inner.readable.append(local)
         body = inner.statements([local, result], 2, "    ")
@@ -371,7 +419,7 @@ class Writer:
 
     def instance(self) -> None:
         child = Writer(draw=self.draw, name=f"{self.name}_{len(self.children)}", has_jumps=self.has_jumps)
-        child.has_disable = self.has_disable
+        child.has_disable, child.has_late_changes = self.has_disable, self.has_late_changes
         parameter = self.draw.randrange(1, 9)
         child_inputs = [child.fresh("a") for _ in range(self.draw.choice([1, 2]))]
         child.readable += [*child_inputs, Signal("P", 32, True)]
@@ -478,7 +526,14 @@ class RandomDesign:
     ports: tuple[str, ...]
 
 
-def random_design(seed: int, name: str = "top", *, has_jumps: bool = False, has_disable: bool = False) -> RandomDesign:
+def random_design(
+    seed: int,
+    name: str = "top",
+    *,
+    has_jumps: bool = False,
+    has_disable: bool = False,
+    has_late_changes: bool = False,
+) -> RandomDesign:
     """The design of a seed.
 
     Args:
@@ -486,9 +541,11 @@ def random_design(seed: int, name: str = "top", *, has_jumps: bool = False, has_
         name: of the module.
         has_jumps: with ``break`` and its kin, which Icarus 11 does not know.
         has_disable: with ``disable`` of enclosing blocks, ``repeat`` and ``do ... while``.
+        has_late_changes: with loops that may be left before the variable changes by which they end.
     """
     draw = random.Random(seed)
     writer = Writer(draw=draw, name=name, has_jumps=has_jumps, has_disable=has_disable)
+    writer.has_late_changes = has_late_changes
     inputs = [writer.fresh("a") for _ in range(draw.choice([2, 3, 4]))]
     writer.readable += inputs
     has_clock = draw.random() < 0.5

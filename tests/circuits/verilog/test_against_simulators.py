@@ -34,6 +34,13 @@ ALONE = (29, 33, 35, 40, 57, 67, 77, 79, 83, 90, 100, 103, 106, 108, 115, 129, 1
 decides how long the test takes, not what it says."""
 
 AGREE = {
+    "a name in a generate block that has none": """
+module top(input [1:0] a, output [1:0] y, z);
+  if (1) begin wire [1:0] t; assign t = ~a; end
+  assign y = genblk1.t;
+  for (genvar i = 0; i < 2; i = i + 1) begin wire t; assign t = a[i] ^ a[0]; end
+  assign z = {genblk2[1].t, genblk2[0].t};
+endmodule""",
     "a negated sum beside a register": """
 module top(input clk, input signed [3:0] a, output signed [7:0] y, output reg signed [7:0] z, w);
   wire signed [3:0] n = -a;

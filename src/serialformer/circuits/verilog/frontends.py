@@ -25,7 +25,7 @@ _SLANG_OPTIONS = (
     # One unit, as simulators read a list of files: what one defines, the next may use.
     *("--single-unit", "--ignore-assertions", "--error-limit 0", "--timescale 1ns/1ps"),
     *("--allow-use-before-declare", "--relax-enum-conversions", "--relax-string-conversions"),
-    "--allow-merging-ansi-ports",
+    *("--allow-merging-ansi-ports", "--allow-genblk-reference"),
     # What is beyond the end of an array is x to read and not there to write, also where the index is a constant.
     *("-Wno-index-oob", "-Wno-range-oob"),
     # Where slang keeps a memory whole, it takes an index below zero for one beyond its end.

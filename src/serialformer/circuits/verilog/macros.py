@@ -73,6 +73,22 @@ class Macros:
         """
         self._check(name, ())
 
+    def words(self, name: str) -> list[Token]:
+        """The words that a macro stands for, in all of its definitions; of those it is made of too.
+
+        Args:
+            name: with its ``` ` ```; ``check`` has taken it.
+
+        >>> [word.text for word in Macros({"a.v": "`define TWO (`ONE + 1)\\n`define ONE 1"}, []).words("`TWO")]
+        ['(', '1', '+', '1', ')']
+        """
+        self.check(name)
+        found: list[Token] = []
+        for text in self._texts[name[1:]]:
+            for token in tokens_of(text):
+                found += self.words(token.text) if token.text.startswith("`") else [token]
+        return found
+
     def _check(self, name: str, within: tuple[str, ...]) -> None:
         if name in DIRECTIVES or name in within:
             raise UnreadableError(f"the directive {name}" if name in DIRECTIVES else f"the macro {name}")

@@ -63,7 +63,7 @@ class Sources:
 
     def restore_text(self, text: str) -> str:
         """A log or a design with the files in it called what the user calls them."""
-        called = [*zip(self.paths, self.files, strict=True)]
+        called = [*zip(self.paths, self.paths, strict=True), *zip(self.paths, self.files, strict=True)]
         called += [*zip(self.paths, self.faster_files, strict=True)]
         for path, file in sorted(called, key=lambda pair: -len(pair[1])):
             for name in (file, os.path.relpath(file)):  # slang names files from the working directory on

@@ -31,10 +31,13 @@ _ERROR = re.compile(
 )
 _PLACE = re.compile(r"(?P<file>.*):(?P<line>\d+)(?:\.(?P<column>\d+))?(?:-[\d.]+)?", re.DOTALL)
 _ID = re.compile(r"[`\\]+([^`'\s]+)[`']?")
+_ADVICE = re.compile(r" \[-W[\w-]+\]$| \((?:ignore with '|use )--[\w-]+[^)]*\)$")
+"""Options of slang's, which are none of ours."""
+
 _UNROLLED = re.compile(r"unroll limit of (\d+) exhausted")
 _BOUND = (
-    "bound it by a variable that counts, i < 8 && CONDITION, and count in the head of a for loop or before any"
-    " statement that leaves the loop"
+    "bound it by a variable that counts, i < 8 && CONDITION, and change that variable in the head of a for loop, or in"
+    " the same way in every round that does not leave the loop"
 )
 
 
@@ -146,7 +149,9 @@ def log_to_error(run: Run, sources: list[str], kept: Mapping[tuple[str, int], st
         )
     first = found[0]
     hint = None
-    message = _ID.sub(r"'\1'", re.sub(r" \[-W[\w-]+\]$| \(ignore with '--[\w-]+'\)$", "", first["message"].strip()))
+    message = _ID.sub(
+        r"'\1'", _ADVICE.sub("", first["message"].strip())
+    )
     if exhausted := _UNROLLED.match(message):
         rounds = exhausted[1]
         message, hint = f"this loop is not known to end: after {rounds} rounds its condition is no constant", _BOUND
