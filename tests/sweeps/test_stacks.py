@@ -13,7 +13,6 @@ from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.run import SweepRun
 from serialformer.sweeps.stacks import check_stackable, sweep_stacks
 from serialformer.sweeps.store import read_rows
-from serialformer.training.config import OptimiserConfig
 from tests.sweeps.runs import make_run
 from tests.training.test_stacked import make_configs
 

@@ -98,8 +98,8 @@ def compile_command(
             "--layers",
             metavar="L",
             min=1,
-            help="Layers of target llama, by default 2; with --chain none, by default the depth plus one; with several gates"
-            " per token, by default 1.",
+            help="Layers of target llama, by default 2; with --chain none, by default the depth plus one; with several"
+            " gates per token, by default 1.",
         ),
     ] = None,
     partial: Annotated[
