@@ -26,6 +26,8 @@ _FETCHED = re.compile(
     r"""<link\b(?=[^>]*rel=["']?(?:stylesheet|preload|preconnect|icon))[^>]*\bhref=["']?(?:https?:)?//"""
 )
 
+_SEARCH = 'data-md-component="search" role="dialog" aria-label="Search"'
+
 
 def on_files(files: Any, *, config: Any, **_: Any) -> Any:
     """Adds the recipes' pages and their figures."""
@@ -75,11 +77,11 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
 
 
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:
-    """The page as it is.
+    """The page, with a name for the theme's search dialog.
 
     Raises:
         PluginError: it would fetch something from another host.
     """
     if found := _FETCHED.search(output):
         raise PluginError(f"{page.file.src_uri} fetches from elsewhere: {output[found.start() : found.end() + 80]}")
-    return output
+    return output.replace('data-md-component="search" role="dialog"', _SEARCH)
