@@ -1,4 +1,4 @@
-"""Additions to mkdocs: live pages, recipes, mathematics, links to files of the repository, and a check that nothing is fetched."""
+"""Additions to mkdocs: live pages, recipes, mathematics, links to the repository, and nothing fetched from elsewhere."""
 
 from __future__ import annotations
 

@@ -18,7 +18,15 @@ PLACES = {
     **{"sum[0]": (230, 40), "carry": (230, 90), "half": (230, 140), "both": (230, 190)},
     **{"sum[1]": (400, 90), "through": (400, 140), "sum[2]": (570, 165)},
 }
-KINDS = {"carry": "AND", "half": "XOR", "both": "AND", "through": "AND", "sum[0]": "XOR", "sum[1]": "XOR", "sum[2]": "OR"}
+KINDS = {
+    "carry": "AND",
+    "half": "XOR",
+    "both": "AND",
+    "through": "AND",
+    "sum[0]": "XOR",
+    "sum[1]": "XOR",
+    "sum[2]": "OR",
+}
 STYLE = """
   .edge { stroke: #7d8590; stroke-width: 1.2; fill: none; }
   .box { stroke: #7d8590; fill: none; }
