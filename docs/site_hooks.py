@@ -1,4 +1,4 @@
-"""Additions to mkdocs: live pages, recipes, mathematics, links to the repository; checks that nothing is fetched."""
+"""Additions to mkdocs: live pages, recipes, mathematics, links to the repository, and nothing fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _FETCHED = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?(?:https?:)?//|"""
     r"""<link\b(?=[^>]*rel=["']?(?:stylesheet|preload|preconnect|icon))[^>]*\bhref=["']?(?:https?:)?//"""
 )
+
+_SEARCH = 'data-md-component="search" role="dialog" aria-label="Search"'
 
 
 def on_files(files: Any, *, config: Any, **_: Any) -> Any:
@@ -75,11 +77,11 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
 
 
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:
-    """The page as it is.
+    """The page, with a name for the theme's search dialog.
 
     Raises:
         PluginError: it would fetch something from another host.
     """
     if found := _FETCHED.search(output):
         raise PluginError(f"{page.file.src_uri} fetches from elsewhere: {output[found.start() : found.end() + 80]}")
-    return output
+    return output.replace('data-md-component="search" role="dialog"', _SEARCH)

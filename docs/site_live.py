@@ -9,8 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from figures.adder import adder
+
 import serialformer
-from serialformer.circuits.circuit import Circuit
 from serialformer.cli.demo import multiplier
 from serialformer.tasks.registry import make_task
 
@@ -18,16 +19,6 @@ LENGTH = 4
 """Permutations in each product of the models that are compiled and trained."""
 
 LIVE = ("adder", "multiplier4", "s5", "evaluator", "depth")
-
-
-def adder() -> Circuit:
-    """The adder of the ten-minute start."""
-    build = serialformer.CircuitBuilder()
-    a, b = build.inputs("a", 2), build.inputs("b", 2)
-    carry, half = build.and_(a[0], b[0]), build.xor(a[1], b[1])
-    top = build.or_(build.and_(a[1], b[1]), build.and_(half, carry))
-    build.outputs("sum", [build.xor(a[0], b[0]), build.xor(half, carry), top])
-    return build.circuit()
 
 
 def write_live_pages(folder: Path) -> None:
