@@ -18,7 +18,8 @@ from serialformer.sweeps.training_experiment import (
     score_columns,
 )
 from serialformer.training.config import OptimiserConfig, TrainingConfig
-from serialformer.transformer.transformer import Transformer, weights_to_transformer
+from serialformer.training.initial import add_noise
+from serialformer.transformer.transformer import Transformer
 
 RANDOM = "random"
 NUM_STEPS, LEARNING_RATE = 300, 1e-3
@@ -130,13 +131,3 @@ def largest_change(before: Transformer, after: Transformer) -> float:
     """How far the weight that moved the farthest moved."""
     pairs = zip(before.named_weights(), after.named_weights(), strict=True)
     return max(float(np.abs(old.astype(float) - new.astype(float)).max()) for (_, old), (_, new) in pairs if old.size)
-
-
-def add_noise(transformer: Transformer, deviation: float, seed: int) -> Transformer:
-    """The transformer with normal noise on every weight."""
-    random = np.random.default_rng(seed)
-    weights = {}
-    for name, weight in transformer.named_weights():
-        noise = deviation * random.standard_normal(weight.shape)
-        weights[name] = (weight + noise).astype(weight.dtype)
-    return weights_to_transformer(transformer.architecture, weights)

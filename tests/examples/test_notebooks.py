@@ -18,7 +18,7 @@ def sources(notebook: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
-def run_cell(source: str, names: dict[str, Any], file: str) -> object:
+def run_cell(source: str, names: dict[str, Any], file: str) -> Any:
     """Runs a cell; the value is that of its last line if that is an expression, which a notebook shows."""
     body = ast.parse(source, file).body
     last = body.pop() if isinstance(body[-1], ast.Expr) else None
@@ -40,7 +40,7 @@ def test_it_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for number, cell in enumerate(cells):
         shown = run_cell(cell, names, f"{notebook.name}, cell {number}")
         if cell.rstrip().endswith(".explore()"):
-            assert "<iframe" in shown._repr_html_()  # type: ignore[attr-defined]  # what a notebook calls
+            assert "<iframe" in shown._repr_html_()
     assert "assert " in "\n".join(cells), "a notebook checks what it shows"
 
 

@@ -9,7 +9,12 @@ from typing import Any
 
 from serialformer.errors import InputError
 from serialformer.explorer.content import circuit_content, task_content
+<<<<<<< HEAD
 from serialformer.explorer.inline import InlinePage, make_inline
+=======
+from serialformer.explorer.layers import FRONT as LAYERS_FRONT
+from serialformer.explorer.layers import layers_content
+>>>>>>> depth
 from serialformer.explorer.page import write_page
 from serialformer.files import refuse_os_errors
 from serialformer.models.circuit_words import CircuitWords
@@ -34,7 +39,8 @@ def explore(
 
     Args:
         model: a model, or its directory.
-        other: another model of the same task, to stand beside it.
+        other: another model of the same task, to stand beside it. Beside a circuit without a chain, whose page shows
+            layers by positions, the same circuit with one.
         output: the page to write, one file; None serves the page on this machine instead, for large models.
         num_samples: of a task: prompts.
         seed: of a task: which prompts.
@@ -52,7 +58,27 @@ def explore(
     """
     given = [each for each in (model, other) if each is not None]
     first, *others = (find_model(each, task=task, trust_code=trust_code) for each in given)
+<<<<<<< HEAD
     content = _content([first, *others], num_samples=num_samples, seed=seed, embedded=output is not None)
+=======
+    embedded = output is not None
+    if _is_without_chain(first):
+        if len(others) > 1 or output is None or not all(isinstance(each.protocol, CircuitWords) for each in others):
+            raise InputError(
+                "a model without a chain is shown alone or beside one of the same circuit with a chain, in a file",
+                hint="serialformer explore DIR [DIR_OF_THE_CHAIN] -o PAGE.html",
+            )
+        _refuse_directory(output)
+        return write_page(output, layers_content(first, *others, seed=seed), front=LAYERS_FRONT)
+    for each in (first, *others) if others else ():
+        if isinstance(each.protocol, CircuitWords):
+            where = None if each.directory is None else str(each.directory)
+            raise InputError("only models of tasks stand side by side", where=where)
+    if isinstance(first.protocol, CircuitWords):
+        content = circuit_content(first, embedded=embedded)
+    else:
+        content = task_content([first, *others], num_samples=num_samples, seed=seed, embedded=embedded)
+>>>>>>> depth
     if output is None:
         from serialformer.explorer.server import serve_page
 
@@ -65,8 +91,19 @@ def explore(
                 announce=announce,
             )
         return 0
+    _refuse_directory(output)
+    return write_page(output, content)
+
+
+def _is_without_chain(model: Model) -> bool:
+    """Whether it is a circuit of several layers, which has a page of its own."""
+    return isinstance(model.protocol, CircuitWords) and model.protocol.chain == "none"
+
+
+def _refuse_directory(output: str | os.PathLike[str]) -> None:
     if Path(output).is_dir():
         raise InputError("is a directory", where=str(output), hint="name the page, such as page.html")
+<<<<<<< HEAD
     return write_page(output, content)
 
 
@@ -99,3 +136,5 @@ def _content(models: Sequence[Model], *, num_samples: int, seed: int, embedded: 
     if isinstance(first.protocol, CircuitWords):
         return circuit_content(first, embedded=embedded)
     return task_content(models, num_samples=num_samples, seed=seed, embedded=embedded)
+=======
+>>>>>>> depth

@@ -17,17 +17,22 @@ from typing import Any
 
 from serialformer.files import write_file
 
-SCRIPT_FILE, STYLE_FILE = "page.js", "page.css"
+FRONT = "page"
+"""The front end that computes a model: ``page.js`` and ``page.css``."""
 
 
-def render_page(content: dict[str, Any]) -> bytes:
+def render_page(content: dict[str, Any], *, front: str = FRONT) -> bytes:
     """The page, as bytes of UTF-8.
+
+    Args:
+        content: what it shows.
+        front: the name of the script and of the style that show it.
 
     >>> page = render_page({"title": "</script>", "live": False})
     >>> b"</script>" in page.partition(b'id="content">')[2].partition(b"</script>")[0]
     False
     """
-    script, style = _bundled(SCRIPT_FILE), _bundled(STYLE_FILE)
+    script, style = _bundled(f"{front}.js"), _bundled(f"{front}.css")
     title = html.escape(shorten(str(content["title"]), 100))
     policy = content_security_policy(script, style, connect=bool(content["live"]))
     return "".join(
@@ -48,13 +53,13 @@ def render_page(content: dict[str, Any]) -> bytes:
     ).encode()
 
 
-def write_page(path: str | os.PathLike[str], content: dict[str, Any]) -> int:
-    """Writes the page, whole or not at all, and returns its size in bytes.
+def write_page(path: str | os.PathLike[str], content: dict[str, Any], *, front: str = FRONT) -> int:
+    """Writes the page, whole or not at all, and returns its size in bytes; see ``render_page``.
 
     Raises:
         SerialformerError: it cannot be written there.
     """
-    page = render_page(content)
+    page = render_page(content, front=front)
     write_file(path, page)
     return len(page)
 

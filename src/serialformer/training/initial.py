@@ -61,3 +61,13 @@ def _sinusoids(
     angles = 2 * np.pi * item[:, None] / wavelengths
     waves = math.sqrt(2) * np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(num_positions, -1)[:, :width]
     return waves if tokens_an_item == 1 else (waves + drawn[place]) / math.sqrt(2)
+
+
+def add_noise(transformer: Transformer, deviation: float, seed: int) -> Transformer:
+    """The transformer with normal noise on every weight: a start that is near another model, and not it."""
+    random = np.random.default_rng(seed)
+    weights = {}
+    for name, weight in transformer.named_weights():
+        noise = deviation * random.standard_normal(weight.shape)
+        weights[name] = (weight + noise).astype(weight.dtype)
+    return weights_to_transformer(transformer.architecture, weights)
