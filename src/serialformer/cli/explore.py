@@ -18,14 +18,10 @@ from serialformer.errors import InputError
 def explore_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")],
     other: Annotated[
-<<<<<<< HEAD
-        Path | None, typer.Argument(metavar="[DIR2]", help="Another model of the same task, to show side by side.")
-=======
         Path | None,
         typer.Argument(
             metavar="[DIR2]", help="Another model of the same task; of a circuit without a chain, the same with one."
         ),
->>>>>>> depth
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PAGE.html", help="The page to write, a single file.")

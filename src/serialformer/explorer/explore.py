@@ -9,12 +9,9 @@ from typing import Any
 
 from serialformer.errors import InputError
 from serialformer.explorer.content import circuit_content, task_content
-<<<<<<< HEAD
 from serialformer.explorer.inline import InlinePage, make_inline
-=======
 from serialformer.explorer.layers import FRONT as LAYERS_FRONT
 from serialformer.explorer.layers import layers_content
->>>>>>> depth
 from serialformer.explorer.page import write_page
 from serialformer.files import refuse_os_errors
 from serialformer.models.circuit_words import CircuitWords
@@ -58,9 +55,6 @@ def explore(
     """
     given = [each for each in (model, other) if each is not None]
     first, *others = (find_model(each, task=task, trust_code=trust_code) for each in given)
-<<<<<<< HEAD
-    content = _content([first, *others], num_samples=num_samples, seed=seed, embedded=output is not None)
-=======
     embedded = output is not None
     if _is_without_chain(first):
         if len(others) > 1 or output is None or not all(isinstance(each.protocol, CircuitWords) for each in others):
@@ -70,15 +64,7 @@ def explore(
             )
         _refuse_directory(output)
         return write_page(output, layers_content(first, *others, seed=seed), front=LAYERS_FRONT)
-    for each in (first, *others) if others else ():
-        if isinstance(each.protocol, CircuitWords):
-            where = None if each.directory is None else str(each.directory)
-            raise InputError("only models of tasks stand side by side", where=where)
-    if isinstance(first.protocol, CircuitWords):
-        content = circuit_content(first, embedded=embedded)
-    else:
-        content = task_content([first, *others], num_samples=num_samples, seed=seed, embedded=embedded)
->>>>>>> depth
+    content = _content([first, *others], num_samples=num_samples, seed=seed, embedded=embedded)
     if output is None:
         from serialformer.explorer.server import serve_page
 
@@ -103,8 +89,6 @@ def _is_without_chain(model: Model) -> bool:
 def _refuse_directory(output: str | os.PathLike[str]) -> None:
     if Path(output).is_dir():
         raise InputError("is a directory", where=str(output), hint="name the page, such as page.html")
-<<<<<<< HEAD
-    return write_page(output, content)
 
 
 def show_inline(
@@ -136,5 +120,3 @@ def _content(models: Sequence[Model], *, num_samples: int, seed: int, embedded: 
     if isinstance(first.protocol, CircuitWords):
         return circuit_content(first, embedded=embedded)
     return task_content(models, num_samples=num_samples, seed=seed, embedded=embedded)
-=======
->>>>>>> depth
