@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
@@ -99,7 +100,7 @@ def measure(name: str, circuit: Circuit, gates_per_token: int, layers: int) -> S
     units = max(layout.num_hidden_units(layer) for layer in construction.layers)
     is_small = circuit.num_gates <= MOST_BUILT and layers < 4
     if is_small:
-        chain = {"chain": "none"} if gates_per_token == 0 else {"gates_per_token": gates_per_token}
+        chain: dict[str, Any] = {"chain": "none"} if gates_per_token == 0 else {"gates_per_token": gates_per_token}
         if gates_per_token > 1:
             chain["layers"] = layers
         model = compile(circuit, **chain)
