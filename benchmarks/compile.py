@@ -1,4 +1,4 @@
-"""Compiling random circuits of 10^3 to 10^6 two-input gates: seconds, peak memory over checkpoint size, width.
+"""Compiling random circuits of 10^3 to 10^6 two-input gates: CPU seconds, peak memory over checkpoint size, width.
 
 Each size is compiled and saved in a process of its own, from a file, so that the peak is the whole command's: reading,
 compiling and writing.
@@ -24,15 +24,15 @@ from serialformer import Circuit, write
 MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
-started = time.perf_counter()
+started = time.process_time()
 import serialformer
-imported = time.perf_counter()
+imported = time.process_time()
 circuit = serialformer.read(sys.argv[1])
-read = time.perf_counter()
+read = time.process_time()
 model = serialformer.compile(circuit)
-compiled = time.perf_counter()
+compiled = time.process_time()
 model.save(sys.argv[2])
-saved = time.perf_counter()
+saved = time.process_time()
 print(json.dumps({
     "gates": circuit.num_gates, "tokens": model.num_new_tokens,
     "width": model.transformer.architecture.width,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import torch
 
 from serialformer.training.config import ModelConfig, OptimiserConfig, TrainingConfig
 from serialformer.training.initial import draw_weights
-from serialformer.training.optimiser import Optimiser
+from serialformer.training.optimiser import Optimiser, take_step
 from serialformer.transformer.module import TransformerModule
 
 CONFIG = TrainingConfig(
@@ -80,3 +83,39 @@ def test_moments_restored_are_moments_kept(method: str) -> None:
         optimiser.step(1)
     for (name, ours), (_, theirs) in zip(kept.named_weights(), restored.named_weights(), strict=True):
         assert np.array_equal(ours.detach().numpy(), theirs.detach().numpy()), name
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from serialformer.training.config import ModelConfig, OptimiserConfig, TrainingConfig
+from serialformer.training.loop import train
+model = ModelConfig(width=16, num_heads=2, relative_bias=True)
+for method in ("adamw", "muon"):
+    optimiser = OptimiserConfig(method=method, num_steps=2, batch_size=4)
+    config = TrainingConfig(task="parity", length=4, setting="cot", model=model, optimiser=optimiser)
+    train(config, Path(sys.argv[1]) / method)
+print("torch._dynamo" in sys.modules, "torch.optim" in sys.modules)
+"""
+
+
+def test_training_does_not_import_the_compiler(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    made = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert made.stdout.split()[-2:] == ["False", "True"]
+
+
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.Muon])
+def test_steps_are_those_of_torch(kind: type[torch.optim.Optimizer]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    first = torch.randn((4, 3), generator=generator)
+    pair = [torch.nn.Parameter(first.clone()) for _ in range(2)]
+    ours, theirs = (kind([parameter], lr=0.1, weight_decay=0.2) for parameter in pair)
+    for _ in range(3):
+        gradient = torch.randn((4, 3), generator=generator)
+        for parameter in pair:
+            parameter.grad = gradient.clone()
+        take_step(ours)
+        theirs.step()
+        assert torch.equal(*pair) and not torch.equal(pair[0], first)
+        assert torch.is_grad_enabled()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -30,6 +32,7 @@ class Optimiser:
     """
 
     def __init__(self, module: TransformerModule, config: OptimiserConfig) -> None:
+        _do_without_the_compiler()
         self._config = config
         weights = dict(module.named_weights())
         positions = [weights.pop("position_embedding")] if "position_embedding" in weights else []
@@ -71,12 +74,12 @@ class Optimiser:
         rate = self._config.rate(step)
         for group in self._adam.param_groups:
             group["lr"] = rate * group["share"]
-        self._adam.step()
+        take_step(self._adam)
         self._adam.zero_grad(set_to_none=True)
         if self._muon is not None:
             for group in self._muon.param_groups:
                 group["lr"] = rate * self._config.matrix_share
-            self._muon.step()
+            take_step(self._muon)
             self._muon.zero_grad(set_to_none=True)
         return rate
 
@@ -96,6 +99,27 @@ class Optimiser:
         if self._muon is not None and any(parameter is own for own in self._muon.param_groups[0]["params"]):
             return self._muon
         return self._adam
+
+
+def take_step(optimiser: torch.optim.Optimizer) -> None:
+    """A step of an optimiser of torch's, without the wrapper that tells torch's compiler where gradients are off."""
+    with torch.no_grad():
+        inspect.unwrap(type(optimiser).step)(optimiser)
+
+
+def _do_without_the_compiler() -> None:
+    """Lets torch's optimisers run without importing torch's compiler, which takes as long as torch itself.
+
+    torch wraps some of their methods so that its compiler leaves them alone, and imports the compiler at the first call
+    to ask it how. The wrapper keeps the answer at the method; here that is the method itself, as it is without a
+    compiler. Where torch has no such wrapper, nothing is changed, and where the compiler is there already, it is asked.
+    """
+    if "torch._dynamo" in sys.modules:
+        return
+    for wrapper in vars(torch.optim.Optimizer).values():
+        method = getattr(wrapper, "__wrapped__", None)
+        if method is not None and getattr(wrapper, "__module__", "") == torch.optim.Optimizer.__module__:
+            vars(method).setdefault("__dynamo_disable", method)
 
 
 def _is_layer_matrix(name: str, parameter: Tensor) -> bool:
