@@ -1,13 +1,13 @@
 """Constructions without a chain: bars, and each measured on its weights against what its wrong values predict.
 
-    python benchmarks/depth.py [bars] [circuits] [evaluations] [NAME ...]
+    python benchmarks/depth.py [bars] [circuits] [evaluations] [NAME ...] [SAMPLES]
 
 ``bars`` builds the largest models that are asked for: layers, size, CPU seconds with the proof. ``circuits`` scores
 circuit value of 64 gates at 4, 8 and 16 layers, beside the paper's figures and what shallow guesses reach.
 ``evaluations`` asks the weights of each task, at every number of layers up to what is needed, all prompts where there
-are fewer than a million and 100,000 otherwise (of the tasks NAME only, if some are named). Each answer is compared with
-what so many layers must make of the prompt, worked out from the task, and the share of right ones with the exact
-prediction. Anything that differs ends the program with 1.
+are fewer than a million and SAMPLES, by default 100,000, otherwise (of the tasks NAME only, if some are named). Each
+answer is compared with what so many layers must make of the prompt, worked out from the task, and the share of right
+ones with the exact prediction. Anything that differs ends the program with 1.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def answers(model: Model, prompts: np.ndarray, num_tokens: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def prompts_of(case: Case) -> tuple[Iterator[tuple[int, np.ndarray]], bool]:
+def prompts_of(case: Case, num_samples: int) -> tuple[Iterator[tuple[int, np.ndarray]], bool]:
     """Prompts to ask with the number of their items, and whether they are all there are."""
     task, length = case.task, case.length
     end = task.end_token(length)
@@ -156,7 +156,7 @@ def prompts_of(case: Case) -> tuple[Iterator[tuple[int, np.ndarray]], bool]:
         return iter([(length, np.pad(words, ((0, 0), (0, 1)), constant_values=end))]), True
     if isinstance(task, IteratedSquaring):
         return every_squaring(task, length), True
-    return iter([(length, task.sample(np.random.default_rng(3), length, NUM_SAMPLES).prompts)]), False
+    return iter([(length, task.sample(np.random.default_rng(3), length, num_samples).prompts)]), False
 
 
 def every_squaring(task: IteratedSquaring, length: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -184,12 +184,20 @@ def predicted(case: Case, prompts: np.ndarray, num_items: int, depth: int) -> np
     return task.solve(seen, last).answers
 
 
-def share_of(case: Case, depth: int, right: int, total: int) -> str:
+def weights_of(case: Case, prompts: np.ndarray) -> np.ndarray:
+    """How likely the task draws each prompt, where all are asked: primes are uniform, and residues of each."""
+    if case.name != IteratedSquaring.name:
+        return np.ones(len(prompts))
+    primes = prompts[:, 0]
+    return 1 / (len(np.unique(primes)) * case.length * (primes - 1))
+
+
+def share_of(case: Case, depth: int) -> str:
     """The exact prediction of the share of right answers, if the task has one."""
     return "" if case.name == "circuit-value" else f"{float(expected_accuracy(case.task, case.length, depth)):.5f}"
 
 
-def evaluations(names: list[str]) -> bool:
+def evaluations(names: list[str], num_samples: int = NUM_SAMPLES) -> bool:
     """Every task at every number of layers."""
     agrees = True
     print("| task | items | layers | prompts | right | interval | exact prediction | as predicted | CPU s |")
@@ -206,29 +214,26 @@ def evaluations(names: list[str]) -> bool:
             way = {"by": method} if countable else {}
             asked = None if method == "counting" else depth
             model = construct(case.task, case.length, setting="base", depth=asked, **way)
-            started, right, total, same = cpu_seconds(), 0, 0, 0
-            groups, is_all = prompts_of(case)
+            started, right, total, same, share = cpu_seconds(), 0, 0, 0, 0.0
+            groups, is_all = prompts_of(case, num_samples)
             for num_items, prompts in groups:
                 true = case.task.solve(prompts, num_items).answers
                 made = answers(model, prompts, true.shape[1])
                 expected = true if method == "counting" else predicted(case, prompts, num_items, depth)
                 same += int((made == expected).all(axis=1).sum())
-                right += int((made == true).all(axis=1).sum())
+                hits = (made == true).all(axis=1)
+                right += int(hits.sum())
                 total += len(prompts)
+                share += float((weights_of(case, prompts) * hits).sum())
+            share = share if case.name == IteratedSquaring.name else right / total
             low, high = wilson_interval(right, total)
-            exact = "1.00000" if method == "counting" else share_of(case, depth, right, total)
-            # Of a residue by its prime all squarings are asked equally often, while the task draws primes first.
-            is_share = is_all and case.name != "iterated-squaring"
-            fits = (
-                not exact
-                or case.name == "iterated-squaring"
-                or (f"{right / total:.5f}" == exact if is_share else low <= float(exact) <= high)
-            )
+            exact = "1.00000" if method == "counting" else share_of(case, depth)
+            fits = not exact or (f"{share:.5f}" == exact if is_all else low <= float(exact) <= high)
             agrees &= same == total and fits
             text = ", ".join(f"{key} {value}" for key, value in case.parameters)
             print(
                 f"| {case.name}{' ' if text else ''}{text}{', by counting' if method == 'counting' else ''} |"
-                f" {case.length} | {depth} | {total:,}{', all' if is_all else ''} | {right / total:.5f} |"
+                f" {case.length} | {depth} | {total:,}{', all' if is_all else ''} | {share:.5f} |"
                 f" {low:.5f} to {high:.5f} | {exact} | {same:,} | {cpu_seconds() - started:.0f} |",
                 flush=True,
             )
@@ -244,7 +249,9 @@ def main() -> int:
     if "circuits" in chosen:
         agrees &= circuits()
     if "evaluations" in chosen:
-        agrees &= evaluations([word for word in sys.argv[1:] if word not in chosen])
+        names = [word for word in sys.argv[1:] if word not in chosen and not word.isdigit()]
+        numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
+        agrees &= evaluations(names, *numbers[:1])
     return 0 if agrees else 1
 
 

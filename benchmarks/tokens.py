@@ -150,8 +150,9 @@ def draw(rows: list[SurfaceRow], path: Path) -> None:
     of_width.plot([], [], "o", color="0.4", mfc="none", label="several layers within a token")
     for axes, label in ((of_layers, "layers"), (of_width, "width of the residual stream")):
         axes.set(xscale="log", yscale="log", xlabel="tokens written", ylabel=label)
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, loc="upper right" if axes is of_layers else "lower left")
         axes.spines[["top", "right"]].set_visible(False)
+    of_width.set_ylim(bottom=12)
     figure.savefig(path, dpi=110)
 
 
