@@ -34,7 +34,7 @@ def fine_tune(
     the parts still do what they were made for is not proven: ``interp.check.check_truth`` intervenes.
 
     Args:
-        model: a compiled circuit of one layer and few inputs, as a GPT-2 in float32.
+        model: a compiled circuit of few inputs, as a GPT-2 in float32.
         seed: of rotation, noise and batches.
         steps: of the optimiser.
         learning_rate: at the start; it falls to 0 along half a cosine.
