@@ -37,9 +37,8 @@ def measure(model: Model, engine: Engine, repeats: int) -> tuple[float, float]:
 
 def main() -> None:
     sizes = [int(text) for text in sys.argv[1:] if text.isdigit()] or [64, 1024, 4096]
-    columns = ["M", "width", "hidden units", "positions", "MB", "construct s", "index s"]
-    columns += ["engine", "chain tokens/s", "positions/s"]
-    print(f"| {' | '.join(columns)} |")
+    print("| M | width | hidden units | positions | MB | construct s | index s", end="")
+    print(" | engine | chain tokens/s | positions/s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for size in sizes:
         started = time.process_time()

@@ -10,8 +10,8 @@ position where either fails, the dense engine goes on from there.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -115,7 +115,8 @@ class IndexedEngine(Engine):
         sequence[:length] = prompt
         stop = length + num_tokens - 1
         if self._finite is not None:
-            known = yield from self._stream_finite(self._finite, sequence, length)
+            decode = partial(self._finite.decode, prompt_length=length, keys=self._finite.start(stop))
+            known = yield from self._stream_proven(decode, sequence, length)
             if known == 0:
                 return
             length = known
@@ -123,7 +124,8 @@ class IndexedEngine(Engine):
             yield from self._continue_densely(sequence[:length], stop + 1 - length)
             return
         if self._tabulated is not None:
-            known = yield from self._stream_tabulated(self._tabulated, sequence, length)
+            decode = partial(self._tabulated.decode, prompt_length=length, values=self._tabulated.values(stop))
+            known = yield from self._stream_proven(decode, sequence, length)
             if known == 0:
                 return
             # What one error bound for the whole stream cannot prove, one for each coordinate may: from now on.
@@ -151,14 +153,14 @@ class IndexedEngine(Engine):
                 return
             position = reached
 
-    def _stream_tabulated(
-        self, decoder: TabulatedDecoder, sequence: Int64[np.ndarray, " sequence"], length: int
+    def _stream_proven(
+        self, decode: Callable[..., tuple[int, int]], sequence: Int64[np.ndarray, " sequence"], length: int
     ) -> Generator[Int64[np.ndarray, "1 new"], None, int]:
         """Yields blocks of new tokens; returns how many tokens are known where it must stop, 0 at the end."""
         stop, end = len(sequence) - 1, self.architecture.end_token
-        values, position = decoder.values(stop), 0
+        position = 0
         while position < stop:
-            reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_PER_BLOCK), length, values)
+            reached, reason = decode(sequence, position, min(stop, position + TOKENS_PER_BLOCK))
             made_from = max(length, position + 1)
             if reached + 1 > made_from:
                 yield sequence[None, made_from : reached + 1].copy()
@@ -182,24 +184,6 @@ class IndexedEngine(Engine):
             )
         except EngineError:
             return None
-
-    def _stream_finite(
-        self, decoder: FiniteDecoder, sequence: Int64[np.ndarray, " sequence"], length: int
-    ) -> Generator[Int64[np.ndarray, "1 new"], None, int]:
-        """Yields blocks of new tokens; returns how many tokens are known where it must stop, 0 at the end."""
-        stop, end = len(sequence) - 1, self.architecture.end_token
-        keys, position = decoder.start(stop), 0
-        while position < stop:
-            reached, reason = decoder.decode(sequence, position, min(stop, position + TOKENS_PER_BLOCK), length, keys)
-            made_from = max(length, position + 1)
-            if reached + 1 > made_from:
-                yield sequence[None, made_from : reached + 1].copy()
-            if reason != kernels.DONE:
-                return max(length, reached + 1)
-            if reached >= length and sequence[reached] == end:
-                break
-            position = reached
-        return 0
 
     def fold(
         self, low: Int64[np.ndarray, " positions"], high: Int64[np.ndarray, " positions"], prompt_length: int
