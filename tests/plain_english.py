@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,14 +160,17 @@ TEXTS = (pages, help_texts, first_lines, messages, page_text)
 """Every kind of text in which no pattern may occur."""
 
 
+@cache
+def all_texts() -> tuple[tuple[str, str], ...]:
+    """Every text with its place, read once; white space is one blank."""
+    return tuple((where, " ".join(text.split())) for texts in TEXTS for where, text in texts())
+
+
 def find(pattern: Pattern) -> list[str]:
     """The places of a pattern, with the words around it."""
     expression = re.compile(pattern.expression, re.I)
-    hits = []
-    for texts in TEXTS:
-        for where, text in texts():
-            flat = " ".join(text.split())
-            hits += [
-                f"{where}: ...{flat[max(0, hit.start() - 40) : hit.end() + 40]}..." for hit in expression.finditer(flat)
-            ]
-    return hits
+    return [
+        f"{where}: ...{text[max(0, hit.start() - 40) : hit.end() + 40]}..."
+        for where, text in all_texts()
+        for hit in expression.finditer(text)
+    ]

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { shorten } from "./circuit";
 import { goTo, SPEEDS, step, togglePlaying, type Session } from "./session";
 import { isDark, theme } from "./theme";
+import { TourButton } from "./tour";
 
 const helpIsOpen = signal(false);
 
@@ -19,6 +20,7 @@ export function Header({ session }: { session: Session }) {
         </p>
       </div>
       <div class="header-buttons">
+        <TourButton />
         <button type="button" class="plain" aria-haspopup="dialog" onClick={() => (helpIsOpen.value = true)}>Keys</button>
         <button type="button" class="plain" onClick={() => (theme.value = isDark() ? "light" : "dark")}>
           {isDark() ? "Light" : "Dark"}

@@ -4,11 +4,13 @@ import { render } from "preact";
 import { readContent } from "./content";
 import { Facts, Header, Help, listenToKeys, Transport } from "./controls";
 import { Inspector } from "./inspector";
+import { followAddress } from "./link";
 import { Netlist } from "./netlist";
 import { Selection } from "./selection";
 import { openSession, type Session } from "./session";
 import { Strip } from "./strip";
 import { Task } from "./task";
+import { Tour } from "./tour";
 import { Words } from "./words";
 import "./page.css";
 
@@ -26,6 +28,7 @@ function Page({ session }: { session: Session }) {
         <p>serialformer {session.content.version}{session.content.live ? ", computed by the machine that serves this page" : ", computed in this page"}</p>
       </footer>
       <Help />
+      <Tour isCircuit={isCircuit} />
     </div>
   );
 }
@@ -57,6 +60,7 @@ async function start() {
   try {
     const session = await openSession(readContent());
     listenToKeys(session);
+    followAddress(session);
     page.textContent = "";
     render(<Page session={session} />, page);
     page.dataset.ready = String(Math.round(performance.now()));

@@ -1,0 +1,52 @@
+"""The page explains itself: the tour, and addresses that name a step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.explorer.models import compiled_adder
+from tests.explorer.test_browser import Open, browser, expect, expect_position, open_page
+from tests.task_models import exact_parity
+
+from serialformer.explorer.content import circuit_content, task_content
+from serialformer.explorer.page import write_page
+
+__all__ = ["browser", "open_page"]  # fixtures
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_tour_marks_a_part_in_each_of_six_steps(open_page: Open, width: int) -> None:
+    contents: list[dict[str, Any]] = [circuit_content(compiled_adder(1)), task_content([exact_parity(4)])]
+    for content in contents:
+        page = open_page(content, viewport={"width": width, "height": 800})
+        page.get_by_role("button", name="What am I looking at?").click()
+        marked = []
+        for number in range(1, 7):
+            expect(page.locator(".tour h2")).to_contain_text(f"{number} of 6: ")
+            expect(page.locator(".is-toured")).to_have_count(1)
+            marked.append(page.locator(".is-toured").first.evaluate("(part) => part.className"))
+            page.keyboard.press("Enter")
+        expect(page.locator(".tour")).to_have_count(0)
+        expect(page.locator(".is-toured")).to_have_count(0)
+        assert len(set(marked)) == 6
+
+
+def test_escape_ends_the_tour(open_page: Open) -> None:
+    page = open_page(circuit_content(compiled_adder(1)))
+    page.get_by_role("button", name="What am I looking at?").click()
+    page.keyboard.press("Escape")
+    expect(page.locator(".tour")).to_have_count(0)
+
+
+def test_an_address_names_a_step_and_the_inputs(open_page: Open, tmp_path: Path) -> None:
+    values = {"a": 3, "b": 2}
+    file = tmp_path / "linked.html"
+    write_page(file, circuit_content(compiled_adder(2)))
+    page = open_page(f"{file.as_uri()}#token=4&a=3&b=2")
+    expect_position(page, 4 + 4)
+    for place, value in enumerate(values.values()):
+        expect(page.locator(f"#word-{place}")).to_have_value(str(value))
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(f"{file.as_uri()}#token=5&a=3&b=2")
