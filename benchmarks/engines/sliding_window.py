@@ -36,7 +36,7 @@ def save_model(window: int | None, directory: Path) -> Any:
     model.save_pretrained(directory)
     words = {"type": "WordLevel", "vocab": {f"t{token}": token for token in range(VOCABULARY)}, "unk_token": "t0"}
     parts = ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
-    tokenizer = {"version": "1.0", "added_tokens": [], "model": words, **dict.fromkeys(parts)}
+    tokenizer: dict[str, Any] = {"version": "1.0", "added_tokens": [], "model": words, **dict.fromkeys(parts)}
     (directory / "tokenizer.json").write_text(json.dumps(tokenizer))
     names = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "t62", "eos_token": "t63", "unk_token": "t0"}
     (directory / "tokenizer_config.json").write_text(json.dumps(names))

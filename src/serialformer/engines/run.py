@@ -262,8 +262,8 @@ def run_suite(
     for number, configuration in enumerate(configurations(options, sweep)):
         changed = {name for name, values in options.items() if configuration[name] != values[0]}
         for place, model in enumerate(models):
-            known = trials[place] if brief and changed == {"dtype"} else None
-            trials.append(run_trial(session, model, configuration, brief=brief and number > 0, known=known))
+            by_default = trials[place] if brief and changed == {"dtype"} else None
+            trials.append(run_trial(session, model, configuration, brief=brief and number > 0, known=by_default))
             if progress is not None:
                 progress(1, model.name)
     return tuple(trials)
