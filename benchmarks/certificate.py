@@ -5,7 +5,7 @@ loading alone took. `--mutations N` alters one weight at a time in small models 
 of all inputs (`--target llama`: of Llamas, Mistrals and Qwen2s); `--constructions N` does so N times for each of the
 constructions of tasks and evaluators, and compares with runs of some prompts of each shape.
 
-    python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--target llama]
+    python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--seed 1] [--target llama]
                                      [--constructions 2000] [--json FILE]
 """
 
@@ -60,14 +60,14 @@ def measure(num_gates: int) -> dict[str, object]:
     return dict(json.loads(run.stdout))
 
 
-def try_mutations(number: int, target: Target) -> Counter[str]:
+def try_mutations(number: int, target: Target, seed: int) -> Counter[str]:
     """How many altered checkpoints were right or wrong, certified or not; says of each that is wrong and certified."""
     from tests.cases import small_circuits
     from tests.proofs.mutations import is_right, mutate
 
     from serialformer.engines.recurrences import shift_register_circuit
 
-    cases, random, counts = small_circuits(), np.random.default_rng(1), Counter[str]()
+    cases, random, counts = small_circuits(), np.random.default_rng(seed), Counter[str]()
     names = ["random, 2 inputs a gate", "random, 3 inputs a gate", "two-input table 0110", "inverters only"]
     shapes = (
         [Shape(hidden=64, head_width=16), Shape(hidden=96, head_width=16, layers=1)] if target == "llama" else [None]
@@ -130,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--mutations", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1, help="of the mutations")
     parser.add_argument("--target", choices=["gpt2", "llama"], default="gpt2")
     parser.add_argument("--constructions", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -142,7 +143,9 @@ def main() -> None:
             f"| {row['gates']:,} | {row['holds']} | {row['seconds']:.2f} | {row['beyond_loading_bytes'] / 1e6:.0f}"
             f" | {row['weights_bytes'] / 1e6:.1f} | {row['attention_gap']:.1f} | {row['logit_margin']:.1f} |"
         )
-    counts = try_mutations(arguments.mutations, arguments.target) if arguments.mutations else Counter[str]()
+    counts = (
+        try_mutations(arguments.mutations, arguments.target, arguments.seed) if arguments.mutations else Counter[str]()
+    )
     for what, count in sorted(counts.items()):
         print(f"{what}: {count:,}")
     constructions = try_constructions(arguments.constructions) if arguments.constructions else {}

@@ -65,20 +65,33 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(words: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Our own options, and those of ``engine-test``: all that we do not know, and whatever follows ``--``.
+
+    >>> parse(["llama.cpp", "--as", "long", "--quick", "--", "--model", "gpt2-128-float32"])[1]
+    ['--quick', '--model', 'gpt2-128-float32']
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("engine", choices=ENVIRONMENTS)
     parser.add_argument("--environments", type=Path, default=Path("environments"), help="where environments are made")
     parser.add_argument("--suite", type=Path, default=Path("suite"), help="a suite, which is made if it is not there")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the report goes")
     parser.add_argument("--as", dest="name", help="the name of the report, by default the engine's")
-    parser.add_argument("options", nargs="*", help="of engine-test")
-    arguments = parser.parse_args()
+    given = list(sys.argv[1:] if words is None else words)
+    cut = given.index("--") if "--" in given else len(given)
+    arguments, others = parser.parse_known_args(given[:cut])
+    return arguments, [*others, *given[cut + 1 :]]
+
+
+def main() -> int:
+    arguments, options = parse(None)
     serialformer = [sys.executable, "-m", "serialformer"]
     if not arguments.suite.exists():
         subprocess.run([*serialformer, "engine-suite", "-o", str(arguments.suite)], check=True)
     python = make_environment(ENVIRONMENTS[arguments.engine], arguments.environments)
-    asked = ["engine-test", arguments.suite.name, "--engine", arguments.engine, *arguments.options]
+    asked = ["engine-test", arguments.suite.name, "--engine", arguments.engine, *options]
     command = [*asked[:1], str(arguments.suite), *asked[2:], "--python", str(python)]
     done = subprocess.run([*serialformer, *command], stdout=subprocess.PIPE, text=True)
     shown = f"$ serialformer {shlex.join(asked)}\n# {processor()}\n\n{done.stdout}"

@@ -171,6 +171,38 @@ def test_brief_runs_ask_less(models: tuple[SuiteModel, ...]) -> None:
     assert brief.cases < whole.cases / 2 and brief.tried.keys() == whole.tried.keys()
 
 
+def test_a_number_format_is_not_asked_twice_in_a_brief_run(models: tuple[SuiteModel, ...]) -> None:
+    session = ZooSession(
+        lambda _, __: SmallEngine(), {"dtype": ("float32", "checkpoint", "bfloat16"), "threads": (1, 2)}
+    )
+    session.open = lambda *asked: {  # type: ignore[method-assign]  # what is in effect, not what was asked for
+        **ZooSession.open(session, *asked),
+        "dtype": "float32" if asked[1]["dtype"] == "checkpoint" else str(asked[1]["dtype"]),
+    }
+    brief, whole = (check_engine(session, models[:1], brief=brief) for brief in (True, False))
+    asked = {str(trial.options["dtype"]) + str(trial.options["threads"]): trial.cases for trial in brief.trials}
+    assert asked["checkpoint1"] == 0 and all(asked[name] for name in ("float321", "bfloat161", "float322"))
+    assert "not run: float32 is in effect by default as well and is not asked twice" in report_lines(brief)
+    assert all(trial.cases for trial in whole.trials)
+
+
+def test_failures_of_every_kind_are_tried_again(models: tuple[SuiteModel, ...]) -> None:
+    """Two models that break down in the same way do not keep a wrong answer of a third from being looked at."""
+
+    class Fails(SmallEngine):
+        def step(self, *_: object) -> None:
+            raise IndexError("index out of range")
+
+    def choose(directory: Path, _: Options) -> SmallEngine:
+        return DEFECTS["weights: a bias is forgotten"]() if directory.name == "wide" else Fails()
+
+    report = check_engine(ZooSession(choose), (models[0], models[2], models[1]), sweep="default")
+    assert [(blame.model.name, blame.breakdown is None) for blame in report.blames] == [
+        ("odd", False),
+        ("wide", True),
+    ]
+
+
 def test_configurations() -> None:
     options = {"a": (1, 2, 3), "b": ("x", "y")}
     assert len(list(configurations(options, "default"))) == 1

@@ -21,7 +21,7 @@ from tests.engines.zoo import DEFECTS
 
 ASKED = (
     *("gpt2-128-float32", "gpt2-300-float32", "gpt2-129-decoys-float32"),
-    *("gpt2-300-small-stream", "gpt2-300-offset-keys", "gpt2-4096-3-heads-float16"),
+    *("gpt2-96-small-stream", "gpt2-96-offset-keys", "gpt2-4096-3-heads-float16"),
 )
 """The models of the suite that the zoo is asked."""
 

@@ -48,7 +48,7 @@ def _formats() -> tuple[Recipe, ...]:
             shape=NARROW,
             total=127,
             dtype="float16",
-            families=EVERY,
+            tier="quick",
             sibling="llama-128-float32",
         ),
     )
@@ -105,6 +105,7 @@ def _shapes() -> tuple[Recipe, ...]:
             total=64,
             variant="small stream",
             families=("whole_chain",),
+            tier="quick",
             sibling="llama-128-float32",
         ),
     )
@@ -155,7 +156,6 @@ def _rotary() -> tuple[Recipe, ...]:
             distances=(30, 17, 0),
             num_inputs=30,
             dtype="bfloat16",
-            tier="quick",
             sibling="llama-129-bfloat16",
         ),
         Recipe(
@@ -167,6 +167,7 @@ def _rotary() -> tuple[Recipe, ...]:
             distances=(47, 16, 1),
             num_inputs=50,
             families=EVERY,
+            tier="quick",
             sibling="llama-97-bfloat16-rotary",
             shorter="llama-97-bfloat16-rotary",
         ),
@@ -198,6 +199,8 @@ def _biases() -> tuple[Recipe, ...]:
             distances=(33, 10, 0),
             num_inputs=33,
             dtype="bfloat16",
+            families=("whole_chain", "prompt_lengths", "crossings", "altered_chain", "unequal_rows"),
+            tier="quick",
             sibling="llama-97-bfloat16-rotary",
         ),
     )

@@ -176,7 +176,6 @@ def _quick() -> tuple[Recipe, ...]:
             total=127,
             dtype="float16",
             families=EVERY,
-            tier="quick",
             sibling="gpt2-300-float16",
         ),
         Recipe(
@@ -288,18 +287,18 @@ def _long() -> tuple[Recipe, ...]:
 def _sensitive() -> tuple[Recipe, ...]:
     return (
         Recipe(
-            name="gpt2-300-small-stream",
+            name="gpt2-96-small-stream",
             purpose="A residual stream of variance 4e-6 and a layer norm's epsilon of 1e-6: ten times that is wrong.",
-            total=300,
+            total=96,
             variant="small stream",
             tier="quick",
             families=("whole_chain",),
             sibling="gpt2-300-float32",
         ),
         Recipe(
-            name="gpt2-300-offset-keys",
+            name="gpt2-96-offset-keys",
             purpose="Keys and values that float32 holds and 16 bits do not: a narrower cache is wrong.",
-            total=300,
+            total=96,
             variant="offset keys",
             tier="quick",
             families=("whole_chain", "equal_rows"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,8 +119,12 @@ def check_engine(
 
 
 def _different(failures: Sequence[Trial]) -> list[Trial]:
-    """Failures of different models and configurations, at most ``MAX_BLAMED``."""
-    chosen: list[Trial] = []
+    """Failures of different kinds, then of different models and configurations, at most ``MAX_BLAMED``."""
+    first_of_kind: dict[tuple[str | None, str], Trial] = {}
+    for trial in failures:
+        breakdown = None if trial.breakdown is None else re.sub(r"\d+", "", trial.breakdown)
+        first_of_kind.setdefault((breakdown, str(trial.model.facts["family"])), trial)
+    chosen = list(first_of_kind.values())[:MAX_BLAMED]
     for trial in failures:
         known = {(other.model.name, tuple(other.options.items())) for other in chosen}
         num_alike = sum(other.options == trial.options for other in chosen)

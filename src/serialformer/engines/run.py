@@ -77,8 +77,11 @@ class Trial:
         return not self.is_right and self.breakdown is None and (self.model.is_sensitive or narrow)
 
 
-NARROW = ("int4", "q8", "q4", "q3", "q2", "nf4", "fp4")
-"""So few bits do not hold what a compiled model needs; ``q8_0`` rounds what the weights are multiplied with as well."""
+NARROW = ("int4", "int8 by int8", "q8", "q4", "q3", "q2", "nf4", "fp4")
+"""So few bits do not hold what a compiled model needs.
+
+``int8 by int8`` and ``q8_0`` round both factors of a product.
+"""
 
 
 def configurations(options: dict[str, tuple[Value, ...]], sweep: Sweep) -> Iterator[dict[str, Value]]:
@@ -105,18 +108,24 @@ def configurations(options: dict[str, tuple[Value, ...]], sweep: Sweep) -> Itera
                 yield {**default, name: value}
 
 
+BRIEF_LENGTH = 130
+"""Longer chains are not generated whole in brief trials."""
+
+
 def choose_calls(model: SuiteModel, *, brief: bool) -> list[list[Case]]:
-    """The calls of a model; ``brief`` takes the first of each family, and two where there are many."""
+    """The calls of a model; ``brief`` takes the first of each family, and the last as well where they are short."""
     calls = group_calls(model.cases)
     if not brief:
         return calls
-    chosen, seen = [], dict[str, int]()
+    of_family: dict[str, list[list[Case]]] = {}
     for call in calls:
-        family = call[0].family
-        seen[family] = seen.get(family, 0) + 1
-        if seen[family] <= (1 if len(call[0].expected) > 40 or len(call) > 1 else 2):
-            chosen.append(call)
-    return chosen
+        if len(call[0].expected) <= BRIEF_LENGTH:
+            of_family.setdefault(call[0].family, []).append(call)
+    chosen = []
+    for first, *others in of_family.values():
+        is_short = len(first[0].expected) <= 40 and len(first) == 1
+        chosen += [first, *(others[-1:] if is_short else [])]
+    return sorted(chosen, key=lambda call: call[0].call)
 
 
 def run_trial(
@@ -126,6 +135,7 @@ def run_trial(
     *,
     brief: bool = False,
     only: Sequence[Sequence[Case]] | None = None,
+    known: Trial | None = None,
 ) -> Trial:
     """Asks one model in one configuration.
 
@@ -135,6 +145,7 @@ def run_trial(
         options: the configuration.
         brief: only the first calls of each family.
         only: these calls, and no pass over a whole chain.
+        known: a trial of another number format; if the one in effect turns out to be the same, nothing is asked.
     """
     started = time.perf_counter()
     trial = Trial(model=model, options=dict(options))
@@ -142,6 +153,8 @@ def run_trial(
     asked: Sequence[Case] = ()
     try:
         trial = replace(trial, effects=session.open(model.directory, options))
+        if known is not None and "dtype" in trial.effects and trial.effects == known.effects:
+            raise Refusal(f"{trial.effects['dtype']} is in effect by default as well and is not asked twice")
         for call in calls:
             asked = call
             trial = _ask(session, trial, call)
@@ -230,7 +243,8 @@ def run_suite(
         session: the engine.
         models: what is asked.
         sweep: which configurations; see ``configurations``.
-        brief: in configurations other than the default one, only the first calls of each family.
+        brief: in configurations other than the default one, only the first calls of each family, and no number format
+            that is in effect by default.
         chosen: options that are to have one value only.
         progress: called with 1 and a name for each trial.
 
@@ -244,10 +258,12 @@ def run_suite(
             raise EngineError(f"engine {session.name} has no option {name!r}", hint=f"it has: {known}")
         matching = [one for one in options[name] if str(one) == str(value)]
         options[name] = (matching[0] if matching else value,)
-    trials = []
+    trials: list[Trial] = []
     for number, configuration in enumerate(configurations(options, sweep)):
-        for model in models:
-            trials.append(run_trial(session, model, configuration, brief=brief and number > 0))
+        changed = {name for name, values in options.items() if configuration[name] != values[0]}
+        for place, model in enumerate(models):
+            by_default = trials[place] if brief and changed == {"dtype"} else None
+            trials.append(run_trial(session, model, configuration, brief=brief and number > 0, known=by_default))
             if progress is not None:
                 progress(1, model.name)
     return tuple(trials)

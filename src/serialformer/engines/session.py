@@ -26,6 +26,12 @@ DETAIL_BYTES = 2000
 
 SECONDS_TO_END = 5.0
 
+WORKER_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+"""What a worker's environment has beside ours.
+
+Threads of OpenMP sleep while they wait. By default they spin, which takes most of the time on busy processors.
+"""
+
 
 class Breakdown(Exception):
     """The engine has failed where it should have answered: an error, a signal, or no answer in time.
@@ -243,7 +249,7 @@ class AdapterSession(Session):
     def _ask(self, request: Mapping[str, Any]) -> Any:
         if self._child is None:
             command = [self._python, str(WORKER), self.name]
-            self._child = Child(command, timeout=self._timeout, environment={"PYTHONUNBUFFERED": "1"})
+            self._child = Child(command, timeout=self._timeout, environment=WORKER_ENVIRONMENT)
         try:
             self._child.send(json.dumps(request))
             reply = json.loads(self._child.receive())

@@ -31,7 +31,7 @@ DEFAULT_FAMILIES = (
 )
 """What a directory that is no suite is asked."""
 
-DRAFT_TOKENS = 40
+DRAFT_TOKENS = 20
 """How many tokens are asked for with a draft model."""
 
 

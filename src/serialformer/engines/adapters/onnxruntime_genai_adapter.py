@@ -12,7 +12,18 @@ from typing import Any, ClassVar
 
 from serialformer.engines.adapters.adapter import Adapter, Options, Refusal, Value, check_imports
 
-PRECISIONS = {"checkpoint": "fp32", "float32": "fp32", "int8": "int8", "int4": "int4"}
+FORMATS = {
+    "checkpoint": ("fp32", "float32"),
+    "float32": ("fp32", "float32"),
+    "int8 weights": ("int8 accuracy_level=1", "int8"),
+    "int8": ("int8", "int8 by int8"),
+    "int4": ("int4", "int4"),
+}
+"""The builder's precision with its options, and what is then in effect.
+
+For a CPU the builder chooses ``accuracy_level=4`` unless told otherwise, which rounds what the weights are multiplied
+with to int8 as well.
+"""
 
 
 class OnnxruntimeGenaiAdapter(Adapter):
@@ -20,7 +31,7 @@ class OnnxruntimeGenaiAdapter(Adapter):
 
     name = "onnxruntime-genai"
     options: ClassVar[Mapping[str, tuple[Value, ...]]] = {
-        "dtype": ("checkpoint", "float32", "int8", "int4"),
+        "dtype": ("checkpoint", "float32", "int8 weights", "int8", "int4"),
         "chunk": (0, 16),
         "threads": (1, 2),
     }
@@ -42,7 +53,7 @@ class OnnxruntimeGenaiAdapter(Adapter):
         import onnxruntime_genai
 
         self._engine = None
-        precision = PRECISIONS[str(options["dtype"])]
+        precision, effect = FORMATS[str(options["dtype"])]
         if (directory, precision) not in self._built:
             self._built[directory, precision] = self._build(directory, precision)
         self._path = Path(self._built[directory, precision].name)
@@ -53,7 +64,7 @@ class OnnxruntimeGenaiAdapter(Adapter):
         self._positions = int(config["model"]["context_length"])
         self._chunk = int(options["chunk"])
         self._engine = onnxruntime_genai.Model(str(self._path))
-        return {"dtype": {"fp32": "float32"}.get(precision, precision)}
+        return {"dtype": effect}
 
     def _build(self, directory: str, precision: str) -> tempfile.TemporaryDirectory[str]:
         """Converts a checkpoint directory.
@@ -62,7 +73,9 @@ class OnnxruntimeGenaiAdapter(Adapter):
             Refusal: the builder does not take it.
         """
         folder = tempfile.TemporaryDirectory()
-        words = ["-i", directory, "-o", folder.name, "-p", precision, "-e", "cpu", "-c", f"{folder.name}/cache"]
+        name, *extra = precision.split()
+        words = ["-i", directory, "-o", folder.name, "-p", name, "-e", "cpu", "-c", f"{folder.name}/cache"]
+        words += ["--extra_options", *extra] if extra else []
         command = [sys.executable, "-m", "onnxruntime_genai.models.builder", *words]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode:
