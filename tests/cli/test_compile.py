@@ -255,7 +255,7 @@ endmodule
 def test_without_a_chain(cli: Any, tmp_path: Path) -> None:
     circuit, directory = tmp_path / "two.aag", str(tmp_path / "m")
     circuit.write_text("aag 3 2 0 2 1\n2\n4\n6\n2\n6 2 4\ni0 a\ni1 b\no0 both\no1 copy\n")
-    status, out, _ = cli("compile", str(circuit), "--chain", "none", "-o", directory)
+    status, out, _ = cli("compile", str(circuit), "--chain", "none", "-o", directory, "--verbose")
     assert status == 0
     assert {"chain: none", "columns: 1", "layers: 2", "tokens: 2", "certified: True"} <= set(out.splitlines())
     status, out, _ = cli("run", directory, "-i", "a=1", "-i", "b=1", "--trace")

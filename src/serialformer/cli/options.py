@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,15 +36,6 @@ def refuse_existing(output: Path) -> None:
     """Says before the work, not after it, that a directory is there already; saving checks again."""
     if output.exists():
         raise InputError("exists already", where=str(output), hint="remove it or choose another name")
-
-
-def print_made(output: Path, facts: dict[str, Any], started: float, *, as_json: bool) -> None:
-    """What a command says of the directory that it has made, and of the seconds since it started."""
-    facts = {**facts, "seconds": round(time.perf_counter() - started, 3)}
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        print_facts({"directory": str(output), **facts})
 
 
 def print_facts(facts: dict[str, Any]) -> None:

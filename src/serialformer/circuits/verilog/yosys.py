@@ -149,9 +149,7 @@ def log_to_error(run: Run, sources: list[str], kept: Mapping[tuple[str, int], st
         )
     first = found[0]
     hint = None
-    message = _ID.sub(
-        r"'\1'", _ADVICE.sub("", first["message"].strip())
-    )
+    message = _ID.sub(r"'\1'", _ADVICE.sub("", first["message"].strip()))
     if exhausted := _UNROLLED.match(message):
         rounds = exhausted[1]
         message, hint = f"this loop is not known to end: after {rounds} rounds its condition is no constant", _BOUND
