@@ -1,4 +1,4 @@
-"""Additions to mkdocs: live pages, recipes, mathematics, links to the repository; nothing is fetched."""
+"""Additions to mkdocs: live pages, recipes, mathematics, links to the repository, and nothing from elsewhere."""
 
 from __future__ import annotations
 

@@ -170,8 +170,9 @@ def markdown(text: str) -> str:
 def command_page() -> str:
     parts = [
         "# Command line\n\nWhat `--help` prints. Data goes to stdout, everything else to stderr. Exit status 0 is"
-        " success, 1 means that the answer is no\n(a model that fails verification, say), 2 bad input, 130 Ctrl-C."
-        " `serialformer --install-completion` lets the\nshell complete commands and options.\n"
+        " success, 1 means that the answer is no\n(a model that fails verification, say), 2 bad input, 130 Ctrl-C, 141"
+        " that whoever reads the output has closed it (`| head -1`).\n"
+        "`serialformer --install-completion` lets the shell complete commands and options.\n"
     ]
     overview = help_of()
     parts += ["## serialformer\n", f"```text\n{overview}```\n"]

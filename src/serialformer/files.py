@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,7 +53,8 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
 def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write piece by piece, which has its name only once the block has ended well.
 
-    What is no ordinary file (a terminal, a pipe) is written as it comes.
+    Folders that are missing on the way to it are made. What is no ordinary file (a terminal, a pipe) is written as it
+    comes.
 
     Raises:
         SerialformerError: as in ``write_file``; nothing is left behind, whatever ends the block.
@@ -64,20 +65,21 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 yield file
             return
         target = Path(os.path.realpath(path))  # a link stays a link
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-            allow_reading(Path(temporary))
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with _made_folders(target.parent):
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    yield file
+                allow_reading(Path(temporary))
+                Path(temporary).replace(target)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
 
 
 @contextmanager
 def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A directory to fill, which has its name only once the block has ended well.
+    """A directory to fill, which has its name only once the block has ended well; missing folders above it are made.
 
     Raises:
         CheckpointError: there is something of this name already.
@@ -85,15 +87,30 @@ def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with refuse_os_errors(str(target)):
+        if target.exists() or target.is_symlink():
+            raise CheckpointError("exists already", where=str(target), hint="remove it or choose another name")
+        with _made_folders(target.parent):
+            try:
+                temporary.mkdir()
+                yield temporary
+                temporary.rename(target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _made_folders(folder: Path) -> Iterator[None]:
+    """Makes a folder and those above it, and removes what it has made if the block fails."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with refuse_os_errors(str(target)):
-            if target.exists() or target.is_symlink():
-                raise CheckpointError("exists already", where=str(target), hint="remove it or choose another name")
-            temporary.mkdir()
-            yield temporary
-            temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except BaseException:
+        for path in missing:
+            with suppress(OSError):  # something else has come into it
+                path.rmdir()
+        raise
 
 
 def allow_reading(path: Path) -> None:

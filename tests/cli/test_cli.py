@@ -27,12 +27,22 @@ def adder(adder_file: Path, tmp_path: Path, cli: Any) -> str:
 
 
 def test_compile_prints_the_sizes(tmp_path: Path, cli: Any) -> None:
-    result = cli("compile", MULTIPLIER, "-o", str(tmp_path / "m"))
+    result = cli("compile", MULTIPLIER, "-o", str(tmp_path / "m"), "--verbose")
     assert (result.status, result.err) == (0, "")
     facts = dict(line.split(": ", 1) for line in result.out.splitlines())
     assert facts["gates"] == facts["tokens"] == "1408"
     assert facts["heads"] == "2" and facts["layers"] == "1"
     assert float(facts["attention_gap"]) > 40 and float(facts["logit_margin"]) > 20
+
+
+def test_compile_says_what_it_made_and_what_to_do_next(adder_file: Path, tmp_path: Path, cli: Any) -> None:
+    result = cli("compile", adder_file, "-o", str(tmp_path / "new" / "m"))
+    first, proven, following = result.out.splitlines()
+    assert first.startswith(f"{tmp_path}/new/m: 4 gates, 1 layer, 3 heads, width ")
+    assert first.endswith(" parameters, 4 tokens an answer")
+    assert proven == "certified: right on every input"
+    assert following == f"next: serialformer run {tmp_path}/new/m -i a=0 -i b=0"
+    assert cli(*following.split()[2:]).out == "s=0\n"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -146,7 +156,7 @@ def test_help_and_no_arguments(cli: Any) -> None:
         (["compile", "design.vhdl", "-o", "x"], "error: design.vhdl: no circuit format '.vhdl'"),
         (["compile", "design.v", "-o", "x"], "error: design.v: no such file"),
         (["compile", MULTIPLIER, "-o", "exists"], "error: exists: exists already\nhint: remove it"),
-        (["compile", MULTIPLIER, "-o", "no/such/folder"], "error: no/such/folder: cannot be written: No such file"),
+        (["compile", MULTIPLIER, "-o", "empty.csv/x"], "error: empty.csv/x: cannot be written: "),
         (["compile", MULTIPLIER, "-o", "x", "--dtype", "int8"], "int8"),
         (["compile", MULTIPLIER, "-o", "x", "--target", "bert"], "bert"),
         (["compile", "broken.blif", "-o", "x"], "broken.blif:"),
@@ -167,7 +177,7 @@ def test_help_and_no_arguments(cli: Any) -> None:
         (["run", "adder", "--batch", "short.csv", "-o", "x"], "error: short.csv:3: expected 2 fields, found 1"),
         (["run", "adder", "--batch", "value.csv", "-o", "x"], "error: value.csv:2 (b): '' is not a number"),
         (["run", "adder", "--batch", "large.csv", "-o", "x"], "error: large.csv:2: b=4 does not fit its 2 bits"),
-        (["run", "adder", "--batch", "in.csv", "-o", "no/such"], "error: no/such: cannot be written"),
+        (["run", "adder", "--batch", "in.csv", "-o", "in.csv/x"], "error: in.csv/x: cannot be written"),
         (["run", "adder", "-i", "a=1", "-i", "b=1", "--engine", "warp"], "error: no engine 'warp'\nhint: one of auto,"),
         (["run", "adder", "--batch", "in.csv", "-o", "x", "--engine", "warp"], "error: no engine 'warp'"),
         (["run", "adder", "--batch", "in.csv", "-o", "x", "--max-tokens", "3"], "error: --batch goes with none of"),

@@ -53,7 +53,7 @@ def test_construct_and_evaluate(cli: Any, tmp_path: Path) -> None:
 
 def test_plain_output(cli: Any, tmp_path: Path) -> None:
     directory = str(tmp_path / "m")
-    status, out, _ = cli("construct", "parity", "--length", "3", "--dtype", "bfloat16", "-o", directory)
+    status, out, _ = cli("construct", "parity", "--length", "3", "--dtype", "bfloat16", "-o", directory, "--verbose")
     assert status == 0
     lines = out.splitlines()
     assert lines[:3] == [f"directory: {directory}", "kind: task", "task: parity"]
@@ -62,7 +62,9 @@ def test_plain_output(cli: Any, tmp_path: Path) -> None:
 
 def test_without_a_chain(cli: Any, tmp_path: Path) -> None:
     directory = str(tmp_path / "m")
-    status, out, _ = cli("construct", "parity", "--length", "6", "--setting", "base", "--depth", "2", "-o", directory)
+    status, out, _ = cli(
+        "construct", "parity", "--length", "6", "--setting", "base", "--depth", "2", "-o", directory, "--verbose"
+    )
     assert status == 0
     assert {"setting: base", "layers: 2", "tokens: 1", "certified: True"} <= set(out.splitlines())
     status, out, _ = cli("certify", directory)

@@ -45,7 +45,7 @@ def test_made_and_told_about(cli: Any, tmp_path: Path) -> None:
     assert status == 2 and "exists already" in err
     status, _, err = cli("evaluator", "--gates", 0, "-o", tmp_path / "none")
     assert (status, err) == (2, "error: expected from 1 to 131,072 gates, found 0\n")
-    status, out, _ = cli("evaluator", "--gates", 3, "-o", tmp_path / "narrow", "--dtype", "bfloat16")
+    status, out, _ = cli("evaluator", "--gates", 3, "-o", tmp_path / "narrow", "--dtype", "bfloat16", "--verbose")
     assert status == 0 and "dtype: bfloat16\n" in out
 
 

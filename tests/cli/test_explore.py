@@ -37,7 +37,7 @@ def test_the_page_of_a_circuit(models: Path, tmp_path: Path, cli: Any) -> None:
     page = tmp_path / "page.html"
     result = cli("explore", models / "adder", "-o", page)
     assert (result.status, result.err) == (0, "")
-    assert result.out == f"page: {page}\nbytes: {page.stat().st_size}\n"
+    assert result.out == f"page: {page}\nbytes: {page.stat().st_size}\nopen: file://{page}\n"
     content = content_of(page)
     assert (content["kind"], content["title"], content["live"]) == ("circuit", "adder", False)
 

@@ -113,3 +113,22 @@ echo "${{COMPREPLY[@]}}"
 """
     run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.split() == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("train", "--length", "4"),
+            "Error: Missing argument 'TASK', option '--setting', option '-o / --output'.\n",
+        ),
+        (("compile",), "Error: Missing argument 'CIRCUIT', option '-o / --output'.\n"),
+        (("run",), "Error: Missing argument 'DIR'.\n"),
+        (("run", "m", "a=3", "b=0x1"), "hint: input words go with -i: -i a=3 -i b=0x1\n"),
+        (("run", "m", "x"), "Error: Got unexpected extra argument(s) (x)\n"),
+        (("info", "m", "a=3"), "Error: Got unexpected extra argument(s) (a=3)\n"),
+    ],
+)
+def test_what_is_missing_or_too_much(arguments: tuple[str, ...], message: str, cli: Any) -> None:
+    result = cli(*arguments)
+    assert result.status == 2 and not result.out and result.err.endswith(message)

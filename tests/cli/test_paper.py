@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture
 def adder(adder_file: Path, tmp_path: Path, cli: Any) -> str:
     directory = str(tmp_path / "adder")
-    result = cli("compile", adder_file, "-o", directory, "--target", "paper", "--precision", "1")
+    result = cli("compile", adder_file, "-o", directory, "--target", "paper", "--precision", "1", "--verbose")
     assert result.status == 0 and "target: paper\n" in result.out and "precision: 1\n" in result.out
     return directory
 

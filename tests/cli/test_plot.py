@@ -98,7 +98,7 @@ def test_runs(tmp_path: Path, cli: Any) -> None:
         (("{store}", "{folder}", "-o", "{folder}/f.png"), "expected a store, or directories of runs, found both"),
         (("{folder}", "-o", "{folder}/f.png"), "log.jsonl: no log of a run\nhint: is this the directory of a run?"),
         (("{folder}", "-o", "{folder}/f.png", "--task", "parity"), "of directories of runs only the loss is drawn"),
-        (("{store}", "-o", "{folder}/nowhere/f.png"), "nowhere/f.png: cannot be written: No such file"),
+        (("{store}", "-o", "{store}/f.png"), "f.png: cannot be written: "),
     ],
 )
 def test_refusals(store: Path, cli: Any, arguments: tuple[str, ...], message: str) -> None:

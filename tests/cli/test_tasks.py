@@ -199,3 +199,34 @@ def test_circuits_and_tasks_are_told_apart(cli: Any, parity: str, tmp_path: Path
         2,
         "error: prompt of parity: no token '2' at place 1\nhint: expected bits, each 0 or 1, then =\n",
     )
+
+
+def test_samples_are_written(cli: Any, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "data.jsonl"
+    result = cli("tasks", "c7", "--samples", "1203", "--length", "4", "--seed", "7", "-o", path)
+    assert result.status == 0 and result.out == f"file: {path}\nsamples: 1203\nlength: 4\n"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(rows) == 1203 and len({row["prompt"] for row in rows}) > 900
+    for row in rows:
+        items = list(map(int, row["prompt"].removesuffix(" =").split()))
+        sums = [sum(items[: count + 1]) % 7 for count in range(4)]
+        assert row["chain"] == " ".join(map(str, sums)) and row["answer"] == str(sums[-1])
+    first = path.read_bytes()
+    cli("tasks", "C_7", "--samples", "1203", "--length", "4", "--seed", "7", "-o", path)
+    assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("parity", "--samples", "3"), "--samples N and -o DATA.jsonl go together"),
+        (("parity", "-o", "x"), "--samples N and -o DATA.jsonl go together"),
+        (("--samples", "3", "-o", "x"), "--samples goes with a TASK\nhint: one of modular-addition"),
+    ],
+)
+def test_samples_refused(
+    arguments: tuple[str, ...], message: str, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = cli("tasks", *arguments)
+    assert result.status == 2 and message in result.err and not list(tmp_path.iterdir())

@@ -6,10 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ import serialformer
 from serialformer import CircuitBuilder, Model, SerialformerError, trace_lines, verify
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.evaluate import evaluate_outputs
+from serialformer.files import new_directory, new_file
+from serialformer.models.load import load
 from tests.cases import small_circuits, with_circuit
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -249,9 +252,19 @@ def test_a_directory_that_exists_is_left_alone(tmp_path: Path, multiplier: Model
     assert [path.name for path in tmp_path.rglob("*")] == ["there", "mine"]
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path, multiplier: Model) -> None:
-    with pytest.raises(SerialformerError, match="cannot be written: No such file"):
-        multiplier.save(tmp_path / "missing" / "model")
+def test_folders_that_are_missing_are_made(tmp_path: Path, multiplier: Model) -> None:
+    multiplier.save(tmp_path / "a" / "b" / "model")
+    assert load(tmp_path / "a" / "b" / "model").certificate == multiplier.certificate
+    (tmp_path / "file").touch()
+    with pytest.raises(SerialformerError, match="cannot be written: "):
+        multiplier.save(tmp_path / "file" / "model")
+
+
+@pytest.mark.parametrize("make", [new_file, new_directory])
+def test_folders_made_for_nothing_are_removed(tmp_path: Path, make: Callable[..., Any]) -> None:
+    with pytest.raises(KeyError), make(tmp_path / "a" / "b" / "c"):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are a Unix matter")

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from serialformer.architecture import Shape
-from serialformer.cli.options import DtypeOption, Json, RotateOption, print_made, refuse_existing
+from serialformer.cli.made import Verbose, print_made
+from serialformer.cli.options import DtypeOption, Json, RotateOption, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import (
     IncludesOption,
@@ -24,7 +25,6 @@ from serialformer.cli.source import (
 )
 from serialformer.errors import InputError
 from serialformer.models.compile import compile
-from serialformer.models.info import info
 from serialformer.models.provenance import CompiledProvenance
 from serialformer.models.rotate import rotate
 
@@ -154,6 +154,7 @@ def compile_command(
         bool, typer.Option("--head-biases", help="llama: add biases to queries, keys and values, as in a Qwen2.")
     ] = False,
     rotated: RotateOption = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Compile a circuit into a checkpoint that evaluates it by chain of thought, or without one in as many layers."""
@@ -208,7 +209,7 @@ def compile_command(
         print("optimising stopped when its time was over: not everything was tried", file=sys.stderr)
     if isinstance(model.provenance, CompiledProvenance):
         print_reading_notes(model.provenance.reading)
-    print_made(output, info(model), started, as_json=as_json)
+    print_made(output, model, started, as_json=as_json, verbose=verbose)
 
 
 def _export(output: Path, gguf: Path | None, onnx: Path | None) -> None:

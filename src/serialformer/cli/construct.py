@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.options import DtypeOption, Json, RotateOption, print_made, refuse_existing
+from serialformer.cli.made import Verbose, print_made
+from serialformer.cli.options import DtypeOption, Json, RotateOption, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import Parameters
-from serialformer.models.info import info
 from serialformer.tasks.registry import parse_task
 
 
@@ -45,6 +45,7 @@ def construct_command(
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     rotated: RotateOption = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Make a GPT-2 that is right on every prompt of a task, without training; score it with evaluate."""
@@ -64,4 +65,4 @@ def construct_command(
             dtype=dtype.value,
         )
         model = (model if rotated is None else rotate(model, rotated)).save(output)
-    print_made(output, info(model), started, as_json=as_json)
+    print_made(output, model, started, as_json=as_json, verbose=verbose)

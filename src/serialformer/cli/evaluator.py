@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.options import DtypeOption, Json, RotateOption, print_made, refuse_existing
+from serialformer.cli.made import Verbose, print_made
+from serialformer.cli.options import DtypeOption, Json, RotateOption, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.models.construct import construct_evaluator
-from serialformer.models.info import info
 from serialformer.models.rotate import rotate
 
 
@@ -32,6 +32,7 @@ def evaluator_command(
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     rotated: RotateOption = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Make one GPT-2 that evaluates every circuit of up to M gates; use it with run DIR --circuit FILE."""
@@ -40,4 +41,4 @@ def evaluator_command(
     with progress_bar("constructing", None):
         model = construct_evaluator(gates, setting=setting, depth=depth, dtype=dtype.value)
         model = (model if rotated is None else rotate(model, rotated)).save(output)
-    print_made(output, info(model), started, as_json=as_json)
+    print_made(output, model, started, as_json=as_json, verbose=verbose)

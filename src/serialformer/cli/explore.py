@@ -64,4 +64,5 @@ def explore_command(
         )
     if output is not None:
         facts: dict[str, Any] = {"page": str(output), "bytes": num_bytes}
-        print(json.dumps(facts) if as_json else f"page: {output}\nbytes: {num_bytes}")
+        link = output.resolve().as_uri()
+        print(json.dumps(facts) if as_json else f"page: {output}\nbytes: {num_bytes}\nopen: {link}")

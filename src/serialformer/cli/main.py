@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from serialformer.cli.command import Command
 from serialformer.cli.progress import Interrupted
 from serialformer.errors import SerialformerError
 
@@ -67,7 +68,7 @@ class LazyCommands(Mapping[str, Any]):
             module, short_help = COMMANDS[name]
             command = getattr(import_module(f"serialformer.cli.{module}"), f"{name.replace('-', '_')}_command")
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-            single.command(name, short_help=short_help)(_interruptible(command))
+            single.command(name, cls=Command, short_help=short_help)(_interruptible(command))
             self._loaded[name] = typer.main.get_command(single)
         return self._loaded[name]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,15 +39,6 @@ def refuse_existing(output: Path) -> None:
     """Refuses an existing directory before the work starts; saving checks again."""
     if output.exists():
         raise InputError("exists already", where=str(output), hint="remove it or choose another name")
-
-
-def print_made(output: Path, facts: dict[str, Any], started: float, *, as_json: bool) -> None:
-    """Prints the facts of a directory that a command has written, and the seconds since it started."""
-    facts = {**facts, "seconds": round(time.perf_counter() - started, 3)}
-    if as_json:
-        print(json.dumps(facts))
-    else:
-        print_facts({"directory": str(output), **facts})
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from serialformer.cli.options import print_facts
 from serialformer.errors import TaskError
+from serialformer.files import new_file
 from serialformer.tasks.registry import ALIASES, TASKS, make_task, parse_task
 from serialformer.tasks.task import Task
 from serialformer.tasks.text import write_tokens
@@ -17,6 +20,8 @@ from serialformer.tasks.text import write_tokens
 Parameters = Annotated[
     list[str] | None, typer.Option("-p", "--parameter", metavar="KEY=VALUE", help="A parameter of the task.")
 ]
+
+_SAMPLES_AT_ONCE = 1000
 
 TaskOption = Annotated[
     str | None,
@@ -31,12 +36,33 @@ def tasks_command(
     length: Annotated[
         int | None, typer.Option("--length", metavar="N", help="The number of items in the example.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="The seed of the example.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, metavar="K", help="The seed of the example or the samples.")
+    ] = 0,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, metavar="N", help="Write N samples of this task to -o.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DATA.jsonl",
+            help="With --samples: a line for each, with prompt, chain and answer.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """List the tasks: complexity class, parameters, sizes and an example of each."""
     if name is None and (parameters or length is not None):
         raise TaskError("-p and --length go with a TASK", hint=f"one of {', '.join((*TASKS, *ALIASES))}")
+    if (samples is None) != (output is None):
+        raise TaskError("--samples N and -o DATA.jsonl go together")
+    if samples is not None and output is not None:
+        if name is None:
+            raise TaskError("--samples goes with a TASK", hint=f"one of {', '.join((*TASKS, *ALIASES))}")
+        _write_samples(parse_task(name, parameters or []), length, seed, samples, output, as_json=as_json)
+        return
     tasks = [make_task(known) for known in TASKS] if name is None else [parse_task(name, parameters or [])]
     facts = {task.name: _facts(task, task.example_length if length is None else length, seed) for task in tasks}
     if as_json:
@@ -58,6 +84,30 @@ def tasks_command(
         if name is not None:
             print(f"  sizes: {entry['vocabulary']} tokens in the vocabulary, at most", end=" ")
             print(f"{entry['prompt_tokens']} in a prompt, {entry['chain_tokens']} in a chain\n\n{entry['description']}")
+
+
+def _write_samples(task: Task, length: int | None, seed: int, num_samples: int, output: Path, *, as_json: bool) -> None:
+    """Samples of a task as text, an object a line."""
+    random = np.random.default_rng(seed)
+    length = task.example_length if length is None else length
+    vocabulary = task.vocabulary(length)
+    with new_file(output) as file:
+        for start in range(0, num_samples, _SAMPLES_AT_ONCE):
+            made = task.sample(random, length, min(_SAMPLES_AT_ONCE, num_samples - start))
+            for prompt, prompt_length, chain, chain_length, answer in zip(
+                made.prompts, made.prompt_lengths, made.chains, made.chain_lengths, made.answers, strict=True
+            ):
+                row = {
+                    "prompt": write_tokens(prompt[:prompt_length].tolist(), vocabulary),
+                    "chain": write_tokens(chain[:chain_length].tolist(), vocabulary),
+                    "answer": write_tokens(answer.tolist(), vocabulary),
+                }
+                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    facts = {"file": str(output), "samples": num_samples, "length": length}
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print_facts(facts)
 
 
 def _facts(task: Task, length: int, seed: int) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Store:
         import fcntl
 
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise SweepError(f"cannot be written: {error.strerror}", where=str(self.path)) from None

@@ -45,7 +45,8 @@ ALIASES = {
     "C_2": ("modular-addition", "modulus=2"),
     "CVP": ("circuit-value", ""),
 }
-"""The paper's short names, in capitals or not. Any S_k and C_m is understood, these are listed."""
+"""The paper's short names, in capitals or not, with the underscore or without. Any S_k and C_m is understood,
+these are listed."""
 
 
 def make_task(name: str, parameters: Mapping[str, ParameterValue] | None = None) -> Task:
@@ -118,10 +119,10 @@ def find_reference(task: Task) -> str:
 def resolve_alias(name: str) -> tuple[str, dict[str, str]]:
     """The name of a task and the parameters that a short name of the paper's stands for; other names as they are.
 
-    >>> resolve_alias("S_3"), resolve_alias("cvp"), resolve_alias("parity")
-    (('permutation-composition', {'degree': '3'}), ('circuit-value', {}), ('parity', {}))
+    >>> resolve_alias("S_3"), resolve_alias("c7"), resolve_alias("cvp")
+    (('permutation-composition', {'degree': '3'}), ('modular-addition', {'modulus': '7'}), ('circuit-value', {}))
     """
-    match = re.fullmatch(r"([SC])_(\d{1,9})", name.upper())
+    match = re.fullmatch(r"([SC])_?(\d{1,9})", name.upper())
     if match is not None:
         kind, key = {"S": ("permutation-composition", "degree"), "C": ("modular-addition", "modulus")}[match[1]]
         return kind, {key: match[2]}
