@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from serialformer.sweeps.run import SweepRun
 from serialformer.tasks.task import ParameterValue
@@ -90,7 +91,12 @@ QUICK: tuple[tuple[str, dict[str, ParameterValue], int, str, int], ...] = (
 
 
 def quick(
-    *, width: int = 512, num_steps: int = 4000, longest: int = 32, num_samples: int = 4096, precision: str = "bfloat16"
+    *,
+    width: int = 512,
+    num_steps: int = 4000,
+    longest: int = 32,
+    num_samples: int = 4096,
+    precision: Literal["float32", "bfloat16"] = "bfloat16",
 ) -> list[SweepRun]:
     """Cells of the paper's width with three seeds each: thousands of steps at 3e-4 in place of a million at 1e-5."""
     found = []

@@ -36,9 +36,7 @@ def tasks_command(
     length: Annotated[
         int | None, typer.Option("--length", metavar="N", help="The number of items in the example.")
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, metavar="K", help="The seed of the example or the samples.")
-    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Seed of the example or the samples.")] = 0,
     samples: Annotated[
         int | None, typer.Option("--samples", min=1, metavar="N", help="Write N samples of this task to -o.")
     ] = None,
@@ -48,7 +46,7 @@ def tasks_command(
             "-o",
             "--output",
             metavar="DATA.jsonl",
-            help="With --samples: a line for each, with prompt, chain and answer.",
+            help="With --samples: prompt, chain and answer on each line.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
