@@ -28,7 +28,12 @@ FRONTIERS: tuple[tuple[str, Parameters, tuple[int, ...], tuple[int, ...]], ...] 
     ("modular-addition", (), (8, 16), DEPTHS),
     ("permutation-composition", (("format", "token"),), (8, 16), DEPTHS),
     ("permutation-composition", (("format", "brackets"),), (16,), (2, 4, 5, 8)),
-    ("iterated-squaring", (("bound", 1000),), (8,), (2, 4, 8, 9)),  # the first squaring takes two layers
+    (
+        "iterated-squaring",
+        (("bound", 1000),),
+        (8,),
+        (9,),
+    ),  # all it needs; each depth takes ten minutes  # the first squaring takes two layers
     ("automaton", (), (8, 16), DEPTHS),
     ("majority", (), (8, 16), DEPTHS),
     ("circuit-value", (), (8, 16), DEPTHS),

@@ -24,7 +24,7 @@ NUM_RUNS = {
     "paper-figure": 321,
     "circuit-value": 48,
     "majority": 54,
-    "depth": 104,
+    "depth": 101,
     "length-generalisation": 34,
 }
 IN_PART = ("paper-figure", "circuit-value")

@@ -20,7 +20,7 @@ SETTINGS = ("base", "hint", "cot")
 TASKS = ("modular-addition", "permutation-composition", "iterated-squaring", "circuit-value")
 """From left to right, as in the paper; others stand behind them."""
 
-MAX_COLUMNS = 6
+MAX_COLUMNS = 8
 
 FRONTIER = "frontier"
 """The kind of experiment whose rows are constructions of so many layers."""
@@ -140,7 +140,8 @@ def draw_frontier(axes: Axes, rows: Sequence[Row], measure: Measure, styles: Map
     for length in sorted({row.length for row in rows}):
         counts = sorted((row.depth, *measure.count(row)) for row in rows if row.length == length)
         depths, shares = zip(*((depth, right / total) for depth, right, total in counts), strict=True)
-        (handles[length],) = axes.plot(depths, shares, color=styles[length].colour, linewidth=0.9, zorder=2)
+        mark = "x" if len(depths) == 1 else ""
+        (handles[length],) = axes.plot(depths, shares, mark, color=styles[length].colour, linewidth=0.9, zorder=2)
     return handles
 
 
@@ -156,7 +157,9 @@ def draw_levels(axes: Axes, rows: Sequence[Row], styles: Mapping[int, Style]) ->
 
 def explain_paper(rows: Sequence[Row], measure: Measure, *, has_frontier: bool = False) -> list[str]:
     """What the marks are, in sentences."""
-    lines = ["Lines without marks: what constructions of so many layers reach, with no training."] * has_frontier
+    lines = [
+        "Lines without marks, or a cross: what constructions of that many layers reach, without training."
+    ] * has_frontier
     if not rows:
         return lines
     several = len({row.seed for row in rows}) > 1
