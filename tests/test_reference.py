@@ -49,6 +49,7 @@ def test_no_fence_is_left_open() -> None:
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
     named = set(re.findall(r"(\S+\.md)$", navigation, re.M))
+    named = {name for name in named if not name.startswith("recipes/")}  # made of the recipes' READMEs: see test_site
     assert named == {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
 
 

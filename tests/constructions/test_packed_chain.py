@@ -81,7 +81,7 @@ def test_layers_shorten_a_chain_whose_gates_depend_on_one_another() -> None:
 def test_what_is_refused() -> None:
     circuit = small_circuits()["gates of one, two and three inputs"]
     empty = PackedSchedule(wire=np.zeros((1, 5), dtype=np.int64), num_levels=1, num_answer_tokens=1)
-    with pytest.raises(CompileError, match="expected 2 to 4 gates a token, found 5"):
+    with pytest.raises(CompileError, match="expected 2 to 4 gates per token, found 5"):
         packed_chain_construction(circuit, empty)
     with pytest.raises(CompileError, match="gates of up to 2 inputs, found one of 3"):
         packed_chain_construction(circuit, schedule_packed(circuit, 2))

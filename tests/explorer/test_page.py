@@ -96,7 +96,7 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     size = write_page(tmp_path / "page.html", content)
     assert (tmp_path / "page.html").stat().st_size == size
     with pytest.raises(SerialformerError):
-        write_page(tmp_path / "missing" / "page.html", content)
+        write_page(tmp_path / "page.html" / "page.html", content)
     with pytest.raises(ValueError, match="Out of range float"):
         write_page(tmp_path / "other.html", {**content, "number": float("nan")})
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]

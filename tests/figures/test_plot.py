@@ -294,5 +294,5 @@ def test_constructions_are_lines_in_the_papers_panels() -> None:
         (axes,) = plot_rows(rows).axes
         lines = [line for line in axes.get_lines() if line.get_marker() == "None" and len(line.get_xdata()) == 3]
         assert [(list(line.get_xdata()), list(line.get_ydata())) for line in lines] == [([1, 2, 4], [0.5, 0.75, 1.0])]
-        assert "what constructions of so many layers reach" in paper_caption(rows)
+        assert "what constructions of that many layers reach" in paper_caption(rows)
     assert "constructions" not in paper_caption(trained)

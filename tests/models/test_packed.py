@@ -83,9 +83,9 @@ def test_a_chain_that_is_packed_otherwise_is_refused(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"gates_per_token": 5}, "expected 1 to 4 gates a token, found 5"),
-        ({"gates_per_token": 2, "chain": "none"}, "several gates a token .* go with a chain"),
-        ({"gates_per_token": 2, "target": "llama"}, "several gates a token .* go with a chain"),
+        ({"gates_per_token": 5}, "expected 1 to 4 gates per token, found 5"),
+        ({"gates_per_token": 2, "chain": "none"}, "several gates per token .* go with a chain"),
+        ({"gates_per_token": 2, "target": "llama"}, "several gates per token .* go with a chain"),
         ({"gates_per_token": 2, "partial": True}, "none to be left out"),
         ({"gates_per_token": 2, "layers": 0}, "expected at least 1 layer"),
         ({"layers": 2}, "layers and partial .* go with a model without a chain"),

@@ -1,4 +1,4 @@
-"""What a command says of the checkpoint that it has made: three lines for people, or everything."""
+"""The summary of a checkpoint that a command has made: three lines for people, or everything."""
 
 from __future__ import annotations
 

@@ -69,9 +69,9 @@ def packed_chain_construction(circuit: Circuit, schedule: PackedSchedule) -> Con
     """
     num_slots, num_layers, num_inputs = schedule.num_slots, schedule.num_levels, circuit.num_inputs
     if not 2 <= num_slots <= MAX_SLOTS:
-        raise CompileError(f"expected 2 to {MAX_SLOTS} gates a token, found {num_slots}")
+        raise CompileError(f"expected 2 to {MAX_SLOTS} gates per token, found {num_slots}")
     if schedule.num_tokens == 0:
-        raise CompileError("expected a circuit that has outputs", hint="one gate a token takes any circuit")
+        raise CompileError("expected a circuit that has outputs", hint="one gate per token takes any circuit")
     if circuit.max_arity > FAN_IN:
         raise CompileError(f"expected gates of up to {FAN_IN} inputs, found one of {circuit.max_arity}")
     num_positions = num_inputs + 1 + schedule.num_tokens

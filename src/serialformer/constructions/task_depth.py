@@ -67,7 +67,7 @@ COUNTED = (Majority.name, Parity.name, ModularAddition.name)
 
 
 def default_method(task: Task, num_layers: int | None) -> Method:
-    """How a task is solved without a chain unless told otherwise: majority by counting, if no depth is asked for.
+    """How a task is solved without a chain unless told otherwise: majority by counting, if no depth is given.
 
     Majority has one threshold, which float32 carries for thousands of bits. Sums modulo p have one for each sum, so
     that precision ends much earlier.

@@ -28,7 +28,7 @@ def index_tokens(codes, slots):
 
 @loop(allocates=False, nogil=True)
 def decode_finite(sequence, position, stop, prompt_length, end_token, program, keys):
-    """Goes through the sequence from ``position`` to ``stop`` - 1 and writes the tokens behind the prompt into it.
+    """Goes through the sequence from ``position`` to ``stop`` - 1 and writes the tokens after the prompt into it.
 
     ``program`` is a record ``FiniteProgram``, ``keys`` a record ``FiniteKeys``, which grows. Returns the position it
     has come to, and why it stopped there: DONE, or what could not be proven (and of which layer and head).

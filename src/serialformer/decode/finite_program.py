@@ -81,7 +81,7 @@ class FiniteDecoder:
     def decode(
         self, sequence: Int64[np.ndarray, " sequence"], position: int, stop: int, prompt_length: int, keys: FiniteKeys
     ) -> tuple[int, int]:
-        """Writes tokens into the sequence; returns the position come to and why it stopped there."""
+        """Writes tokens into the sequence; returns the position reached and why it stopped there."""
         reached, reason, _, _ = decode_finite(
             sequence, position, stop, prompt_length, self._end_token, self._program, keys
         )
@@ -198,13 +198,13 @@ class _Assembly:
         )
 
     def _section(self, section: Section) -> list[int]:
-        """The places of what is shown and of what is asked for, and how much may be shown."""
+        """The places of what is shown and of what is looked up, and how much may be shown."""
         shown = -1 if section.shown is None else self._place[section.shown]
         return [shown, self._place.get(section.asked, -1), section.num_shown]
 
 
 def _need(quantity: Quantity, needed: dict[Quantity, None]) -> None:
-    """Adds a quantity to those that are needed, behind all that it is made of."""
+    """Adds a quantity to those that are needed, after everything it is made of."""
     if quantity in needed:
         return
     made_of = quantity.inputs if quantity.source is None else (quantity.source,)

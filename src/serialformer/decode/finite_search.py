@@ -243,7 +243,7 @@ def _largest(stream: FiniteStream, sparse: SparseMap, reading: Sequence[frozense
 
 
 def _best(stream: FiniteStream, part: _Products, least: float) -> Quantity:
-    """For what is asked one more than what has the largest product, or 0 where it does not lead by this much."""
+    """For each query, one more than the pattern with the largest product, or 0 where it does not lead by this much."""
     best = part.products.argmax(axis=1)
     ordered = np.sort(part.products, axis=1)
     leads = ordered[:, -1] - ordered[:, -2] > least

@@ -191,7 +191,7 @@ class FiniteStream:
         return result
 
     def output_errors(self, sparse: SparseMap) -> Float64[np.ndarray, " outputs"]:
-        """How far each output of a map behind the layer norm can be off, in any context."""
+        """How far each output of a map after the layer norm can be off, in any context."""
         bounds = self.bounds
         owner = np.repeat(np.arange(sparse.num_outputs), np.diff(sparse.start))
         sizes = np.zeros((3, sparse.num_outputs))
@@ -205,7 +205,7 @@ class FiniteStream:
         return np.asarray(bounds.most * errors + varies * terms + bounds.rounding * sparse.size[:, 1])
 
     def apply(self, sparse: SparseMap, chosen: Sequence[int], reading: frozenset[Quantity]) -> Outputs:
-        """Some outputs of a map behind the layer norm, which read no other quantities than these."""
+        """Some outputs of a map after the layer norm, which read no other quantities than these."""
         joint = self.quantities.joint(reading)
         weight = to_dense(sparse, self._width)[:, list(chosen)]
         values = self.bounds.inverse * (self.centred(joint) @ weight) + sparse.bias[list(chosen)]

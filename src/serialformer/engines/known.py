@@ -44,7 +44,7 @@ class KnownAnswers:
         self.model = model
         self.words = model.words
         if self.words.packed is not None:
-            raise InputError("has several gates in a token; known answers are those of chains of one gate a token")
+            raise InputError("has several gates in a token; known answers are those of chains of one gate per token")
         self.program: Program = schedule_to_program(self.words.circuit, self.words.schedule)
 
     @property

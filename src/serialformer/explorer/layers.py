@@ -45,7 +45,7 @@ def layers_content(model: Model, chain: Model | None = None, *, seed: int = 0) -
     words = model.words
     if chain is not None and (chain.words.digest() != words.digest() or chain.words.placed or chain.words.packed):
         raise InputError(
-            "is no model of the same circuit with a chain of one gate a token",
+            "is no model of the same circuit with a chain of one gate per token",
             where=None if chain.directory is None else str(chain.directory),
             hint="compile the same file twice for a GPT-2, once with --chain none, with the same optimisation",
         )
@@ -93,7 +93,7 @@ def _looks(model: Model, row: np.ndarray) -> list[list[list[int]]]:
 
 
 def _grid(model: Model, bits: np.ndarray) -> dict[str, Any]:
-    """The columns: their names, what they hold behind each layer for each input, and where heads look."""
+    """The columns: their names, what they hold after each layer for each input, and where heads look."""
     words, circuit = model.words, model.circuit
     outputs = words_to_names(words.outputs, words.num_outputs)
     gates = circuit.gate_names or [""] * circuit.num_gates

@@ -74,7 +74,7 @@ class CircuitWords(Protocol):
 
     @property
     def num_chain_bits(self) -> int:
-        """Bits of the chain, as it is told; as many as tokens, unless these carry several."""
+        """The number of bits in the chain; equal to the number of tokens unless these carry several."""
         return self.num_chain_tokens if self.packed is None else len(self.schedule.wire)
 
     @property
@@ -162,7 +162,7 @@ class CircuitWords(Protocol):
         return bits[:, wires != EMPTY]
 
     def bit_name(self, bit: int) -> str:
-        """The name of a bit of a chain as it is told: its token, and its place in that if there are several."""
+        """The name of a bit of the chain: its token, and its place in that if there are several."""
         token, slot = self.bit_place(bit)
         return f"t{token}" if self.packed is None else f"t{token}.{slot}"
 

@@ -76,7 +76,8 @@ def compile(
         gates_per_token: how many gates share a chain token, 1 to 4; a token is then one of as many symbols as these
             bits have values. Gates of more than two inputs are split.
         layers: with ``chain="none"``: how many layers; by default as many as the deepest output needs. With several
-            gates a token: how many, 1 by default; gates of one token may depend on one another through so many levels.
+            gates per token: how many, 1 by default; gates of one token may depend on one another through that many
+            levels.
         partial: with ``layers``: accept fewer; the certificate says which outputs are right.
         target: ``gpt2`` is a stock GPT-2, ``llama`` a stock Llama; ``paper`` the transformer of arXiv 2402.12875, every
             operation rounded.
@@ -186,16 +187,16 @@ def check_chain(
     >>> check_chain("gates", 9, None, partial=False, target="gpt2", shape=None)
     Traceback (most recent call last):
         ...
-    serialformer.errors.CompileError: expected 1 to 4 gates a token, found 9
+    serialformer.errors.CompileError: expected 1 to 4 gates per token, found 9
     """
     if chain not in ("gates", "none"):
         raise CompileError(f"no chain {chain!r}", hint="gates or none")
     if not 1 <= gates_per_token <= MAX_SLOTS:
-        raise CompileError(f"expected 1 to {MAX_SLOTS} gates a token, found {gates_per_token}")
+        raise CompileError(f"expected 1 to {MAX_SLOTS} gates per token, found {gates_per_token}")
     if gates_per_token > 1:
         if chain == "none" or target != "gpt2" or (shape is not None and shape.chosen):
             raise CompileError(
-                "several gates a token (--gates-per-token) go with a chain, and with a GPT-2 of the shape that follows",
+                "several gates per token (--gates-per-token) go with a chain and with a GPT-2 of its default shape",
                 hint="leave out --chain none, other targets, and the options of a shape",
             )
         if partial or (layers is not None and layers < 1):
@@ -205,5 +206,5 @@ def check_chain(
     elif chain == "gates" and (layers is not None or partial):
         raise CompileError(
             "layers and partial (--layers, --partial) go with a model without a chain (--chain none)",
-            hint="layers go with several gates a token as well (--gates-per-token)",
+            hint="layers go with several gates per token as well (--gates-per-token)",
         )

@@ -25,7 +25,7 @@ def every_sequence(model: Model) -> Int64[np.ndarray, "prompts tokens"]:
     words = model.words
     if words.num_inputs > MAX_INPUTS or words.placed is not None or words.packed is not None:
         raise InputError(
-            f"expected a GPT-2 of up to {MAX_INPUTS} input bits, a gate a token, found {words.num_inputs} bits",
+            f"expected a GPT-2 of up to {MAX_INPUTS} input bits, one gate per token, found {words.num_inputs} bits",
             hint="every prompt is gone through",
         )
     bits = (np.arange(1 << words.num_inputs)[:, None] >> np.arange(words.num_inputs) & 1).astype(np.uint8)

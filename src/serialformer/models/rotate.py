@@ -81,7 +81,7 @@ def rotate(model: Model, seed: int = 0) -> Model:
 
 
 def _first_units(names: Names, count: int) -> tuple[tuple[UnitRange, ...], ...]:
-    """The names of so many hidden units of each layer; those behind them have no effect."""
+    """The names of the first hidden units of each layer; the others have no effect."""
     return tuple(named_units(list(names.unit_names(layer))[:count], count) for layer in range(len(names.units)))
 
 

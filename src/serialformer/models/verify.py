@@ -98,7 +98,8 @@ def verify(
         if len(rows) and not first_wrong:
             first_wrong = _describe(model, against, bits[rows[0]], chains[rows[0]])
         wrong += len(rows)
-        tokens += len(bits) * model.words.num_chain_tokens
+        # A token of several bits is compared bit by bit, and counts once.
+        tokens += chains.size if model.words.packed is None else len(bits) * model.words.num_chain_tokens
         inputs += len(bits)
     return Verification(inputs=inputs, tokens=tokens, wrong_inputs=wrong, first_wrong=first_wrong, engine=chosen.name)
 

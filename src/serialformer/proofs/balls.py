@@ -1,4 +1,4 @@
-"""Numbers with error bounds: what exact arithmetic makes of the weights, and how far a covered runtime can be off."""
+"""Numbers with error bounds: the values of exact arithmetic, and how far a covered runtime can be off."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def _add_to_stream(
     bias: np.ndarray,
     rounding: Rounding,
 ) -> None:
-    """The error of the stream behind attention."""
+    """The error of the stream after attention."""
     placement = stream.placement
     weight = out.reshape(-1, placement.width)
     bounds = sum_errors(weight, value_reach.reshape(-1), value_error.reshape(-1), rounding)

@@ -87,7 +87,7 @@ def _held_wires(claim: PackedClaim) -> Int64[np.ndarray, "positions slots"]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _LayerFunctions:
-    """What a layer makes of each slot, at every position that writes a token of the chain.
+    """The value of each slot after a layer, at every position that writes a token of the chain.
 
     Attributes:
         support: which of the slot's bits it depends on, by their numbers; -1 for none.
@@ -169,7 +169,7 @@ class _Machine:
         return np.stack(columns, axis=1)
 
     def functions(self, layer: ConstructionLayer, *, is_last: bool) -> _LayerFunctions:
-        """What a layer makes of each slot; checks that the last one writes tokens of just these bits."""
+        """The value of each slot after a layer; checks that the last one writes tokens of just these bits."""
         written = self.bits if is_last else self.inner
         of_slots = [table for table in layer.tables if set(table.writes) & set(written)]
         others = [table for table in layer.tables if not set(table.writes) & set(written)]
@@ -282,7 +282,7 @@ def _support(row: Int64[np.ndarray, " combinations"], num_bits: int) -> tuple[li
 def _check_functions(
     claim: PackedClaim, machine: _Machine, made: _LayerFunctions, held: Int64[np.ndarray, "positions slots"]
 ) -> None:
-    """Compares what a layer makes of each slot with the wire that it is to hold."""
+    """Compares each slot after a layer with the wire that it is to hold."""
     known = np.zeros(claim.num_inputs + len(claim.arity), dtype=bool)
     known[: claim.num_inputs] = True
     for token, wires in enumerate(claim.wire):
@@ -348,7 +348,7 @@ def _canonical(reads: list[int], table: int) -> Int64[np.ndarray, " 8"]:
 def _right_after(
     made: _LayerFunctions, right: Bool[np.ndarray, "chain slots"], num_fetched: int
 ) -> Bool[np.ndarray, "chain slots"]:
-    """Which slots are right behind a layer: those that read no slot of their token that was wrong before it."""
+    """Which slots are right after a layer: those that read no slot of their token that was wrong before it."""
     inside = np.where(made.support >= num_fetched, made.support - num_fetched, -1)
     rows = np.arange(len(right))[:, None, None]
     return np.asarray((right[rows, inside] | (inside < 0)).all(axis=2))

@@ -224,7 +224,7 @@ def counting_to_gpt2(
 
 
 def _codes(bits: int) -> Float64[np.ndarray, "values length"]:
-    """For each number of so many bits its bits as signs, each followed by its negative."""
+    """For each number with that number of bits, its bits as signs, each followed by its negative."""
     signs = 2.0 * (np.arange(1 << bits)[:, None] >> np.arange(bits) & 1) - 1
     return np.stack([signs, -signs], axis=2).reshape(1 << bits, 2 * bits)
 

@@ -146,5 +146,5 @@ def _draw(text: str, seeds: tuple[int, ...], steps: range) -> Batches:
 
 
 def _fill(parts: Sequence[np.ndarray], width: int, value: int) -> np.ndarray:
-    """Batches of one width; what is behind a sequence has no label, and nothing before it can see it."""
+    """Batches of one width; positions after a sequence have no label, and nothing before it can see it."""
     return np.stack([np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=value) for part in parts])

@@ -42,7 +42,7 @@ def add_distractors(transformer: Transformer, seed: int, loudness: float) -> Tra
 
 
 def leave_out_units(transformer: Transformer) -> Transformer:
-    """The transformer with so few hidden units a layer as the layer with most of them has with an effect."""
+    """The transformer with as few hidden units per layer as the layer with the most needs with an effect."""
     architecture = transformer.architecture
     used = [np.flatnonzero(layer.mlp_out_weight.any(axis=1)) for layer in transformer.layers]
     kept = slice(0, max(int(units.max(initial=0)) + 1 for units in used))

@@ -55,7 +55,7 @@ def forget_rows(table: np.ndarray) -> None:
 
 
 def blocks_of(table: np.ndarray) -> Iterator[np.ndarray]:
-    """Blocks of rows of an array of any shape, in order; their memory is given back behind each."""
+    """Blocks of rows of an array of any shape, in order; their memory is given back after each."""
     if table.ndim == 0:
         yield table
         return

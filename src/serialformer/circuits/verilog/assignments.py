@@ -92,7 +92,7 @@ def _assignments(words: Sequence[Token]) -> Iterator[int]:
 
 
 def _target(words: Sequence[Token], place: int) -> set[str]:
-    """The names in what stands before an assignment, but for those in indices."""
+    """The names before an assignment, but for those in indices."""
     found: set[str] = set()
     indices = 0
     for word in reversed(words[:place]):

@@ -82,7 +82,7 @@ def _called(words: Sequence[Token]) -> Iterator[str]:
 
 
 def _routines_of(words: Sequence[Token]) -> dict[str, list[Token]]:
-    """The words of each function and task behind its name; of all that share a name."""
+    """The words of each function and task after its name; of all that share a name."""
     found: dict[str, list[Token]] = {}
     begin = None
     for place, word in enumerate(words):

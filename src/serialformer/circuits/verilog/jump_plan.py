@@ -1,4 +1,4 @@
-"""What becomes of the statements around jumps: which word leaves which loop, and by which flags."""
+"""How the statements around jumps are rewritten: which word leaves which loop, and by which flags."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Frame:
 
 @dataclass(kw_only=True)
 class Change:
-    """What becomes of a statement.
+    """How a statement is rewritten.
 
     Attributes:
         breaks: the blocks, by their first word, at whose end one is behind this loop.
@@ -53,7 +53,7 @@ class JumpPlan:
     _num_flags: int = 0
 
     def plan(self, region: Statement, frames: list[Frame]) -> None:
-        """Chooses what becomes of the statements of a region, which stands in the body of the given loops."""
+        """Chooses how the statements of a region are rewritten, which stands in the body of the given loops."""
         statements = region.inner()
         self.changes = {statement.first: Change() for statement in statements}
         bodies = {part.first for loop in statements if loop.kind in ("loop", "do") for part in loop.parts}
@@ -79,7 +79,7 @@ class JumpPlan:
         return any(self._target.get(inner.first) == block for inner in statement.inner())
 
     def _place_exit(self, statement: Statement, block: int) -> None:
-        """Chooses what is left to get to a block's end, of which a statement is the last that the block does."""
+        """Chooses which blocks are left to reach the end of a block whose last statement this is."""
         change = self.changes[statement.first]
         leaving = [part for part in statement.parts if self._leaves(part, block)]
         if statement.kind == "disable" and self._target.get(statement.first) == block:

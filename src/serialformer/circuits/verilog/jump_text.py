@@ -32,7 +32,7 @@ class JumpWriter:
     _number: int = 0
 
     def copy(self, stop: int) -> None:
-        """Adds what comes before a place of the source and is not written yet."""
+        """Adds the text before a place of the source and is not written yet."""
         self.out.copy(self._copied, stop)
         self._copied = stop
 
