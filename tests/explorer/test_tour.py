@@ -22,7 +22,7 @@ def test_the_tour_marks_a_part_in_each_of_six_steps(open_page: Open, width: int)
     for content in contents:
         page = open_page(content, viewport={"width": width, "height": 800})
         page.get_by_role("button", name="What am I looking at?").click()
-        marked = []
+        marked: list[str] = []
         for number in range(1, 7):
             expect(page.locator(".tour h2")).to_contain_text(f"{number} of 6: ")
             expect(page.locator(".is-toured")).to_have_count(1)
