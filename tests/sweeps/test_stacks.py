@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serialformer.errors import SweepError
+from serialformer.errors import SweepError, TrainingError
 from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.run import SweepRun
 from serialformer.sweeps.stacks import check_stackable, sweep_stacks
@@ -63,3 +63,9 @@ def test_what_cannot_be_stacked_is_refused() -> None:
     several = replace(several, config=replace(several.config, shortest=1))
     with pytest.raises(SweepError, match="several lengths"):
         check_stackable([make_run(), several])
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no device 'cuda:99'"):
+        sweep_stacks(stack(), tmp_path / "rows.csv", device="cuda:99")
+    assert not list(tmp_path.iterdir())

@@ -21,6 +21,7 @@ from serialformer.sweeps.row import Row
 from serialformer.sweeps.store import Say, Store
 from serialformer.sweeps.training_experiment import TrainingExperiment
 from serialformer.sweeps.work import carry_out, explain, failed_row
+from serialformer.training.loop import check_device
 from serialformer.training.stacked import StackReport, can_stack, train_stack
 
 
@@ -71,9 +72,11 @@ def sweep_stacks(
 
     Raises:
         SweepError: the store cannot be read or written; what is stored stays.
+        TrainingError: the device is not there.
         KeyboardInterrupt: on Ctrl-C; what is stored stays.
     """
     started, interrupted = time.monotonic(), Event()
+    check_device(device)
     if device != "cpu":
         torch.set_float32_matmul_precision("high")
 

@@ -127,7 +127,7 @@ def train(
     """
     execution = execution or Execution()
     path = Path(directory)
-    _check_device(execution.device)
+    check_device(execution.device)
     if resume and path.exists():
         run = open_run(path, config)
     else:
@@ -143,7 +143,12 @@ def train(
         torch.set_num_threads(threads)
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
+    """Refuses a device that torch does not find.
+
+    Raises:
+        TrainingError: with torch's reason.
+    """
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
