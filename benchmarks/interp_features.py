@@ -18,16 +18,13 @@ import torch
 
 from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.constructions.follow import Followed, follow
-from serialformer.errors import SerialformerError
 from serialformer.interp.judge import auroc
-from serialformer.interp.realism import make_realistic
 from serialformer.interp.suite import build_adder, build_parity
 from serialformer.models.compile import compile
 from serialformer.models.construction_of import construction_of
 from serialformer.models.every_prompt import every_sequence
 from serialformer.models.lower import construction_to_placement
 from serialformer.models.model import Model
-from serialformer.models.realism import RealismKind
 from serialformer.models.rotate import plain_architecture
 from serialformer.transformer.cache import compute_activations
 
@@ -42,7 +39,6 @@ NEAR = 0.9
 SPARSITIES = (0.001, 0.01, 0.1)
 TRAINING_STEPS = 2000
 
-KINDS: tuple[RealismKind | None, ...] = (None, "rotated", "superposed", "fine-tuned")
 
 MODELS: dict[str, Callable[[], Model]] = {
     "adder of 3 bits, chain": lambda: compile(build_adder(3)),
@@ -187,24 +183,15 @@ def main() -> None:
     parser.add_argument("--model", action="append", default=[])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name, make in MODELS.items():
-        if options.model and name not in options.model:
-            continue
-        plain = make()
-        for kind in KINDS:
-            try:
-                model = plain if kind is None else make_realistic(plain, kind)
-            except SerialformerError as error:
-                print(f"{name} | {kind} | not made: {error.message}", flush=True)
-                continue
-            area, found, right = probe_gates(model)
-            print(
-                f"{name} | {kind or 'plain'} | probes | AUROC {area:.2f} | {found:.2f} of the true places found"
-                f" | {right:.2f} of the places found are true",
-                flush=True,
-            )
-            for line in compare_features(model):
-                print(f"{name} | {kind or 'plain'} | autoencoder | {line}", flush=True)
+    for name, kind, model in every_kind(MODELS, options.model):
+        area, found, right = probe_gates(model)
+        print(
+            f"{name} | {kind or 'plain'} | probes | AUROC {area:.2f} | {found:.2f} of the true places found"
+            f" | {right:.2f} of the places found are true",
+            flush=True,
+        )
+        for line in compare_features(model):
+            print(f"{name} | {kind or 'plain'} | autoencoder | {line}", flush=True)
 
 
 if __name__ == "__main__":

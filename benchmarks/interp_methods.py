@@ -21,16 +21,13 @@ from interp_gradients import reader_gradients
 
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.circuit import Circuit
-from serialformer.errors import SerialformerError
 from serialformer.interp.judge import judge
 from serialformer.interp.pairs import Pair, draw_pairs
 from serialformer.interp.patch import Patch, Run, run_patched
-from serialformer.interp.realism import make_realistic
 from serialformer.interp.suite import build_adder, build_parity, find_truth
 from serialformer.interp.universe import all_edges
 from serialformer.models.compile import compile
 from serialformer.models.model import Model
-from serialformer.models.realism import RealismKind
 
 TINY = 1e-6
 """A score below this is none."""
@@ -141,8 +138,6 @@ def build_half_adder() -> Circuit:
     return build.circuit()
 
 
-KINDS: tuple[RealismKind | None, ...] = (None, "rotated", "superposed", "fine-tuned")
-
 MODELS: dict[str, Callable[[], Model]] = {
     "half adder, chain": lambda: compile(build_half_adder()),
     "adder of 2 bits, chain": lambda: compile(build_adder(2)),
@@ -157,29 +152,20 @@ def main() -> None:
     parser.add_argument("--model", action="append", default=[])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name, make in MODELS.items():
-        if options.model and name not in options.model:
-            continue
-        plain = make()
-        for kind in KINDS:
-            try:
-                model = plain if kind is None else make_realistic(plain, kind)
-            except SerialformerError as error:
-                print(f"{name} | {kind} | not made: {error.message}", flush=True)
-                continue
-            pairs = draw_pairs(model, options.pairs, np.random.default_rng(0))
-            truth = find_truth(model, pairs)
-            for method, score in METHODS.items():
-                started = time.process_time()
-                found = score(model, pairs)
-                result = judge(truth, found)
-                missed = sum(found[edge] < TINY for edge, is_true in truth["edges"].items() if is_true)
-                print(
-                    f"{name} | {kind or 'plain'} | {method} | AUROC {result.edge_auroc:.2f}"
-                    f" | precision {result.edge_precision:.2f} | {missed} of {result.true_edges} true edges missed"
-                    f" | {time.process_time() - started:.1f} CPU s",
-                    flush=True,
-                )
+    for name, kind, model in every_kind(MODELS, options.model):
+        pairs = draw_pairs(model, options.pairs, np.random.default_rng(0))
+        truth = find_truth(model, pairs)
+        for method, score in METHODS.items():
+            started = time.process_time()
+            found = score(model, pairs)
+            result = judge(truth, found)
+            missed = sum(found[edge] < TINY for edge, is_true in truth["edges"].items() if is_true)
+            print(
+                f"{name} | {kind or 'plain'} | {method} | AUROC {result.edge_auroc:.2f}"
+                f" | precision {result.edge_precision:.2f} | {missed} of {result.true_edges} true edges missed"
+                f" | {time.process_time() - started:.1f} CPU s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

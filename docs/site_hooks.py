@@ -15,9 +15,9 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 
-from site_live import write_live_pages  # noqa: E402  the folder must be on the path first
-from site_math import replace_mathematics  # noqa: E402  the same
-from site_recipes import recipe_figures, recipe_names, recipe_page  # noqa: E402  the same
+from site_live import write_live_pages  # noqa: E402  # found only once docs is on the path, by the line above
+from site_math import replace_mathematics  # noqa: E402  # in docs, like site_live
+from site_recipes import recipe_figures, recipe_names, recipe_page  # noqa: E402  # in docs, like site_live
 
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)\s]*)\)")
 _FIGURE = re.compile(r"(!\[[^\]]*\]\()(?:\.\./)+(recipes/[^)\s]*\.png)\)")

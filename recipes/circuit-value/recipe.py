@@ -17,19 +17,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from serialformer.models.model import Model
-from serialformer.models.score import score_teacher_forced
 from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.row import Row
-from serialformer.sweeps.run import FINAL
 from serialformer.sweeps.training_experiment import (
+    FINAL,
     TrainingExperiment,
     curve_columns,
-    report_training,
-    score_columns,
 )
 from serialformer.tasks.circuit_value import NOT_APPLICABLE
-from serialformer.tasks.layout import lay_out
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
 from serialformer.training.presets import make_config
 
@@ -61,19 +56,19 @@ class ByCircuitDepth(TrainingExperiment):
         return f"{config.length} gates {config.setting} depth {config.model.num_layers} seed {config.seed}"
 
     def carry_out(self, surroundings: Surroundings) -> list[Row]:
-        from serialformer.training.loop import Execution, train
+        from serialformer.training.measure import count_by_group
 
-        execution = Execution(device=surroundings.device, save_seconds=surroundings.save_seconds)
-        progress = report_training(surroundings)
-        result = train(self.config, surroundings.directory, execution=execution, resume=True, progress=progress)
-        final = self.row(
-            surroundings,
-            evaluation=FINAL,
-            steps=result.steps,
-            reached_target=result.reached_target,
-            cpu_seconds=result.cpu_seconds,
-            seconds=result.seconds,
-            **score_columns(result.teacher_forced, result.generated, 1),
+        result = self.train(surroundings)
+        final = self.final_row(surroundings, result)
+        length = self.config.length
+        counts = count_by_group(
+            result.model,
+            np.random.default_rng([2, length]),
+            lambda examples: circuit_depths(examples.prompts, length),
+            num_groups=length,
+            num_samples=self.num_samples,
+            per_draw=DRAWN_AT_ONCE,
+            device=surroundings.device,
         )
         return [
             final,
@@ -86,35 +81,10 @@ class ByCircuitDepth(TrainingExperiment):
                     samples=samples,
                     answers=answers,
                 )
-                for depth, (samples, answers) in enumerate(
-                    count_by_depth(result.model, self.num_samples, surroundings.device)
-                )
+                for depth, (samples, answers) in enumerate(counts.tolist())
                 if samples
             ),
         ]
-
-
-def count_by_depth(model: Model, num_samples: int, device: str) -> list[tuple[int, int]]:
-    """Samples and right answers, given the true tokens before them, for circuits of depth 0, 1, 2 and so on."""
-    from serialformer.training.objective import predict_tokens
-    from serialformer.transformer.module import TransformerModule
-
-    module = TransformerModule(model.transformer.architecture, device=device)
-    module.load(model.transformer)
-    random = np.random.default_rng([2, model.length])
-    counts = np.zeros((model.length, 2), dtype=np.int64)
-    ids = model.token_ids(model.length)
-    for start in range(0, num_samples, DRAWN_AT_ONCE):
-        drawn = model.task.sample(random, model.length, min(DRAWN_AT_ONCE, num_samples - start))
-        depths = circuit_depths(drawn.prompts, model.length)
-        examples = drawn.renumber(ids)
-        layout = lay_out(model.task, examples, model.setting, model.length)
-        predicted = predict_tokens(module, layout)
-        right = np.take_along_axis(predicted, layout.answer_positions, axis=1)[:, 0] == examples.answers[:, 0]
-        assert right.sum() == score_teacher_forced(layout, predicted).answers
-        counts[:, 0] += np.bincount(depths, minlength=model.length)
-        counts[:, 1] += np.bincount(depths[right], minlength=model.length)
-    return [(int(samples), int(answers)) for samples, answers in counts]
 
 
 def circuit_depths(prompts: np.ndarray, length: int) -> np.ndarray:

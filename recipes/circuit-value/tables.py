@@ -19,8 +19,8 @@ from serialformer.figures.circuit_depth import CIRCUIT_DEPTH, FEWEST_SAMPLES
 from serialformer.figures.measures import MEASURES
 from serialformer.models.score import wilson_interval
 from serialformer.sweeps.row import DONE, Row
-from serialformer.sweeps.run import FINAL
 from serialformer.sweeps.store import read_rows
+from serialformer.sweeps.training_experiment import FINAL
 
 
 def make_tables(rows: Sequence[Row]) -> str:

@@ -16,13 +16,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from serialformer.models.model import Model
 from serialformer.sweeps.experiment import Experiment, Surroundings
 from serialformer.sweeps.row import Row
-from serialformer.sweeps.run import FINAL, SweepRun
-from serialformer.sweeps.training_experiment import TrainingExperiment, report_training, score_columns
+from serialformer.sweeps.run import SweepRun
+from serialformer.sweeps.training_experiment import FINAL, TrainingExperiment
 from serialformer.tasks.curriculum import Curriculum
-from serialformer.tasks.layout import lay_out
 from serialformer.tasks.task import ParameterValue
 from serialformer.training.config import EvaluationConfig, ModelConfig, OptimiserConfig, TrainingConfig
 from serialformer.training.presets import make_config
@@ -156,21 +154,19 @@ class Squarings(TrainingExperiment):
         return f"{config.length} squarings {config.setting} depth {config.model.num_layers} seed {config.seed}"
 
     def carry_out(self, surroundings: Surroundings) -> list[Row]:
-        from serialformer.training.loop import Execution, train
+        from serialformer.training.measure import count_by_group
 
-        execution = Execution(device=surroundings.device, save_seconds=surroundings.save_seconds)
-        progress = report_training(surroundings)
-        result = train(self.config, surroundings.directory, execution=execution, resume=True, progress=progress)
-        final = self.row(
-            surroundings,
-            evaluation=FINAL,
-            steps=result.steps,
-            reached_target=result.reached_target,
-            cpu_seconds=result.cpu_seconds,
-            seconds=result.seconds,
-            **score_columns(result.teacher_forced, result.generated, 1),
+        result = self.train(surroundings)
+        final = self.final_row(surroundings, result)
+        counts = count_by_group(
+            result.model,
+            np.random.default_rng([3, self.config.length]),
+            lambda examples: examples.chain_lengths,
+            num_groups=self.config.length + 1,
+            num_samples=self.num_samples,
+            per_draw=DRAWN_AT_ONCE,
+            device=surroundings.device,
         )
-        counts = count_by_number(result.model, self.num_samples, surroundings.device)
         return [
             final,
             *(
@@ -178,35 +174,13 @@ class Squarings(TrainingExperiment):
                     surroundings,
                     evaluation=f"{number} squarings",
                     variables={"squarings": number},
-                    samples=int(samples),
-                    answers=int(answers),
+                    samples=samples,
+                    answers=answers,
                 )
-                for number, (samples, answers) in enumerate(counts)
+                for number, (samples, answers) in enumerate(counts.tolist())
                 if samples
             ),
         ]
-
-
-def count_by_number(model: Model, num_samples: int, device: str) -> np.ndarray:
-    """Samples and right answers, given the true tokens before them, for 0, 1, 2 and so on squarings."""
-    from serialformer.training.objective import predict_tokens
-    from serialformer.transformer.module import TransformerModule
-
-    module = TransformerModule(model.transformer.architecture, device=device)
-    module.load(model.transformer)
-    random = np.random.default_rng([3, model.length])
-    counts = np.zeros((model.length + 1, 2), dtype=np.int64)
-    ids = model.token_ids(model.length)
-    for start in range(0, num_samples, DRAWN_AT_ONCE):
-        drawn = model.task.sample(random, model.length, min(DRAWN_AT_ONCE, num_samples - start))
-        numbers = drawn.chain_lengths
-        examples = drawn.renumber(ids)
-        layout = lay_out(model.task, examples, model.setting, model.length)
-        predicted = predict_tokens(module, layout)
-        right = np.take_along_axis(predicted, layout.answer_positions, axis=1)[:, 0] == examples.answers[:, 0]
-        counts[:, 0] += np.bincount(numbers, minlength=model.length + 1)
-        counts[:, 1] += np.bincount(numbers[right], minlength=model.length + 1)
-    return counts
 
 
 def squarings(lengths: Iterable[int] = (8,)) -> list[Squarings]:

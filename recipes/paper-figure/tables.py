@@ -15,22 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from serialformer.constructions.squaring import primes_below
 from serialformer.models.score import wilson_interval
+from serialformer.python_file import load_python
 from serialformer.sweeps.row import DONE, Row
 from serialformer.sweeps.store import read_rows
 
 SETTINGS = ("base", "hint", "cot")
-
-
-def always_one(bound: int, number: int) -> float:
-    """The share of prompts with so many squarings whose answer is 1.
-
-    >>> round(always_one(1000, 8), 3)
-    0.061
-    """
-    # The image of so many squarings is a subgroup, and each of its elements is as likely as 1.
-    return float(np.mean([np.gcd(2**number, prime - 1) / (prime - 1) for prime in primes_below(bound)]))
 
 
 def make_table(rows: Sequence[Row]) -> str:
@@ -42,6 +32,7 @@ def make_table(rows: Sequence[Row]) -> str:
     counts: dict[tuple[str, int], np.ndarray] = defaultdict(lambda: np.zeros((length + 1, 2), dtype=np.int64))
     for row in rows:
         counts[row.setting, row.depth][row.variable["squarings"]] += row.answers, row.samples
+    always_one = load_python(Path(__file__).parents[1] / "paper-small" / "by_number.py").module.always_one
     lines = [
         f"| setting | layers | {' | '.join(map(str, numbers))} |",
         f"|---|---|{'---|' * length}",

@@ -27,7 +27,7 @@ from serialformer.models.score import score_teacher_forced, wilson_interval
 from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.row import DONE, Row
 from serialformer.sweeps.store import read_rows
-from serialformer.sweeps.training_experiment import TrainingExperiment, report_training
+from serialformer.sweeps.training_experiment import TrainingExperiment
 from serialformer.tasks.layout import lay_out
 from serialformer.training.presets import make_config
 from serialformer.transformer.forward import compute_logits
@@ -58,12 +58,7 @@ class SquaringsByNumber(TrainingExperiment):
         return f"squarings below {config.parameters['bound']} {config.setting} depth {config.model.num_layers}"
 
     def carry_out(self, surroundings: Surroundings) -> list[Row]:
-        from serialformer.training.loop import Execution, train
-
-        execution = Execution(device=surroundings.device, save_seconds=surroundings.save_seconds)
-        progress = report_training(surroundings)
-        model = train(self.config, surroundings.directory, execution=execution, resume=True, progress=progress).model
-        counts = enumerate(count(model, self.num_samples), 1)
+        counts = enumerate(count(self.train(surroundings).model, self.num_samples), 1)
         return [self.numbered_row(surroundings, number, *found) for number, found in counts]
 
     def numbered_row(self, surroundings: Surroundings | None, number: int, samples: int, answers: int) -> Row:

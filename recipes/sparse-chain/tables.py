@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from serialformer.sweeps.row import DONE, Row
-from serialformer.sweeps.run import FINAL
 from serialformer.sweeps.store import read_rows
+from serialformer.sweeps.training_experiment import FINAL
 
 SOLVED = 0.99
 

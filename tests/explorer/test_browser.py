@@ -6,9 +6,8 @@ import io
 import json
 import random
 import re
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,64 +18,19 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tests.conftest import ROOT
+from tests.explorer.conftest import Open
 from tests.explorer.models import HOSTILE, adder, compiled_adder, hostile_model
 from tests.task_models import exact_parity, random_model
 
 from serialformer import Model, compile
 from serialformer.errors import CheckpointError
 from serialformer.explorer.content import circuit_content, task_content
-from serialformer.explorer.page import write_page
 from serialformer.explorer.server import PageServer
 from serialformer.tasks.registry import make_task
 from serialformer.transformer.forward import compute_attention, compute_logits
 
 AXE = ROOT / "explore" / "node_modules" / "axe-core" / "axe.min.js"
 GOLDEN = Path(__file__).parent / "golden"
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra dev")
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        # A browser is no Python package, so the extra `dev` cannot bring it.
-        pytest.skip("needs Chromium on the path")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Opens content, or an address; at the end nothing may have been said on the console, thrown or fetched."""
-    complaints: list[str] = []
-    contexts = []
-
-    def open_(content: dict[str, Any] | str, **options: Any) -> Any:
-        address = content
-        if not isinstance(content, str):
-            write_page(tmp_path / "page.html", content)
-            address = (tmp_path / "page.html").as_uri()
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
-        if address.startswith("file:"):
-            file = address.partition("#")[0]
-            page.on("request", lambda one: complaints.append(one.url) if one.url != file else None)
-        page.goto(address)
-        page.wait_for_selector("#page[data-ready]")
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def expect(locator: Any) -> Any:

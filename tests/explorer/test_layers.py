@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +67,6 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
 
 # --- in Chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra dev")
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        # A browser is no Python package, so the extra `dev` cannot bring it.
-        pytest.skip("needs Chromium on the path")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def opened(browser: Any, path: Path) -> tuple[Any, list[str]]:

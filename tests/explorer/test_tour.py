@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.explorer.conftest import Open
 from tests.explorer.models import compiled_adder
-from tests.explorer.test_browser import Open, browser, expect, expect_position, open_page
+from tests.explorer.test_browser import expect, expect_position
 from tests.task_models import exact_parity
 
 from serialformer.explorer.content import circuit_content, task_content
 from serialformer.explorer.page import write_page
-
-__all__ = ["browser", "open_page"]  # fixtures
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -118,6 +118,19 @@ def test_gradients_do_not_depend_on_what_is_computed(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_attention_for_stacks_has_the_same_gradients_alone(kind: str) -> None:
+    transformer = draw_transformer(**KINDS[kind])
+    tokens, weight = torch.from_numpy(draw_tokens()), torch.randn(5, NUM_TOKENS, 5, dtype=torch.float64)
+    usual = make_module(transformer)
+    stacked = TransformerModule(transformer.architecture, dtype=torch.float64, attention="stacked")
+    stacked.load(transformer)
+    for module in (usual, stacked):
+        (module(tokens) * weight).sum().backward()
+    for (name, ours), (_, theirs) in zip(stacked.named_weights(), usual.named_weights(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pieces", [(11,), (1,) * 11, (4, 1, 6)])
 def test_a_cache_changes_nothing(kind: str, pieces: tuple[int, ...]) -> None:
     module = make_module(draw_transformer(**KINDS[kind]))

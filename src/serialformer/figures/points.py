@@ -14,7 +14,8 @@ from serialformer.errors import FigureError
 from serialformer.figures.measures import Measure
 from serialformer.models.score import wilson_interval
 from serialformer.sweeps.row import DONE, Row
-from serialformer.sweeps.run import FINAL, FRESH
+from serialformer.sweeps.run import FRESH
+from serialformer.sweeps.training_experiment import FINAL
 
 
 @dataclass(frozen=True, kw_only=True)

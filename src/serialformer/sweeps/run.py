@@ -12,16 +12,16 @@ from serialformer.errors import SweepError, TaskError
 from serialformer.sweeps.experiment import Surroundings
 from serialformer.sweeps.row import Row, to_cell
 from serialformer.sweeps.training_experiment import (
+    FINAL,
     TrainingExperiment,
     curve_columns,
-    report_training,
     score_columns,
 )
 from serialformer.tasks.layout import num_positions
 from serialformer.training.config import TrainingConfig, rename_fields
 
-FINAL, FRESH = "final", "fresh"
-"""Evaluations: the one that ends the training, and that on samples drawn for the sweep."""
+FRESH = "fresh"
+"""The evaluation on samples drawn for the sweep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,28 +148,11 @@ class SweepRun(TrainingExperiment):
     def carry_out(self, surroundings: Surroundings) -> list[Row]:
         """Trains and evaluates, or resumes the run in the directory; see ``training.loop.train`` for its errors."""
         from serialformer.models.evaluate import evaluate
-        from serialformer.training.loop import Execution, train
 
-        execution = Execution(device=surroundings.device, save_seconds=surroundings.save_seconds)
-        result = train(
-            self.config,
-            surroundings.directory,
-            execution=execution,
-            resume=True,
-            progress=report_training(surroundings),
-        )
+        result = self.train(surroundings)
         num_answer_tokens = self.config.make_task().num_answer_tokens
         trained: dict[str, Any] = {"steps": result.steps, "reached_target": result.reached_target}
-        rows = [
-            self.row(
-                surroundings,
-                evaluation=FINAL,
-                cpu_seconds=result.cpu_seconds,
-                seconds=result.seconds,
-                **trained,
-                **score_columns(result.teacher_forced, result.generated, num_answer_tokens),
-            )
-        ]
+        rows = [self.final_row(surroundings, result)]
         for length in self.lengths:
             started, seconds = time.process_time(), time.perf_counter()
             score = evaluate(result.model, length=length, num_samples=self.num_samples, seed=self.seed).score

@@ -119,8 +119,8 @@ def sweep_stacks(
             finally:
                 interrupted.set()
                 threads.shutdown(cancel_futures=True)
-    if directory.exists() and not any(directory.iterdir()):
-        directory.rmdir()
+                if directory.exists() and not any(directory.iterdir()):
+                    directory.rmdir()
     return StackSweep(
         num_models=num_models,
         num_failed=num_failed,

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 from serialformer.errors import SweepError
 from serialformer.models.score import Score
 from serialformer.sweeps.experiment import Experiment, Report, Surroundings
-from serialformer.sweeps.row import GENERATED, TEACHER_FORCED, to_cell
+from serialformer.sweeps.row import GENERATED, TEACHER_FORCED, Row, to_cell
 from serialformer.sweeps.size import estimate_bytes, estimate_work
 from serialformer.tasks.user_task import source_of
 from serialformer.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from serialformer.training.loop import Report as TrainingReport
+    from serialformer.training.loop import TrainingResult
 
 SEMANTICS = 1
 """Goes up when a configuration comes to mean other numbers than before, by more than rounding."""
+
+FINAL = "final"
+"""The evaluation that ends a training."""
 
 STEP = "step"
 """Of an evaluation of the training itself: ``step N``."""
@@ -89,6 +93,30 @@ class TrainingExperiment(Experiment):
             "seed": config.seed,
             "evaluated_length": config.length,
         }
+
+    def train(self, surroundings: Surroundings) -> TrainingResult:
+        """Trains the model, or resumes its training, or reads what a finished training left."""
+        from serialformer.training.loop import Execution, train
+
+        return train(
+            self.config,
+            surroundings.directory,
+            execution=Execution(device=surroundings.device, save_seconds=surroundings.save_seconds),
+            resume=True,
+            progress=report_training(surroundings),
+        )
+
+    def final_row(self, surroundings: Surroundings, result: TrainingResult) -> Row:
+        """The evaluation that ends a training."""
+        return self.row(
+            surroundings,
+            evaluation=FINAL,
+            steps=result.steps,
+            reached_target=result.reached_target,
+            cpu_seconds=result.cpu_seconds,
+            seconds=result.seconds,
+            **score_columns(result.teacher_forced, result.generated, self.config.make_task().num_answer_tokens),
+        )
 
 
 def score_columns(teacher_forced: Score, generated: Score, num_answer_tokens: int) -> dict[str, Any]:

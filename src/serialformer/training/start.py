@@ -156,7 +156,7 @@ def require_torch() -> None:
         TrainingError: torch is not installed.
     """
     try:
-        import torch  # noqa: F401  # to report a missing package at once
+        import torch  # noqa: F401  # only whether it can be imported matters here
     except ImportError:
         raise TrainingError("training needs torch", hint="pip install 'serialformer[torch]'") from None
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-class StackedAttention(torch.autograd.Function):  # type: ignore[misc]  # torch has no types here
+class StackedAttention(torch.autograd.Function):  # type: ignore[misc]  # torch gives its Function no types
     """Causal attention. Under ``torch.vmap`` the models become rows of one batch, and torch's own gradient is used."""
 
     generate_vmap_rule = False
@@ -20,11 +20,16 @@ class StackedAttention(torch.autograd.Function):  # type: ignore[misc]  # torch 
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
+        queries, keys, values, *ctx.rest = inputs
+        ctx.save_for_backward(queries, keys, values)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> None:
-        raise NotImplementedError("only for modules under torch.vmap")
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """For one model alone: torch's gradient of the same kernel, computed again."""
+        parts = [part.detach().requires_grad_() for part in ctx.saved_tensors]
+        with torch.enable_grad():
+            mixed = _attend(parts[0], parts[1], parts[2], *ctx.rest)
+        return (*torch.autograd.grad(mixed, parts, gradients), None, None)
 
     @staticmethod
     def vmap(

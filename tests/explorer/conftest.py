@@ -1,0 +1,58 @@
+"""A browser for the tests of pages, and a page in it that may not complain."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serialformer.explorer.page import write_page
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra dev")
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        # A browser is no Python package, so the extra `dev` cannot bring it.
+        pytest.skip("needs Chromium on the path, which CI installs")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, tmp_path: Path) -> Iterator[Open]:
+    """Opens content, or an address; at the end nothing may have been said on the console, thrown or fetched."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_(content: dict[str, Any] | str, **options: Any) -> Any:
+        address = content
+        if not isinstance(content, str):
+            write_page(tmp_path / "page.html", content)
+            address = (tmp_path / "page.html").as_uri()
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+        if address.startswith("file:"):
+            file = address.partition("#")[0]
+            page.on("request", lambda one: complaints.append(one.url) if one.url != file else None)
+        page.goto(address)
+        page.wait_for_selector("#page[data-ready]")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert complaints == []
