@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from interp_kinds import every_kind
 
 from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.constructions.follow import Followed, follow
