@@ -1,7 +1,7 @@
 // "What am I looking at?": a tour of six steps, each of which marks a part of the page and explains it.
 
 import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 
 interface TourStep {
   /** The part of the page that the step is about. */
@@ -89,7 +89,17 @@ export function TourButton() {
 export function Tour({ isCircuit }: { isCircuit: boolean }) {
   const steps = isCircuit ? CIRCUIT_TOUR : TASK_TOUR;
   const at = step.value;
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // On the window, so that Escape works wherever the focus is.
+    const close = (event: KeyboardEvent) => {
+      if (event.key !== "Escape" || step.peek() < 0) return;
+      step.value = -1;
+      event.stopPropagation();
+    };
+    window.addEventListener("keydown", close, { capture: true });
+    return () => window.removeEventListener("keydown", close, { capture: true });
+  }, []);
+  useLayoutEffect(() => {
     if (at < 0) return;
     const part = document.querySelector(steps[at].part);
     part?.classList.add("is-toured");
@@ -100,17 +110,7 @@ export function Tour({ isCircuit }: { isCircuit: boolean }) {
   if (at < 0) return null;
   const isLast = at === steps.length - 1;
   return (
-    <section
-      class="tour"
-      role="dialog"
-      aria-label="What am I looking at?"
-      onKeyDown={(event) => {
-        if (event.key === "Escape") {
-          step.value = -1;
-          event.stopPropagation();
-        }
-      }}
-    >
+    <section class="tour" role="dialog" aria-label="What am I looking at?">
       <h2>
         {at + 1} of {steps.length}: {steps[at].title}
       </h2>

@@ -34,9 +34,13 @@ def test_the_tour_marks_a_part_in_each_of_six_steps(open_page: Open, width: int)
         assert len(set(marked)) == 6
 
 
-def test_escape_ends_the_tour(open_page: Open) -> None:
+@pytest.mark.parametrize("focus", ["dialog", "page"])
+def test_escape_ends_the_tour_wherever_the_focus_is(open_page: Open, focus: str) -> None:
     page = open_page(circuit_content(compiled_adder(1)))
     page.get_by_role("button", name="What am I looking at?").click()
+    expect(page.locator("#tour-next")).to_be_focused()
+    if focus == "page":
+        page.locator("#tour-next").blur()
     page.keyboard.press("Escape")
     expect(page.locator(".tour")).to_have_count(0)
 
