@@ -18,6 +18,9 @@ MAX_SOURCES = 7
 
 NEVER = np.int32(2**31 - 1)
 
+QUERIES_PER_BLOCK = 64
+"""How many queries are made before their keys are looked up."""
+
 FEW_KEYS = 16
 """So many different keys of a searched head are compared one by one with every query; more are looked up."""
 
@@ -48,6 +51,14 @@ def norm_rounding(mean, deviation, inverse, stream_error, width):
     rest = 1 - of_variance
     spread = 0.5 * of_variance / (rest * np.sqrt(rest)) + 8 * 2.0**-24
     return inverse * shift * (1 + spread), spread + bias_factor, bias_factor
+
+
+@loop(inline="always")
+def norm_of_sums(total, square, width, epsilon):
+    """Mean, 1 / deviation (epsilon inside) and deviation of coordinates with this sum and sum of squares."""
+    mean = total / width
+    variance = max(0.0, square / width - mean * mean)
+    return mean, 1 / np.sqrt(variance + epsilon), np.sqrt(variance)
 
 
 @loop(inline="always")
@@ -207,6 +218,75 @@ def compare_keys(vector, coded, offset, step, codes, distinct, num_distinct):
     return found, best - second
 
 
+@loop(inline="always")
+def written_columns(tokens):
+    """How many columns each row of a matrix writes, and which: what else is added to them is summed once for all."""
+    counts, columns = np.zeros(len(tokens), dtype=np.int64), np.zeros(tokens.shape, dtype=np.int64)
+    for token in range(len(tokens)):
+        for column in range(tokens.shape[1]):
+            if tokens[token, column] != 0:
+                columns[token, counts[token]] = column
+                counts[token] += 1
+    return counts, columns
+
+
+@loop(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def embedded_norms(tokens, positions, epsilon, norms):
+    """Layer norm of every token at every position: its mean, 1 / standard deviation, and how it errs in float32.
+
+    The error is that of ``norm_rounding``: its first two factors; the third is the same everywhere.
+    """
+    num_positions, width = positions.shape
+    bits = positions.view(np.int32)
+    counts, columns = written_columns(tokens)
+    word = np.zeros(1, dtype=np.int32)
+    as_float = word.view(np.float32)
+    for position in range(num_positions):
+        total, square, highest = 0.0, 0.0, np.int32(0)
+        for column in range(width):
+            value = np.float64(positions[position, column])
+            total += value
+            square += value * value
+        for column in range(width):
+            highest = max(highest, bits[position, column] & np.int32(0x7FFFFFFF))
+        word[0] = highest
+        for token in range(len(tokens)):
+            all_total, all_square, largest = total, square, np.float64(as_float[0])
+            for place in range(counts[token]):
+                column = columns[token, place]
+                own, value = tokens[token, column], np.float64(positions[position, column])
+                all_total += own
+                all_square += own * (own + 2 * value)
+                largest = max(largest, abs(own + value))
+            mean, inverse, deviation = norm_of_sums(all_total, all_square, width, epsilon)
+            factors = norm_rounding(mean, deviation, inverse, 2.0**-24 * largest, width)
+            norms[position, token, 0], norms[position, token, 1] = mean, inverse
+            norms[position, token, 2], norms[position, token, 3] = factors[0], factors[1]
+
+
+@loop(inline="always")
+def apply_embedded(sparse, first, last, tokens, positions, token, position, mean, inverse, out, sizes):
+    """``apply_sized`` for a token at a position."""
+    start, index, value, bias = sparse
+    for output in range(first, last):
+        dot, size = 0.0, 0.0
+        for entry in range(np.uint64(start[output]), np.uint64(start[output + 1])):
+            column = np.uint64(index[entry])
+            term = value[entry] * (tokens[token, column] + np.float64(positions[position, column]) - mean)
+            dot += term
+            size += abs(term)
+        out[output - first] = inverse * dot + bias[output]
+        sizes[output - first] = inverse * size
+
+
+@loop(inline="always")
+def _apply_normed(sparse, tokens, positions, norms, token, position, out, sizes):
+    """All outputs of a map for a token at a position; returns the factors of their error."""
+    mean, inverse = norms[position, token, 0], norms[position, token, 1]
+    apply_embedded(sparse, 0, len(sparse[3]), tokens, positions, token, position, mean, inverse, out, sizes)
+    return norms[position, token, 2], norms[position, token, 3], gamma(positions.shape[1] + 8)
+
+
 @loop(nogil=True, error_model="numpy")
 def key_codes(key, inputs, offset, step, codes):
     """Codes of every position's key, of one head of the first layer.
@@ -215,17 +295,16 @@ def key_codes(key, inputs, offset, step, codes):
     distance from the grid, the least and largest code sum, the largest square norm of a grid point, and the largest
     2-norm of a key's float32 error.
     """
-    num_positions, width = inputs.positions.shape
-    start, index, value, bias, size_of = key.start, key.inputs, key.value, key.bias, key.size
-    size, coded = len(bias), codes.shape[1]
-    x, vector, sizes = np.empty(width), np.empty(size), np.empty(size)
+    tokens, positions, norms = inputs.tokens, inputs.positions, inputs.norms
+    sparse, size_of = (key.start, key.inputs, key.value, key.bias), key.size
+    size, coded = len(key.bias), codes.shape[1]
+    vector, sizes = np.empty(size), np.empty(size)
     scratch = np.empty((1, coded), dtype=np.int8)
     furthest, key_error = 0.0, 0.0
     least_sum, largest_sum, largest_norm = np.inf, -np.inf, -np.inf
-    for position in range(num_positions):
-        for token in range(len(inputs.tokens)):
-            mean, inverse, factors = _embed_norm(inputs, token, position, x)
-            apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
+    for position in range(len(positions)):
+        for token in range(len(tokens)):
+            factors = _apply_normed(sparse, tokens, positions, norms, token, position, vector, sizes)
             key_error = max(key_error, _vector_error(size_of, 0, size, factors, sizes))
             target, row = (codes, position) if token == 0 else (scratch, 0)
             furthest = max(furthest, round_to_grid(vector, size, coded, 1.0, offset, step, target, row))
@@ -238,22 +317,6 @@ def key_codes(key, inputs, offset, step, codes):
         least_sum, largest_sum = min(least_sum, code_sum), max(largest_sum, code_sum)
         largest_norm = max(largest_norm, norm)
     return -1, furthest, least_sum, largest_sum, largest_norm, key_error
-
-
-@loop(inline="always")
-def _embed_norm(inputs, token, position, x):
-    """The embedding over all dimensions into x; its mean, 1 / standard deviation, and how it errs in float32."""
-    width, tokens, positions = len(x), inputs.tokens, inputs.positions
-    total, square, largest = 0.0, 0.0, 0.0
-    for column in range(width):
-        x[column] = tokens[token, column] + np.float64(positions[position, column])
-        total += x[column]
-        square += x[column] * x[column]
-        largest = max(largest, abs(x[column]))
-    mean = total / width
-    variance = max(0.0, square / width - mean * mean)
-    inverse = 1 / np.sqrt(variance + inputs.epsilon)
-    return mean, inverse, norm_rounding(mean, np.sqrt(variance), inverse, 2.0**-24 * largest, width)
 
 
 @loop(nogil=True, error_model="numpy")
@@ -270,62 +333,72 @@ def index_codes(codes):
     return slots, again
 
 
-@loop(nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def route_queries(query, inputs, keys, needed, routed):
     """Fills ``routed`` with the position that one head of the first layer attends to from each position.
 
     NO_MATCH stands where that depends on the current token, is not there to be seen, or the gap is less than needed.
     Returns the least gap of those found, in units of a product.
     """
-    num_positions, width = inputs.positions.shape
-    start, index, value, bias, size_of = query.start, query.inputs, query.value, query.bias, query.size
-    size, coded = len(bias), keys.codes.shape[1]
-    x, vector, sizes = np.empty(width), np.empty(size), np.empty(size)
-    wanted = np.empty((2, coded), dtype=np.int8)
+    tokens, positions, norms = inputs.tokens, inputs.positions, inputs.norms
+    codes, slots, again, offset, step = keys.codes, keys.slots, keys.again, keys.offset, keys.step
+    norm, least, furthest, key_error = keys.norm, keys.least, keys.furthest, keys.error
+    sparse, size_of = (query.start, query.inputs, query.value, query.bias), query.size
+    size, coded = len(query.bias), codes.shape[1]
+    num_positions, width = positions.shape
+    vector, sizes = np.empty(size), np.empty(size)
+    # Block by block: the look-ups of a block do not wait for each other's memory.
+    wanted = np.empty((QUERIES_PER_BLOCK + 1, coded), dtype=np.int8)  # the last is for tokens that must agree
+    gaps, found = np.empty(QUERIES_PER_BLOCK), np.empty(QUERIES_PER_BLOCK, dtype=np.int64)
+    mask = np.uint64(len(slots) - 1)
     least_gap = np.inf
-    for position in range(num_positions):
-        target = NO_MATCH
-        for token in range(len(inputs.tokens)):
-            mean, inverse, factors = _embed_norm(inputs, token, position, x)
-            apply_sized(start, index, value, bias, 0, size, x, mean, inverse, vector, sizes)
-            query_norm = 0.0
-            for column in range(size):
-                query_norm += vector[column] * vector[column]
-            query_norm = np.sqrt(query_norm)
-            scale = query_norm / keys.norm
-            row = 0 if token == 0 else 1
-            if not scale > 0:
+    for first in range(0, num_positions, QUERIES_PER_BLOCK):
+        count = min(QUERIES_PER_BLOCK, num_positions - first)
+        for row in range(count):
+            position = first + row
+            gaps[row] = np.inf
+            for token in range(len(tokens)):
+                factors = _apply_normed(sparse, tokens, positions, norms, token, position, vector, sizes)
+                query_norm = 0.0
+                for column in range(size):
+                    query_norm += vector[column] * vector[column]
+                query_norm = np.sqrt(query_norm)
+                scale = query_norm / norm
+                if not scale > 0:
+                    gaps[row] = -np.inf
+                    break
+                place = row if token == 0 else QUERIES_PER_BLOCK
+                distance = round_to_grid(vector, size, coded, scale, offset, step, wanted, place)
+                shortfall = norm * norm - grid_norm(wanted, place, coded, offset, step)
+                gap = score_gap(query_norm, scale, distance, shortfall, least, furthest)
+                query_error = _vector_error(size_of, 0, size, factors, sizes)
+                error = product_error(query_norm, query_error, norm + furthest, key_error, width)
+                if not gap - 2 * error >= needed or (token and not _same_code(wanted, row, wanted, place)):
+                    gaps[row] = -np.inf
+                    break
+                gaps[row] = min(gaps[row], gap)
+        for row in range(count):
+            found[row] = slots[np.int64(_hash_code(wanted, row) & mask)] if gaps[row] > 0 else NO_MATCH
+        for row in range(count):
+            position, target = first + row, found[row]
+            if target >= 0 and not _same_code(wanted, row, codes, target):
+                target = find_code(codes, wanted, row, slots)
+            if target > position or (target >= 0 and again[target] <= position):
                 target = NO_MATCH
-                break
-            distance = round_to_grid(vector, size, coded, scale, keys.offset, keys.step, wanted, row)
-            shortfall = keys.norm * keys.norm - grid_norm(wanted, row, coded, keys.offset, keys.step)
-            gap = score_gap(query_norm, scale, distance, shortfall, keys.least, keys.furthest)
-            query_error = _vector_error(size_of, 0, size, factors, sizes)
-            error = product_error(query_norm, query_error, keys.norm + keys.furthest, keys.error, width)
-            if not gap - 2 * error >= needed or (token and not _same_code(wanted, 0, wanted, 1)):
-                target = NO_MATCH
-                break
-            if token == 0:
-                target = find_code(keys.codes, wanted, 0, keys.slots)
-                if target > position or (target >= 0 and keys.again[target] <= position):
-                    target = NO_MATCH
-            if target == NO_MATCH:
-                break
-            least_gap = min(least_gap, gap)
-        routed[position] = target
+            if target >= 0:
+                least_gap = min(least_gap, gaps[row])
+            routed[position] = target
     return least_gap
 
 
 @loop(inline="always")
 def norm_of(x, settings):
     """Mean, 1 / deviation (epsilon inside) and deviation of the residual stream at a position."""
-    total, square, width = settings.passive_sum, settings.passive_square, settings.width
+    total, square = settings.passive_sum, settings.passive_square
     for column in range(len(x)):
         total += x[column]
         square += x[column] * x[column]
-    mean = total / width
-    variance = max(0.0, square / width - mean * mean)
-    return mean, 1 / np.sqrt(variance + settings.epsilon), np.sqrt(variance)
+    return norm_of_sums(total, square, settings.width, settings.epsilon)
 
 
 @loop(inline="always")

@@ -281,11 +281,17 @@ class FiniteKeys(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What the first layer reads: both embeddings over all dimensions, and the epsilon of its layer norm."""
+    """What the first layer reads.
+
+    Attributes:
+        tokens: the token embedding over all dimensions.
+        positions: the position embedding.
+        norms: the layer norm of every token at every position, as ``kernels.embedded_norms`` describes it.
+    """
 
     tokens: Float64[np.ndarray, "vocabulary width"]
     positions: Float32[np.ndarray, "positions width"]
-    epsilon: float
+    norms: Float64[np.ndarray, "positions vocabulary 4"]
 
 
 class KeyTable(NamedTuple):

@@ -15,9 +15,9 @@ from math import log, sqrt
 
 import numpy as np
 
-from serialformer.arrays import Float64, Int32, Int64
+from serialformer.arrays import Float32, Float64, Int32, Int64
 from serialformer.decode.flat import SparseMap, reorder_outputs, to_dense
-from serialformer.decode.kernels import NO_MATCH, index_codes, key_codes, route_queries
+from serialformer.decode.kernels import NO_MATCH, embedded_norms, index_codes, key_codes, route_queries
 from serialformer.decode.records import Inputs, KeyTable
 from serialformer.decode.rounding import LARGEST_LEAK
 from serialformer.transformer.key_shape import find_key_shape
@@ -57,23 +57,43 @@ class _Keys:
 
 
 class KnownKeys:
-    """The keys that have been indexed: heads that ask for the same names have the same keys, and need one index."""
+    """The keys and norms that are known: heads that ask for the same names have the same keys, and need one index.
+
+    Positions and epsilon are those of one model.
+    """
 
     def __init__(self) -> None:
         self._found: dict[bytes, _Keys] = {}
+        self._inputs: dict[bytes, Inputs] = {}
 
-    def find(
-        self, key: SparseMap, tokens: Float64[np.ndarray, "vocabulary width"], positions: np.ndarray, epsilon: float
-    ) -> _Keys:
-        """The keys of a map at these tokens and positions; the positions are those of one model."""
-        digest = sha256()
-        for array in (tokens, *key.arrays()):
-            digest.update(f"{array.dtype.str} {array.shape} ".encode())
-            digest.update(array.tobytes())
-        name = digest.digest()
+    def find(self, key: SparseMap, inputs: Inputs, epsilon: float) -> _Keys:
+        """The keys of a map at these tokens and positions."""
+        name = _digest(inputs.tokens, *key.arrays())
         if name not in self._found:
-            self._found[name] = _index_keys(key, tokens, positions, epsilon)
+            self._found[name] = _index_keys(key, inputs, epsilon)
         return self._found[name]
+
+    def inputs(
+        self,
+        tokens: Float64[np.ndarray, "vocabulary width"],
+        positions: Float32[np.ndarray, "positions width"],
+        epsilon: float,
+    ) -> Inputs:
+        """These tokens at these positions, with their norms."""
+        name = _digest(tokens)
+        if name not in self._inputs:
+            norms = np.empty((len(positions), len(tokens), 4))
+            embedded_norms(tokens, positions, epsilon, norms)
+            self._inputs[name] = Inputs(tokens=tokens, positions=positions, norms=norms)
+        return self._inputs[name]
+
+
+def _digest(*arrays: np.ndarray) -> bytes:
+    digest = sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.digest()
 
 
 def needed_gap(num_positions: int, head_width: int) -> float:
@@ -85,7 +105,7 @@ def route_head(
     query: SparseMap,
     key: SparseMap,
     tokens: Float64[np.ndarray, "vocabulary width"],
-    positions: np.ndarray,
+    positions: Float32[np.ndarray, "positions width"],
     *,
     epsilon: float,
     head_width: int,
@@ -107,21 +127,21 @@ def route_head(
     needed = needed_gap(num_positions, head_width)
     if num_positions == 1:
         return Routing(targets=np.zeros(1, dtype=np.int32))
-    keys = (known or KnownKeys()).find(key, tokens, positions, epsilon)
+    known = known or KnownKeys()
+    inputs = known.inputs(tokens, positions, epsilon)
+    keys = known.find(key, inputs, epsilon)
     if keys.table is None or keys.order is None:
         return Routing(targets=None, refusal=keys.refusal)
     targets = np.empty(num_positions, dtype=np.int32)
-    inputs = Inputs(tokens=tokens, positions=positions, epsilon=epsilon)
     gap = route_queries(reorder_outputs(query, keys.order).arrays(), inputs, keys.table, needed, targets)
     if (targets == NO_MATCH).all():
         return Routing(targets=None, refusal="no query finds a key with a gap that is large enough")
     return Routing(targets=targets, least_gap=gap / sqrt(head_width))
 
 
-def _index_keys(
-    key: SparseMap, tokens: Float64[np.ndarray, "vocabulary width"], positions: np.ndarray, epsilon: float
-) -> _Keys:
+def _index_keys(key: SparseMap, inputs: Inputs, epsilon: float) -> _Keys:
     """The keys of one head of the first layer at every position, and their hash table."""
+    tokens, positions = inputs.tokens, inputs.positions
     num_positions = len(positions)
     sample = np.unique(np.linspace(0, num_positions - 1, SAMPLE).astype(int))
     embedded = tokens[:, None] + positions[sample].astype(np.float64)
@@ -130,7 +150,6 @@ def _index_keys(
         return _Keys(refusal="its keys lie on no grid")
     key, grid = reorder_outputs(key, shape.order), shape.grid
     codes = np.zeros((num_positions, shape.coded), dtype=np.int8)
-    inputs = Inputs(tokens=tokens, positions=positions, epsilon=epsilon)
     stray, furthest, least_sum, largest_sum, largest_norm, key_error = key_codes(
         key.arrays(), inputs, grid.offset, grid.step, codes
     )

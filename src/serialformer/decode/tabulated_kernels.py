@@ -11,17 +11,17 @@ from serialformer.decode.kernels import (
     SMALL_MARGIN,
     SMALL_VARIANCE,
     TINY,
-    apply_sized,
+    apply_embedded,
     column_error,
     gamma,
-    norm_of,
+    norm_of_sums,
     norm_rounding,
+    written_columns,
 )
-from serialformer.decode.records import Settings
 from serialformer.loops import loop
 
 
-@loop(nogil=True, error_model="numpy")
+@loop(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, moments, static_hidden):
     """For every token at every position: its values, and the moments of the stream before anything is fetched.
 
@@ -33,47 +33,68 @@ def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, 
     """
     tokens, positions, width, reads = model.tokens, model.positions, model.width, model.reads[0]
     first_value, last_value, size_of = model.layout[0, 0], model.layout[0, 1], model.maps.size
-    passive_sum, passive_square, maps = model.passive_sum, model.passive_square, model.maps
-    start, index, value, bias = maps.start, maps.inputs, maps.value, maps.bias
-    num_active, num_values = tokens.shape[1], values.shape[2]
-    x, sizes = np.empty(num_active), np.empty(max(1, num_values))
+    passive_sum, passive_square, epsilon = model.passive_sum, model.passive_square, model.epsilon
+    sparse = model.maps.start, model.maps.inputs, model.maps.value, model.maps.bias
+    num_active, num_values, num_units = tokens.shape[1], values.shape[2], static_hidden.shape[1]
+    counts, columns = written_columns(tokens)
+    products, hidden = np.empty(num_values), np.empty(num_units)
+    row, sizes = np.empty(num_values), np.empty(num_values)
     value_error, largest, embedding_error, furthest = 0.0, 0.0, 0.0, 0.0
     root = 2.0**-24 * np.sqrt(width)
     for position in range(len(positions)):
-        for unit in range(static_hidden.shape[1]):
-            static_hidden[position, unit] = 0.0
+        # Of the position alone: the sums of its embedding, before and after the bias of attention is added.
+        total, square = passive_sum[position], passive_square[position]
+        later_total, later_square = total, square
         for column in range(num_active):
-            part = np.float64(positions[position, column]) + attention_bias[column]
-            for unit in range(static_hidden.shape[1]):
-                static_hidden[position, unit] += into_hidden[column, unit] * part
+            part = np.float64(positions[position, column])
+            later = part + attention_bias[column]
+            total += part
+            square += part * part
+            later_total += later
+            later_square += later * later
+            furthest = max(furthest, reads[column] * abs(later))
+        for unit in range(num_units):
+            hidden[unit] = 0.0
+        for fetched in range(num_values):
+            products[fetched] = 0.0
+        for column in range(num_active):
+            later = np.float64(positions[position, column]) + attention_bias[column]
+            for unit in range(num_units):
+                hidden[unit] += into_hidden[column, unit] * later
+            for fetched in range(num_values):
+                products[fetched] += later * fetched_out[fetched, column]
+        for unit in range(num_units):
+            static_hidden[position, unit] = hidden[unit]
         for token in range(len(tokens)):
-            for column in range(num_active):
-                x[column] = tokens[token, column] + np.float64(positions[position, column])
-            settings = Settings(passive_sum[position], passive_square[position], width, model.epsilon, model.is_relu)
-            mean, inverse, deviation = norm_of(x, settings)
+            all_total, all_square, moment, square_moment = total, square, later_total, later_square
+            for fetched in range(num_values):
+                moments[position, token, 2 + fetched] = products[fetched]
+            for place in range(counts[token]):
+                column = columns[token, place]
+                own, part = tokens[token, column], np.float64(positions[position, column])
+                later = part + attention_bias[column]
+                all_total += own
+                all_square += own * (own + 2 * part)
+                moment += own
+                square_moment += own * (own + 2 * later)
+                furthest = max(furthest, reads[column] * abs(own + later))
+                for fetched in range(num_values):
+                    moments[position, token, 2 + fetched] += own * fetched_out[fetched, column]
+            moments[position, token, 0], moments[position, token, 1] = moment, square_moment
+            mean, inverse, deviation = norm_of_sums(all_total, all_square, width, epsilon)
             error = root * (deviation + abs(mean))
             embedding_error = max(embedding_error, error)
             factors = norm_rounding(mean, deviation, inverse, error, width)
             if not factors[0] < np.inf:
                 return np.inf, largest, embedding_error, furthest
-            row = values[position, token]
-            apply_sized(start, index, value, bias, first_value, last_value, x, mean, inverse, row, sizes)
+            apply_embedded(
+                sparse, first_value, last_value, tokens, positions, token, position, mean, inverse, row, sizes
+            )
             for column in range(num_values):
                 error = column_error(size_of, first_value + column, factors, sizes[column])
                 value_error = max(value_error, error)
                 largest = max(largest, abs(row[column]))
-            total, square = passive_sum[position], passive_square[position]
-            for column in range(num_active):
-                x[column] += attention_bias[column]
-                total += x[column]
-                square += x[column] * x[column]
-                furthest = max(furthest, reads[column] * abs(x[column]))
-            moments[position, token, 0], moments[position, token, 1] = total, square
-            for fetched in range(num_values):
-                product = 0.0
-                for column in range(num_active):
-                    product += x[column] * fetched_out[fetched, column]
-                moments[position, token, 2 + fetched] = product
+                values[position, token, column] = row[column]
     return value_error, largest, embedding_error, furthest
 
 
