@@ -30,8 +30,9 @@ from serialformer.decode.rounded import RoundedEngine
 from serialformer.errors import CompileError, SerialformerError
 from serialformer.proofs.prove import certify_construction
 from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
-from serialformer.targets.paper import construction_to_paper, paper_to_placement
-from serialformer.targets.paper_depth import construction_to_paper_depth, paper_depth_to_placement
+from serialformer.targets.paper import construction_to_paper
+from serialformer.targets.paper_depth import construction_to_paper_depth
+from serialformer.targets.paper_layout import paper_to_placement
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer
 from tests.cases import every_input, small_circuits
@@ -286,7 +287,7 @@ def test_no_altered_paper_s_transformer_without_a_chain_is_wrongly_certified(num
     random = np.random.default_rng(5)
     construction = circuit_depth_construction(split_gates(small_circuits()["gates of one, two and three inputs"]))
     transformer, layout = construction_to_paper_depth(construction, precision=1)
-    placement = paper_depth_to_placement(layout)
+    placement = paper_to_placement(layout)
     ((prompts, chains),) = some_prompts(construction, random)
     num_certified = num_wrong = 0
     for _ in range(number):
