@@ -116,7 +116,7 @@ def try_constructions(number: int, names: list[str]) -> dict[str, tuple[int, int
     from tests.proofs import test_constructions, test_counting, test_packed
 
     checks: dict[str, Callable[[], tuple[int, int]]] = {
-        name: partial(test_constructions.check_mutations, name, number, 1, 120) for name in test_constructions.SOME
+        name: partial(test_constructions.check_mutations, name, number, 1, 40) for name in test_constructions.SOME
     }
     for shape in test_packed.MUTATED:
         title = f"{shape[0]} gates per token, layers: {shape[1]}"

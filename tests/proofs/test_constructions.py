@@ -137,18 +137,21 @@ def writes(transformer: Transformer, prompts: np.ndarray, chains: np.ndarray) ->
 
 
 def check_mutations(name: str, number: int, seed: int, rows: int = 8) -> tuple[int, int]:
-    """How many altered models were certified, and how many were wrong; none may be both."""
+    """How many altered models were certified, and how many were wrong; none may be both.
+
+    Those that were certified answer ``rows`` prompts of each shape, the others eight.
+    """
     random = np.random.default_rng(seed)
     construction = CONSTRUCTIONS[name]()
     transformer, placement = lower(construction)
-    cases = some_prompts(construction, random, rows)
-    assert all(writes(transformer, *case) for case in cases)
+    few, more = (some_prompts(construction, random, each) for each in (8, rows))
+    assert all(writes(transformer, *case) for case in (*few, *more))
     num_certified = num_wrong = 0
     for _ in range(number):
         altered, what = mutate(transformer, random)
         with np.errstate(all="ignore"):
             certified = certify_construction(altered, placement).holds
-        is_wrong = not all(writes(altered, *case) for case in cases)
+        is_wrong = not all(writes(altered, *case) for case in (more if certified else few))
         assert not (certified and is_wrong), what
         num_certified, num_wrong = num_certified + certified, num_wrong + is_wrong
     return num_certified, num_wrong
@@ -163,7 +166,7 @@ def test_no_altered_weights_are_wrongly_certified(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SOME)
 def test_no_altered_weights_are_wrongly_certified_in_two_thousand(name: str) -> None:
-    check_mutations(name, 2000, seed=1, rows=120)
+    check_mutations(name, 2000, seed=1, rows=40)
 
 
 def mutate_witness(construction: Construction, random: np.random.Generator) -> tuple[Construction, str]:
