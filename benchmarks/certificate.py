@@ -3,10 +3,10 @@
 Each size is certified in a process of its own, from its checkpoint directory; memory is the process's peak less what
 loading alone took. `--mutations N` alters one weight at a time in small models and compares the certificate with runs
 of all inputs (`--target llama`: of Llamas, Mistrals and Qwen2s); `--constructions N` does so N times for each of the
-constructions of tasks and evaluators, and compares with runs of some prompts of each shape.
+constructions of tasks and evaluators, with a chain and without, and compares with runs of some prompts of each shape.
 
     python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--seed 1] [--target llama]
-                                     [--constructions 2000] [--json FILE]
+                                     [--constructions 2000] [--only NAME ...] [--json FILE]
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -102,27 +104,33 @@ def try_mutations(number: int, target: Target, seed: int) -> Counter[str]:
     return counts
 
 
-def try_constructions(number: int) -> dict[str, Counter[str]]:
-    """The same for each construction, with the construction as the only witness."""
-    from tests.proofs.mutations import mutate
-    from tests.proofs.test_constructions import CONSTRUCTIONS, SOME, lower, some_prompts, writes
+def try_constructions(number: int, names: list[str]) -> dict[str, tuple[int, int]]:
+    """The same for each construction, or those named, with the construction as the only witness.
 
-    from serialformer.proofs.prove import certify_construction
+    Returns:
+        How many altered models were certified, and how many were wrong.
 
+    Raises:
+        AssertionError: one was both.
+    """
+    from tests.proofs import test_constructions, test_counting, test_packed
+
+    checks: dict[str, Callable[[], tuple[int, int]]] = {
+        name: partial(test_constructions.check_mutations, name, number, 1, 40) for name in test_constructions.SOME
+    }
+    for shape in test_packed.MUTATED:
+        title = f"{shape[0]} gates per token, layers: {shape[1]}"
+        checks[title] = partial(test_packed.check_mutations, shape, number, 1)
+    for case in test_counting.MUTATED:
+        checks[f"counting: {case[0]} of {case[2]}"] = partial(test_counting.check_mutations, case, number, 3)
     found = {}
-    for name in SOME:
-        random, counts = np.random.default_rng(1), Counter[str]()
-        construction = CONSTRUCTIONS[name]()
-        transformer, placement = lower(construction)
-        cases = some_prompts(construction, random)
-        for _ in range(number):
-            altered, _ = mutate(transformer, random)
-            with np.errstate(all="ignore"):
-                holds = certify_construction(altered, placement).holds
-                right = all(writes(altered, *case) for case in cases)
-            counts[f"{'right' if right else 'wrong'}, {'certified' if holds else 'refused'}"] += 1
-        found[name] = counts
-        print(f"{name}: {', '.join(f'{what} {count:,}' for what, count in sorted(counts.items()))}", flush=True)
+    for name, check in checks.items():
+        if names and not any(name.startswith(one) for one in names):
+            continue
+        certified, wrong = found[name] = check()
+        print(
+            f"{name}: {number:,} altered, {wrong:,} wrong, {certified:,} certified, none of the wrong ones", flush=True
+        )
     return found
 
 
@@ -133,11 +141,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the mutations")
     parser.add_argument("--target", choices=["gpt2", "llama"], default="gpt2")
     parser.add_argument("--constructions", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="constructions whose names begin so")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = [measure(size) for size in arguments.sizes]
-    print("| gates | certified | seconds | beyond loading MB | weights MB | attention gap | logit margin |")
-    print("|---|---|---|---|---|---|---|")
+    if rows:
+        print("| gates | certified | seconds | beyond loading MB | weights MB | attention gap | logit margin |")
+        print("|---|---|---|---|---|---|---|")
     for row in rows:
         print(
             f"| {row['gates']:,} | {row['holds']} | {row['seconds']:.2f} | {row['beyond_loading_bytes'] / 1e6:.0f}"
@@ -148,7 +158,7 @@ def main() -> None:
     )
     for what, count in sorted(counts.items()):
         print(f"{what}: {count:,}")
-    constructions = try_constructions(arguments.constructions) if arguments.constructions else {}
+    constructions = try_constructions(arguments.constructions, arguments.only) if arguments.constructions else {}
     if arguments.json:
         content = {"sizes": rows, "mutations": counts, "constructions": constructions}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")

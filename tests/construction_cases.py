@@ -69,16 +69,19 @@ def constructions_without_a_chain() -> dict[str, Callable[[], Construction]]:
         f"depth/{name}": lambda name=name: circuit_depth_construction(circuits[name])
         for name in ("inverters only", "gates of one, two and three inputs", "random, 2 inputs a gate")
     }
-    tasks: list[tuple[str, dict[str, int | str], int, int]] = [
-        ("word-problem", {"group": "S3"}, 5, 3),
-        ("automaton", {}, 6, 2),
-        ("majority", {}, 4, 3),
-        ("circuit-value", {}, 3, 4),
-        ("permutation-composition", {"degree": 3}, 3, 3),
-        ("iterated-squaring", {"bound": 20}, 3, 4),
+    tasks: list[tuple[str, str, dict[str, int | str], int, int]] = [
+        ("word-problem", "word-problem", {"group": "S3"}, 5, 3),
+        ("automaton", "automaton", {}, 6, 2),
+        ("majority", "majority", {}, 4, 3),
+        ("parity", "parity", {}, 6, 3),
+        ("circuit-value", "circuit-value", {}, 3, 4),
+        ("permutations in brackets", "permutation-composition", {"degree": 3}, 3, 3),
+        ("permutations as symbols", "permutation-composition", {"degree": 3, "format": "symbols"}, 4, 3),
+        ("iterated-squaring", "iterated-squaring", {"bound": 20}, 3, 4),
+        ("iterated-squaring, three layers", "iterated-squaring", {"bound": 20}, 3, 3),
     ]
-    for name, parameters, length, layers in tasks:
-        found[f"base/{name}"] = lambda name=name, parameters=parameters, length=length, layers=layers: (
+    for key, name, parameters, length, layers in tasks:
+        found[f"base/{key}"] = lambda name=name, parameters=parameters, length=length, layers=layers: (
             task_depth_construction(make_task(name, parameters), length, layers)
         )
     return found

@@ -17,7 +17,7 @@ from serialformer.constructions.task_depth import (
     shallow_answers,
     task_depth_construction,
 )
-from serialformer.errors import CompileError
+from serialformer.errors import CompileError, TaskError
 from serialformer.models.score import wilson_interval
 from serialformer.tasks.circuit_value import CircuitValue
 from serialformer.tasks.registry import make_task
@@ -126,6 +126,20 @@ def test_every_circuit_of_a_few_gates(num_gates: int) -> None:
         assert np.array_equal(made, shallow_answers(task, prompts[some], num_gates, num_layers))
         rounds = shallow_answers(task, prompts, num_gates, num_layers)
         assert (rounds == expected)[levels <= num_layers].all()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"constants": 0.0}, {"constants": 0.5, "negations": 1.0}])
+def test_circuits_are_right_as_often_as_predicted(parameters: dict[str, float]) -> None:
+    """The share over all circuits of four gates, against samples of the task's own."""
+    task = CircuitValue(**parameters)
+    examples = task.sample(np.random.default_rng(8), 4, 20_000)
+    for num_layers in range(1, 5):
+        right = int((shallow_answers(task, examples.prompts, 4, num_layers) == examples.answers[:, 0]).sum())
+        low, high = wilson_interval(right, 20_000, confidence=0.9999)
+        assert low <= expected_accuracy(task, 4, num_layers) <= high
+    assert expected_accuracy(task, 4, 4) == 1
+    with pytest.raises(TaskError, match="circuits of 12 gates, over 1,000,000"):
+        expected_accuracy(task, 12, 4)
 
 
 def test_larger_circuits_in_both_distributions() -> None:

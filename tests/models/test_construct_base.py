@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,21 @@ def test_with_fewer_layers_it_is_right_as_often_as_predicted(name: str, length: 
     score = serialformer.evaluate(model, num_samples=400, engine="dense").score
     low, high = score.intervals["generated_answer_accuracy"]
     assert low - 0.03 <= expected_accuracy(model.task, length, depth) <= high + 0.03
+
+
+@pytest.mark.parametrize(("bound", "depths"), [(20, range(2, 11)), (200, (3,))])
+def test_squarings_at_every_depth(bound: int, depths: Iterable[int]) -> None:
+    """With three layers, where two of them write one field and none clears it, all squarings hold as with others."""
+    task = make_task("iterated-squaring", {"bound": bound})
+    square, end = task.vocabulary(8).index("^2"), task.end_token(8)
+    pairs = task.sample(np.random.default_rng(9), 8, 40).prompts[:, :2].tolist()
+    for depth in depths:
+        model = serialformer.construct(task, 8, setting="base", depth=depth)
+        assert model.certificate is not None and model.certificate.holds
+        for count in (1, 2, 3, 8):
+            prompts = np.array([[*pair, *[square] * count, end] for pair in pairs])
+            made = model.engine("dense").generate(prompts, 1)[:, 0].tolist()
+            assert made == [pow(residue, 2 ** min(count, depth - 1), prime) for prime, residue in pairs]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])

@@ -29,6 +29,12 @@ CASES: list[tuple[str, dict[str, int], int]] = [
     ("modular-addition", {}, 6),
 ]
 
+MUTATED: list[tuple[str, dict[str, int], int]] = [
+    ("majority", {}, 9),
+    ("modular-addition", {"modulus": 3}, 5),
+    ("parity", {}, 14),
+]
+
 
 def lower(
     name: str,
@@ -131,7 +137,7 @@ def test_no_altered_weights_are_wrongly_certified(case: tuple[str, dict[str, int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [("majority", {}, 9), ("modular-addition", {"modulus": 3}, 5), ("parity", {}, 14)])
+@pytest.mark.parametrize("case", MUTATED)
 def test_no_altered_weights_are_wrongly_certified_in_two_thousand(case: tuple[str, dict[str, int], int]) -> None:
     check_mutations(case, 2000, seed=3)
 

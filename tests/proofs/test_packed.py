@@ -34,6 +34,8 @@ SOME = (
 )
 CIRCUITS = {name: split_gates(small_circuits()[name]) for name in SOME}
 ONE = "gates of one, two and three inputs"
+MUTATED = ((2, 1), (3, 1), (2, 2))
+"""How many gates go into a token, and through how many levels, in the models whose weights are altered."""
 
 
 @cache
@@ -95,7 +97,7 @@ def test_no_altered_weights_are_wrongly_certified(shape: tuple[int, int]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [(2, 1), (3, 1), (2, 2)])
+@pytest.mark.parametrize("shape", MUTATED)
 def test_no_altered_weights_are_wrongly_certified_in_two_thousand(shape: tuple[int, int]) -> None:
     check_mutations(shape, 2000, seed=1)
 

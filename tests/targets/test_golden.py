@@ -12,6 +12,7 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.read_write import read
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.circuit_chain import program_to_construction
+from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.program import schedule_to_program
@@ -19,12 +20,14 @@ from serialformer.constructions.schedule import schedule_chain
 from serialformer.constructions.tasks import task_construction
 from serialformer.targets.gpt2 import construction_to_gpt2
 from serialformer.targets.paper import construction_to_paper
+from serialformer.targets.paper_depth import construction_to_paper_depth
 from serialformer.tasks.registry import make_task
 from tests.cases import small_circuits
-from tests.construction_cases import TASK_CASES, task_case_name
+from tests.construction_cases import TASK_CASES, constructions_without_a_chain, task_case_name
 
 ROOT = Path(__file__).parents[2]
 GOLDEN: dict[str, str] = json.loads((ROOT / "tests" / "golden" / "transformers.json").read_text())
+WITHOUT_A_CHAIN = constructions_without_a_chain()
 DTYPES: tuple[DtypeName, ...] = ("float32", "float16", "bfloat16")
 
 
@@ -71,6 +74,20 @@ def test_evaluators(num_gates: int) -> None:
         assert digest(evaluator_construction(num_gates), dtype) == GOLDEN[f"evaluator/{num_gates}/{dtype}"]
 
 
+@pytest.mark.parametrize("name", WITHOUT_A_CHAIN)
+def test_models_without_a_chain(name: str) -> None:
+    for dtype in DTYPES:
+        assert digest(WITHOUT_A_CHAIN[name](), dtype) == GOLDEN[f"{name}/{dtype}"]
+
+
+@pytest.mark.parametrize("name", small_circuits())
+def test_the_paper_s_transformers_without_a_chain(name: str) -> None:
+    construction = circuit_depth_construction(split_gates(small_circuits()[name]))
+    for precision in (1, 3):
+        transformer, _ = construction_to_paper_depth(construction, precision=precision)
+        assert transformer.digest() == GOLDEN[f"paper/depth/{name}/{precision}"]
+
+
 def test_options() -> None:
     multiplier = chain(circuits()["multiplier16"])
     assert digest(multiplier, activation="relu") == GOLDEN["circuit/multiplier16/relu"]
@@ -86,5 +103,7 @@ def test_nothing_recorded_is_left_out() -> None:
     checked |= {f"paper/{name}/{precision}" for name in circuits() for precision in (1, 3)}
     checked |= {f"task/{task_case_name(*case)}/{dtype}" for case in TASK_CASES for dtype in DTYPES}
     checked |= {f"evaluator/{num_gates}/{dtype}" for num_gates in (1, 2, 5, 64, 300) for dtype in DTYPES}
+    checked |= {f"{name}/{dtype}" for name in WITHOUT_A_CHAIN for dtype in DTYPES}
+    checked |= {f"paper/depth/{name}/{precision}" for name in small_circuits() for precision in (1, 3)}
     checked |= {"circuit/multiplier16/relu", "circuit/multiplier16/gap 80", "task/parity-16/relu", "evaluator/5/relu"}
     assert checked | {"task/iterated-squaring-1000/float32"} == set(GOLDEN)

@@ -15,7 +15,10 @@ from serialformer.constructions.construction import (
     LookUp,
     exact_table,
 )
+from serialformer.constructions.evaluator import evaluator_construction
+from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.targets.layout import NUM_EVEN_BALLAST, Layout, add_companions, balanced, choose_packing, lay_out
+from serialformer.tasks.registry import make_task
 from tests.construction_cases import every_construction
 
 CONSTRUCTIONS = every_construction()
@@ -33,6 +36,14 @@ def test_an_odd_square_norm_has_no_ballast() -> None:
     """Numbers that add up to 0 have an even square norm."""
     for square in range(1, 60, 2):
         assert all(balanced(square, count) is None for count in range(7))
+
+
+def test_units_are_pairs_where_two_layers_write_one_field() -> None:
+    """Three layers of squaring write the same field twice and clear none; two write it once."""
+    task = make_task("iterated-squaring", {"bound": 20})
+    packings = [choose_packing(task_depth_construction(task, 8, num_layers)) for num_layers in (2, 3, 4)]
+    assert packings == ["signs", "saturated", "saturated"]
+    assert choose_packing(evaluator_construction(4)) == "signs"
 
 
 def toy(num_heads: int) -> Construction:

@@ -135,8 +135,8 @@ def test_sizes_are_the_formula() -> None:
             assert len(labels) == len(set(labels)) == layout.width
             assert sum(not label.startswith("padding.") for label in labels) == used
             for name, first in layout.starts.items():
-                is_id = name == "name" or name.startswith("read[")
-                assert labels[first] == (f"{name}.0" if is_id else name)
+                has_several = name in ("name", "token") or name.startswith("read[")
+                assert labels[first] == (f"{name}.0" if has_several else name)
             assert labels[layout.starts["name"] + k - 1] == f"name.{k - 1}"
             assert labels[layout.starts[f"read[{heads - 1}]"]] == f"read[{heads - 1}].0"
     architecture = serialformer.compile(random_circuit(1, 4, 40), target="paper").transformer.architecture

@@ -20,7 +20,7 @@ def explore_command(
     other: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DIR2]", help="Another model of the same task; of a circuit without a chain, the same with one."
+            metavar="[DIR2]", help="Another model of the same task; of a model without a chain, the same with one."
         ),
     ] = None,
     output: Annotated[

@@ -36,6 +36,7 @@ from serialformer.constructions.value_problem_depth import value_problem_constru
 from serialformer.errors import CompileError
 from serialformer.tasks.automaton import ACCEPT, REJECT, Automaton
 from serialformer.tasks.circuit_value import CircuitValue
+from serialformer.tasks.every_circuit import every_circuit
 from serialformer.tasks.groups import make_group
 from serialformer.tasks.iterated_squaring import IteratedSquaring
 from serialformer.tasks.majority import Majority
@@ -243,7 +244,8 @@ def expected_accuracy(task: Task, length: int, num_layers: int) -> Fraction:
     """The exact share of right answers with a number of layers, over the task's own distribution.
 
     Raises:
-        CompileError: the task multiplies no elements; ``shallow_answers`` says what is answered to each prompt.
+        CompileError: the task has no construction without a chain.
+        TaskError: there are too many circuits to go through; ``shallow_answers`` says what is answered to each.
 
     >>> [expected_accuracy(Parity(), 16, layers) for layers in (4, 5)]
     [Fraction(1, 2), Fraction(1, 1)]
@@ -254,6 +256,10 @@ def expected_accuracy(task: Task, length: int, num_layers: int) -> Fraction:
         return Fraction(1) if missing == 0 else Fraction(1, factorial(task.degree))
     if isinstance(task, IteratedSquaring):
         return _squarings_right(task, length, num_layers - 1)
+    if isinstance(task, CircuitValue):
+        prompts, shares = every_circuit(task, length)
+        right = shallow_answers(task, prompts, length, num_layers) == task.solve(prompts, length).answers[:, 0]
+        return sum((share for share, hit in zip(shares, right.tolist(), strict=True) if hit), Fraction(0))
     missing = length - num_scanned(length, num_layers)
     monoid = task_monoid(task, length)
     if isinstance(task, Majority):

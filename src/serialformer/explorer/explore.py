@@ -13,6 +13,7 @@ from serialformer.explorer.inline import InlinePage, make_inline
 from serialformer.explorer.layers import FRONT as LAYERS_FRONT
 from serialformer.explorer.layers import layers_content
 from serialformer.explorer.page import write_page
+from serialformer.explorer.task_layers import has_task_layers, task_layers_content
 from serialformer.files import refuse_os_errors
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.load import find_model
@@ -37,7 +38,8 @@ def explore(
     Args:
         model: a model, or its directory.
         other: another model of the same task, to stand beside it. Beside a circuit without a chain, whose page shows
-            layers by positions, the same circuit with one.
+            layers by positions, the same circuit with one. A task's model that was constructed without a chain has this
+            page too, alone or beside one with a chain.
         output: the page to write, one file; None serves the page on this machine instead, for large models.
         num_samples: of a task: prompts.
         seed: of a task: which prompts.
@@ -64,6 +66,10 @@ def explore(
             )
         _refuse_directory(output)
         return write_page(output, layers_content(first, *others, seed=seed), front=LAYERS_FRONT)
+    if output is not None and has_task_layers(first) and all(each.setting == "cot" for each in others):
+        _refuse_directory(output)
+        beside = task_layers_content(first, *others, num_samples=num_samples, seed=seed)
+        return write_page(output, beside, front=LAYERS_FRONT)
     content = _content([first, *others], num_samples=num_samples, seed=seed, embedded=embedded)
     if output is None:
         from serialformer.explorer.server import serve_page

@@ -7,6 +7,14 @@
     return;
   }
   const { depth, chain, inputs } = content;
+  // Of a circuit positions have names and heads look where gates read; of a task both depend on the prompt.
+  const isTask = depth.tokens !== undefined;
+  const nameOf = (input, position) => isTask ? `${depth.tokens[input][position]} (position ${position})` : depth.names[position];
+  const looksOf = (part, input) => isTask ? part.looks[input] : part.looks;
+  // Colours say 1 and 0 where there is nothing else.
+  const areBits = (tables) => tables.flat(2).every((text) => ["0", "1", "=", " ", ""].includes(text));
+  const coloured = { depth: !isTask || areBits(depth.held.map((rows) => rows.slice(0, -1))), chain: !isTask || (chain !== null && areBits(chain.tokens)) };
+  const chainNameOf = (input, position) => isTask ? `${chain.tokens[input][position]} (position ${position})` : chain.names[position];
   const state = { input: 0, layer: 0, column: null, token: 0, made: chain ? chain.prompt : 0, timer: null };
 
   const make = (name, attributes, ...children) => {
@@ -38,8 +46,10 @@
 
   const cells = [];
   const head = make("tr", {}, make("th", {}));
+  const headButtons = [];
   depth.names.forEach((name, position) => {
     const button = make("button", { type: "button", "data-column": String(position), onclick: () => show({ column: position }) }, name);
+    headButtons.push(button);
     head.append(make("th", { class: "top", scope: "col" }, button));
   });
   grid.append(head);
@@ -77,20 +87,22 @@
     const looked = new Set();
     const lines = [];
     if (column !== null && layer > 0) {
-      depth.looks[layer - 1].forEach((positions, number) => {
+      looksOf(depth, input)[layer - 1].forEach((positions, number) => {
         const target = positions[column];
+        const value = depth.held[input][layer - 1][target];
         looked.add(target);
-        lines.push(`head ${number + 1} reads ${depth.names[target]} = ${depth.held[input][layer - 1][target]}`);
+        lines.push(`head ${number + 1} reads ${nameOf(input, target)}${value.trim() ? ` = ${value}` : ""}`);
       });
     }
+    if (isTask) headButtons.forEach((button, position) => { button.textContent = depth.tokens[input][position]; });
     for (let row = 0; row <= depth.layers; row += 1) {
       for (let position = 0; position < depth.names.length; position += 1) {
         const value = depth.held[input][row][position];
         const isColumn = depth.kinds[position] === "input" || depth.kinds[position] === "gate";
-        const isBit = row === depth.layers ? value !== " " : isColumn;
+        const isBit = row === depth.layers || isTask ? value !== " " : isColumn;
         const seen = row <= layer && isBit;
         put(cells[row][position], isBit ? value : "", {
-          seen, one: value === "1", zero: value === "0",
+          seen, one: coloured.depth && value === "1", zero: coloured.depth && value === "0",
           wrong: seen && depth.wrong[input][row][position] === "1",
           chosen: row === layer && position === column,
           look: row === layer - 1 && looked.has(position),
@@ -101,22 +113,24 @@
     slider.value = String(layer);
     layerText.textContent = layer === 0 ? "before the first layer" : `behind layer ${layer} of ${depth.layers}`;
     const ended = layer === depth.layers ? ` The last layer writes the answer: ${depth.answers[input][0]}.` : "";
-    said.textContent = `${layer === depth.layers ? "" : `${wrong} of the values in the columns are not right yet.`}${ended}${
-      column === null ? "" : layer === 0 ? ` ${depth.names[column]} begins as ${depth.held[input][0][column]}.`
-        : ` In layer ${layer}, ${depth.names[column]}: ${lines.join("; ")}.`}`;
+    const begins = depth.held[input][0][column ?? 0];
+    const more = lines.length ? lines.join("; ") : "its heads read nothing";
+    said.textContent = `${layer === depth.layers ? "" : isTask ? `${wrong} values will still change.` : `${wrong} of the values in the columns are not right yet.`}${ended}${
+      column === null ? "" : layer === 0 ? ` ${nameOf(input, column)} begins ${begins.trim() ? `as ${begins}` : "without a value"}.`
+        : ` In layer ${layer}, ${nameOf(input, column)}: ${more}.`}`;
     if (!chain) return;
     const { token, made } = state;
-    const from = token >= chain.prompt ? chain.looks.map((positions) => positions[token - 1]) : [];
+    const from = token >= chain.prompt ? looksOf(chain, input).map((positions) => positions[token - 1]) : [];
     tokenCells.forEach((cell, position) => {
       const text = position < made ? chain.tokens[input][position] : "";
       put(cell, text, {
-        seen: position < made, one: text === "1", zero: text === "0", chosen: position === token && from.length > 0, look: from.includes(position),
+        seen: position < made, one: coloured.chain && text === "1", zero: coloured.chain && text === "0", chosen: position === token && from.length > 0, look: from.includes(position),
       });
     });
     madeSlider.value = String(made);
     madeText.textContent = `${made - chain.prompt} of ${chain.names.length - chain.prompt} tokens written`;
     chainSaid.textContent = (made === chain.names.length ? `The last tokens are the answer: ${chain.answers[input]}. ` : "") + (from.length
-      ? `To write ${chain.names[token]}, ${from.map((source, number) => `head ${number + 1} reads ${chain.names[source]} = ${chain.tokens[input][source]}`).join("; ")}.`
+      ? `To write ${chainNameOf(input, token)}, ${from.map((source, number) => `head ${number + 1} reads ${chainNameOf(input, source)}${isTask ? "" : ` = ${chain.tokens[input][source]}`}`).join("; ")}.`
       : "");
   };
 
@@ -137,16 +151,16 @@
   };
 
   page.replaceChildren(
-    make("h1", {}, chain ? "One circuit, twice: by depth and by a chain" : "A circuit by depth"),
-    make("p", {}, `Without a chain the answer takes ${depth.layers} layers and one pass. Each gate has a column, which in every layer fetches what its gate reads and puts the gate's value in place of its own. `
-      + (chain ? `With a chain it takes ${chain.layers === 1 ? "1 layer" : `${chain.layers} layers`} and ${chain.names.length - chain.prompt} tokens. ` : "")
+    make("h1", {}, chain ? `One ${isTask ? "task" : "circuit"}, twice: by depth and by a chain` : `A ${isTask ? "task" : "circuit"} by depth`),
+    make("p", {}, `Without a chain the answer takes ${depth.layers} layers and one pass. ${isTask ? depth.about : "Each gate has a column, which in every layer fetches what its gate reads and puts the gate's value in place of its own."} `
+      + (chain ? `With a chain it takes ${chain.layers === 1 ? "1 layer" : `${chain.layers} layers`} and ${isTask ? "up to " : ""}${chain.names.length - chain.prompt} tokens. ` : "")
       + "All values have been read from the weights."),
-    make("div", { class: "controls" }, make("label", {}, "Input", choice), play),
+    make("div", { class: "controls" }, make("label", {}, isTask ? "Prompt" : "Input", choice), play),
     make("h2", {}, "By depth"),
     make("div", { class: "controls" }, make("label", {}, "Layer", slider), layerText),
     make("div", { class: "frame" }, grid),
-    make("p", { class: "key" }, make("span", { class: "one" }, "1"), make("span", { class: "zero" }, "0"), "values; ",
-      make("span", { class: "wrong" }, "0"), "not the gate's value yet; ", make("span", { class: "look" }, "\u00a0"), "read by the chosen column in this layer"),
+    make("p", { class: "key" }, ...(coloured.depth ? [make("span", { class: "one" }, "1"), make("span", { class: "zero" }, "0"), "values; "] : []),
+      make("span", { class: "wrong" }, "0"), isTask ? "will still change; " : "not the gate's value yet; ", make("span", { class: "look" }, "\u00a0"), "read by the chosen column in this layer"),
     said,
     ...(chain ? [
       make("h2", {}, "By a chain"),

@@ -34,13 +34,9 @@ from serialformer.targets.layout import Layout, lay_out
 from serialformer.targets.llama import construction_to_llama, llama_to_placement
 from serialformer.targets.llama_layout import LlamaLayout, lay_out_llama
 from serialformer.targets.naming import layout_to_names
-from serialformer.targets.paper import PaperLayout, construction_to_paper, lay_out_paper, paper_to_placement
-from serialformer.targets.paper_depth import (
-    PaperDepthLayout,
-    construction_to_paper_depth,
-    lay_out_paper_depth,
-    paper_depth_to_placement,
-)
+from serialformer.targets.paper import construction_to_paper, lay_out_paper
+from serialformer.targets.paper_depth import construction_to_paper_depth, lay_out_paper_depth
+from serialformer.targets.paper_layout import PaperLayout, paper_to_placement
 from serialformer.tasks.task import Task
 from serialformer.transformer.names import Names
 from serialformer.transformer.rotation import Rotation
@@ -74,7 +70,7 @@ class Lowered:
     """A transformer and how it came about: a value can be followed from its field to dimensions, heads and units."""
 
     construction: Construction
-    layout: Layout | CountingLayout | LlamaLayout | PaperLayout | PaperDepthLayout
+    layout: Layout | CountingLayout | LlamaLayout | PaperLayout
     transformer: Transformer
     certificate: Certificate
 
@@ -277,10 +273,10 @@ def lower_columns(
             hint="with --partial (partial=True) the shallower outputs are right, and the certificate says which",
         )
     construction = circuit_depth_construction(circuit, num_layers)
-    layout: Layout | PaperDepthLayout
+    layout: Layout | PaperLayout
     if target == "paper":
         transformer, layout = construction_to_paper_depth(construction, precision=1 if precision is None else precision)
-        certificate = certify_weights(transformer, paper_depth_to_placement(layout))
+        certificate = certify_weights(transformer, paper_to_placement(layout))
     else:
         transformer, layout = construction_to_gpt2(
             construction, dtype=dtype or "float32", activation=activation or "gelu_new", attention_gap=attention_gap
@@ -392,7 +388,7 @@ def construction_to_placement(
         return llama_to_placement(lay_out_llama(construction, placed, shape))
     if not architecture.is_gpt2:
         if any(isinstance(claim, ColumnsClaim) for claim in construction.claims()):
-            return paper_depth_to_placement(lay_out_paper_depth(construction))
+            return paper_to_placement(lay_out_paper_depth(construction))
         return paper_to_placement(lay_out_paper(construction))
     if construction.counts:
         return counting_to_placement(lay_out_counting(construction))

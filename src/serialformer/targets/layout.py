@@ -12,7 +12,7 @@ values at once. Fields that may hold nothing are 0 there, and a companion field 
 *signs*, for several layers: every coordinate is +1 or -1 at every position in every layer. Constant signs fill the
 width up to what the heads need.
 
-*saturated*, for layers that clear fields and write them anew: signs, and each hidden unit is a pair. What the two give
+*saturated*, where one field is written in several layers: signs, and each hidden unit is a pair. What the two give
 together is flat where they fire, so that what a number format loses in one layer does not grow in the next.
 
 In the first two, what heads bring adds to the square norm, and the ballast gives up as much in attention's output.
@@ -120,10 +120,13 @@ class Layout(FieldLayout):
 
 
 def choose_packing(construction: Construction) -> Packing:
-    """Signs for several layers, saturated where some clear fields; tight where ``=`` is written unless a unit fires;
-    otherwise even.
+    """Signs for several layers, saturated where a field is written in more than one of them or cleared; tight where
+    ``=`` is written unless a unit fires; otherwise even.
     """
-    if any(layer.clears for layer in construction.layers):
+    # What the last layer writes is the answer, which no layer reads.
+    written = [{name for table in layer.tables for name in table.writes} for layer in construction.layers[:-1]]
+    is_written_again = sum(map(len, written)) > len(set().union(*written))
+    if is_written_again or any(layer.clears for layer in construction.layers):
         return "saturated"
     if len(construction.layers) > 1:
         return "signs"

@@ -10,17 +10,14 @@ from serialformer.constructions.placement import IDLE
 from serialformer.targets.counting import CountingLayout
 from serialformer.targets.layout import Layout
 from serialformer.targets.llama_layout import LlamaLayout
-from serialformer.targets.paper import AWAY, PaperLayout
-from serialformer.targets.paper_depth import PaperDepthLayout
+from serialformer.targets.paper_layout import PaperLayout
 from serialformer.transformer.names import UNUSED, Names, UnitRange
 
 MAX_NAMED_UNITS = 4096
 """Where a layer has more hidden units than this, the units of one table share one name."""
 
 
-def layout_to_names(
-    layout: Layout | CountingLayout | LlamaLayout | PaperLayout | PaperDepthLayout, architecture: Architecture
-) -> Names:
+def layout_to_names(layout: Layout | CountingLayout | LlamaLayout | PaperLayout, architecture: Architecture) -> Names:
     """The names of a model's parts: heads by what they bring, units by what they watch for and what they write.
 
     >>> from serialformer.constructions.tasks import task_construction
@@ -34,7 +31,8 @@ def layout_to_names(
     """
     if isinstance(layout, CountingLayout):
         return layout.names(architecture)
-    construction, first = layout.construction, AWAY if isinstance(layout, PaperLayout) else ()
+    construction = layout.construction
+    first = layout.start.first_units if isinstance(layout, PaperLayout) else ()
     heads: list[tuple[str, ...]] = []
     units: list[tuple[UnitRange, ...]] = []
     if isinstance(layout, LlamaLayout):
@@ -51,8 +49,7 @@ def layout_to_names(
         parts = [UnitRange(name=name) for name in first]
         is_saturated = isinstance(layout, Layout) and layout.is_saturated
         parts += _unit_ranges(construction, layer.tables, is_saturated=is_saturated)
-        if not isinstance(layout, PaperLayout):
-            parts += [UnitRange(name=f"clears {name}", count=layout.num_clearing(name)) for name in layer.clears]
+        parts += [UnitRange(name=f"clears {name}", count=layout.num_clearing(name)) for name in layer.clears]
         units.append(_with_unused(parts, architecture))
     return Names(directions=layout.directions(), heads=tuple(heads), units=tuple(units))
 
