@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serialformer.engines.explain import MAX_RULES, Feature, explain, shared_places
+from serialformer.engines.explain import MAX_RULES, Feature, explain, explain_trials, shared_places
 from serialformer.engines.judge import Wrong
+from serialformer.engines.run import Trial
+from serialformer.engines.suite import SuiteModel
 from tests.effort import effort
 
 ROWS: list[dict[str, Feature]] = [
@@ -77,3 +80,20 @@ def test_far_reads() -> None:
 
 def test_too_few_places_say_nothing() -> None:
     assert shared_places([wrong(16), wrong(32)]) == [] == shared_places([wrong(16)] * 5)
+
+
+def test_heads_that_are_wider_than_the_stream() -> None:
+    """Engines that take the head width to be the stream's over the number of heads fail there."""
+
+    def trial(width: int, *, fails: bool, dtype: str) -> Trial:
+        facts = {"family": "llama", "dtype": dtype, "heads": 4, "head_width": 64, "width": width}
+        model = SuiteModel(
+            name=f"{width}-{dtype}", purpose="p", directory=Path(), cases=(), end_token=0, padding_token=0, facts=facts
+        )
+        if fails:
+            return Trial(model=model, options={}, breakdown="error")
+        return Trial(model=model, options={}, tried={"repeat": 1}, failed={"repeat": 0})
+
+    trials = [trial(width, fails=width != 256, dtype=dtype) for width in (64, 128, 256) for dtype in ("a", "b")]
+    (rule,) = explain_trials(trials)
+    assert str(rule) == "all failures: heads fill the width=False"

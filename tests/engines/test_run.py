@@ -119,7 +119,7 @@ def test_what_is_not_deterministic(models: tuple[SuiteModel, ...]) -> None:
 def test_a_breakdown_is_a_finding(models: tuple[SuiteModel, ...]) -> None:
     class Fails(SmallEngine):
         def step(self, *_: object) -> None:
-            raise IndexError("index out of range")
+            raise IndexError("index\n out of range")
 
     report = run(ZooSession(lambda _, options: Fails() if options["cache"] == "off" else SmallEngine()), models)
     assert report.status == 1 and len(report.failures) == 3
@@ -132,7 +132,9 @@ def test_a_breakdown_is_a_finding(models: tuple[SuiteModel, ...]) -> None:
 def test_sensitive_models_warn(models: tuple[SuiteModel, ...]) -> None:
     report = run(broken_when_off("cache: kept in bfloat16"), models)
     assert report.status == 0 and [trial.model.name for trial in report.warnings] == ["keys"]
-    assert any(line.startswith("warning: keys, cache=off: whole chain") for line in report_lines(report))
+    lines = report_lines(report)
+    assert any(line.startswith("warning: keys, cache=off: whole chain") for line in lines)
+    assert any(line.startswith("cache=off") and line.endswith("right, 1 with a warning") for line in lines)
     assert report.to_json()["warnings"] > 0 and report.to_json()["wrong"] == 0
 
 
@@ -169,6 +171,8 @@ def test_brief_runs_ask_less(models: tuple[SuiteModel, ...]) -> None:
     whole = run_trial(ZooSession(lambda _, __: SmallEngine()), models[0], {"cache": "on"})
     brief = run_trial(ZooSession(lambda _, __: SmallEngine()), models[0], {"cache": "on"}, brief=True)
     assert brief.cases < whole.cases / 2 and brief.tried.keys() == whole.tried.keys()
+    keys = run_trial(ZooSession(lambda _, __: SmallEngine()), models[2], {"cache": "on"}, brief=True)
+    assert models[2].is_sensitive and "whole chain" not in keys.tried and keys.tried
 
 
 def test_a_number_format_is_not_asked_twice_in_a_brief_run(models: tuple[SuiteModel, ...]) -> None:

@@ -8,20 +8,22 @@ from itertools import product
 import numpy as np
 import pytest
 
-from serialformer import CircuitBuilder, Model, SerialformerError, compile, construct, make_task
+from serialformer import CircuitBuilder, Model, SerialformerError, Shape, compile, construct, make_task
+from serialformer.engines.recurrences import shift_register_circuit
+from serialformer.models.construction_of import construction_of
 from serialformer.models.ground_truth import GroundTruth
-from serialformer.models.lower import construction_to_placement
+from serialformer.models.lower import Target, construction_to_placement
 
 UNIT_GIVES = 4.0
 """A hidden unit that fires gives 8, any other 0."""
 
 
-def adder() -> Model:
+def adder(target: Target = "gpt2", shape: Shape | None = None) -> Model:
     build = CircuitBuilder()
     a, b = build.inputs("a", 2), build.inputs("b", 2)
     carry = build.and_(a[0], b[0])
     build.outputs("sum", [build.xor(a[0], b[0]), build.xor(build.xor(a[1], b[1]), carry)])
-    return compile(build.circuit())
+    return compile(build.circuit(), target=target, shape=shape)
 
 
 TASKS = {
@@ -32,11 +34,29 @@ TASKS = {
 }
 
 
+LLAMAS = {
+    "Llama": None,
+    "Llama of five layers": Shape(layers=5, head_width=32, hidden=128),
+    "Llama of one layer with idle heads": Shape(layers=1, key_heads=3),
+    "Qwen2": Shape(head_biases=True),
+    "Llama by distance": Shape(addressing="distances"),
+    "Mistral": Shape(addressing="window", layers=1),
+}
+
+
 @cache
 def truth(name: str) -> GroundTruth:
     if name == "adder":
         model = adder()
         return model.ground_truth(model.run(a=3, b=1))
+    if name in LLAMAS:
+        shape = LLAMAS[name]
+        if shape is None or shape.addressing is None:
+            model = adder("llama", shape)
+            return model.ground_truth(model.run(a=3, b=1))
+        circuit = shift_register_circuit(1, num_inputs=7, num_gates=12, distances=(6, 2, 0))
+        model = compile(circuit, target="llama", shape=shape)
+        return model.ground_truth(model.run(x=0b1011001))
     if name == "evaluator":
         model = construct("circuit-value", 4)
         return model.ground_truth(model.run("TRUE NA NA 1 FALSE NA NA 2 OR 1 2 3 NOT 3 NA 4 ="))
@@ -45,7 +65,7 @@ def truth(name: str) -> GroundTruth:
     return model.ground_truth(model.run(prompt))
 
 
-NAMES = ("adder", "evaluator", *TASKS)
+NAMES = ("adder", "evaluator", *TASKS, *LLAMAS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,7 +98,9 @@ def test_just_the_units_fire_that_must(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_fields_hold_what_is_said(name: str) -> None:
     found = truth(name)
-    placement = construction_to_placement(found.followed.construction, found.model.transformer.architecture)
+    placed = found.model.words.placed if name in LLAMAS else None
+    architecture = found.model.transformer.architecture
+    placement = construction_to_placement(construction_of(found.model), architecture, placed)
     activations, first = found.model.run_with_cache(found.transcript), found.followed.first_writer
     for layer, happened in enumerate(found.followed.layers):
         for hook, values in (("hook_resid_pre", happened.before), ("hook_resid_mid", happened.brought)):
@@ -136,6 +158,28 @@ def test_named_parts_of_a_cache() -> None:
         activations.head("carry", 0)
     with pytest.raises(KeyError, match="hook_nothing: there are hook_embed"):
         activations["hook_nothing"]
+
+
+def test_reasons_in_a_llama() -> None:
+    """Each input of a gate is read by several heads, in several layers."""
+    rows = list(truth("Llama").reads.rows())
+    reasons = {(row["layer"], row["reason"]) for row in rows if row["reason"].endswith("of gate 0: b[0]")}
+    assert reasons == {(0, "input 1 of gate 0: b[0]"), (1, "input 1 of gate 0: b[0]")}
+    by_distance = list(truth("Llama by distance").reads.rows())
+    assert {row["asks"] for row in by_distance} == {f"stands {distance} positions back" for distance in (0, 2, 6)}
+    first = [row["reason"] for row in by_distance if row["position"] == 7 and row["layer"] == 0]
+    assert {"input 0 of g0: x[1]", "input 1 of g0: x[5]", ""} == {*first}, (
+        "it does not read the token itself, which is ="
+    )
+    assert all(row["position"] - row["reads"] == int(row["asks"].split()[1]) for row in by_distance)
+
+
+def test_edges_in_a_llama() -> None:
+    found = truth("Llama")
+    edges = {(row["source"], row["target"]) for row in found.edges([found.followed.first_writer]).rows()}
+    heard = {source for source, target in edges if target == "m1"}
+    assert {f"a{layer}.h{head}" for layer in range(2) for head in range(4)} | {"input"} == heard
+    assert ("m1", "logits") in edges and not any(target == "m0" for _, target in edges)
 
 
 def test_another_models_transcript_is_refused() -> None:

@@ -46,7 +46,11 @@ def engine_test_command(
         typer.Option("--model", metavar="NAME", help="Test only this model of the suite; may be repeated."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Test only the quick models, with fewer cases in most configurations.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Test the quick models only, unless --model names others, with fewer cases in most configurations.",
+        ),
     ] = False,
     sweep: Annotated[
         str,
@@ -83,7 +87,7 @@ def engine_test_command(
         raise InputError("--served and --allow-remote go with --url")
     if sweep not in SWEEPS:
         raise InputError(f"expected one of {', '.join(SWEEPS)}, found {sweep!r}", where="--sweep")
-    asked = choose_models(read_suite(path, quick=quick), models or ())
+    asked = choose_models(read_suite(path, quick=quick and not models), models or ())
     session = _session(engine, url, command, python, served, allow_remote, timeout, asked)
     try:
         chosen = _settings(settings or [])

@@ -178,12 +178,16 @@ def _length(case: Case) -> int:
 def _shape(trial: Trial) -> dict[str, Feature]:
     """The features of a configuration and of a model."""
     facts = {name: value for name, value in trial.model.facts.items() if name != "family"}
-    width = facts.get("head_width")
+    width, heads = facts.get("head_width"), facts.get("heads")
+    fills: dict[str, Feature] = {}
+    if isinstance(width, int) and isinstance(heads, int):
+        fills["heads fill the width"] = heads * width == facts.get("width")
     return {
         **{f"option {name}": value for name, value in trial.options.items()},
         **{f"effective {name}": value for name, value in trial.effects.items()},
         "weights": facts.pop("dtype", "unknown"),
         **({"odd head width": bool(width % 2)} if isinstance(width, int) else {}),
+        **fills,
         "target": trial.model.facts.get("family", "unknown"),
         **facts,
     }

@@ -158,7 +158,9 @@ def report_lines(report: Report) -> list[str]:
         of_one = [trial for trial in report.trials if tuple(trial.options.items()) == options]
         wrong = sum(not trial.is_right and not trial.is_warning for trial in of_one)
         cases, tokens = sum(trial.cases for trial in of_one), sum(trial.tokens for trial in of_one)
+        warned = sum(trial.is_warning for trial in of_one)
         verdict = f"{wrong} of {len(of_one)} models WRONG" if wrong else "right" if cases else "not run"
+        verdict += f", {warned} with a warning" if warned else ""
         lines.append(f"{_label(report, of_one[0]):{width}}  {cases:6,} cases  {tokens:9,} tokens  {verdict}")
     lines.append("")
     for trial in report.failures[:SHOWN_TRIALS]:

@@ -108,18 +108,27 @@ def configurations(options: dict[str, tuple[Value, ...]], sweep: Sweep) -> Itera
                 yield {**default, name: value}
 
 
-BRIEF_LENGTH = 130
-"""Longer chains are not generated whole in brief trials."""
+BRIEF_LENGTH = 117
+"""Longer chains are not generated whole in brief trials.
+
+Of the suite's quick models with about 128 positions, a GPT-2 and a Llama have such a chain.
+"""
+
+BRIEF_LENGTH_OF_SENSITIVE = 40
 
 
 def choose_calls(model: SuiteModel, *, brief: bool) -> list[list[Case]]:
-    """The calls of a model; ``brief`` takes the first of each family, and the last as well where they are short."""
+    """The calls of a model; ``brief`` takes the first of each family, and the last as well where they are short.
+
+    Models that can only cause a warning are asked for a few tokens then, and not for a whole chain.
+    """
     calls = group_calls(model.cases)
     if not brief:
         return calls
+    longest = BRIEF_LENGTH_OF_SENSITIVE if model.is_sensitive else BRIEF_LENGTH
     of_family: dict[str, list[list[Case]]] = {}
     for call in calls:
-        if len(call[0].expected) <= BRIEF_LENGTH:
+        if len(call[0].expected) <= longest:
             of_family.setdefault(call[0].family, []).append(call)
     chosen = []
     for first, *others in of_family.values():
@@ -164,7 +173,8 @@ def run_trial(
     except Refusal as error:
         trial = replace(trial, refused=(*trial.refused, str(error)))
     except Breakdown as error:
-        trial = replace(trial, breakdown=f"{error.kind}: {error}", detail=error.detail, broken=tuple(asked))
+        in_a_line = " ".join(f"{error.kind}: {error}".split())
+        trial = replace(trial, breakdown=in_a_line, detail=error.detail, broken=tuple(asked))
     return replace(trial, seconds=time.perf_counter() - started)
 
 

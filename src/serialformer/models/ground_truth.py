@@ -15,6 +15,8 @@ from serialformer.circuits.words import words_to_names
 from serialformer.constructions.construction import LookUp
 from serialformer.constructions.edges import Edge, find_edges
 from serialformer.constructions.follow import NO_UNIT, NOWHERE, Followed, follow
+from serialformer.constructions.placement import IDLE
+from serialformer.constructions.stages import spread_over_layers
 from serialformer.errors import InputError
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.construction_of import construction_of
@@ -36,7 +38,7 @@ class GroundTruth:
         model: whose parts these are.
         transcript: the sequence.
         followed: the model's construction, interpreted on that sequence.
-        heads: for each layer and head the number of the look-up that it serves.
+        heads: for each layer and head the number of the look-up that it serves, among those of its layer, or IDLE.
         spans: for each field the dimensions of the residual stream that hold it.
     """
 
@@ -60,6 +62,8 @@ class GroundTruth:
             for layer, happened in enumerate(followed.layers):
                 look_ups = followed.construction.layers[layer].look_ups
                 for head, number in enumerate(self.heads[layer]):
+                    if number == IDLE:
+                        continue
                     look_up = look_ups[number]
                     target = int(happened.reads[look_up.name][position])
                     if target == NOWHERE:
@@ -68,7 +72,7 @@ class GroundTruth:
                         (
                             *(position, tokens[position], layer, head, look_up.name),
                             *(self._asks(look_up, layer, position), target, tokens[target]),
-                            *(self._brings(look_up, layer, position), self._reason(position, number)),
+                            *(self._brings(look_up, layer, position), self._reason(position, look_up, target)),
                         )
                     )
         names = ("position", "token", "layer", "head", "look_up", "asks", "reads", "read_token", "brings", "reason")
@@ -171,6 +175,8 @@ class GroundTruth:
 
     def _asks(self, look_up: LookUp, layer: int, position: int) -> str:
         named, values = self.followed.construction.field_named, self.followed.layers[layer].before
+        if look_up.distance is not None:
+            return f"stands {look_up.distance} positions back"
         parts = []
         for clause in look_up.clauses:
             own = None if clause.asked is None else values[clause.asked][position : position + 1]
@@ -183,17 +189,42 @@ class GroundTruth:
         found = [(bring.target, int(values[bring.target][position])) for bring in look_up.brings]
         return ", ".join(f"{name} {named[name].value_name(value)}" for name, value in found if value >= 0)
 
-    def _reason(self, position: int, look_up: int) -> str:
+    def _reason(self, position: int, look_up: LookUp, target: int) -> str:
         protocol = self.model.protocol
         token = position - self.followed.first_writer
         if not isinstance(protocol, CircuitWords) or token >= len(protocol.schedule.gate):
             return ""
         circuit, gate = protocol.circuit, int(protocol.schedule.gate[token])
+        number = self._inputs.get(look_up.name, 0)
         if gate < 0:
-            return f"copies {self._wire_names[int(protocol.schedule.wire[token])]}" if look_up == 0 else ""
+            copied = int(protocol.schedule.wire[token])
+            is_meant = number == 0 if look_up.distance is None else self._position(copied) == target
+            return f"copies {self._wire_names[copied]}" if is_meant else ""
         wires = [int(wire) for wire in circuit.fan_in[gate] if wire != NO_WIRE]
+        if look_up.distance is not None:
+            places = [self._position(wire) for wire in wires]
+            number = places.index(target) if target in places else len(wires)
         own = self._wire_names[circuit.num_inputs + gate]
-        return f"input {look_up} of {own}: {self._wire_names[wires[look_up]]}" if look_up < len(wires) else ""
+        return f"input {number} of {own}: {self._wire_names[wires[number]]}" if number < len(wires) else ""
+
+    @cached_property
+    def _inputs(self) -> dict[str, int]:
+        """Which input of a gate each look-up is for; a Llama makes each of them several times."""
+        look_ups = [look_up for layer in self.followed.construction.layers for look_up in layer.look_ups]
+        if isinstance(self.model.protocol, CircuitWords) and self.model.protocol.placed is not None:
+            num_inputs = len(construction_of(self.model).layers[0].look_ups)
+            return {look_up.name: number % num_inputs for number, look_up in enumerate(look_ups)}
+        return {
+            look_up.name: number
+            for layer in self.followed.construction.layers
+            for number, look_up in enumerate(layer.look_ups)
+        }
+
+    def _position(self, wire: int) -> int:
+        """Where the value of a wire stands."""
+        words = self.model.words
+        gate = wire - words.circuit.num_inputs
+        return wire if gate < 0 else words.num_inputs + 1 + int(words.schedule.token_of_gate[gate])
 
     @cached_property
     def _wire_names(self) -> list[str]:
@@ -234,10 +265,11 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
         raise InputError("has several gates in a token", hint="compile it with one (--gates-per-token 1)")
     if transcript.vocabulary != construction.vocabulary:
         raise InputError("is a transcript of another model: its vocabulary differs", where="transcript")
-    architecture = model.transformer.architecture
-    if architecture.is_stock and not architecture.is_gpt2:
-        raise InputError("is a Llama, whose look-ups are made in several layers", hint="compile it for target gpt2")
-    placement = construction_to_placement(construction, plain_architecture(model))
+    placed = model.protocol.placed if isinstance(model.protocol, CircuitWords) else None
+    placement = construction_to_placement(construction, plain_architecture(model), placed)
+    heads = placement.heads
+    if placed is not None:
+        construction, heads = spread_over_layers(placement.construction, heads)
     tokens = np.concatenate([transcript.prompt, transcript.chain]).astype(np.int64)
     if len(tokens) == construction.num_positions + 1:
         tokens = tokens[:-1]  # the last token is written, and no position reads it
@@ -250,7 +282,7 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
         model=model,
         transcript=transcript,
         followed=follow(construction, tokens, len(transcript.prompt)),
-        heads=placement.heads,
+        heads=heads,
         spans=placement.spans,
     )
 

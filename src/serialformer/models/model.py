@@ -465,6 +465,8 @@ class Model:
         tokens = np.concatenate([transcript.prompt, transcript.chain])[None]
         if tokens.shape[1] == self.transformer.architecture.num_positions + 1:
             tokens = tokens[:, :-1]  # the last token is written, and no position reads it
+        if isinstance(self.protocol, CircuitWords) and self.protocol.placed is not None:
+            tokens = self.protocol.placed.place(tokens)
         found = compute_activations(self.transformer, tokens, dtype=dtype)
         realism = self.provenance.realism
         return Activations(
