@@ -11,6 +11,7 @@ import { Inspector } from "./inspector";
 import { goTo, type ModelState, type Session } from "./session";
 import { Strip } from "./strip";
 import { headColour, isDark, palette } from "./theme";
+import { WhatIf } from "./what_if";
 
 export function Task({ session }: { session: Session }) {
   const samples = session.models[0].content.samples!;
@@ -56,6 +57,7 @@ function Side({ session, model }: { session: Session; model: ModelState }) {
       <Strip session={session} model={model} />
       <HeatMaps session={session} model={model} />
       <Inspector session={session} model={model} />
+      <WhatIf session={session} model={model} />
     </article>
   );
 }
