@@ -14,6 +14,7 @@ import { Tour } from "./tour";
 import { WhatIf } from "./what_if";
 import { Words } from "./words";
 import "./page.css";
+import "./help.css";
 
 function Page({ session }: { session: Session }) {
   const isCircuit = session.circuit !== null;

@@ -7,7 +7,9 @@ import { prepareCanvas, useWidth } from "./canvas";
 import { shorten } from "./circuit";
 import { Facts, Transport } from "./controls";
 import { percent } from "./directions";
+import { Heading } from "./help";
 import { Inspector } from "./inspector";
+import { UNUSED } from "./intervention";
 import { goTo, type ModelState, type Session } from "./session";
 import { Strip } from "./strip";
 import { headColour, isDark, palette } from "./theme";
@@ -20,6 +22,7 @@ export function Task({ session }: { session: Session }) {
     <>
       <div class="bar">
         <section class="words" aria-label="Prompt">
+          <Heading title="Question" help="prompt" />
           <label class="word">
             <b>prompt</b>
             <select value={session.sample.value} onChange={(event) => (session.sample.value = Number(event.currentTarget.value))}>
@@ -116,7 +119,7 @@ function HeatMaps({ session, model }: { session: Session; model: ModelState }) {
   }, [thought, isReady]);
   return (
     <section class="card" aria-label="Attention of every head">
-      <h2>Attention, head by head</h2>
+      <Heading title="Attention, head by head" help="heatMaps" />
       {tooMany ? <p class="none">too many positions for heat maps</p> : null}
       <div class="heat-maps">
         {found.value?.maps.flatMap((of, layer) =>
@@ -189,6 +192,7 @@ function HeatMap({ session, model, map, size, layer, head }: MapProps) {
     <figure class="heat-map">
       <figcaption>
         <i class="swatch" style={{ background: headColour(head) }} /> {name}
+        {model.content.heads[layer]?.[head] === UNUSED && <b> (unused)</b>}
       </figcaption>
       <div ref={reference}>
         <canvas

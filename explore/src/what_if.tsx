@@ -4,6 +4,7 @@ import { signal, type Signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { parseWord, wordToNumber, type Circuit } from "./circuit";
 import type { Word } from "./content";
+import { Heading } from "./help";
 import { describe, intervene, KINDS, partName, UNUSED, type Intervention, type Kind } from "./intervention";
 import { circuitSequence, taskSequence, type ModelState, type Session } from "./session";
 import { describePosition } from "./strip";
@@ -67,7 +68,7 @@ export function WhatIf({ session, model }: { session: Session; model: ModelState
   );
   return (
     <section class="card what-if" aria-label="What if?">
-      <h2>What if?</h2>
+      <Heading title="What if?" help="whatIf" />
       {session.content.live ? (
         <p class="none">A served page cannot intervene. Write the page to a file (<code>-o PAGE.html</code>); it then contains the weights.</p>
       ) : (
