@@ -1,4 +1,4 @@
-// Builds the page's one script and one style into the Python package, and lists the licences of what is in them.
+// Builds the scripts and styles of the pages into the Python package, and lists the licences of what is in them.
 // With --check nothing is written: exit 1 if the committed files are not what the sources build to.
 
 import { build } from "esbuild";
@@ -11,7 +11,7 @@ const target = join(here, "..", "src", "serialformer", "explorer");
 
 const result = await build({
   absWorkingDir: here,
-  entryPoints: { page: "src/main.tsx" },
+  entryPoints: { page: "src/main.tsx", columns: "src/columns.ts" },
   bundle: true,
   minify: true,
   charset: "ascii",
@@ -38,7 +38,7 @@ const licences = [...packages].sort().map((name) => {
 });
 files.set(
   "THIRD_PARTY.txt",
-  "page.js is built from the sources in explore/ and holds these packages:\n\n" + licences.join("\n" + "-".repeat(80) + "\n\n"),
+  "page.js and columns.js are built from the sources in explore/; page.js holds these packages:\n\n" + licences.join("\n" + "-".repeat(80) + "\n\n"),
 );
 
 for (const [name, text] of files) {

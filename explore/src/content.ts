@@ -44,6 +44,10 @@ export interface ModelContent {
   weights: Record<string, Packed> | null;
   directions: string[];
   units: string[];
+  /** For each layer the names of its heads; none where nobody knows them. */
+  heads: string[][];
+  /** Whether directions were mixed, so that a part's output of 0 means nothing. */
+  mixed: boolean;
   compiled: boolean;
   samples?: Sample[];
 }

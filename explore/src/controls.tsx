@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { shorten } from "./circuit";
+import { TermsButton } from "./help";
 import { goTo, SPEEDS, step, togglePlaying, type Session } from "./session";
 import { isDark, theme } from "./theme";
 import { TourButton } from "./tour";
@@ -21,6 +22,7 @@ export function Header({ session }: { session: Session }) {
       </div>
       <div class="header-buttons">
         <TourButton />
+        <TermsButton />
         <button type="button" class="plain" aria-haspopup="dialog" onClick={() => (helpIsOpen.value = true)}>Keys</button>
         <button type="button" class="plain" onClick={() => (theme.value = isDark() ? "light" : "dark")}>
           {isDark() ? "Light" : "Dark"}
@@ -123,7 +125,7 @@ export function listenToKeys(session: Session) {
   window.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || helpIsOpen.peek()) return;
     const target = event.target as HTMLElement;
-    const isTyping = target.matches("input[type=text], input[type=search], select");
+    const isTyping = target.matches("input[type=text], input[type=search], input[type=number], textarea, select");
     if (isTyping) {
       if (event.key === "Escape") target.blur();
       return;

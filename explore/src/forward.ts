@@ -143,9 +143,24 @@ function activate(x: Float64Array, activation: string): Float64Array {
   return x.map((value) => 0.5 * value * (1 + Math.tanh(factor * (value + 0.044715 * value * value * value))));
 }
 
+/** What is changed, in place, while a position is computed. */
+export interface Hooks {
+  /** A head's output, before it is brought into the residual stream. */
+  head?: (layer: number, head: number, position: number, output: Float64Array) => void;
+  /** The residual stream behind the embedding (0), the attention (1, 3, ...) and the feed-forward part (2, 4, ...). */
+  stream?: (part: number, position: number, values: Float64Array) => void;
+}
+
+/** What another run is patched with: a position's residual stream behind each part, and each layer's heads in a row. */
+export interface Captured {
+  streams: Float64Array[];
+  heads: Float64Array[];
+}
+
 /** One sequence, read position by position. */
 export class Run {
   readonly weights: Weights;
+  readonly hooks: Hooks;
   readonly tokens: Int32Array;
   /** How many positions have been read. */
   length = 0;
@@ -154,8 +169,9 @@ export class Run {
   private readonly keys: Float64Array[];
   private readonly values: Float64Array[];
 
-  constructor(weights: Weights, capacity: number) {
+  constructor(weights: Weights, capacity: number, hooks: Hooks = {}) {
     this.weights = weights;
+    this.hooks = hooks;
     this.tokens = new Int32Array(capacity);
     this.tops = new Int32Array(capacity * weights.layers.length * weights.architecture.heads).fill(-1);
     const size = capacity * weights.architecture.width;
@@ -186,6 +202,16 @@ export class Run {
     return view;
   }
 
+  /** The residual stream and the heads' outputs at a position that has been read. */
+  capture(position: number): Captured {
+    const captured: Captured = { streams: [], heads: [] };
+    this.pass(position, {
+      stage: (_, values) => captured.streams.push(values.slice()),
+      heads: (mixed) => captured.heads.push(mixed.slice()),
+    });
+    return captured;
+  }
+
   /** All attention weights of a position: for each layer and head a share for each position up to it. */
   shares(position: number): Float64Array[][] {
     const layers: Float64Array[][] = [];
@@ -199,8 +225,10 @@ export class Run {
       stage?: (label: string, values: Float64Array) => void;
       attention?: (shares: Float64Array[]) => void;
       units?: (values: Float64Array) => void;
+      heads?: (mixed: Float64Array) => void;
     },
   ): Float64Array {
+    const { hooks } = this;
     const { architecture, tokenEmbedding, positionEmbedding, layers } = this.weights;
     const { width, heads, epsilon } = architecture;
     const headWidth = width / heads;
@@ -209,6 +237,7 @@ export class Run {
     for (let index = 0; index < width; index++) {
       x[index] = tokenEmbedding[token * width + index] + positionEmbedding[position * width + index];
     }
+    hooks.stream?.(0, position, x);
     watch?.stage?.("embedding", x);
     const divisor = architecture.scaled ? Math.sqrt(headWidth) : 1;
     layers.forEach((layer, number) => {
@@ -254,16 +283,20 @@ export class Run {
         }
         this.tops[(position * layers.length + number) * heads + head] = shares[top] > 0.5 ? top : -1;
         allShares.push(shares);
+        hooks.head?.(number, head, position, mixed.subarray(first, first + headWidth));
       }
+      watch?.heads?.(mixed);
       watch?.attention?.(allShares);
       const attended = multiply(mixed, layer.attentionOutWeight, layer.attentionOutBias);
       x = x.map((value, index) => value + attended[index]);
+      hooks.stream?.(2 * number + 1, position, x);
       watch?.stage?.(layers.length > 1 ? `after attention ${number}` : "after attention", x);
       const again = layerNorm(x, layer.mlpNormGain, layer.mlpNormBias, epsilon);
       const hidden = activate(multiply(again, layer.mlpInWeight, layer.mlpInBias), architecture.activation);
       watch?.units?.(hidden);
       const said = multiply(hidden, layer.mlpOutWeight, layer.mlpOutBias);
       x = x.map((value, index) => value + said[index]);
+      hooks.stream?.(2 * number + 2, position, x);
       watch?.stage?.(layers.length > 1 ? `after feed-forward ${number}` : "after feed-forward", x);
     });
     const last = layerNorm(x, this.weights.finalNormGain, this.weights.finalNormBias, epsilon);

@@ -4,7 +4,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { prepareCanvas, useWidth } from "./canvas";
 import { describeGate, meaningOf, nameOfWire, shorten, type Circuit } from "./circuit";
 import { brief, groupDirections, nameToPosition, percent, type Direction } from "./directions";
+import { Heading } from "./help";
 import { largest, softmax, type View } from "./forward";
+import { UNUSED } from "./intervention";
 import type { ModelState, Session } from "./session";
 import { describePosition } from "./strip";
 import { headColour, inkOn, isDark, shade } from "./theme";
@@ -30,13 +32,13 @@ function nameAt(session: Session, model: ModelState, position: number): string {
 
 function Now({ session, model, view }: { session: Session; model: ModelState; view: View }) {
   const { circuit } = session;
-  const { architecture } = model.content;
+  const { architecture, heads: names } = model.content;
   const thought = model.thought.value;
   const said = largest(view.logits);
   const layers = view.attention.length;
   return (
     <section class="card now" data-position={view.position} aria-label="At this token">
-      <h2>At this token</h2>
+      <Heading title="At this token" help="now" />
       <p class="sentence" aria-live={session.playing.value ? "off" : "polite"}>
         {circuit ? <CircuitSentence session={session} circuit={circuit} view={view} said={said} /> : (
           <>
@@ -44,7 +46,7 @@ function Now({ session, model, view }: { session: Session; model: ModelState; vi
           </>
         )}
       </p>
-      <h3>Attention</h3>
+      <Heading title="Attention" help="attention" level={3} />
       <table class="heads">
         <tbody>
           {view.attention.flatMap((heads, layer) =>
@@ -56,6 +58,7 @@ function Now({ session, model, view }: { session: Session; model: ModelState; vi
                     <i class="swatch" style={{ background: headColour(head) }} /> {layers > 1 ? `layer ${layer} ` : ""}head {head}
                   </th>
                   <td>
+                    {names[layer]?.[head] === UNUSED && <b>unused: adds nothing. </b>}
                     <button type="button" class="link" onClick={() => (session.selected.value = top.position)}>
                       {nameAt(session, model, top.position)}
                     </button>{" "}
@@ -71,7 +74,7 @@ function Now({ session, model, view }: { session: Session; model: ModelState; vi
           )}
         </tbody>
       </table>
-      <h3>Logits</h3>
+      <Heading title="Logits" help="logits" level={3} />
       <Logits view={view} vocabulary={architecture.vocabulary} isCircuit={circuit !== null} />
     </section>
   );
@@ -137,7 +140,7 @@ function Residual({ session, model, view }: { session: Session; model: ModelStat
   const fired = view.units.flatMap((of, layer) => of.slice(0, 4).map((unit) => ({ ...unit, layer })));
   return (
     <section class="card residual" aria-label="Residual stream">
-      <h2>Residual stream</h2>
+      <Heading title="Residual stream" help="residual" />
       <div class="scroll" tabIndex={0} role="group" aria-label="Residual stream by direction">
         <table class="stream">
           <thead>
@@ -171,7 +174,7 @@ function Residual({ session, model, view }: { session: Session; model: ModelStat
           </tbody>
         </table>
       </div>
-      <h3>Hidden units that fire</h3>
+      <Heading title="Hidden units that fire" help="units" level={3} />
       {fired.length ? (
         <ul class="units">
           {fired.map(({ unit, value, layer }) => (

@@ -11,8 +11,10 @@ import { openSession, type Session } from "./session";
 import { Strip } from "./strip";
 import { Task } from "./task";
 import { Tour } from "./tour";
+import { WhatIf } from "./what_if";
 import { Words } from "./words";
 import "./page.css";
+import "./help.css";
 
 function Page({ session }: { session: Session }) {
   const isCircuit = session.circuit !== null;
@@ -46,6 +48,7 @@ function Circuit({ session }: { session: Session }) {
         <div class="column is-wide">
           <Netlist session={session} />
           <Selection session={session} />
+          <WhatIf session={session} model={model} />
         </div>
         <div class="column">
           <Inspector session={session} model={model} />

@@ -4,9 +4,11 @@ import { signal, useComputed } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Layer, prepareCanvas, useWidth } from "./canvas";
 import { meaningOf, nameOfWire, positionOfWire, shorten, type Circuit } from "./circuit";
+import { Heading } from "./help";
 import { layOut, neighbourhood } from "./layout";
-import { cutPieces, describeFanIn, drawScene, fitCamera, LAYER_WIDTH, ROW_HEIGHT, wireAt, type Camera, type Scene, type Stage } from "./picture";
+import { cutPieces, describeFanIn, drawScene, fitCamera, LAYER_WIDTH, ROW_HEIGHT, sceneToSvg, wireAt, type Camera, type Scene, type Stage } from "./picture";
 import { goTo, selectWire, type Session } from "./session";
+import { download } from "./svg";
 import { isDark } from "./theme";
 
 /** Beyond so many gates there is no picture of the whole. */
@@ -92,7 +94,7 @@ export function Netlist({ session }: { session: Session }) {
   return (
     <section class="card netlist" aria-label="Circuit">
       <div class="card-head">
-        <h2>Circuit</h2>
+        <Heading title="Circuit" help="circuit">
         <div class="segments" role="group" aria-label="What is shown">
           {(["whole", "follow", "around"] as const).map((one) => (
             <button
@@ -110,7 +112,12 @@ export function Netlist({ session }: { session: Session }) {
           <button type="button" aria-label="Larger" disabled={chosen === "around"} onClick={() => zoom(1.4)}>+</button>
           <button type="button" aria-label="Smaller" disabled={chosen === "around"} onClick={() => zoom(1 / 1.4)}>{"\u2212"}</button>
         </div>
+        <div class="segments" role="group" aria-label="Save the picture">
+          <button type="button" onClick={() => scene.current && download(new Blob([sceneToSvg(scene.current)], { type: "image/svg+xml" }), "circuit.svg")}>SVG</button>
+          <button type="button" onClick={() => canvas.current!.toBlob((blob) => blob && download(blob, "circuit.png"))}>PNG</button>
+        </div>
         <Search session={session} circuit={circuit} />
+        </Heading>
       </div>
       <div class="canvas-frame" ref={reference}>
         <canvas
@@ -154,6 +161,7 @@ export function Netlist({ session }: { session: Session }) {
         <span><i class="chip is-zero" /> 0</span>
         <span><i class="chip is-unknown" /> not thought yet</span>
         <span><i class="chip is-written" /> being written</span>
+        <span><i class="output-mark">{"\u25b6"}</i> output</span>
         {circuit.numGates > MOST_WHOLE && <span>{circuit.numGates.toLocaleString("en")} gates: the neighbourhood is shown</span>}
       </p>
     </section>

@@ -1,8 +1,9 @@
 // How the netlist is drawn on a canvas: wires by their values, gates by theirs, and what the heads look at on top.
 
-import { fanInOf, functionOf, nameOfWire, readersOf, shorten, type Circuit } from "./circuit";
+import { fanInOf, functionOf, nameOfWire, outputsOfWire, readersOf, shorten, type Circuit } from "./circuit";
 import { Layer } from "./canvas";
 import type { Layout } from "./layout";
+import { SvgPen, type Pen } from "./svg";
 import { headColour, HEAD_DASHES, palette } from "./theme";
 
 /** Where a layout's unit lies on the canvas. */
@@ -80,7 +81,7 @@ export function fitCamera(layout: Layout, width: number, height: number): Camera
   };
 }
 
-function tracePiece(context: CanvasRenderingContext2D, camera: Camera, piece: Piece) {
+function tracePiece(context: Pen, camera: Camera, piece: Piece) {
   const [x0, y0] = toScreen(camera, piece.x, piece.from);
   const [x1, y1] = toScreen(camera, piece.x + 1, piece.to);
   const middle = (x0 + x1) / 2;
@@ -98,11 +99,31 @@ export interface Stage {
 const MOST_ADDED = 64;
 
 export function drawScene(context: CanvasRenderingContext2D, scene: Scene, stage: Stage) {
-  const { layout, pieces, camera, width, height, written, looks, selected } = scene;
-  const colours = palette();
-  const { scale } = camera;
+  const { width, height } = scene;
   drawStage(scene, stage);
   stage.wires.show(context, width, height);
+  drawLooks(context, scene);
+  stage.gates.show(context, width, height);
+  drawMarked(context, scene);
+}
+
+/** The same picture as an SVG. */
+export function sceneToSvg(scene: Scene): string {
+  const pen = new SvgPen(scene.width, scene.height, palette().paper);
+  const wires = [...scene.layout.place.keys()];
+  drawWires(pen, scene, wires);
+  drawLooks(pen, scene);
+  const drawGate = gatePainter(pen, scene);
+  for (const wire of wires) drawGate(wire, undefined);
+  drawMarked(pen, scene);
+  return pen.toString();
+}
+
+/** The wires of what is selected and of what the heads look at. */
+function drawLooks(context: Pen, scene: Scene) {
+  const { layout, pieces, camera, written, looks, selected } = scene;
+  const colours = palette();
+  const { scale } = camera;
   const trace = (wire: number, toReader: number, colour: string, wide: number, dashes: number[]) => {
     const own = pieces.get(wire) ?? [];
     const last = own.find((piece) => piece.reader === toReader);
@@ -133,8 +154,6 @@ export function drawScene(context: CanvasRenderingContext2D, scene: Scene, stage
     trace(wire, written, headColour(head), Math.max(2, 3.4 * scale), dashes);
   }
   context.globalAlpha = 1;
-  stage.gates.show(context, width, height);
-  drawMarked(context, scene);
 }
 
 /** Brings what stays up to the bits that are known now: only what is new is drawn, over what was unknown there. */
@@ -161,7 +180,7 @@ function drawStage(scene: Scene, stage: Stage) {
   for (const wire of changed) drawGate(wire, undefined);
 }
 
-function drawWires(context: CanvasRenderingContext2D, scene: Scene, wires: number[]) {
+function drawWires(context: Pen, scene: Scene, wires: number[]) {
   const { pieces, camera, width, height, bitOf } = scene;
   const colours = palette();
   const { scale } = camera;
@@ -202,16 +221,16 @@ function gateScale(camera: Camera): number {
 }
 
 /** What draws a wire's gate, or its input, marked or not. */
-function gatePainter(context: CanvasRenderingContext2D, scene: Scene): (wire: number, mark: Mark | undefined) => void {
+function gatePainter(context: Pen, scene: Scene): (wire: number, mark: Mark | undefined) => void {
   const { circuit, layout, camera, width, height, bitOf } = scene;
   const colours = palette();
   const scale = gateScale(camera);
   const high = 20 * scale;
   const wide = 50 * scale;
   const detailed = scale > 0.42;
+  const family = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace";
   context.textAlign = "center";
   context.textBaseline = "middle";
-  context.font = `600 ${11 * scale}px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace`;
   return (wire, mark) => {
     const at = layout.place.get(wire)!;
     const [x, y] = toScreen(camera, at.x, at.y);
@@ -240,13 +259,37 @@ function gatePainter(context: CanvasRenderingContext2D, scene: Scene): (wire: nu
     context.stroke();
     context.fillStyle = mark?.fill ? "#18212f" : bit === 1 ? colours.paper : bit === 0 ? colours.ink : colours.muted;
     const text = isInput ? nameOfWire(circuit, wire) : functionOf(circuit, wire - circuit.numInputs);
+    context.font = `600 ${11 * scale}px ${family}`;
     context.fillText(shorten(text, 7), x, y + 0.5 * scale, wide - 4 * scale);
+    const outputs = outputsOfWire(circuit, wire);
+    if (outputs.length) {
+      context.fillStyle = colours.muted;
+      context.beginPath();
+      context.moveTo(x + wide / 2 - scale, y - 6 * scale);
+      context.lineTo(x + wide / 2 + 7 * scale, y);
+      context.lineTo(x + wide / 2 - scale, y + 6 * scale);
+      context.closePath();
+      context.fill();
+    }
+    const name = isInput ? outputs[0] : outputs[0] || circuit.names[wire - circuit.numInputs];
+    // Smaller than five and a half pixels it could not be read.
+    if (name && 8.5 * scale > 5.5) {
+      // Above the gate, no wider than its column; a rim of paper keeps it apart from wires.
+      context.font = `400 ${8.5 * scale}px ${family}`;
+      context.strokeStyle = colours.paper;
+      context.lineWidth = 2.5 * scale;
+      context.fillStyle = colours.ink;
+      const label = shorten(name, 15);
+      const most = LAYER_WIDTH * camera.scale - 8;
+      context.strokeText(label, x, y - high / 2 - 5 * scale, most);
+      context.fillText(label, x, y - high / 2 - 5 * scale, most);
+    }
     context.globalAlpha = 1;
   };
 }
 
 /** The gates that the heads look at, the one that is selected, and the one that is being computed, in a glow. */
-function drawMarked(context: CanvasRenderingContext2D, scene: Scene) {
+function drawMarked(context: Pen, scene: Scene) {
   const { layout, camera, written, looks, selected } = scene;
   const colours = palette();
   const scale = gateScale(camera);

@@ -2,6 +2,7 @@
 
 import { describeGate, fanInOf, meaningOf, nameOfWire, outputsOfWire, positionOfWire, readersOf, shorten, tableBit, type Circuit } from "./circuit";
 import { groupDirections, brief } from "./directions";
+import { Heading } from "./help";
 import { goTo, type Session } from "./session";
 import { describePosition } from "./strip";
 
@@ -13,7 +14,7 @@ export function Selection({ session }: { session: Session }) {
   if (!circuit || position < 0) {
     return (
       <section class="card selection" aria-label="Selected">
-        <h2>Selected</h2>
+        <Heading title="Selected" help="selected" />
         <p class="none">Click a gate, a wire or a token. Double-click a token to go there.</p>
       </section>
     );
@@ -21,8 +22,9 @@ export function Selection({ session }: { session: Session }) {
   return (
     <section class="card selection" aria-label="Selected">
       <div class="card-head">
-        <h2>Selected</h2>
-        <button type="button" class="plain" onClick={() => (session.selected.value = -1)}>Clear</button>
+        <Heading title="Selected" help="selected">
+          <button type="button" class="plain" onClick={() => (session.selected.value = -1)}>Clear</button>
+        </Heading>
       </div>
       <Details session={session} circuit={circuit} position={position} />
     </section>

@@ -106,13 +106,13 @@ export async function openSession(content: Content): Promise<Session> {
 }
 
 /** Something to look at: bits that look random, the same each time. */
-function startingBits(circuit: Circuit | null): Uint8Array {
+export function startingBits(circuit: Circuit | null): Uint8Array {
   const bits = new Uint8Array(circuit?.numInputs ?? 0);
   return bits.map((_, place) => (Math.imul(place + 1, 0x9e3779b1) >>> 15) & 1);
 }
 
 /** The input bits and `=` are given, the chain is the model's own. */
-function circuitSequence(circuit: Circuit, bits: Uint8Array, equals: number): Sequence {
+export function circuitSequence(circuit: Circuit, bits: Uint8Array, equals: number): Sequence {
   const length = circuit.numInputs + 1 + circuit.chainWire.length;
   const given = new Int32Array(length);
   given.set(bits);
@@ -121,7 +121,7 @@ function circuitSequence(circuit: Circuit, bits: Uint8Array, equals: number): Se
   return { given, made };
 }
 
-function taskSequence(sample: Sample, generates: boolean): Sequence {
+export function taskSequence(sample: Sample, generates: boolean): Sequence {
   const given = Int32Array.from(sample.tokens);
   return { given, made: generates ? Uint8Array.from(sample.made) : new Uint8Array(given.length) };
 }

@@ -5,6 +5,7 @@ import { useComputed } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Layer, prepareCanvas, useWidth } from "./canvas";
 import { meaningOf, nameOfWire, shorten, type Circuit } from "./circuit";
+import { Heading } from "./help";
 import { goTo, step, type ModelState, type Session } from "./session";
 import { headColour, HEAD_DASHES, palette } from "./theme";
 
@@ -22,6 +23,7 @@ export function Strip({ session, model }: { session: Session; model: ModelState 
   const position = Math.min(session.position.value, thought.tokens.length - 1);
   return (
     <section class="strip" aria-label={`Chain of thought of ${shorten(model.content.name)}`}>
+      <Heading title="Chain of thought" help="strip" />
       <div class="strip-arcs" ref={reference}>
         {width > 0 && <Arcs session={session} model={model} width={width} position={position} ready={ready} />}
       </div>
@@ -160,7 +162,9 @@ function Tokens({ session, model, width, position, ready }: Part) {
   const { vocabulary } = model.content.architecture;
   const count = thought.tokens.length + 1;
   const longest = useMemo(() => Math.max(...vocabulary.filter((one) => one !== "<unk>").map((one) => one.length)), [vocabulary]);
-  const cell = circuit ? 26 : 20 + 8 * Math.min(6, longest);
+  // Names below the tokens of a circuit have up to five characters.
+  const longestName = useMemo(() => (circuit ? longestTokenName(circuit) : 0), [circuit]);
+  const cell = circuit ? Math.max(26, 8 + 6 * longestName) : 20 + 8 * Math.min(6, longest);
   const wraps = !circuit && count <= MOST_BUTTONS;
   const room = wraps ? count : Math.max(3, Math.floor(width / cell));
   const start = Math.max(0, Math.min(count - room, position + 1 - Math.floor(room * 0.6)));
@@ -212,7 +216,7 @@ function Tokens({ session, model, width, position, ready }: Part) {
         aria-current={place === position + 1 ? "true" : undefined}
         aria-label={`${shorten(text, 8)} ${below}, position ${place}, ${shorten(name)}${wrong ? ", a mistake" : ""}`}
         title={shorten(name, 60)}
-        style={circuit ? undefined : { minWidth: `${cell - 6}px` }}
+        style={circuit ? { width: `${cell - 2}px` } : { minWidth: `${cell - 6}px` }}
         onClick={() => {
           session.selected.value = place;
           if (!circuit) {
@@ -255,6 +259,14 @@ function Tokens({ session, model, width, position, ready }: Part) {
 function tokenName(name: string): string {
   const bit = /^(.).*(\[\d+\])$/su.exec(name);
   return shorten(name.length > 5 && bit ? bit[1] + bit[2] : name, 5);
+}
+
+/** How long the names below tokens are at most; of very many tokens the first are looked at. */
+function longestTokenName(circuit: Circuit): number {
+  const count = Math.min(2000, circuit.numInputs + 1 + circuit.chainWire.length);
+  let longest = 0;
+  for (let place = 0; place < count; place++) longest = Math.max(longest, [...tokenName(describePosition(circuit, place))].length);
+  return longest;
 }
 
 /** What the token at a position stands for, in few words. */

@@ -7,10 +7,13 @@ import { prepareCanvas, useWidth } from "./canvas";
 import { shorten } from "./circuit";
 import { Facts, Transport } from "./controls";
 import { percent } from "./directions";
+import { Heading } from "./help";
 import { Inspector } from "./inspector";
+import { UNUSED } from "./intervention";
 import { goTo, type ModelState, type Session } from "./session";
 import { Strip } from "./strip";
 import { headColour, isDark, palette } from "./theme";
+import { WhatIf } from "./what_if";
 
 export function Task({ session }: { session: Session }) {
   const samples = session.models[0].content.samples!;
@@ -19,6 +22,7 @@ export function Task({ session }: { session: Session }) {
     <>
       <div class="bar">
         <section class="words" aria-label="Prompt">
+          <Heading title="Question" help="prompt" />
           <label class="word">
             <b>prompt</b>
             <select value={session.sample.value} onChange={(event) => (session.sample.value = Number(event.currentTarget.value))}>
@@ -56,6 +60,7 @@ function Side({ session, model }: { session: Session; model: ModelState }) {
       <Strip session={session} model={model} />
       <HeatMaps session={session} model={model} />
       <Inspector session={session} model={model} />
+      <WhatIf session={session} model={model} />
     </article>
   );
 }
@@ -114,7 +119,7 @@ function HeatMaps({ session, model }: { session: Session; model: ModelState }) {
   }, [thought, isReady]);
   return (
     <section class="card" aria-label="Attention of every head">
-      <h2>Attention, head by head</h2>
+      <Heading title="Attention, head by head" help="heatMaps" />
       {tooMany ? <p class="none">too many positions for heat maps</p> : null}
       <div class="heat-maps">
         {found.value?.maps.flatMap((of, layer) =>
@@ -187,6 +192,7 @@ function HeatMap({ session, model, map, size, layer, head }: MapProps) {
     <figure class="heat-map">
       <figcaption>
         <i class="swatch" style={{ background: headColour(head) }} /> {name}
+        {model.content.heads[layer]?.[head] === UNUSED && <b> (unused)</b>}
       </figcaption>
       <div ref={reference}>
         <canvas

@@ -3,6 +3,7 @@
 import { signal, type Signal } from "@preact/signals";
 import { largest, readWeights, Run, type View } from "./forward";
 import type { ModelContent } from "./content";
+import { SLICE_MILLISECONDS, yieldToPage } from "./slices";
 
 /** A sequence to read: given tokens, and 1 where the model's own token is to be read instead. */
 export interface Sequence {
@@ -23,6 +24,8 @@ export interface Thought {
   failed: Signal<string>;
   /** How long reading them took so far. */
   milliseconds: Signal<number>;
+  /** The run itself, where this page makes it. */
+  run?: Run;
   view(position: number): View | Promise<View>;
   /** All attention weights: for each layer and head the rows of all positions, one behind the other. */
   heatMaps(): Promise<Float32Array[][]>;
@@ -33,20 +36,7 @@ export interface Thinker {
   begin(sequence: Sequence): Thought;
 }
 
-const SLICE_MILLISECONDS = 12;
 const TELLING_MILLISECONDS = 120;
-
-/** Lets the page draw and answer in between. */
-function yieldToPage(): Promise<void> {
-  return new Promise((resolve) => {
-    const channel = new MessageChannel();
-    channel.port1.onmessage = () => {
-      channel.port1.close();
-      resolve();
-    };
-    channel.port2.postMessage(null);
-  });
-}
 
 export async function localThinker(model: ModelContent): Promise<Thinker> {
   const weights = await readWeights(model);
@@ -62,6 +52,7 @@ export async function localThinker(model: ModelContent): Promise<Thinker> {
         ready: signal(0),
         failed: signal(""),
         milliseconds: signal(0),
+        run,
         view: (position) => run.view(position),
         heatMaps: async () => {
           const { layers, heads } = weights.architecture;

@@ -1,8 +1,10 @@
 // The words of the prompt, which can be changed bit by bit or as numbers, and those of the answer.
 
 import { signal } from "@preact/signals";
-import { evaluate, parseWord, shorten, wordToNumber, type Circuit } from "./circuit";
+import { evaluate, shorten, type Circuit } from "./circuit";
 import type { Word } from "./content";
+import { Heading } from "./help";
+import { formatWord, isBytes, numberView, parseShown, type NumberView } from "./number_view";
 import { goTo, setBit, setWord, type Session } from "./session";
 
 const problems = signal<Record<number, string>>({});
@@ -14,6 +16,7 @@ export function Words({ session }: { session: Session }) {
   const bits = session.inputBits.value;
   return (
     <section class="words" aria-label="Inputs and outputs">
+      <Heading title="Inputs" help="words" />
       {circuit.inputs.map((word, number) => (
         <InputWord key={number} session={session} word={word} number={number} bits={bits} />
       ))}
@@ -28,8 +31,22 @@ export function Words({ session }: { session: Session }) {
       >
         Random
       </button>
+      <Views circuit={circuit} />
       <Outputs session={session} circuit={circuit} ready={thought.ready.value} />
     </section>
+  );
+}
+
+function Views({ circuit }: { circuit: Circuit }) {
+  const views: NumberView[] = [...circuit.inputs, ...circuit.outputs].some(isBytes) ? ["decimal", "hex", "text"] : ["decimal", "hex"];
+  return (
+    <div class="segments" role="group" aria-label="How words are shown">
+      {views.map((one) => (
+        <button key={one} type="button" aria-pressed={numberView.value === one} onClick={() => (numberView.value = one)}>
+          {one}
+        </button>
+      ))}
+    </div>
   );
 }
 
@@ -47,11 +64,11 @@ function InputWord({ session, word, number, bits }: { session: Session; word: Wo
         autocomplete="off"
         spellcheck={false}
         size={Math.max(3, Math.min(22, Math.ceil(word.bits.length * 0.302) + 1))}
-        value={wordToNumber(word, bits).toString()}
+        value={formatWord(word, bits, numberView.value)}
         aria-invalid={problem ? "true" : undefined}
         aria-describedby={problem ? `${id}-problem` : undefined}
         onChange={(event) => {
-          const parsed = parseWord(event.currentTarget.value, word);
+          const parsed = parseShown(event.currentTarget.value, word, numberView.peek());
           if ("problem" in parsed) {
             problems.value = { ...problems.peek(), [number]: parsed.problem };
             return;
@@ -96,7 +113,7 @@ function Outputs({ session, circuit, ready }: { session: Session; circuit: Circu
     <div class="outputs">
       {circuit.outputs.map((word, number) => (
         <span class="output" key={number} data-output={number}>
-          {shorten(word.name, 18)} = <b>{isDone ? wordToNumber(word, made.map((bit) => bit & 1)).toString() : "\u2026"}</b>
+          {shorten(word.name, 18)} = <b>{isDone ? formatWord(word, made.map((bit) => bit & 1), numberView.value) : "\u2026"}</b>
         </span>
       ))}
       {isDone && differs < 0 && (

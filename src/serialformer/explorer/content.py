@@ -75,7 +75,7 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
     return {
         **_frame("circuit", title, embedded),
         "models": [
-            _model_content(
+            model_content(
                 model.transformer,
                 title,
                 "compiled",
@@ -116,7 +116,7 @@ def task_content(
         facts = {"task": _task_words(model), "setting": model.setting}
         origin = "constructed" if isinstance(model.provenance, ConstructedProvenance) else "trained"
         title = _title(model.directory)
-        content = _model_content(model.transformer, title, origin, facts, model.provenance, embedded=embedded)
+        content = model_content(model.transformer, title, origin, facts, model.provenance, embedded=embedded)
         renumbered = samples.renumber(model.token_ids(model.length))
         rows = []
         for row in range(num_samples):
@@ -161,7 +161,7 @@ def _task_words(model: Model) -> str:
     return f"{model.task.name}{parameters}, length {model.length}"
 
 
-def _model_content(
+def model_content(
     transformer: Transformer,
     name: str,
     origin: str,
@@ -171,6 +171,20 @@ def _model_content(
     embedded: bool,
     placed: PlacedTokens | None = None,
 ) -> dict[str, Any]:
+    """What the page holds of one model.
+
+    Args:
+        transformer: the model.
+        name: what it is called.
+        origin: ``compiled``, ``constructed`` or ``trained``.
+        facts: to be shown before its sizes.
+        provenance: where it comes from; it may know the names of parts.
+        embedded: whether the weights are in the page.
+        placed: the tokens, if each says where it stands.
+
+    Raises:
+        CheckpointError: the page cannot compute the model, or its weights are too many for a page.
+    """
     if transformer.architecture.arithmetic is not None:
         raise CheckpointError(
             "the model's arithmetic rounds after every operation; the page computes in floats",
@@ -223,6 +237,8 @@ def _model_content(
         else None,
         "directions": list(provenance.names.directions) if provenance.names is not None else [],
         "units": _unit_names(provenance),
+        "heads": [list(layer) for layer in provenance.names.heads] if provenance.names is not None else [],
+        "mixed": provenance.realism is not None,
         "compiled": provenance.names is not None and isinstance(provenance, CompiledProvenance),
     }
 

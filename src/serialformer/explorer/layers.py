@@ -1,8 +1,8 @@
 """Content of the page of layers: a circuit without a chain as a grid of layers by positions, and a chain beside it.
 
-All that the page shows has been read from the weights before: what stands in each column before the first layer and
-behind each one, which token each position writes, and where each head looks. So the page computes nothing. It has all
-inputs of a small circuit, and some of a larger one.
+All that the grid shows has been read from the weights before: what stands in each column before the first layer and
+behind each one, which token each position writes, and where each head looks. It has all inputs of a small circuit, and
+some of a larger one. Interventions alone are computed in the page, from the weights.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.circuits.words import bits_to_values, words_to_names
 from serialformer.constructions.circuit_depth import circuit_levels
 from serialformer.errors import InputError
+from serialformer.explorer.columns import columns_content
 from serialformer.models.model import Model
 from serialformer.models.trace import column_bits
 
 FORMAT = 1
 """Of the JSON object; the page refuses another."""
 
-FRONT = "layers"
-"""The script and the style of the page."""
+FRONT = ("layers", "columns")
+"""The scripts and the styles of the page: the grid, and interventions below it."""
 
 MAX_CELLS = 40_000
 """Layers by positions, over all inputs and both models: what a page shows at once, and holds as text."""
@@ -67,6 +68,7 @@ def layers_content(model: Model, chain: Model | None = None, *, seed: int = 0) -
         "depth": _grid(model, bits),
         "chain": None if chain is None else _chain(chain, bits),
         "inputs": [_values(model, row) for row in bits],
+        "model": columns_content(model),
     }
 
 

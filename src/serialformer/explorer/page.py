@@ -17,22 +17,22 @@ from typing import Any
 
 from serialformer.files import write_file
 
-FRONT = "page"
+FRONT = ("page",)
 """The front end that computes a model: ``page.js`` and ``page.css``."""
 
 
-def render_page(content: dict[str, Any], *, front: str = FRONT) -> bytes:
+def render_page(content: dict[str, Any], *, front: tuple[str, ...] = FRONT) -> bytes:
     """The page, as bytes of UTF-8.
 
     Args:
         content: what it shows.
-        front: the name of the script and of the style that show it.
+        front: the names of the scripts and of the styles that show it, in their order.
 
     >>> page = render_page({"title": "</script>", "live": False})
     >>> b"</script>" in page.partition(b'id="content">')[2].partition(b"</script>")[0]
     False
     """
-    script, style = _bundled(f"{front}.js"), _bundled(f"{front}.css")
+    script, style = ("".join(_bundled(f"{name}.{suffix}") for name in front) for suffix in ("js", "css"))
     title = html.escape(shorten(str(content["title"]), 100))
     policy = content_security_policy(script, style, connect=bool(content["live"]))
     return "".join(
@@ -53,7 +53,7 @@ def render_page(content: dict[str, Any], *, front: str = FRONT) -> bytes:
     ).encode()
 
 
-def write_page(path: str | os.PathLike[str], content: dict[str, Any], *, front: str = FRONT) -> int:
+def write_page(path: str | os.PathLike[str], content: dict[str, Any], *, front: tuple[str, ...] = FRONT) -> int:
     """Writes the page, whole or not at all, and returns its size in bytes; see ``render_page``.
 
     Raises:

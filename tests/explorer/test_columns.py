@@ -1,0 +1,85 @@
+"""Interventions on the page of a circuit without a chain agree with Python's, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.explorer.models import adder
+from tests.explorer.test_browser import expect
+from tests.explorer.test_layers import opened
+
+from serialformer import compile, explore
+from serialformer.explorer.columns import columns_content
+from serialformer.explorer.layers import FRONT, layers_content
+from serialformer.explorer.page import write_page
+from serialformer.interp.interventions import Intervention, intervene
+
+POSITIONS = (0, 7, 5, 9, 6, 12, 8, 13, 11)
+"""Where the residual stream is patched after the embedding, the first attention, and so on."""
+
+
+def choose(page: Any, field: str, place: int) -> None:
+    page.select_option(f"[data-field={field}]", index=place)  # a text would be looked for among the labels, too
+
+
+def test_every_kind_in_every_layer_is_as_in_python(browser: Any, tmp_path: Path) -> None:
+    model = compile(adder(), chain="none")
+    explore(model, output=tmp_path / "page.html")
+    inputs = layers_content(model)["inputs"]
+    number, second = 7, 8
+    values, other = (
+        {name: int(value) for name, value in (word.split("=") for word in inputs[at].split(", "))}
+        for at in (number, second)
+    )
+    page, complaints = opened(browser, tmp_path / "page.html")
+    page.set_default_timeout(20_000)
+    page.select_option("#input", str(number))
+    kinds = ["zero", "mean", "head", "residual", "token"]
+    parts = ["input", *(f"{letter}{layer}" for layer in range(4) for letter in "am")]
+    wanted = [
+        *(Intervention(kind="zero", part=f"a{layer}.h{layer % 2}") for layer in range(4)),
+        Intervention(kind="mean", part="a2.h1"),
+        *(Intervention(kind="head", part=f"a{layer}.h0", position=at) for layer, at in ((0, 4), (1, 8), (3, 11))),
+        *(Intervention(kind="residual", part=part, position=at) for part, at in zip(parts, POSITIONS, strict=True)),
+        Intervention(kind="token", position=1, token=0),
+    ]
+    changed = 0
+    for one in wanted:
+        choose(page, "kind", kinds.index(one.kind))
+        if ".h" in one.part:
+            choose(page, "layer", int(one.part[1]))
+            choose(page, "head", int(one.part[-1]))
+        if one.kind == "residual":
+            choose(page, "part", parts.index(one.part))
+        if one.position >= 0:
+            choose(page, "position", one.position)
+        if one.kind in ("head", "residual"):
+            choose(page, "second", second)
+        page.get_by_role("button", name="Run", exact=True).click()
+        table = page.locator(".outcome")
+        expect(table).to_have_count(1)
+        found = intervene(model, values, one, other if one.kind in ("head", "residual") else None)
+        assert table.get_attribute("data-written") == " ".join(map(str, found.written.tolist())), one
+        assert table.get_attribute("data-expected") == " ".join(map(str, found.expected.tolist())), one
+        assert page.locator("[data-verdict]").get_attribute("data-verdict") == "agrees"
+        num_changed = int((found.written != found.clean).sum())
+        assert page.locator(".outcome .is-changed").count() == num_changed
+        changed += num_changed
+    assert changed > 5
+    choose(page, "kind", kinds.index("token"))
+    choose(page, "position", model.words.num_inputs)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator(".what-if [role=alert]")).to_contain_text("which is not a bit")
+    page.close()
+    assert complaints == []
+
+
+def test_a_model_that_the_page_cannot_compute_says_why(browser: Any, tmp_path: Path) -> None:
+    assert set(columns_content(compile(adder(1), chain="none", target="paper"))) == {"problem"}
+    content = {**layers_content(compile(adder(1), chain="none")), "model": {"problem": "it is too large"}}
+    write_page(tmp_path / "page.html", content, front=FRONT)
+    page, complaints = opened(browser, tmp_path / "page.html")
+    expect(page.locator(".what-if p")).to_have_text("This page cannot intervene on the model: it is too large.")
+    page.close()
+    assert complaints == []
