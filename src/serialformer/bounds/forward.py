@@ -124,7 +124,7 @@ class GateForward:
             context: the positions before.
             tokens: the token that each code stands for.
             codes: signals, of which exactly one is true.
-            answers: whether the token behind the position is wanted.
+            answers: whether the token after the position is wanted.
 
         Returns:
             The context with this position, and for each token the signal that it is the one to follow, of which exactly

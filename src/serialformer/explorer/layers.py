@@ -1,7 +1,7 @@
 """Content of the page of layers: a circuit without a chain as a grid of layers by positions, and a chain beside it.
 
 All that the grid shows has been read from the weights before: what stands in each column before the first layer and
-behind each one, which token each position writes, and where each head looks. It has all inputs of a small circuit, and
+after each one, which token each position writes, and where each head looks. It has all inputs of a small circuit, and
 some of a larger one. Interventions alone are computed in the page, from the weights.
 """
 

@@ -1,4 +1,4 @@
-"""Content of the page of layers for a task: what each position holds behind each layer, and the chain beside it.
+"""Content of the page of layers for a task: what each position holds after each layer, and the chain beside it.
 
 As for circuits, all that the page shows has been read from the weights. A position's value is read from the residual
 stream: of each of its fields, the value whose code is nearest. A value is marked while it differs from what stands
@@ -112,7 +112,7 @@ def _fields(construction: Construction) -> tuple[str, ...]:
 def field_values(
     model: Model, placement: Placement, names: tuple[str, ...], tokens: Int64[np.ndarray, " tokens"]
 ) -> Int64[np.ndarray, "layers tokens fields"]:
-    """Which value each position's fields hold before the first layer and behind each one, by the nearest code."""
+    """Which value each position's fields hold before the first layer and after each one, by the nearest code."""
     engine = model.engine("dense")
     assert isinstance(engine, DenseEngine)
     streams = engine.streams(tokens[None])[:, 0].astype(np.float64)

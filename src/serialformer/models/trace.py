@@ -29,7 +29,7 @@ def trace_lines(model: Model, transcript: Transcript, circuit: Circuit | None = 
     in the sequence, the name is the gate's own, or the output's. A gate's line is such as
     ``g7 AND g3=TRUE g5=FALSE = FALSE  carry[1] @60``: the name is that of the circuit's input, gate or output whose
     value it is, if it is one and has one. ``@`` is the position of the value in the sequence. Without a chain a gate's
-    line is such as ``layer 3: and(a[0]=1, g5=0) = 0  carry[1] @20``: what stands in its column behind the layer of
+    line is such as ``layer 3: and(a[0]=1, g5=0) = 0  carry[1] @20``: what stands in its column after the layer of
     its level, read from the residual stream; a gate that is too deep for the model's layers has no line.
 
     Args:

@@ -16,7 +16,7 @@ MOST_CIRCUITS = 1_000_000
 
 
 def every_circuit(task: CircuitValue, length: int) -> tuple[Int64[np.ndarray, "circuits prompt"], list[Fraction]]:
-    """Every prompt of so many gates that the task may draw, and its probability.
+    """Every prompt of this many gates that the task may draw, and its probability.
 
     Args:
         task: with its probabilities of constants and negations.
