@@ -36,6 +36,13 @@ export interface Sample {
   answer: number[];
 }
 
+/** How a prompt of one's own is checked; serialformer/explorer/grammar.py. */
+export type Grammar = { form: string } & (
+  | { kind: "places"; sets: string[][]; places: number[] }
+  | { kind: "circuit"; gates: number; setting: string }
+  | { kind: "served" }
+);
+
 export interface ModelContent {
   name: string;
   origin: "compiled" | "constructed" | "trained";
@@ -50,6 +57,7 @@ export interface ModelContent {
   mixed: boolean;
   compiled: boolean;
   samples?: Sample[];
+  grammar?: Grammar;
 }
 
 export interface GateKind {
