@@ -13,6 +13,8 @@ export interface Word {
 }
 
 export interface Architecture {
+  /** Such as "a stock GPT-2". */
+  family: string;
   vocabulary: string[];
   separator: string;
   positions: number;

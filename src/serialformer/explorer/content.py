@@ -234,6 +234,11 @@ def model_content(
             "format": architecture.dtype,
         },
         "architecture": {
+            "family": "a stock GPT-2"
+            if architecture.is_gpt2
+            else "a stock Llama"
+            if architecture.is_stock
+            else "a transformer",
             "vocabulary": list(vocabulary),
             "separator": token_separator(vocabulary),
             "positions": architecture.num_positions,

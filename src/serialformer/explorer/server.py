@@ -1,7 +1,7 @@
 """Server: the page on loopback, with answers to what it asks of models that are too large to be in it.
 
 It listens on 127.0.0.1 only. A web site that a name server makes point here (DNS rebinding) is refused by the Host
-header, one that posts here by the Origin header. There are five routes and no files.
+header, one that posts here by the Origin header. There are six routes and no files.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.errors import InputError, SerialformerError
 from serialformer.explorer.content import MAX_HEAT_MAP
+from serialformer.explorer.intervened import intervene, read_change
 from serialformer.explorer.page import render_page
 from serialformer.explorer.reading import Reading
 from serialformer.transformer.transformer import Transformer
@@ -78,6 +79,22 @@ class PageServer(ThreadingHTTPServer):
                 self._readings.popitem(last=False)
             return {"run": self._last, **reading.summary()}
 
+    def intervene(self, body: Any) -> dict[str, Any]:
+        """Reads a sequence with an intervention: what ``begin`` takes, ``first``, ``change``, and ``other`` or None."""
+        try:
+            transformer = self._transformers[_whole(body["model"], len(self._transformers))]
+            tokens, other = (
+                None if part is None else np.array([_whole(token, 1 << 31, least=-1) for token in part], dtype=np.int64)
+                for part in (body["tokens"], body["other"])
+            )
+            change, first = read_change(body["change"]), _whole(body["first"], 1 << 31)
+        except (KeyError, TypeError):
+            raise InputError("expected a model, its tokens and a change") from None
+        if tokens is None:
+            raise InputError("expected a model, its tokens and a change")
+        with self._lock:
+            return {**intervene(transformer, tokens, change, other, first, self._placed)}
+
     def prompt(self, body: Any) -> dict[str, Any]:
         """A prompt of one's own, checked by the task: ``{"text": "0 1 1"}``."""
         if self._read_prompt is None:
@@ -120,7 +137,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
 
     def do_POST(self) -> None:
-        asked_for = {"/api/run": self.server.begin, "/api/prompt": self.server.prompt}.get(urlsplit(self.path).path)
+        asked_for = {
+            "/api/run": self.server.begin,
+            "/api/prompt": self.server.prompt,
+            "/api/intervene": self.server.intervene,
+        }.get(urlsplit(self.path).path)
         if asked_for is None:
             self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
             return
