@@ -87,6 +87,7 @@ def test_what_is_refused(change: dict[str, Any], other: list[int] | None, messag
 
 def test_what_is_no_change() -> None:
     assert read_change({**NOTHING, "kind": "zero"}) == Change(kind="zero", **NOTHING)
-    for body in ([], {"kind": "zero"}, {**NOTHING, "layer": True}, {**NOTHING, "layer": "0"}):
+    wrong: list[Any] = [[], {"kind": "zero"}, {**NOTHING, "layer": True}, {**NOTHING, "layer": "0"}]
+    for body in wrong:
         with pytest.raises(InputError, match="expected whole numbers"):
             read_change(body)

@@ -53,7 +53,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Captured:
-    """A position of a run: the residual stream behind each part, and the outputs of each layer's heads."""
+    """What a run holds at one position: after each part of the model, and in each head."""
 
     streams: list[Float[np.ndarray, "1 1 D"]]
     heads: list[Float[np.ndarray, "1 H 1 W"]]
