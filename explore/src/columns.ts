@@ -1,5 +1,6 @@
 // "What if?" on the page of a circuit without a chain: one intervention, computed from the weights below the grid.
 
+import { explainHeadings } from "./columns_help";
 import type { ModelContent } from "./content";
 import { readWeights, Run, type Weights } from "./forward";
 import { describe, intervene, KINDS, partName, UNUSED, type Intervention, type Kind } from "./intervention";
@@ -33,6 +34,7 @@ function show(content: Content, page: HTMLElement) {
   const panel = make("section", "", { class: "what-if", "aria-label": "What if?" });
   panel.append(make("h2", "What if?"));
   page.append(panel);
+  explainHeadings(page);
   const { model, depth } = content;
   if ("problem" in model) {
     panel.append(make("p", `This page cannot intervene on the model: ${model.problem}.`));
@@ -137,7 +139,7 @@ function draw(names: string[], vocabulary: string[], words: string, first: numbe
   const table = make("table", "", { "aria-label": "What is written", class: "outcome" });
   const row = (cells: string[], name: "th" | "td", marked = false) => {
     const line = make("tr", "", marked ? { class: "is-changed" } : {});
-    cells.forEach((text, index) => line.append(make(index ? name : "th", text, { scope: name === "th" ? "col" : index ? "" : "row" })));
+    cells.forEach((text, index) => line.append(name === "td" && index ? make("td", text) : make("th", text, { scope: name === "th" ? "col" : "row" })));
     table.append(line);
   };
   row(["writes", "before", "now", "by the circuit"], "th");

@@ -13,6 +13,8 @@ export interface Word {
 }
 
 export interface Architecture {
+  /** Such as "a stock GPT-2". */
+  family: string;
   vocabulary: string[];
   separator: string;
   positions: number;
@@ -36,6 +38,13 @@ export interface Sample {
   answer: number[];
 }
 
+/** How a prompt of one's own is checked; serialformer/explorer/grammar.py. */
+export type Grammar = { form: string } & (
+  | { kind: "places"; sets: string[][]; places: number[] }
+  | { kind: "circuit"; gates: number; setting: string }
+  | { kind: "served" }
+);
+
 export interface ModelContent {
   name: string;
   origin: "compiled" | "constructed" | "trained";
@@ -50,6 +59,7 @@ export interface ModelContent {
   mixed: boolean;
   compiled: boolean;
   samples?: Sample[];
+  grammar?: Grammar;
 }
 
 export interface GateKind {

@@ -17,7 +17,8 @@ export function Header({ session }: { session: Session }) {
       <div class="title">
         <h1>{shorten(content.title, 60)}</h1>
         <p>
-          {session.circuit ? "a circuit, compiled into a stock GPT-2, thinking in this page" : "a transformer thinking in this page"}
+          {session.circuit ? `a circuit, compiled into ${content.models[0].architecture.family}` : "a transformer"}, thinking{" "}
+          {content.live ? "on the machine that serves this page" : "in this page"}
         </p>
       </div>
       <div class="header-buttons">

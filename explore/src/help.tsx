@@ -20,7 +20,7 @@ const PANELS = {
   words: "The input words are the prompt of the model, bit by bit. Type a number, or click a bit. The answer is made of the last tokens that the model writes.",
   prompt: "The prompt is the question to the model. Choose one, or write your own. The model reads its own tokens when it is used, and the true ones in training.",
   strip: "All tokens from left to right: the prompt, then the chain. The arcs go from the position that writes to the positions that its heads look at; fainter arcs are older. Click a token to select it, double-click to go there.",
-  circuit: "The gates of the circuit, each in a column to the right of the gates it reads. A dark gate has the value 1. The coloured wires are those that the heads look along. A triangle marks an output; names come from the source file. SVG and PNG save the picture.",
+  circuit: "Each gate of the circuit stands to the right of the gates that it reads. A dark gate has the value 1. The coloured wires are those that the heads look along. A triangle marks an output; names come from the source file. SVG and PNG save the picture.",
   selected: "What is known about the token, gate or wire that you clicked: where it stands, what it reads, and which hidden unit wrote it.",
   whatIf: "Change one thing inside the model and see which later tokens change. For a circuit the page works out, from the truth tables alone, which must change, and compares.",
   now: "What the model does at the position that is looked at: it attends to earlier tokens, then it scores every token and writes the one with the highest score.",

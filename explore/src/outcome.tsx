@@ -66,7 +66,10 @@ export function Outcome({ session, model, result }: { session: Session; model: M
           </p>
         )
       ) : (
-        <p class="none">The page has no truth about the parts of this model, so it shows only what changes.</p>
+        <p class="none">
+          The page has no truth about the parts of this model, so it shows only what changes.
+          {model.content.origin === "constructed" && " Python knows what a constructed model must do: serialformer.interp.interventions."}
+        </p>
       )}
       {found.shown.length > 0 && (
         <div class="scroll" tabIndex={0} role="group" aria-label="Tokens that change">

@@ -228,6 +228,8 @@ function gatePainter(context: Pen, scene: Scene): (wire: number, mark: Mark | un
   const high = 20 * scale;
   const wide = 50 * scale;
   const detailed = scale > 0.42;
+  // What is free between a gate and the next one above it.
+  const between = 1.15 * ROW_HEIGHT * camera.scale * camera.stretch - high;
   const family = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace";
   context.textAlign = "center";
   context.textBaseline = "middle";
@@ -272,17 +274,17 @@ function gatePainter(context: Pen, scene: Scene): (wire: number, mark: Mark | un
       context.fill();
     }
     const name = isInput ? outputs[0] : outputs[0] || circuit.names[wire - circuit.numInputs];
-    // Smaller than five and a half pixels it could not be read.
-    if (name && 8.5 * scale > 5.5) {
-      // Above the gate, no wider than its column; a rim of paper keeps it apart from wires.
-      context.font = `400 ${8.5 * scale}px ${family}`;
+    const size = Math.max(7.5, 8.5 * scale);
+    const most = LAYER_WIDTH * camera.scale - 8;
+    // Above the gate, where there is room for it, and no wider than its column; a rim of paper keeps it apart from wires.
+    if (name && between > size + 1 && most > 4 * size) {
+      context.font = `400 ${size}px ${family}`;
       context.strokeStyle = colours.paper;
-      context.lineWidth = 2.5 * scale;
+      context.lineWidth = 0.3 * size;
       context.fillStyle = colours.ink;
       const label = shorten(name, 15);
-      const most = LAYER_WIDTH * camera.scale - 8;
-      context.strokeText(label, x, y - high / 2 - 5 * scale, most);
-      context.fillText(label, x, y - high / 2 - 5 * scale, most);
+      context.strokeText(label, x, y - high / 2 - 0.6 * size, most);
+      context.fillText(label, x, y - high / 2 - 0.6 * size, most);
     }
     context.globalAlpha = 1;
   };

@@ -121,13 +121,15 @@ export function circuitSequence(circuit: Circuit, bits: Uint8Array, equals: numb
   return { given, made };
 }
 
-export function taskSequence(sample: Sample, generates: boolean): Sequence {
+export function taskSequence(sample: Sample, asked: boolean): Sequence {
   const given = Int32Array.from(sample.tokens);
+  const generates = asked || sample.labels.every((label) => label < 0);
   return { given, made: generates ? Uint8Array.from(sample.made) : new Uint8Array(given.length) };
 }
 
 function firstSaid(sample: Sample): number {
-  return Math.max(0, sample.labels.findIndex((label) => label >= 0));
+  const first = sample.labels.findIndex((label) => label >= 0);
+  return first < 0 ? sample.prompt - 1 : first;
 }
 
 /** Keeps a model's view that of the position that is looked at. */

@@ -10,6 +10,7 @@ import { percent } from "./directions";
 import { Heading } from "./help";
 import { Inspector } from "./inspector";
 import { UNUSED } from "./intervention";
+import { OwnPrompt } from "./own_prompt_form";
 import { goTo, type ModelState, type Session } from "./session";
 import { Strip } from "./strip";
 import { headColour, isDark, palette } from "./theme";
@@ -18,6 +19,8 @@ import { WhatIf } from "./what_if";
 export function Task({ session }: { session: Session }) {
   const samples = session.models[0].content.samples!;
   const { vocabulary, separator } = session.models[0].content.architecture;
+  // Of a prompt of one's own the true tokens may not be known.
+  const isKnown = samples[session.sample.value].labels.some((label) => label >= 0);
   return (
     <>
       <div class="bar">
@@ -33,9 +36,10 @@ export function Task({ session }: { session: Session }) {
               ))}
             </select>
           </label>
+          <OwnPrompt session={session} />
           <div class="segments" role="group" aria-label="What the model reads">
             <button type="button" aria-pressed={session.generates.value} onClick={() => (session.generates.value = true)}>reads its own tokens</button>
-            <button type="button" aria-pressed={!session.generates.value} onClick={() => (session.generates.value = false)}>reads the true tokens</button>
+            <button type="button" aria-pressed={!session.generates.value} disabled={!isKnown} onClick={() => (session.generates.value = false)}>reads the true tokens</button>
           </div>
         </section>
         <Transport session={session} />
@@ -71,6 +75,11 @@ function Score({ session, model }: { session: Session; model: ModelState }) {
   const sample = model.content.samples![session.sample.value];
   if (thought.ready.value < thought.tokens.length) return <span class="none">thinking {"\u2026"}</span>;
   const asked = sample.labels.map((label, place) => ({ label, place })).filter(({ label }) => label >= 0);
+  if (!asked.length) {
+    const { vocabulary, separator } = model.content.architecture;
+    const answer = sample.answer.map((place) => vocabulary[thought.said[place]]).join(separator);
+    return <span class="score">answer <b data-answer="unknown">{shorten(answer, 40)}</b>; this page does not know the true one</span>;
+  }
   const mistakes = asked.filter(({ label, place }) => thought.said[place] !== label);
   const isRight = sample.answer.every((place) => thought.said[place] === sample.labels[place]);
   return (

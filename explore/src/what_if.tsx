@@ -5,10 +5,10 @@ import { useMemo } from "preact/hooks";
 import { parseWord, wordToNumber, type Circuit } from "./circuit";
 import type { Word } from "./content";
 import { Heading } from "./help";
-import { describe, intervene, KINDS, partName, UNUSED, type Intervention, type Kind } from "./intervention";
+import { describe, intervene, KINDS, partName, UNUSED, type Intervened, type Intervention, type Kind } from "./intervention";
 import { circuitSequence, taskSequence, type ModelState, type Session } from "./session";
 import { describePosition } from "./strip";
-import type { Sequence, Thought } from "./thinker";
+import { ask, type Sequence, type Thought } from "./thinker";
 import { expectedInChain, UNKNOWN, type Facts } from "./truth";
 import { Outcome, type Result } from "./outcome";
 import "./what_if.css";
@@ -69,55 +69,49 @@ export function WhatIf({ session, model }: { session: Session; model: ModelState
   return (
     <section class="card what-if" aria-label="What if?">
       <Heading title="What if?" help="whatIf" />
-      {session.content.live ? (
-        <p class="none">A served page cannot intervene. Write the page to a file (<code>-o PAGE.html</code>); it then contains the weights.</p>
-      ) : (
-        <>
-          <div class="what-if-controls">
-            <label>
-              change
-              <select data-field="kind" value={kind} onChange={(event) => set({ kind: event.currentTarget.value as Kind, position: null })}>
-                {KINDS.map(([one, words]) => <option key={one} value={one}>{one === "token" && !session.circuit ? "replace a token" : words}</option>)}
-              </select>
-            </label>
-            {kind !== "residual" && kind !== "token" && (
-              <>
-                {architecture.layers > 1 && pick("layer", layer, architecture.layers, String, "layer")}
-                {pick("head", head, architecture.heads, (index) => `${index}${heads[layer]?.[index] ? `: ${heads[layer][index]}` : ""}`, "head")}
-              </>
-            )}
-            {kind === "residual" && pick("where", part, 2 * architecture.layers + 1, (index) => partName(index), "part")}
-            {kind !== "zero" && kind !== "mean" && (
-              <label>
-                position
-                <input
-                  type="number"
-                  data-field="position"
-                  min={0}
-                  max={thought.tokens.length - 1}
-                  value={position}
-                  onChange={(event) => set({ position: Math.max(0, Math.min(thought.tokens.length - 1, Math.floor(Number(event.currentTarget.value)))) })}
-                />
-                <small>{nameOf(session, position)}</small>
-              </label>
-            )}
-            {kind === "token" && !session.circuit && (
-              <label>
-                becomes
-                <select data-field="token" value={token} onChange={(event) => set({ token: Number(event.currentTarget.value) })}>
-                  {architecture.vocabulary.map((one, index) => <option key={index} value={index}>{one}</option>)}
-                </select>
-              </label>
-            )}
-            {isPatch && <Second session={session} model={model} chosen={chosen.value} set={set} />}
-            <button type="button" class="plain" disabled={thought.ready.value < thought.tokens.length} onClick={() => void run(session, model, panel)}>
-              Run
-            </button>
-          </div>
-          {problem.value && <p class="problem" role="alert">{problem.value}</p>}
-          {shown && <Outcome session={session} model={model} result={shown} />}
-        </>
-      )}
+      <div class="what-if-controls">
+        <label>
+          change
+          <select data-field="kind" value={kind} onChange={(event) => set({ kind: event.currentTarget.value as Kind, position: null })}>
+            {KINDS.map(([one, words]) => <option key={one} value={one}>{one === "token" && !session.circuit ? "replace a token" : words}</option>)}
+          </select>
+        </label>
+        {kind !== "residual" && kind !== "token" && (
+          <>
+            {architecture.layers > 1 && pick("layer", layer, architecture.layers, String, "layer")}
+            {pick("head", head, architecture.heads, (index) => `${index}${heads[layer]?.[index] ? `: ${heads[layer][index]}` : ""}`, "head")}
+          </>
+        )}
+        {kind === "residual" && pick("where", part, 2 * architecture.layers + 1, (index) => partName(index), "part")}
+        {kind !== "zero" && kind !== "mean" && (
+          <label>
+            position
+            <input
+              type="number"
+              data-field="position"
+              min={0}
+              max={thought.tokens.length - 1}
+              value={position}
+              onChange={(event) => set({ position: Math.max(0, Math.min(thought.tokens.length - 1, Math.floor(Number(event.currentTarget.value)))) })}
+            />
+            <small>{nameOf(session, position)}</small>
+          </label>
+        )}
+        {kind === "token" && !session.circuit && (
+          <label>
+            becomes
+            <select data-field="token" value={token} onChange={(event) => set({ token: Number(event.currentTarget.value) })}>
+              {architecture.vocabulary.map((one, index) => <option key={index} value={index}>{one}</option>)}
+            </select>
+          </label>
+        )}
+        {isPatch && <Second session={session} model={model} chosen={chosen.value} set={set} />}
+        <button type="button" class="plain" disabled={thought.ready.value < thought.tokens.length} onClick={() => void run(session, model, panel)}>
+          Run
+        </button>
+      </div>
+      {problem.value && <p class="problem" role="alert">{problem.value}</p>}
+      {shown && <Outcome session={session} model={model} result={shown} />}
     </section>
   );
 }
@@ -177,6 +171,14 @@ function positionOf(session: Session, thought: Thought, chosen: Chosen): number 
   return Math.min(chosen.position ?? looked, thought.tokens.length - 1);
 }
 
+/** A served page has the weights elsewhere. */
+async function interveneAtServer(model: number, sequence: Sequence, other: Sequence | null, first: number, change: Intervention) {
+  const open = ({ given, made }: Sequence) => Array.from(given, (token, place) => (made[place] ? -1 : token));
+  const body = { model, tokens: open(sequence), other: other && open(other), first, change };
+  const found = await ask<{ tokens: number[]; said: number[]; other: number[] }>("api/intervene", body);
+  return { tokens: Int32Array.from(found.tokens), said: Int32Array.from(found.said), other: found.other };
+}
+
 async function run(session: Session, model: ModelState, panel: Panel) {
   const { circuit } = session;
   const thought = model.thought.peek();
@@ -201,14 +203,26 @@ async function run(session: Session, model: ModelState, panel: Panel) {
       return;
     }
   }
-  const intervention: Intervention = { ...chosen, position, token };
+  const { kind, layer, head, part } = chosen;
+  const intervention: Intervention = { kind, layer, head, part, position, token };
   const first = session.first.peek();
   const mine = ++panel.running.value;
-  const clean = thought.run!;
-  const found = await intervene({ weights: clean.weights, sequence, clean, first, other }, intervention, () => panel.running.peek() === mine);
-  if (!found || panel.running.peek() !== mine) return;
+  const isWanted = () => panel.running.peek() === mine;
+  let found: (Intervened & { other: ArrayLike<number> }) | null;
+  try {
+    found = thought.run
+      ? await intervene({ weights: thought.run.weights, sequence, clean: thought.run, first, other }, intervention, isWanted)
+      : await interveneAtServer(session.models.indexOf(model), sequence, other, first, intervention);
+  } catch (error) {
+    panel.problem.value = (error as Error).message;
+    return;
+  }
+  if (!found || !isWanted()) return;
   const expected = new Int32Array(sequence.given.length).fill(UNKNOWN);
-  if (circuit) {
+  // Where look-ups are spread over several heads and layers, the page knows only what follows from the tokens.
+  const { layers, family } = model.content.architecture;
+  const hasTruth = circuit !== null && ((layers === 1 && family === "a stock GPT-2") || intervention.kind === "token" || (intervention.kind === "residual" && intervention.part === 0));
+  if (hasTruth) {
     const facts: Facts = {
       isUsed: (layer, head) => model.content.heads[layer]?.[head] !== UNUSED,
       isMixed: model.content.mixed,
@@ -218,5 +232,5 @@ async function run(session: Session, model: ModelState, panel: Panel) {
     }
   }
   const words = describe(intervention, (place) => nameOf(session, place) || model.content.architecture.vocabulary[thought.tokens[place]]);
-  panel.result.value = { thought, result: { words, first, clean: thought.said, said: found.said, tokens: found.tokens, expected: circuit ? expected : null } };
+  panel.result.value = { thought, result: { words, first, clean: thought.said, said: found.said, tokens: found.tokens, expected: hasTruth ? expected : null } };
 }

@@ -71,6 +71,9 @@ def test_every_kind_in_every_layer_is_as_in_python(browser: Any, tmp_path: Path)
     choose(page, "position", model.words.num_inputs)
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator(".what-if [role=alert]")).to_contain_text("which is not a bit")
+    for button in page.locator(".hint").all():
+        button.click()
+    expect(page.locator(".hint-text:visible")).to_have_count(2)
     page.close()
     assert complaints == []
 
@@ -80,6 +83,8 @@ def test_a_model_that_the_page_cannot_compute_says_why(browser: Any, tmp_path: P
     content = {**layers_content(compile(adder(1), chain="none")), "model": {"problem": "it is too large"}}
     write_page(tmp_path / "page.html", content, front=FRONT)
     page, complaints = opened(browser, tmp_path / "page.html")
-    expect(page.locator(".what-if p")).to_have_text("This page cannot intervene on the model: it is too large.")
+    expect(page.locator(".what-if p:not(.hint-text)")).to_have_text(
+        "This page cannot intervene on the model: it is too large."
+    )
     page.close()
     assert complaints == []

@@ -6,15 +6,17 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.explorer.models import adder, compiled_adder
+from tests.task_models import exact_parity
 
 from serialformer import SerialformerError, compile, explore
-from serialformer.explorer.content import circuit_content
+from serialformer.explorer.content import circuit_content, own_samples, task_content
 from serialformer.explorer.server import PageServer
 from serialformer.transformer.forward import compute_attention
 
@@ -70,6 +72,29 @@ def test_the_page_asks_and_is_answered(ask: Ask) -> None:
         assert looks[0]["position"] == expected[head, 6].argmax()
     status, rows = ask("GET", f"/api/attention?run={run['run']}")
     np.testing.assert_allclose(np.array(rows["rows"][0]).reshape(expected.shape), expected, rtol=1e-12)
+
+
+def test_prompts_are_checked_by_the_task(ask: Ask) -> None:
+    assert ask("POST", "/api/prompt", {"text": "0 1"}) == (
+        400,
+        {"error": "this page is of a circuit, which has no prompts of its own"},
+    )
+    models = [exact_parity(3)]
+    with PageServer(
+        task_content(models, num_samples=1, embedded=False),
+        [models[0].transformer],
+        read_prompt=partial(own_samples, models),
+    ) as server:
+        assert server.prompt({"text": "0 1 1"})["samples"] == [
+            {"tokens": [0, 1, 1, 2, 0, 1], "labels": [-1, -1, -1, 0, 1, 0], "made": [0] * 4 + [1] * 2}
+            | {"prompt": 4, "answer": [5]}
+        ]
+        with pytest.raises(SerialformerError, match="no token '2' at place 1"):
+            server.prompt({"text": "2 1 1"})
+        wrong: list[Any] = [{"text": 3}, {}, []]
+        for body in wrong:
+            with pytest.raises(SerialformerError, match="expected the text of a prompt"):
+                server.prompt(body)
 
 
 @pytest.mark.parametrize(

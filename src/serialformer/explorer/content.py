@@ -17,10 +17,13 @@ from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.constructions.program import VOCABULARY
 from serialformer.constructions.schedule import Schedule
 from serialformer.errors import CheckpointError, InputError
+from serialformer.explorer.grammar import prompt_grammar
 from serialformer.explorer.packing import pack_array
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance, ConstructedProvenance, Provenance
+from serialformer.tasks.examples import Examples
 from serialformer.tasks.layout import lay_out
+from serialformer.tasks.text import read_prompt
 from serialformer.transformer.names import UNUSED
 from serialformer.transformer.transformer import Transformer
 
@@ -117,29 +120,41 @@ def task_content(
         origin = "constructed" if isinstance(model.provenance, ConstructedProvenance) else "trained"
         title = _title(model.directory)
         content = model_content(model.transformer, title, origin, facts, model.provenance, embedded=embedded)
-        renumbered = samples.renumber(model.token_ids(model.length))
-        rows = []
-        for row in range(num_samples):
-            example = renumbered.select(np.array([row], dtype=np.int64))
-            layout = lay_out(model.task, example, model.setting, model.length)
-            prompt = int(example.prompt_lengths[0])
-            given = prompt + (example.chains.shape[1] if model.setting == "filler" else 0)
-            positions = np.arange(layout.tokens.shape[1])
-            made = positions >= given
-            if model.setting == "aligned":
-                made = np.append(False, layout.has_loss[0, :-1])
-            rows.append(
-                {
-                    "tokens": layout.tokens[0].tolist(),
-                    "labels": layout.labels[0].tolist(),
-                    "made": made.astype(int).tolist(),
-                    "prompt": prompt,
-                    "answer": layout.answer_positions[0].tolist(),
-                }
-            )
-        contents.append({**content, "samples": rows})
+        rows = [
+            _sample(model, samples.select(np.array([row], dtype=np.int64)), model.length) for row in range(num_samples)
+        ]
+        contents.append({**content, "samples": rows, "grammar": prompt_grammar(model)})
     title = " and ".join(str(content["name"]) for content in contents)
     return {**_frame("task", title, embedded), "models": contents, "max_heat_map": MAX_HEAT_MAP}
+
+
+def own_samples(models: Sequence[Model], text: str) -> list[dict[str, Any]]:
+    """A prompt of one's own as the page shows it, for each model; checked by the task.
+
+    Raises:
+        TaskError: it is no prompt of the task, or the models are made for shorter ones.
+    """
+    prompt, length = read_prompt(models[0].task, text)
+    examples = models[0].task.solve(prompt[None], length)
+    return [_sample(model, examples, length) for model in models]
+
+
+def _sample(model: Model, example: Examples, length: int) -> dict[str, Any]:
+    """A prompt with the true tokens after it, in the model's own ids, as it lays them out."""
+    example = example.renumber(model.token_ids(length))
+    layout = lay_out(model.task, example, model.setting, length)
+    prompt = int(example.prompt_lengths[0])
+    given = prompt + (example.chains.shape[1] if model.setting == "filler" else 0)
+    made = np.arange(layout.tokens.shape[1]) >= given
+    if model.setting == "aligned":
+        made = np.append(False, layout.has_loss[0, :-1])
+    return {
+        "tokens": layout.tokens[0].tolist(),
+        "labels": layout.labels[0].tolist(),
+        "made": made.astype(int).tolist(),
+        "prompt": prompt,
+        "answer": layout.answer_positions[0].tolist(),
+    }
 
 
 def _frame(kind: str, title: str, embedded: bool) -> dict[str, Any]:
@@ -219,6 +234,11 @@ def model_content(
             "format": architecture.dtype,
         },
         "architecture": {
+            "family": "a stock GPT-2"
+            if architecture.is_gpt2
+            else "a stock Llama"
+            if architecture.is_stock
+            else "a transformer",
             "vocabulary": list(vocabulary),
             "separator": token_separator(vocabulary),
             "positions": architecture.num_positions,

@@ -86,8 +86,8 @@ class Reading:
     def summary(self) -> dict[str, Any]:
         """The data that the page needs first: tokens, predictions, and where heads look with more than half."""
         return {
-            "tokens": self._plain(self.tokens, 0),
-            "said": self._plain(self.said, 1),
+            "tokens": to_plain(self._placed, self.tokens, 0),
+            "said": to_plain(self._placed, self.said, 1),
             "tops": self.tops.reshape(-1).tolist(),
             "milliseconds": self.milliseconds,
         }
@@ -141,13 +141,6 @@ class Reading:
             "units": units,
             "logits": self._plain_logits(unembed(x_BTD, self.transformer)[0, 0], position).tolist(),
         }
-
-    def _plain(self, tokens: Int64[np.ndarray, " tokens"], first: int) -> list[int]:
-        """Tokens as the page names them; ``<unk>`` for one that does not belong where it stands."""
-        if self._placed is None:
-            return tokens.tolist()
-        read = self._placed.read(tokens[None], first)[0]
-        return np.minimum(read, self._placed.num_plain - 1).tolist()
 
     def _plain_logits(self, logits: Float[np.ndarray, " vocabulary"], position: int) -> Float[np.ndarray, " shown"]:
         """The logits of the tokens that the page names; of those that cannot follow, the least of all logits."""
@@ -209,6 +202,20 @@ class Reading:
             self.said[-1] = int(logits.argmax())
             if self._placed is not None and count < self._placed.num_positions:
                 self.said[-1] = int(self._placed.ids[count, int(logits.argmax())])
+
+
+def to_plain(placed: PlacedTokens | None, tokens: Int64[np.ndarray, " tokens"], first: int) -> list[int]:
+    """Tokens as the page names them; ``<unk>`` for one that does not belong where it stands.
+
+    Args:
+        placed: the model's tokens, if each says where it stands.
+        tokens: ids of the model.
+        first: the position of the first of them.
+    """
+    if placed is None:
+        return tokens.tolist()
+    read = placed.read(tokens[None], first)[0]
+    return np.minimum(read, placed.num_plain - 1).tolist()
 
 
 def _fill_in(transformer: Transformer, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.ndarray, " tokens"]:

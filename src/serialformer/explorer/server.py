@@ -1,7 +1,7 @@
 """Server: the page on loopback, with answers to what it asks of models that are too large to be in it.
 
 It listens on 127.0.0.1 only. A web site that a name server makes point here (DNS rebinding) is refused by the Host
-header, one that posts here by the Origin header. There are four routes and no files.
+header, one that posts here by the Origin header. There are six routes and no files.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.errors import InputError, SerialformerError
 from serialformer.explorer.content import MAX_HEAT_MAP
+from serialformer.explorer.intervened import intervene, read_change
 from serialformer.explorer.page import render_page
 from serialformer.explorer.reading import Reading
 from serialformer.transformer.transformer import Transformer
@@ -29,6 +30,10 @@ ADDRESS = "127.0.0.1"
 MAX_BODY_BYTES = 64 << 20
 NUM_READINGS = 4
 """Sequences whose keys and values are kept; a page that asks for an older one is told so."""
+
+
+ReadPrompt = Callable[[str], list[dict[str, Any]]]
+"""Makes of a text the prompt of each model, as the page shows it; see ``content.own_samples``."""
 
 
 class PageServer(ThreadingHTTPServer):
@@ -42,9 +47,11 @@ class PageServer(ThreadingHTTPServer):
         transformers: Sequence[Transformer],
         *,
         placed: PlacedTokens | None = None,
+        read_prompt: ReadPrompt | None = None,
         port: int = 0,
     ) -> None:
         super().__init__((ADDRESS, port), _Handler)
+        self._read_prompt = read_prompt
         self.page = render_page(content)
         self.hosts = {f"{ADDRESS}:{self.server_port}", f"localhost:{self.server_port}"}
         self._transformers = list(transformers)
@@ -71,6 +78,30 @@ class PageServer(ThreadingHTTPServer):
             while len(self._readings) > NUM_READINGS:
                 self._readings.popitem(last=False)
             return {"run": self._last, **reading.summary()}
+
+    def intervene(self, body: Any) -> dict[str, Any]:
+        """Reads a sequence with an intervention: what ``begin`` takes, ``first``, ``change``, and ``other`` or None."""
+        try:
+            transformer = self._transformers[_whole(body["model"], len(self._transformers))]
+            tokens, other = (
+                None if part is None else np.array([_whole(token, 1 << 31, least=-1) for token in part], dtype=np.int64)
+                for part in (body["tokens"], body["other"])
+            )
+            change, first = read_change(body["change"]), _whole(body["first"], 1 << 31)
+        except (KeyError, TypeError):
+            raise InputError("expected a model, its tokens and a change") from None
+        if tokens is None:
+            raise InputError("expected a model, its tokens and a change")
+        with self._lock:
+            return {**intervene(transformer, tokens, change, other, first, self._placed)}
+
+    def prompt(self, body: Any) -> dict[str, Any]:
+        """A prompt of one's own, checked by the task: ``{"text": "0 1 1"}``."""
+        if self._read_prompt is None:
+            raise InputError("this page is of a circuit, which has no prompts of its own")
+        if not isinstance(body, dict) or not isinstance(body.get("text"), str):
+            raise InputError("expected the text of a prompt")
+        return {"samples": self._read_prompt(body["text"])}
 
     def view(self, run: int, position: int) -> dict[str, Any]:
         """What happens at a position of a sequence that was read."""
@@ -106,7 +137,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
 
     def do_POST(self) -> None:
-        if urlsplit(self.path).path != "/api/run":
+        asked_for = {
+            "/api/run": self.server.begin,
+            "/api/prompt": self.server.prompt,
+            "/api/intervene": self.server.intervene,
+        }.get(urlsplit(self.path).path)
+        if asked_for is None:
             self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
             return
         length = self.headers.get("Content-Length", "")
@@ -123,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
                 asked = json.loads(body)
             except (ValueError, RecursionError):
                 raise InputError("expected JSON") from None
-            return self.server.begin(asked)
+            return asked_for(asked)
 
         self._answer(begin)
 
@@ -179,6 +215,7 @@ def serve_page(
     transformers: Sequence[Transformer],
     *,
     placed: PlacedTokens | None = None,
+    read_prompt: ReadPrompt | None = None,
     port: int,
     announce: Callable[[str], None],
 ) -> None:
@@ -188,13 +225,14 @@ def serve_page(
         content: what the page holds, made with ``embedded=False``.
         transformers: the models, in the order of the content's.
         placed: the tokens of the model, if each says where it stands.
+        read_prompt: for models of a task: makes prompts of texts.
         port: where to listen; 0 takes a free one.
         announce: called with the page's address once it can be opened.
 
     Raises:
         OSError: the port is taken or may not be used.
     """
-    with PageServer(content, transformers, placed=placed, port=port) as server:
+    with PageServer(content, transformers, placed=placed, read_prompt=read_prompt, port=port) as server:
         announce(server.address)
         with suppress(KeyboardInterrupt):
             server.serve_forever()

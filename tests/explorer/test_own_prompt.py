@@ -1,0 +1,126 @@
+"""A prompt of one's own: checked by the grammar in a file, by the task itself in a served page."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.explorer.conftest import Open
+from tests.explorer.test_browser import expect
+from tests.task_models import exact_parity
+
+from serialformer import construct
+from serialformer.circuits.evaluate import evaluate_outputs
+from serialformer.circuits.formats.read_write import read
+from serialformer.explorer.content import own_samples, task_content
+from serialformer.explorer.server import PageServer
+
+BENCH = """
+# a majority of three, and whether two differ
+INPUT(a)
+INPUT(b)
+INPUT(c)
+OUTPUT(most)
+OUTPUT(differ)
+differ = XOR(a, b)
+most = NAND(none, some)
+none = NAND(a, b)
+some = NOR(both, nothing)
+both = AND(c, differ)
+nothing = NOT(differ_not)
+differ_not = BUFF(c_or)
+c_or = NOR(zero, zero)
+zero = AND(a, nota, b)
+nota = NOT(a)
+"""
+
+
+def ask(page: Any, text: str, inputs: str | None = None) -> None:
+    form = page.locator("form.own-prompt")
+    form.locator("textarea, input").first.fill(text)
+    if inputs is not None:
+        form.locator("input").fill(inputs)
+    form.get_by_role("button", name="Ask").click()
+
+
+def test_in_a_file_by_the_grammar(open_page: Open) -> None:
+    models = [exact_parity(6), exact_parity(6)]
+    page = open_page(task_content(models, num_samples=2))
+    problem = page.locator(".own-prompt .problem")
+    ask(page, "0 1 1")
+    expect(problem).to_have_text("expected 6 tokens (bits, each 0 or 1), found 3")
+    ask(page, "0 1 1 0 2 1")
+    expect(problem).to_have_text("token 5 is \u201c2\u201d; expected one of 0 1")
+    text = "0 1 1 0 0 1"
+    ask(page, text)
+    expect(problem).to_have_count(0)
+    expect(page.locator(".word select")).to_have_value("2")
+    answer = models[0].run(text).answer[0]
+    for side in range(2):
+        score = page.locator(".score").nth(side)
+        expect(score).to_have_text(f"answer {answer}; this page does not know the true one")
+    expect(page.get_by_role("button", name="reads the true tokens")).to_be_disabled()
+
+
+def test_an_evaluator_takes_a_circuit(open_page: Open) -> None:
+    model = construct("circuit-value", 24)
+    page = open_page(task_content([model], num_samples=1))
+    problem, score = page.locator(".own-prompt .problem"), page.locator(".score")
+    text = "TRUE NA NA 1 FALSE NA NA 2 OR 1 2 3 AND 3 2 4 NOT 4 NA 5"
+    ask(page, text)
+    expect(score).to_have_text("\u2713 answer right all 20 tokens right")
+    # What the page takes for true is what the task says.
+    (sample,) = own_samples([model], text)
+    expect(page.locator(".token")).to_have_count(len(sample["tokens"]) + 1)
+    shown = page.locator(".token .token-text").all_inner_texts()[: sample["prompt"]]
+    assert shown == [model.transformer.architecture.vocabulary[token] for token in sample["tokens"]][: len(shown)]
+    for wrong, message in (
+        ("TRUE NA NA 1 NOT 2 NA 2", "gate 2: input \u201c2\u201d is no earlier gate"),
+        ("TRUE NA NA 1 AND 1 NA 2", "gate 2: input \u201cNA\u201d is no earlier gate"),
+        ("TRUE 1 NA 1", "gate 1: TRUE has 0 inputs, found \u201c1\u201d instead of NA"),
+        ("XOR NA NA 1", "gate 1: \u201cXOR\u201d is no type of gate"),
+        ("TRUE NA NA 2", "gate 1: its own number is \u201c2\u201d"),
+        ("TRUE NA NA", "expected four tokens for each gate, found 3 tokens"),
+        ("TRUE NA NA 1 " * 25, "gate 2: its own number is \u201c1\u201d"),
+        ("OUTPUT(y)\ny = NOT(y)", "y depends on itself"),
+        ("OUTPUT(y)\ny = NOT(z)", "z is neither an input nor a gate"),
+        ("INPUT(a)\nOUTPUT(y)\ny = NOT(a)", "input a has no value; write a=0 or a=1"),
+        ("INPUT(a)\nOUTPUT(y)\ny = LUT(a)", "input a has no value; write a=0 or a=1"),
+        ("OUTPUT(y)\ny", "line 2: expected INPUT(a), OUTPUT(y) or y = AND(a, b)"),
+    ):
+        ask(page, wrong)
+        expect(problem).to_have_text(message)
+
+
+def test_an_evaluator_takes_a_netlist_with_inputs(open_page: Open, tmp_path: Path) -> None:
+    page = open_page(task_content([construct("circuit-value", 24)], num_samples=1))
+    for name, bits in (("most", (1, 0, 1)), ("most", (0, 1, 0)), ("differ", (1, 1, 0)), ("differ", (0, 1, 1))):
+        text = "\n".join(line for line in BENCH.splitlines() if "OUTPUT" not in line or name in line)
+        (tmp_path / "one.bench").write_text(text)
+        (expected,) = evaluate_outputs(read(tmp_path / "one.bench"), np.array([bits], dtype=np.uint8))[0]
+        ask(page, text, " ".join(f"{name}={bit}" for name, bit in zip("abc", bits, strict=True)))
+        expect(page.locator(".score")).to_contain_text("answer right")
+        page.get_by_role("button", name="Last token").click()
+        expect(page.locator(".token .token-text").last).to_have_text("TRUE" if expected else "FALSE")
+
+
+def test_in_a_served_page_by_the_task(open_page: Open) -> None:
+    model = construct("permutation-composition", 2)
+    content = task_content([model], num_samples=1, embedded=False)
+    assert content["models"][0]["grammar"]["kind"] == "served"
+    with PageServer(content, [model.transformer], read_prompt=partial(own_samples, [model])) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            page = open_page(server.address)
+            ask(page, "( 2 1 3 4 5 ) ( 5 1 3 4 2 )")
+            expect(page.locator(".score")).to_contain_text("answer right")
+            expect(page.locator(".word select")).to_have_value("1")
+        finally:
+            server.shutdown()
+            thread.join()
+    page = open_page(task_content([model], num_samples=1))
+    expect(page.locator("small.own-prompt")).to_contain_text("serialformer explore DIR --serve takes one")
