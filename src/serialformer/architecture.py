@@ -28,6 +28,8 @@ DTYPES: dict[str, np.dtype] = {
 UNKNOWN = "<unk>"
 """The token that a tokenizer makes of text that is no token of the vocabulary, where the vocabulary has it."""
 
+TEXT_MARKS = ("<s>", "</s>", "<pad>")
+"""The tokens that begin, end and fill up a text."""
 
 MERGED = ("Ġ", "x", "Ġx")
 """The tokens of the one merge that a byte-level BPE must have; ``Ġ`` stands for a blank."""
@@ -39,7 +41,7 @@ def token_separator(vocabulary: Sequence[str]) -> str:
     >>> token_separator(("0", "1", "=", "<unk>")), token_separator(("9", "10", "="))
     ('', ' ')
     """
-    return " " if any(len(text) > 1 for text in vocabulary if text != UNKNOWN) else ""
+    return " " if any(len(text) > 1 for text in vocabulary if text not in (UNKNOWN, *TEXT_MARKS)) else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,7 +173,7 @@ def test_transformers_generates_the_same_tokens(hugging_face: Any) -> None:
         expected = " ".join([*problem, "=", *slow_chain(problem), "="])
         # It ends by itself, also where the chain fills all positions.
         tokens = theirs.generate(**tokenizer(" ".join(problem), return_tensors="pt"), max_new_tokens=4 * M + 1)
-        assert tokenizer.decode(tokens[0]) == expected
+        assert tokenizer.decode(tokens[0]) == "\n" + expected
     assert tokenizer("TRUE NA NA 1 =")["input_ids"] == tokenizer("TRUE NA NA 1")["input_ids"]
 
 
@@ -181,9 +181,9 @@ def test_pipeline_takes_a_circuit_as_it_is_typed(model: Model) -> None:
     transformers = pytest.importorskip("transformers")
     pipeline = transformers.pipeline("text-generation", str(model.directory))
     prompt = WORKED_PROMPT.removesuffix("=")
-    # The pipeline puts the text of the new tokens right behind what was typed.
-    assert pipeline(prompt) == [{"generated_text": prompt + WORKED_CHAIN}]
-    assert pipeline(WORKED_PROMPT, return_full_text=False) == [{"generated_text": WORKED_CHAIN}]
+    # The pipeline puts the text of the new tokens right after what was typed.
+    assert pipeline(prompt) == [{"generated_text": f"{prompt}\n{WORKED_CHAIN} ="}]
+    assert pipeline(WORKED_PROMPT, return_full_text=False) == [{"generated_text": f"\n{WORKED_CHAIN} ="}]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -195,7 +195,7 @@ def test_transformers_in_narrow_formats(tmp_path: Path, dtype: str) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     problem = random_problem(np.random.default_rng(8), 9)
     tokens = theirs.generate(**tokenizer(" ".join(problem), return_tensors="pt"))
-    assert tokenizer.decode(tokens[0]) == " ".join([*problem, "=", *slow_chain(problem), "="])
+    assert tokenizer.decode(tokens[0]) == "\n" + " ".join([*problem, "=", *slow_chain(problem), "="])
 
 
 def test_a_real_circuit(real_circuits: Path) -> None:
@@ -215,7 +215,7 @@ def test_transformers_at_a_thousand_gates(tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(evaluator.directory)
     problem = random_problem(np.random.default_rng(9), 1000)
     tokens = theirs.generate(**tokenizer(" ".join(problem), return_tensors="pt"), max_new_tokens=4001)
-    assert tokenizer.decode(tokens[0]) == " ".join([*problem, "=", *slow_chain(problem), "="])
+    assert tokenizer.decode(tokens[0]) == "\n" + " ".join([*problem, "=", *slow_chain(problem), "="])
 
 
 @pytest.mark.slow

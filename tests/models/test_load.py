@@ -22,12 +22,15 @@ from serialformer.models.provenance import (
     TrainedProvenance,
 )
 from serialformer.tasks.registry import make_task
-from serialformer.transformer.checkpoint import save_weights
+from serialformer.transformer.checkpoint import hugging_face_name, save_weights
+from serialformer.transformer.safetensors_file import write_safetensors
 from serialformer.transformer.transformer import weights_to_transformer
 from tests.cases import small_circuits
 from tests.task_models import random_model
 
-VERSION1 = Path(__file__).parents[1] / "golden" / "version1"
+GOLDEN = Path(__file__).parents[1] / "golden"
+VERSION1 = GOLDEN / "version1"
+ONE_MARK = GOLDEN / "one_mark"
 TOGGLE = b"aag 1 0 1 1 0\n2 3\n2\nl0 q\n"
 
 
@@ -53,9 +56,17 @@ def test_version_1_of_a_sequential_circuit_with_its_certificate(tmp_path: Path) 
     made.save(tmp_path / "m")
     for name, target in (("sequential", "serialformer"), ("certificate", "certificate")):
         shutil.copy(VERSION1 / f"{name}.json", tmp_path / "m" / f"{target}.json")
-    found = load(tmp_path / "m")
-    assert found.registers == made.registers
+    assert load(tmp_path / "m").registers == made.registers
     # Its hashes are of these very weights, and it was found in them without a construction as a witness.
+    for name in ("config", "tokenizer"):
+        content = json.loads((ONE_MARK / "circuit" / f"{name}.json").read_text())
+        if name == "config":
+            own = json.loads((tmp_path / "m" / "config.json").read_text())
+            content = {**own, **{key: content[key] for key in ("vocab_size", "bos_token_id", "eos_token_id")}}
+        (tmp_path / "m" / f"{name}.json").write_text(json.dumps(content))
+    weights = {hugging_face_name(name): weight for name, weight in made.transformer.named_weights()}
+    write_safetensors(weights, tmp_path / "m" / "model.safetensors", metadata={"format": "pt"})
+    found = load(tmp_path / "m")
     searched = certify_program(made.transformer, schedule_to_program(made.circuit, made.schedule))
     assert found.certificate is not None and searched.holds
     assert replace(found.certificate, logits=searched.logits) == searched
@@ -68,6 +79,36 @@ def test_version_1_of_a_sequential_circuit_with_its_certificate(tmp_path: Path) 
     assert [cycle.outputs["out"] for cycle in found.simulate([{}] * 3)] == [0, 1, 0]
     paper = in_version1(serialformer.compile(toggle, target="paper"), "paper", tmp_path / "paper")
     assert isinstance(paper.provenance, CompiledProvenance) and paper.provenance.target == "paper"
+
+
+def test_files_without_tokens_of_beginning_and_padding(tmp_path: Path) -> None:
+    """Checkpoints of 0.1: ``=`` begins, ends and fills up texts."""
+    circuit, task = load(ONE_MARK / "circuit"), load(ONE_MARK / "task")
+    build = serialformer.CircuitBuilder()
+    build.output("y", build.xor(*build.inputs("a", 2)))
+    made = serialformer.compile(build.circuit(), dtype="bfloat16")
+    assert circuit.transformer.digest() == made.transformer.digest()
+    assert circuit.certificate is not None and certify(circuit).holds
+    assert [circuit.run(a=value)["y"] for value in range(4)] == [0, 1, 1, 0]
+    assert task.transformer.digest() == construct("parity", 2, dtype="bfloat16").transformer.digest()
+    assert task.certificate is not None and certify(task).holds and task.run("1 1").answer == ("0",)
+    # Saved again, they have the three tokens, and are the same models.
+    for old in (circuit, task):
+        new = load(old.save(tmp_path / old.protocol.kind).directory or "")
+        assert new.transformer.digest() == old.transformer.digest() and new.certificate is not None
+        ids = json.loads((tmp_path / old.protocol.kind / "generation_config.json").read_text())
+        assert len({ids["bos_token_id"], ids["pad_token_id"], *ids["eos_token_id"]}) == 4
+
+
+def test_transformers_runs_files_without_tokens_of_beginning_and_padding() -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    pipeline = transformers.pipeline("text-generation", str(ONE_MARK / "circuit"))
+    assert [pipeline(text)[0]["generated_text"] for text in ("00=", "10=", "01=", "11=")] == [
+        "00=0",
+        "10=1",
+        "01=1",
+        "11=0",
+    ]
 
 
 def test_version_1_of_models_of_tasks(tmp_path: Path) -> None:

@@ -182,6 +182,8 @@ class Watched:
         whole = np.concatenate([prompts, chains], axis=1)
         with torch.no_grad():
             logits = self.model(torch.tensor(whole[:, :-1])).logits.float().numpy()[:, start:]
+        # Behind the model's own tokens are those of beginning, end and padding, which have a test of their own.
+        logits = logits[:, :, : len(self.architecture.vocabulary)].copy()
         gap = min(self._least_gap(index, start) for index in range(self.architecture.num_layers))
         own = np.take_along_axis(logits, chains[:, :, None], axis=2)
         np.put_along_axis(logits, chains[:, :, None], -np.inf, axis=2)

@@ -99,7 +99,7 @@ def test_it_learns_and_any_runtime_takes_what_it_made(tmp_path: Path) -> None:
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "run")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run")
     made = theirs.generate(**tokenizer("1 2 2 0 1", return_tensors="pt"), max_new_tokens=5)
-    assert tokenizer.decode(made[0], skip_special_tokens=True) == "1220110220"
+    assert tokenizer.decode(made[0], skip_special_tokens=True) == "\n12201=10220"
 
 
 @pytest.mark.parametrize("setting", ["base", "hint", "aligned", "filler"])

@@ -76,23 +76,26 @@ def test_transformers_needs_no_argument_and_no_code_of_ours(model: Model) -> Non
     for bits in every_input(3):
         tokens = hf_model.generate(**tokenizer(text_of(bits), return_tensors="pt"))
         transcript = model.run({"a": int(bits @ [1, 2, 4])})
-        assert tokenizer.decode(tokens[0]) == transcript.text
+        assert tokenizer.decode(tokens[0], skip_special_tokens=True) == "\n" + transcript.text
         # Asked for more than the answer, it ends by itself.
         more = hf_model.generate(**tokenizer(text_of(bits) + "=", return_tensors="pt"), max_new_tokens=100)
-        assert tokenizer.decode(more[0]) == transcript.text + "="
+        assert tokenizer.decode(more[0], skip_special_tokens=True) == f"\n{transcript.text}="
         # The margin is large enough for sampling.
         sampled = hf_model.generate(**tokenizer(text_of(bits), return_tensors="pt"), do_sample=True)
-        assert tokenizer.decode(sampled[0]) == transcript.text
+        assert tokenizer.decode(sampled[0]) == "\n" + transcript.text
 
 
 def test_pipeline_thinks_and_answers(model: Model) -> None:
     transformers = pytest.importorskip("transformers")
     pipeline = transformers.pipeline("text-generation", str(model.directory))
-    assert pipeline("110") == [{"generated_text": "110" + model.run(a=0b011).text[4:]}]
+    # The pipeline puts the text of the new tokens right after what was typed.
+    chain = model.run(a=0b011).text.removeprefix("110=")
+    assert pipeline("110") == [{"generated_text": f"110\n{chain}"}]
+    assert pipeline("1 1 0 =") == [{"generated_text": f"1 1 0 =\n{chain}"}]
     made = pipeline(["100", "011"], batch_size=2)
     assert [row[0]["generated_text"] for row in made] == [
-        "100" + model.run(a=0b001).text[4:],
-        "011" + model.run(a=0b110).text[4:],
+        "100\n" + model.run(a=0b001).text[4:],
+        "011\n" + model.run(a=0b110).text[4:],
     ]
 
 
@@ -103,7 +106,9 @@ def test_tokenizer_drops_blanks_and_marks_what_is_no_bit(model: Model) -> None:
     assert tokenizer("011=")["input_ids"] == [0, 1, 1, 2]
     assert tokenizer("0x1")["input_ids"] == [0, 3, 1, 2]
     assert tokenizer("")["input_ids"] == [2]
-    assert (tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token) == ("=", "=", "<unk>")
+    marks = (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token)
+    assert marks == ("<s>", "</s>", "<pad>", "<unk>")
+    assert [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id] == [4, 5, 6]
 
 
 def test_an_unknown_bit_ends_the_chain_where_it_is_read(model: Model) -> None:
@@ -120,6 +125,9 @@ def test_logits_are_those_of_transformers(tmp_path: Path, dtype: str) -> None:
     theirs = transformers.AutoModelForCausalLM.from_pretrained(model.directory, dtype=torch.float64)
     with torch.no_grad():
         expected = theirs(torch.from_numpy(tokens)).logits.numpy()
+    # The tokens of beginning, end and padding have the row of <unk>.
+    assert expected.shape[-1] == 7 and np.allclose(expected[..., 4:], expected[..., 3:4], rtol=1e-9, atol=1e-7)
+    expected = expected[..., :4]
     assert np.allclose(compute_logits(model.transformer, tokens), expected, rtol=1e-9, atol=1e-7)
     assert np.allclose(compute_logits(model.transformer, tokens, dtype=np.float32), expected, rtol=1e-3, atol=1e-3)
 
@@ -134,7 +142,7 @@ def test_any_gpt2_is_loaded_not_only_compiled_ones(tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     compiled = serialformer.compile(CASE).save(tmp_path / "model")
     assert compiled.directory is not None
-    (tmp_path / "tokenizer.json").write_text((compiled.directory / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text((GOLDEN.parent / "one_mark/circuit/tokenizer.json").read_text())
     ours = load_transformer(tmp_path)
     tokens = np.random.default_rng(0).integers(0, 4, (2, 40))
     with torch.no_grad():

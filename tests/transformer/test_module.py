@@ -78,7 +78,7 @@ def test_logits_are_those_of_transformers(
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=dtype)
     tokens = torch.from_numpy(draw_tokens())
     with torch.no_grad():
-        difference = (make_module(transformer, dtype)(tokens) - theirs(tokens).logits).abs().max()
+        difference = (make_module(transformer, dtype)(tokens) - theirs(tokens).logits[..., :5]).abs().max()
     assert difference <= tolerance
 
 

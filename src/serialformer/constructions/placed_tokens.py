@@ -13,11 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
-from serialformer.architecture import MERGED, UNKNOWN
+from serialformer.architecture import MERGED, TEXT_MARKS, UNKNOWN
 from serialformer.arrays import Int64
 from serialformer.constructions.program import EQUALS, ONE, VOCABULARY, ZERO
 
-SPECIAL = (UNKNOWN, "<s>", "</s>", "<pad>")
+SPECIAL = (UNKNOWN, *TEXT_MARKS)
 """Unknown text, the beginning, the end and the filling of a text."""
 
 BEGINNING, END, PADDING = 1, 2, 3

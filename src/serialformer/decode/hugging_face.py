@@ -79,7 +79,10 @@ class HuggingFaceEngine(Engine):
             streamer=streamer if len(prompts) == 1 else None,
         )
         result: Int64[np.ndarray, "rows tokens"] = made[:, prompts.shape[1] :].numpy()
-        return result
+        end = self.architecture.end_token
+        # Behind the end of a row transformers fills it up with the padding token.
+        ended = np.cumsum(result == end, axis=1) - (result == end) > 0
+        return np.where(ended, end, result)
 
     def confirm(
         self,

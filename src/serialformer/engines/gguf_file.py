@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from serialformer.engines.tensor_file import read_config, read_tensors, read_vocabulary
+from serialformer.engines.tensor_file import end_token, read_config, read_tensors, read_vocabulary
 
 GGUF_FORMATS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "q8_0": "Q8_0", "q4_0": "Q4_0"}
 """GGUF's name of each format that weights can take."""
@@ -201,9 +201,11 @@ def _write_tokenizer(writer: Any, directory: Path, config: Mapping[str, Any]) ->
     writer.add_token_list(texts)
     writer.add_token_types(kinds)
     writer.add_token_merges(merges or [f"{texts[-1]} {texts[-1]}"])
-    for name, add in (("bos", writer.add_bos_token_id), ("eos", writer.add_eos_token_id)):
-        if config.get(f"{name}_token_id") is not None:
-            add(int(config[f"{name}_token_id"]))
+    if config.get("bos_token_id") is not None:
+        writer.add_bos_token_id(int(config["bos_token_id"]))
+    if config.get("eos_token_id") is not None:
+        # One end is all that the format has; that is what ends a chain.
+        writer.add_eos_token_id(end_token(config))
     if config.get("pad_token_id") is not None:
         writer.add_pad_token_id(int(config["pad_token_id"]))
     writer.add_add_bos_token(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ def read_config(directory: Path) -> dict[str, Any]:
     """The content of ``config.json``."""
     content: dict[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     return content
+
+
+def end_token(config: Mapping[str, Any]) -> int:
+    """The token that ends a chain: the first, if ``config.json`` lists several that end generation.
+
+    >>> end_token({"eos_token_id": [2, 5]}), end_token({"eos_token_id": 2})
+    (2, 2)
+    """
+    ends = config["eos_token_id"]
+    return int(ends[0] if isinstance(ends, list) else ends)
 
 
 def read_vocabulary(directory: Path) -> dict[str, int]:

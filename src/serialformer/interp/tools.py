@@ -13,7 +13,7 @@ def open_in_transformer_lens(directory: str | os.PathLike[str], **options: Any) 
     """A checkpoint as a ``TransformerBridge`` of TransformerLens, on the CPU.
 
     TransformerLens encodes a letter to see whether the tokenizer adds marks. Tokenizers of tasks know no letter and no
-    token for what is unknown, so here they take the end mark for it, in memory alone.
+    token for what is unknown, so here they take ``</s>`` for it, in memory alone.
 
     Args:
         directory: a checkpoint, such as ``model`` of a folder of the suite.

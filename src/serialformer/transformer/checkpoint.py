@@ -7,8 +7,7 @@ a Llama is in ``llama_files``.
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,17 +16,24 @@ from safetensors import SafetensorError, safe_open
 
 from serialformer.architecture import (
     DTYPES,
-    UNKNOWN,
+    TEXT_MARKS,
     Activation,
     Architecture,
     Arithmetic,
     DtypeName,
     NormName,
-    token_separator,
 )
 from serialformer.arrays import Shaped
 from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.files import allow_reading, read_file
+from serialformer.transformer.gpt2_tokenizer import (
+    add_mark_rows,
+    ends_with_mark_rows,
+    file_vocabulary,
+    special_ids,
+    tokenizer_config_json,
+    tokenizer_json,
+)
 from serialformer.transformer.llama_files import (
     CLASSES,
     config_to_architecture,
@@ -102,7 +108,7 @@ def save_transformer(transformer: Transformer, directory: Path, *, num_new_token
         CONFIG_FILE: llama_config_json(architecture) if is_llama else config_json(architecture),
         "generation_config.json": {
             "do_sample": False,
-            **special_token_ids(architecture),
+            **(special_token_ids(architecture) if is_llama else special_ids(architecture)),
             "max_new_tokens": max(1, num_new_tokens),
         },
         TOKENIZER_FILE: llama_tokenizer_json(architecture) if is_llama else tokenizer_json(architecture),
@@ -135,9 +141,11 @@ def stored_weights(transformer: Transformer) -> dict[str, Shaped[np.ndarray, "..
     """The weights by Hugging Face's names, as a checkpoint holds them."""
     if transformer.architecture.family in CLASSES:
         return transformer_to_llama_weights(transformer)
+    weights = dict(transformer.named_weights())
+    weights["token_embedding"] = add_mark_rows(transformer.architecture.vocabulary, transformer.token_embedding)
     return {
         hugging_face_name(name): np.ascontiguousarray(weight)
-        for name, weight in transformer.named_weights()
+        for name, weight in weights.items()
         if weight.size  # a transformer without layer norm has none of its weights
     }
 
@@ -155,7 +163,7 @@ def config_json(architecture: Architecture) -> dict[str, Any]:
     config: dict[str, Any] = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        "vocab_size": len(architecture.vocabulary),
+        "vocab_size": len(file_vocabulary(architecture)),
         "n_positions": architecture.num_positions,
         "n_ctx": architecture.num_positions,
         "n_embd": architecture.width,
@@ -171,8 +179,7 @@ def config_json(architecture: Architecture) -> dict[str, Any]:
         "scale_attn_by_inverse_layer_idx": False,
         "reorder_and_upcast_attn": False,
         "tie_word_embeddings": True,
-        "bos_token_id": architecture.end_token,
-        "eos_token_id": architecture.end_token,
+        **special_ids(architecture),
         "dtype": architecture.dtype,
         "torch_dtype": architecture.dtype,
         "use_cache": True,
@@ -186,89 +193,6 @@ def config_json(architecture: Architecture) -> dict[str, Any]:
         config["relative_bias"] = architecture.relative_bias
         config["arithmetic"] = None if architecture.arithmetic is None else asdict(architecture.arithmetic)
     return config
-
-
-def tokenizer_json(architecture: Architecture) -> dict[str, Any]:
-    """The content of ``tokenizer.json``; the prompt's end mark is appended if it is not typed.
-
-    A token a character, blanks dropped; or, where a token of the vocabulary is longer than a character, tokens
-    separated by blanks, and written so.
-    """
-    end, end_id = architecture.vocabulary[architecture.end_token], architecture.end_token
-    special, spaced = _special_tokens(architecture), token_separator(architecture.vocabulary) == " "
-    appended = {"SpecialToken": {"id": end, "type_id": 0}}
-    prompt = {"Sequence": {"id": "A", "type_id": 0}}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": index} | token for index, token in special.items()],
-        # The end mark may be typed or not: it is dropped here and appended below.
-        "normalizer": {"type": "Replace", "pattern": {"Regex": _typed_end(architecture)}, "content": ""},
-        "pre_tokenizer": {"type": "WhitespaceSplit"}
-        if spaced
-        else {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [prompt, appended],
-            "pair": [prompt, {"Sequence": {"id": "B", "type_id": 0}}, appended],
-            "special_tokens": {end: {"id": end, "ids": [end_id], "tokens": [end]}},
-        },
-        # Without a decoder tokens are joined by blanks.
-        "decoder": None if spaced else {"type": "Fuse"},
-        "model": {
-            "type": "WordLevel",
-            "vocab": {text: index for index, text in enumerate(architecture.vocabulary)},
-            "unk_token": UNKNOWN,
-        },
-    }
-
-
-def tokenizer_config_json(architecture: Architecture) -> dict[str, Any]:
-    """The content of ``tokenizer_config.json``."""
-    end = architecture.vocabulary[architecture.end_token]
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "added_tokens_decoder": {str(index): token for index, token in _special_tokens(architecture).items()},
-        "bos_token": end,
-        "eos_token": end,
-        "pad_token": end,
-        "unk_token": UNKNOWN,
-        "padding_side": "left",
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": architecture.num_positions,
-        "model_input_names": ["input_ids", "attention_mask"],
-    }
-
-
-def _typed_end(architecture: Architecture) -> str:
-    """A pattern of what the tokenizer drops: end marks and blanks, or, between blanks, one end mark at the end.
-
-    It leaves an end mark alone that nothing stands before: the tokenizers library normalises the special token itself
-    as well, and one that is normalised away would decode to nothing.
-    """
-    end = architecture.vocabulary[architecture.end_token]
-    spaced = token_separator(architecture.vocabulary) == " "
-    return rf"(?<=\S)\s*{re.escape(end)}\s*\z" if spaced else rf"[\s_]|(?<=[\s\S]){re.escape(end)}"
-
-
-def _special_tokens(architecture: Architecture) -> dict[int, dict[str, Any]]:
-    """The end mark and the unknown token, as the tokenizers library writes them, by id."""
-    names = [architecture.vocabulary[architecture.end_token], UNKNOWN]
-    return {
-        architecture.vocabulary.index(name): {
-            "content": name,
-            # Not recognised next to a bit.
-            "single_word": True,
-            "lstrip": False,
-            "rstrip": False,
-            # Looked for only behind the normalizer, which drops a typed end mark.
-            "normalized": name != UNKNOWN,
-            "special": True,
-        }
-        for name in names
-        if name in architecture.vocabulary
-    }
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -313,13 +237,26 @@ def load_transformer(directory: Path) -> Transformer:
                 if found != shape:
                     raise CheckpointError(f"{theirs} is {list(found)}, not {list(shape)}", where=str(path))
                 weights[name] = file.get_tensor(theirs)
-        return weights_to_transformer(architecture, weights)
+        return _without_mark_rows(weights_to_transformer(architecture, weights))
     except CheckpointError:
         raise
     except SafetensorError as error:
         raise CheckpointError(f"is not a safetensors file: {error}", where=str(path)) from None
     except SerialformerError as error:
         raise CheckpointError(error.message, where=str(path)) from None
+
+
+def _without_mark_rows(transformer: Transformer) -> Transformer:
+    """The transformer without the rows that the files have for ``TEXT_MARKS``; unchanged if they are no such rows."""
+    architecture, embedding = transformer.architecture, transformer.token_embedding
+    if not ends_with_mark_rows(architecture.vocabulary, embedding):
+        return transformer
+    count = len(architecture.vocabulary) - len(TEXT_MARKS)
+    return replace(
+        transformer,
+        architecture=replace(architecture, vocabulary=architecture.vocabulary[:count]),
+        token_embedding=embedding[:count],
+    )
 
 
 def _read_llama_weights(architecture: Architecture, file: Any, path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
@@ -386,7 +323,7 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
             hidden_width=int(config.get("n_inner") or 4 * width),
             activation=cast(Activation, activation),
             norm_epsilon=float(config.get("layer_norm_epsilon", 1e-5)),
-            end_token=int(config["eos_token_id"]),
+            end_token=_end_token(config["eos_token_id"]),
             dtype=cast(DtypeName, config.get("dtype") or config.get("torch_dtype") or "float32"),
             norm=cast(NormName, config["norm"]) if own else "layer_norm",
             scaled_scores=scaled,
@@ -399,6 +336,11 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
         if isinstance(error, SerialformerError):
             raise CheckpointError(error.message, where=where, hint=error.hint) from None
         raise CheckpointError(f"a field is missing or wrong: {error!r}", where=where) from None
+
+
+def _end_token(ends: Any) -> int:
+    """The token that ends a chain: the first, if a configuration lists several that end generation."""
+    return int(ends[0] if isinstance(ends, list) else ends)
 
 
 def _llama_architecture(directory: Path, config: dict[str, Any], where: str) -> Architecture:

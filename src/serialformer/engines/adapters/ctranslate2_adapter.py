@@ -21,7 +21,8 @@ def open_engine(directory):
     engine = ctranslate2.Generator(out, compute_type="{compute_type}", intra_threads={threads})
     vocabulary = json.loads((Path(directory) / "tokenizer.json").read_text())["model"]["vocab"]
     names = {{index: text for text, index in vocabulary.items()}}
-    end = json.loads((Path(directory) / "config.json").read_text())["eos_token_id"]
+    ends = json.loads((Path(directory) / "config.json").read_text())["eos_token_id"]
+    end = ends[0] if isinstance(ends, list) else ends
 
     def generate(prompts, num_tokens):
         texts = [[names[token] for token in prompt] for prompt in prompts]
@@ -54,6 +55,8 @@ class CTranslate2Adapter(Adapter):
     def open(self, directory: str, options: Options) -> dict[str, str]:
         import ctranslate2
 
+        from serialformer.engines.tensor_file import end_token
+
         self._folder = tempfile.TemporaryDirectory()
         path = Path(self._folder.name) / "model"
         ctranslate2.converters.TransformersConverter(directory).convert(str(path))
@@ -66,7 +69,7 @@ class CTranslate2Adapter(Adapter):
         vocabulary = json.loads((Path(directory) / "tokenizer.json").read_text())["model"]["vocab"]
         self._names = {index: text for text, index in vocabulary.items()}
         config = json.loads((Path(directory) / "config.json").read_text())
-        self._end = int(config["eos_token_id"])
+        self._end = end_token(config)
         return {"dtype": str(self._engine.compute_type)}
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: str | None) -> list[list[int]]:

@@ -40,10 +40,10 @@ class OnnxruntimeAdapter(Adapter):
         import onnxruntime
 
         from serialformer.engines.onnx_file import write_onnx
-        from serialformer.engines.tensor_file import read_config
+        from serialformer.engines.tensor_file import end_token, read_config
 
         config = read_config(Path(directory))
-        self._end = int(config["eos_token_id"])
+        self._end = end_token(config)
         self._cache = bool(options["cache"])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"

@@ -65,11 +65,14 @@ class OpenvinoGenaiAdapter(Adapter):
 
         import openvino_genai
 
+        from serialformer.engines.tensor_file import end_token
+
         self._pipeline = None
         if directory not in self._exported:
             self._exported[directory] = _export(directory)
         config = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8"))
-        self._end, self._pad = int(config["eos_token_id"]), int(config.get("pad_token_id", config["eos_token_id"]))
+        self._end = end_token(config)
+        self._pad = int(config.get("pad_token_id", self._end))
         properties = {**settings(options), "ATTENTION_BACKEND": BACKENDS[str(options["attention"])]}
         self._pipeline = openvino_genai.LLMPipeline(self._exported[directory].name, "CPU", **properties)
         if options["dtype"] == "checkpoint":

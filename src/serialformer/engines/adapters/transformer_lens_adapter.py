@@ -52,8 +52,10 @@ class TransformerLensAdapter(Adapter):
         import torch
         from transformer_lens.model_bridge import TransformerBridge
 
+        from serialformer.engines.tensor_file import end_token
+
         config = json.loads((Path(directory) / "config.json").read_text(encoding="utf-8"))
-        self._end = int(config["eos_token_id"])
+        self._end = end_token(config)
         dtype = str(config["dtype"]) if options["dtype"] == "checkpoint" else "float32"
         boot: Any = TransformerBridge.boot_transformers
         self._model = boot(directory, device="cpu", dtype=getattr(torch, dtype))
