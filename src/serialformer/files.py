@@ -77,26 +77,69 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 raise
 
 
-@contextmanager
-def new_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A directory to fill, which has its name only once the block has ended well; missing folders above it are made.
+OWN_FILES = ("serialformer.json", "suite.json", "run.json", "collection.json")
+"""One of these is in every directory that is written here."""
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuses to replace a directory that holds anything but output of this program.
 
     Raises:
-        CheckpointError: there is something of this name already.
+        CheckpointError: it is neither empty nor written by this program, or is no directory.
+    """
+    if not path.is_dir() or path.is_symlink():
+        raise CheckpointError("is not a directory, and so is not replaced", where=str(path), hint="choose another name")
+    if any(path.iterdir()) and not any((path / name).is_file() for name in OWN_FILES):
+        raise CheckpointError(
+            f"was not written by serialformer (none of {', '.join(OWN_FILES)} is in it), and so is not replaced",
+            where=str(path),
+            hint="remove it or choose another name",
+        )
+
+
+@contextmanager
+def new_directory(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """A directory to fill, which has its name only once the block has ended well; missing folders above it are made.
+
+    Args:
+        path: its name.
+        overwrite: whether a directory of that name is replaced, once the block has ended well, if it is an output of
+            this program (``check_replaceable``).
+
+    Raises:
+        CheckpointError: there is something of this name already that is not to be replaced.
         SerialformerError: as in ``write_file``; nothing is left behind, whatever ends the block.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     with refuse_os_errors(str(target)):
-        if target.exists() or target.is_symlink():
+        exists = target.exists() or target.is_symlink()
+        if exists and not overwrite:
             raise CheckpointError("exists already", where=str(target), hint="remove it or choose another name")
+        if exists:
+            check_replaceable(target)
         with _made_folders(target.parent):
             try:
                 temporary.mkdir()
                 yield temporary
-                temporary.rename(target)
+                if exists:
+                    _replace_directory(target, temporary)
+                else:
+                    temporary.rename(target)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_directory(target: Path, temporary: Path) -> None:
+    """Gives a directory the name of another, which is removed."""
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    target.rename(old)
+    try:
+        temporary.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -139,8 +139,9 @@ def test_info(adder: str, cli: Any) -> None:
     assert set(keys.split()) <= set(checkpoint)
     assert checkpoint["kind"] == "circuit" and checkpoint["heads"] == 3
     lines = cli("info", adder).out.splitlines()
-    assert "input_words: a (2 bits), b (2 bits)" in lines
-    assert "tokens: 4" in lines
+    facts = {line[:19].rstrip(): line[19:].strip() for line in lines}
+    assert facts["input words"] == "a (2 bits), b (2 bits)" and facts["tokens"] == "4" and facts["certified"] == "yes"
+    assert "proven" not in facts and not any(mark in line for line in lines for mark in "{}")
 
 
 def test_help_and_no_arguments(cli: Any) -> None:
@@ -155,7 +156,7 @@ def test_help_and_no_arguments(cli: Any) -> None:
         (["compile", "missing.aig", "-o", "x"], "error: missing.aig: no such file\nhint: check the path"),
         (["compile", "design.vhdl", "-o", "x"], "error: design.vhdl: no circuit format '.vhdl'"),
         (["compile", "design.v", "-o", "x"], "error: design.v: no such file"),
-        (["compile", MULTIPLIER, "-o", "exists"], "error: exists: exists already\nhint: remove it"),
+        (["compile", MULTIPLIER, "-o", "exists"], "error: exists: exists already\nhint: --force replaces it"),
         (["compile", MULTIPLIER, "-o", "empty.csv/x"], "error: empty.csv/x: cannot be written: "),
         (["compile", MULTIPLIER, "-o", "x", "--dtype", "int8"], "int8"),
         (["compile", MULTIPLIER, "-o", "x", "--target", "bert"], "bert"),

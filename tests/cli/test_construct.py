@@ -96,5 +96,5 @@ def test_refusals(cli: Any, tmp_path: Path) -> None:
     status, _, err = cli("construct", "parity", "--length", "4", "-o", directory)
     assert (status, err) == (
         2,
-        f"error: {directory}: exists already\nhint: remove it or choose another name\n",
+        f"error: {directory}: exists already\nhint: --force replaces it; or choose another name\n",
     )

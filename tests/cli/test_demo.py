@@ -28,5 +28,5 @@ def test_the_tour_overwrites_nothing(tmp_path: Path, cli: Any) -> None:
     (tmp_path / "mine").mkdir()
     result = cli("demo", "-o", tmp_path / "mine")
     assert result.status == 2
-    assert result.err == f"error: {tmp_path}/mine: exists already\nhint: remove it or choose another name\n"
+    assert result.err == f"error: {tmp_path}/mine: exists already\nhint: --force replaces it; or choose another name\n"
     assert not list((tmp_path / "mine").iterdir())

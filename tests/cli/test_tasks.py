@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,15 @@ def test_evaluate_prints(cli: Any, parity: str) -> None:
     assert out.splitlines()[5].split() == ["6", "1.0000", "1.0000", "1.0000", "1.0000"]
 
 
-def test_a_model_that_is_not_one_hot_says_so_once(cli: Any, tmp_path: Path) -> None:
+def test_a_model_that_is_not_one_hot_names_the_engine_that_ran(cli: Any, tmp_path: Path) -> None:
     random_model(make_task("parity"), 5).save(tmp_path / "m")
     status, out, err = cli("evaluate", str(tmp_path / "m"), "--length", "3:5", "--samples", "20", "--json")
+    assert (status, json.loads(out)["engine"], err) == (0, "dense", "")
+    status, out, err = cli("evaluate", str(tmp_path / "m"), "--samples", "20", "--engine", "indexed", "--json")
     assert status == 0 and json.loads(out)["engine"] == "dense"
-    assert err.startswith("indexed engine: ") and err.count("\n") == 1
+    assert err.startswith("indexed engine: ") and err.endswith("; the dense engine continues\n")
+    status, out, err = cli("run", str(tmp_path / "m"), "--prompt", "0 1 1", "--engine", "indexed", "--json")
+    assert (status, json.loads(out)["engine"]) == (0, "dense") and err.startswith("indexed engine: ")
     assert cli("evaluate", str(tmp_path / "m"), "--samples", "20", "--engine", "dense")[2] == ""
 
 
@@ -153,7 +158,7 @@ def test_errors_of_evaluate(cli: Any, parity: str, arguments: list[str], message
 
 def test_info(cli: Any, parity: str) -> None:
     status, out, err = cli("info", parity)
-    facts = dict(line.split(": ", 1) for line in out.splitlines())
+    facts = dict(re.split(" {2,}", line, maxsplit=1) for line in out.splitlines())
     assert (status, err) == (0, "")
     assert (facts["kind"], facts["task"], facts["length"], facts["tokens"]) == ("task", "parity", "6", "6")
     assert (facts["provenance"], facts["note"]) == ("unknown", "made from a circuit")

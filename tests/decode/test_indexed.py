@@ -126,7 +126,7 @@ def test_a_doubled_key_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     prompts = serialformer.compile(CASES["random, 2 inputs a gate"]).prompts(every_input(6)[:3])
     refusals = same_as_dense(replace(lowered.transformer, position_embedding=table), prompts, 40)
     assert all("no single key matches the query" in refusal for refusal in refusals)
-    assert "going on with the dense engine" in capsys.readouterr().err
+    assert "the dense engine continues" in capsys.readouterr().err
 
 
 def idle_layer(width: int) -> Layer:

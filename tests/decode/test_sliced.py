@@ -95,7 +95,7 @@ def test_what_cannot_be_folded_says_why(capsys: pytest.CaptureFixture[str]) -> N
     layers = (*one.layers, idle_layer(one.architecture.width))
     two = replace(one, architecture=replace(one.architecture, num_layers=2), layers=layers)
     assert same_as_dense(two, model.prompts(every_input(10)[:4]), 9) == "attention depends on the input"
-    assert "going on with the indexed engine" in capsys.readouterr().err
+    assert "the indexed engine continues" in capsys.readouterr().err
     with pytest.raises(EngineError, match="attention depends on the input"):
         SlicedEngine(two).program(model.prompts(every_input(10)[:4]), 9)
 

@@ -84,7 +84,7 @@ def test_engines_that_cannot_prove_their_short_cut_go_on_densely(capfd: pytest.C
     model = serialformer.compile(circuit, chain="none")
     for engine in ("indexed", "sliced"):
         check_engine(model, circuit, engine, 4)
-        assert "going on with the dense engine" in capfd.readouterr().err
+        assert "the dense engine continues" in capfd.readouterr().err
     check_engine(model, circuit, "auto", 4)
     assert capfd.readouterr().err == "", "what is chosen by default says nothing"
     assert model.engine("auto").name == model.batch_engine("auto").name == "dense"

@@ -12,7 +12,7 @@ import typer
 
 from serialformer.architecture import Shape
 from serialformer.cli.made import Verbose, print_made
-from serialformer.cli.options import DtypeOption, Json, RotateOption, refuse_existing
+from serialformer.cli.options import DtypeOption, Force, Json, RotateOption, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import (
     IncludesOption,
@@ -154,12 +154,13 @@ def compile_command(
         bool, typer.Option("--head-biases", help="llama: add biases to queries, keys and values, as in a Qwen2.")
     ] = False,
     rotated: RotateOption = None,
+    force: Force = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Compile a circuit into a checkpoint that evaluates it by chain of thought, or without one in as many layers."""
     started = time.perf_counter()
-    refuse_existing(output)
+    refuse_existing(output, force=force)
     of_target = {
         "--dtype": (dtype, "gpt2 or llama"),
         "--precision": (precision, "paper"),
@@ -203,7 +204,7 @@ def compile_command(
             ),
             progress=advance,
         )
-        model = (model if rotated is None else rotate(model, rotated)).save(output)
+        model = (model if rotated is None else rotate(model, rotated)).save(output, overwrite=force)
     _export(output, gguf, onnx)
     if isinstance(model.provenance, CompiledProvenance) and model.provenance.is_out_of_time:
         print("optimising stopped when its time was over: not everything was tried", file=sys.stderr)

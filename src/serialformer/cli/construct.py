@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from serialformer.cli.made import Verbose, print_made
-from serialformer.cli.options import DtypeOption, Json, RotateOption, refuse_existing
+from serialformer.cli.options import DtypeOption, Force, Json, RotateOption, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import Parameters
 from serialformer.tasks.registry import parse_task
@@ -45,6 +45,7 @@ def construct_command(
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     rotated: RotateOption = None,
+    force: Force = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +55,7 @@ def construct_command(
 
     started = time.perf_counter()
     task = parse_task(name, parameters or [])
-    refuse_existing(output)
+    refuse_existing(output, force=force)
     with progress_bar("constructing", None):
         model = construct(
             task,
@@ -64,5 +65,5 @@ def construct_command(
             by=None if by is None else by.value,
             dtype=dtype.value,
         )
-        model = (model if rotated is None else rotate(model, rotated)).save(output)
+        model = (model if rotated is None else rotate(model, rotated)).save(output, overwrite=force)
     print_made(output, model, started, as_json=as_json, verbose=verbose)

@@ -12,7 +12,7 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.function.logic import Logic
 from serialformer.circuits.function.multiply import multiply
 from serialformer.circuits.words import Word
-from serialformer.cli.options import refuse_existing
+from serialformer.cli.options import Force, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.models.compile import compile
 from serialformer.models.load import load
@@ -45,16 +45,17 @@ def demo_command(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="The checkpoint directory to create.")
     ] = Path("serialformer-demo"),
+    force: Force = False,
 ) -> None:
     """Compile, run and certify a 16-bit multiplier and write its page, in under a minute."""
     from serialformer.explorer.content import circuit_content
     from serialformer.explorer.page import write_page
 
-    refuse_existing(output)
+    refuse_existing(output, force=force)
     started = time.perf_counter()
     source = multiplier(16)
     with progress_bar("compiling", None):
-        model = compile(source).save(output)
+        model = compile(source).save(output, overwrite=force)
     seconds = time.perf_counter() - started
     shape = model.transformer.architecture
     print(f"circuit     {source.num_gates:,} gates, depth {source.depth}; it multiplies two words of 16 bits")

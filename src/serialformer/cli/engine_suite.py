@@ -8,23 +8,24 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.options import Directory, Json, print_facts, refuse_existing
+from serialformer.cli.options import Directory, Force, Json, print_facts, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.errors import InputError
 
 
 def engine_suite_command(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The directory to create.")],
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Make a suite of models and prompts for which every token is known. The files are the same every time."""
     from serialformer.engines.recipes import default_recipes
     from serialformer.engines.suite import build_suite
 
-    refuse_existing(output)
+    refuse_existing(output, force=force)
     recipes = default_recipes()
     with progress_bar("making models", len(recipes), unit="models") as advance:
-        facts = {"directory": str(output), **build_suite(output, recipes=recipes, progress=advance)}
+        facts = {"directory": str(output), **build_suite(output, recipes=recipes, overwrite=force, progress=advance)}
     if as_json:
         print(json.dumps(facts))
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from serialformer.cli.made import Verbose, print_made
-from serialformer.cli.options import DtypeOption, Json, RotateOption, refuse_existing
+from serialformer.cli.options import DtypeOption, Force, Json, RotateOption, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.models.construct import construct_evaluator
 from serialformer.models.rotate import rotate
@@ -32,13 +32,14 @@ def evaluator_command(
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     rotated: RotateOption = None,
+    force: Force = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Make one GPT-2 that evaluates every circuit of up to M gates; use it with run DIR --circuit FILE."""
     started = time.perf_counter()
-    refuse_existing(output)
+    refuse_existing(output, force=force)
     with progress_bar("constructing", None):
         model = construct_evaluator(gates, setting=setting, depth=depth, dtype=dtype.value)
-        model = (model if rotated is None else rotate(model, rotated)).save(output)
+        model = (model if rotated is None else rotate(model, rotated)).save(output, overwrite=force)
     print_made(output, model, started, as_json=as_json, verbose=verbose)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serialformer.cli.options import Json, refuse_existing
+from serialformer.cli.options import Force, Json, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.errors import InputError
 
@@ -20,6 +20,7 @@ def interp_suite_command(
     ] = None,
     pairs: Annotated[int, typer.Option("--pairs", min=1, metavar="N", help="Prompt pairs per model.")] = 24,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="K", help="Seed of the prompts.")] = 0,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Write models with known explanations, including prompts, counterfactuals and ground truth."""
@@ -29,9 +30,11 @@ def interp_suite_command(
     unknown = [name for name in models or [] if name not in known]
     if unknown:
         raise InputError(f"no model {', '.join(unknown)}", where="--model", hint=f"one of {', '.join(known)}")
-    refuse_existing(output)
+    refuse_existing(output, force=force)
     with progress_bar("making models", len(models or known), unit="models") as advance:
-        facts = write_suite(output, names=tuple(models or ()), seed=seed, num_pairs=pairs, progress=advance)
+        facts = write_suite(
+            output, names=tuple(models or ()), seed=seed, num_pairs=pairs, overwrite=force, progress=advance
+        )
     if as_json:
         print(json.dumps({"directory": str(output), "models": facts}))
         return

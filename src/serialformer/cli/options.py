@@ -10,6 +10,7 @@ import typer
 
 from serialformer.decode.engine import ENGINE_NAMES
 from serialformer.errors import InputError
+from serialformer.files import check_replaceable
 
 
 class DtypeOption(StrEnum):
@@ -27,6 +28,8 @@ EngineFlag = Annotated[
     ),
 ]
 
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output of serialformer.")]
+
 RotateOption = Annotated[
     int | None,
     typer.Option(
@@ -35,10 +38,13 @@ RotateOption = Annotated[
 ]
 
 
-def refuse_existing(output: Path) -> None:
+def refuse_existing(output: Path, *, force: bool = False) -> None:
     """Refuses an existing directory before the work starts; saving checks again."""
-    if output.exists():
-        raise InputError("exists already", where=str(output), hint="remove it or choose another name")
+    if not output.exists():
+        return
+    if not force:
+        raise InputError("exists already", where=str(output), hint="--force replaces it; or choose another name")
+    check_replaceable(output)
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serialformer.cli.options import Json, refuse_existing
+from serialformer.cli.options import Force, Json, refuse_existing
 from serialformer.cli.progress import Interrupted, say
 from serialformer.training.start import require_torch
 
@@ -127,12 +127,14 @@ def _sweep_stacks(
 def merge_command(
     stores: Annotated[list[Path], typer.Argument(metavar="RESULTS.csv...", help="Results of sweeps.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="MERGED.csv", help="The merged file to write.")],
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Merge results, keeping each evaluation once; refuse results that contradict each other."""
     from serialformer.sweeps.merge import merge_stores
 
-    refuse_existing(output)
+    if not (force and output.is_file()):
+        refuse_existing(output)
     merged = merge_stores(stores, output, say)
     facts = {
         "rows": len(merged.rows),

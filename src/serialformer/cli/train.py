@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serialformer.cli.options import Json, refuse_existing
+from serialformer.cli.options import Force, Json, refuse_existing
 from serialformer.cli.progress import Interrupted, progress_bar, say
 from serialformer.cli.tasks import Parameters
 from serialformer.errors import InputError
@@ -59,6 +59,7 @@ def train_command(
         int, typer.Option("--threads", min=1, metavar="N", help="The number of CPU threads of torch.")
     ] = 1,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard files.")] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Train a model of a task on fresh samples; --resume continues an interrupted run."""
@@ -74,8 +75,10 @@ def train_command(
         changes=_parse_changes(changes or []),
         pointers=pointers,
     )
+    if resume and force:
+        raise InputError("expected --resume or --force, found both", hint="--force starts anew")
     if not resume:
-        refuse_existing(output)
+        refuse_existing(output, force=force)
     require_torch()
     from serialformer.training.loop import Execution, Report
 
@@ -95,6 +98,7 @@ def train_command(
                 initial=initial,
                 execution=Execution(device=device, compiled=compiled, num_threads=threads, tensorboard=tensorboard),
                 resume=resume,
+                overwrite=force,
                 progress=show,
                 say=say,
             )

@@ -27,7 +27,7 @@ class AutoEngine(Engine):
     """Decodes each batch by the dense engine or by the indexed one, whichever is expected to be done first.
 
     Attributes:
-        name: that of the engine that decoded the last batch.
+        name: of the engine, or the engines, that decoded the last batch.
         indexed: the indexed engine, made when it is first asked for.
     """
 
@@ -44,12 +44,16 @@ class AutoEngine(Engine):
         num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
         chosen = self.indexed if self._is_large(*prompts.shape, num_tokens=num_tokens) else self._dense
         self.name = chosen.name
-        return chosen.stream(prompts, num_tokens)
+        for block in chosen.stream(prompts, num_tokens):
+            self.name = chosen.name
+            yield block
 
     @cached_property
     def indexed(self) -> Engine:
-        """The indexed engine."""
-        return make_engine("indexed", self._transformer)
+        """The indexed engine, which does not announce the dense one."""
+        engine = make_engine("indexed", self._transformer)
+        engine.announces = False
+        return engine
 
     @cached_property
     def _dense(self) -> Engine:

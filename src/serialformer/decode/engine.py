@@ -26,9 +26,15 @@ class Engine(ABC):
     """Greedy decoding of one transformer: the next token is the one with the largest logit, the first of equals.
 
     A row that has made the end token keeps making it; decoding stops when every row has, or at ``num_tokens``.
+
+    Attributes:
+        name: of the engine, or the engines, that made the tokens of the last call.
+        announces: whether an engine that leaves something to another engine prints so, once and to standard error;
+            not where the engine was chosen by ``auto``.
     """
 
     name: str
+    announces: bool = True
 
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture

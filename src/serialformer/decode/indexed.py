@@ -9,7 +9,6 @@ position where either fails, the dense engine goes on from there.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterator
 from functools import cached_property, partial
 
@@ -18,7 +17,7 @@ import numpy as np
 from serialformer.arrays import Int32, Int64, UInt8, UInt64
 from serialformer.decode import kernels
 from serialformer.decode.dense import DenseEngine
-from serialformer.decode.engine import Engine
+from serialformer.decode.fall_back import FallBackEngine
 from serialformer.decode.finite_program import FiniteDecoder
 from serialformer.decode.flat import (
     FlatLayer,
@@ -64,19 +63,13 @@ _REASONS = {
 }
 
 
-class IndexedEngine(Engine):
-    """Decodes any GPT-2 whose heads it can prove one-hot; what it cannot prove, the dense engine decodes.
+class IndexedEngine(FallBackEngine):
+    """Decodes any GPT-2 whose heads it can prove one-hot; what it cannot prove, the dense engine decodes."""
 
-    Attributes:
-        refusal: why the dense engine decoded (the rest of) the last sequence, or "".
-    """
-
-    name = "indexed"
+    own_name = "indexed"
 
     def __init__(self, transformer: Transformer) -> None:
         super().__init__(transformer.architecture)
-        self.refusal = ""
-        self._has_said = False
         self._transformer = transformer
         self._layers = flatten_layers(transformer)
         self._route()
@@ -91,7 +84,7 @@ class IndexedEngine(Engine):
     ) -> Iterator[Int64[np.ndarray, "rows new"]]:
         """Yields blocks of new tokens; a single row block by block, several rows all at once."""
         num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
-        self.refusal = ""
+        self._begin()
         if num_tokens == 0:
             return
         if len(prompts) == 1:
@@ -142,6 +135,7 @@ class IndexedEngine(Engine):
             )
             made_from, made_to = max(length, position + 1), reached + 1
             if made_to > made_from:
+                self._use("indexed")
                 yield sequence[None, made_from:made_to].copy()
             if reason != kernels.DONE:
                 why = _REASONS[reason].format(layer=layer, head=head)
@@ -163,6 +157,7 @@ class IndexedEngine(Engine):
             reached, reason = decode(sequence, position, min(stop, position + TOKENS_PER_BLOCK))
             made_from = max(length, position + 1)
             if reached + 1 > made_from:
+                self._use("indexed")
                 yield sequence[None, made_from : reached + 1].copy()
             if reason != kernels.DONE:
                 return max(length, reached + 1)
@@ -225,13 +220,8 @@ class IndexedEngine(Engine):
     def _continue_densely(
         self, known: Int64[np.ndarray, " known"], num_tokens: int
     ) -> Iterator[Int64[np.ndarray, "1 new"]]:
+        self._use("dense")
         yield from self._dense.stream(known[None].copy(), num_tokens)
-
-    def _refuse(self, why: str) -> None:
-        if not self._has_said:
-            self._has_said = True
-            print(f"indexed engine: {why}; going on with the dense engine", file=sys.stderr)
-        self.refusal = why
 
     def _route(self) -> None:
         """Routes the heads of the first layer; lists the heads that have to be searched for."""

@@ -8,7 +8,6 @@ indexed engine, row by row.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import numpy as np
 from serialformer.arrays import Int32, Int64, UInt8, UInt64
 from serialformer.circuits.evaluate import WORDS_PER_BLOCK, pack_rows, words_per_pass
 from serialformer.circuits.kernels import evaluate_packed
-from serialformer.decode.engine import Engine
+from serialformer.decode.fall_back import FallBackEngine
 from serialformer.decode.indexed import IndexedEngine
 from serialformer.errors import EngineError
 from serialformer.transformer.transformer import Transformer
@@ -57,19 +56,13 @@ class StraightLine:
         return values
 
 
-class SlicedEngine(Engine):
-    """Runs batches of inputs through a folded model.
+class SlicedEngine(FallBackEngine):
+    """Runs batches of inputs through a folded model; what cannot be folded, the indexed engine decodes."""
 
-    Attributes:
-        refusal: why the last batch went to the indexed engine, or "".
-    """
-
-    name = "sliced"
+    own_name, other_name = "sliced", "indexed"
 
     def __init__(self, transformer: Transformer) -> None:
         super().__init__(transformer.architecture)
-        self.refusal = ""
-        self._has_said = False
         self._indexed = IndexedEngine(transformer)
         self._programs: dict[tuple[bytes, int], StraightLine | EngineError] = {}
 
@@ -90,11 +83,13 @@ class SlicedEngine(Engine):
         num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
         if num_tokens == 0:
             return np.empty((len(prompts), 0), dtype=np.int64)
-        self.refusal = ""
+        self._begin()
         program = self._program(prompts, num_tokens)
         if isinstance(program, EngineError):
             self._refuse(program.message)
+            self._indexed.announces = self.announces
             made = self._indexed.generate(prompts, num_tokens)
+            self.name = self._indexed.name
             return made[:, max(0, made.shape[1] - count) :]
         first = prompts.shape[1]
         positions = np.arange(first, min(program.length, first + num_tokens))[-count:] if count else np.arange(0)
@@ -157,9 +152,3 @@ class SlicedEngine(Engine):
             table=table[gates],
             length=length,
         )
-
-    def _refuse(self, why: str) -> None:
-        self.refusal = why
-        if not self._has_said:
-            self._has_said = True
-            print(f"sliced engine: {why}; going on with the indexed engine", file=sys.stderr)

@@ -9,7 +9,6 @@ logits. At the first position where something is not proven the dense engine tak
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ import numpy as np
 from serialformer.arrays import Bool, Float64, Int32, Int64
 from serialformer.decode.code_search import CodeSearch
 from serialformer.decode.dense import DenseEngine
-from serialformer.decode.engine import Engine
+from serialformer.decode.fall_back import FallBackEngine
 from serialformer.decode.rounding import LARGEST_LEAK
 from serialformer.decode.token_index_kernels import DONE, NO_ONE_SOURCE, STRANGE_CONTEXT, UNPROVEN, decode_placed
 from serialformer.errors import EngineError
@@ -41,21 +40,16 @@ REASONS = {
 }
 
 
-class TokenIndexEngine(Engine):
-    """Decodes a Llama whose tokens decide what is read; what it cannot prove, the dense engine decodes.
+class TokenIndexEngine(FallBackEngine):
+    """Decodes a Llama whose tokens decide what is read; what it cannot prove, the dense engine decodes."""
 
-    Attributes:
-        refusal: why the dense engine decoded (the rest of) the last sequence, or "".
-    """
-
-    name = "indexed"
+    own_name = "indexed"
 
     def __init__(self, transformer: Transformer) -> None:
         super().__init__(transformer.architecture)
         self._transformer = transformer
-        self._has_said = False
         self._tables: TokenTables | None = None
-        self.refusal = self._why = ""
+        self._why = ""
         try:
             self._tables = tabulate_tokens(transformer)
         except EngineError as error:
@@ -70,7 +64,7 @@ class TokenIndexEngine(Engine):
     ) -> Iterator[Int64[np.ndarray, "rows new"]]:
         """Yields blocks of new tokens; a single row block by block, several rows all at once."""
         num_tokens = self.num_tokens_that_fit(prompts, num_tokens)
-        self.refusal = ""
+        self._begin()
         if num_tokens == 0:
             return
         if len(prompts) == 1:
@@ -97,6 +91,7 @@ class TokenIndexEngine(Engine):
         sequence[:length] = prompt
         if tables is None:
             self._refuse(self._why)
+            self._use("dense")
             yield from self._dense.stream(prompt[None].copy(), num_tokens)
             return
         stop = length + num_tokens - 1
@@ -109,21 +104,17 @@ class TokenIndexEngine(Engine):
             )
             made_from = max(length, position + 1)
             if reached + 1 > made_from:
+                self._use("indexed")
                 yield sequence[None, made_from : reached + 1].copy()
             if reason != DONE:
                 self._refuse(f"position {reached}: {REASONS[reason]}")
+                self._use("dense")
                 known = max(length, reached + 1)
                 yield from self._dense.stream(sequence[None, :known].copy(), len(sequence) - known)
                 return
             if reached >= length and sequence[reached] == end:
                 return
             position = reached
-
-    def _refuse(self, why: str) -> None:
-        if not self._has_said:
-            self._has_said = True
-            print(f"indexed engine: {why}; going on with the dense engine", file=sys.stderr)
-        self.refusal = why
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

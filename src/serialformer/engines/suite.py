@@ -134,6 +134,7 @@ def build_suite(
     output: str | os.PathLike[str],
     *,
     recipes: Sequence[Recipe] | None = None,
+    overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, int]:
     """Makes a suite: the same bytes each time.
@@ -141,18 +142,19 @@ def build_suite(
     Args:
         output: the directory to make.
         recipes: which models; by default ``engines.recipes.default_recipes``.
+        overwrite: whether a directory that serialformer wrote there is replaced.
         progress: called with 1 for each model that is made.
 
     Returns:
         How many models, cases and expected tokens it has, and its size in bytes.
 
     Raises:
-        SerialformerError: the directory exists, or cannot be written.
+        SerialformerError: the directory exists and is not replaced, or cannot be written.
     """
     chosen = default_recipes() if recipes is None else tuple(recipes)
     models: list[dict[str, Any]] = []
     counts = {"models": 0, "cases": 0, "tokens": 0}
-    with new_directory(output) as target:
+    with new_directory(output, overwrite=overwrite) as target:
         (target / "models").mkdir()
         (target / "cases").mkdir()
         for recipe in chosen:

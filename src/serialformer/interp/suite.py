@@ -179,6 +179,7 @@ def write_suite(
     names: tuple[str, ...] = (),
     seed: int = 0,
     num_pairs: int = NUM_PAIRS,
+    overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Writes a folder with a folder for each model: its checkpoint, ``truth.json``, ``pairs.jsonl`` and ``README.md``.
@@ -186,18 +187,22 @@ def write_suite(
     The same arguments give the same bytes.
 
     Args:
-        directory: where; it must not exist.
+        directory: where.
         names: of the models; all of them if empty.
         seed: of the prompts.
         num_pairs: how many pairs each model gets.
+        overwrite: whether a directory that serialformer wrote there is replaced.
         progress: called with 1 for each model that is done.
+
+    Raises:
+        SerialformerError: the directory exists and is not replaced, or cannot be written.
 
     Returns:
         For each model its name, its sizes and how much of it is true.
     """
     chosen = [member for member in MEMBERS if not names or member.name in names]
     facts = []
-    with new_directory(directory) as target:
+    with new_directory(directory, overwrite=overwrite) as target:
         for member in chosen:
             facts.append(_write_member(member, target / member.name, seed, num_pairs))
             if progress is not None:

@@ -181,7 +181,9 @@ class Model:
         """The same for many inputs at a time."""
         architecture = self.transformer.architecture
         sliced = name == "auto" and architecture.is_gpt2 and architecture.num_layers == 1
-        return self.engine("sliced" if sliced else name)
+        engine = self.engine("sliced" if sliced else name)
+        engine.announces = name != "auto"
+        return engine
 
     @overload
     def run(
@@ -476,13 +478,17 @@ class Model:
             directions=() if realism is None else realism.directions,
         )
 
-    def save(self, directory: str | os.PathLike[str]) -> Model:
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> Model:
         """Writes the checkpoint directory, whole or not at all, and returns the model that lies there.
 
+        Args:
+            directory: its name.
+            overwrite: whether a directory that serialformer wrote there is replaced.
+
         Raises:
-            SerialformerError: the directory exists, or cannot be written.
+            SerialformerError: the directory exists and is not replaced, or cannot be written.
         """
-        with new_directory(directory) as target:
+        with new_directory(directory, overwrite=overwrite) as target:
             save_transformer(self.transformer, target, num_new_tokens=self.num_new_tokens)
             self.protocol.write_files(target)
             write_manifest(self.protocol, self.provenance, target)

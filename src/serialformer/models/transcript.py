@@ -27,7 +27,7 @@ class Transcript(Mapping[str, int]):
         outputs: the value of each output word; empty for a model of a task.
         answer: for a model of a task, the text of each token of its answer.
         expected: for a model of a task, the text of each token of the true answer.
-        engine: the engine that decoded.
+        engine: the engine that decoded; ``indexed and dense`` if each made some of the tokens.
         seconds: how long decoding took.
         num_tokens: how many tokens the model made, where ``chain`` tells several bits for each; None elsewhere.
     """

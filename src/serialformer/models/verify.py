@@ -41,7 +41,7 @@ class Verification:
         tokens: how many chain tokens were compared.
         wrong_inputs: on how many inputs anything differed.
         first_wrong: what differed first, in words; "" if nothing.
-        engine: which engine ran the model.
+        engine: which engine ran the model; ``indexed and dense`` if each made some of the tokens.
         undefined_bits: how many output bits had no value to be compared with.
     """
 
@@ -87,8 +87,10 @@ def verify(
     chosen = model.batch_engine(engine)
     proposing = model.batch_engine() if isinstance(chosen, HuggingFaceEngine) else None
     wrong, tokens, inputs, first_wrong = 0, 0, 0, ""
+    used: dict[str, None] = {}
     for bits in _input_blocks(model, num_samples, seed, [chosen] if proposing is None else [chosen, proposing]):
         chains = _think(model, bits, chosen, proposing, progress)
+        used |= dict.fromkeys(chosen.name.split(" and "))
         if against is None:
             differs = _differing_rows(model.circuit, bits, model.schedule.wire, chains)
         else:
@@ -101,7 +103,13 @@ def verify(
         # A token of several bits is compared bit by bit, and counts once.
         tokens += chains.size if model.words.packed is None else len(bits) * model.words.num_chain_tokens
         inputs += len(bits)
-    return Verification(inputs=inputs, tokens=tokens, wrong_inputs=wrong, first_wrong=first_wrong, engine=chosen.name)
+    return Verification(
+        inputs=inputs,
+        tokens=tokens,
+        wrong_inputs=wrong,
+        first_wrong=first_wrong,
+        engine=" and ".join(used or {chosen.name: None}),
+    )
 
 
 def verify_against_simulator(

@@ -105,6 +105,7 @@ def train(
     construction: Transformer | None = None,
     execution: Execution | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Callable[[Report], None] | None = None,
 ) -> TrainingResult:
     """Trains a model, resumes a run, or reads the result of a finished one.
@@ -118,11 +119,12 @@ def train(
             the trained one gives to what this one reads is written to the log.
         execution: where and how.
         resume: whether to go on with the run in the directory, if there is one.
+        overwrite: whether a directory that serialformer wrote there is replaced.
         progress: called after every step.
 
     Raises:
         TrainingError: the directory is that of another run, or the device is not there.
-        CheckpointError: the directory exists, and ``resume`` is not asked for.
+        CheckpointError: the directory exists, and neither ``resume`` nor ``overwrite`` is asked for.
         KeyboardInterrupt: on Ctrl-C, once the state is saved.
     """
     execution = execution or Execution()
@@ -133,7 +135,8 @@ def train(
     else:
         if (initial is None) != (config.initial is None):
             raise TrainingError("weights to start from go with their digest in the configuration", where="initial")
-        run = create_run(path, config, initial or draw_weights(config.architecture(), config.model, config.seed))
+        start = initial or draw_weights(config.architecture(), config.model, config.seed)
+        run = create_run(path, config, start, overwrite=overwrite)
     threads = torch.get_num_threads()
     try:
         if execution.num_threads is not None:

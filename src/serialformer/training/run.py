@@ -42,15 +42,17 @@ class RunDirectory:
         return model
 
 
-def create_run(path: Path, config: TrainingConfig, transformer: Transformer) -> RunDirectory:
+def create_run(
+    path: Path, config: TrainingConfig, transformer: Transformer, *, overwrite: bool = False
+) -> RunDirectory:
     """Makes the directory, with the weights that the run starts from.
 
     Raises:
-        CheckpointError: it exists.
+        CheckpointError: it exists and is not replaced.
         TaskError: the transformer does not do for the task.
     """
     model = untrained_model(path, config, transformer)
-    with new_directory(path) as temporary:
+    with new_directory(path, overwrite=overwrite) as temporary:
         save_transformer(transformer, temporary, num_new_tokens=model.num_new_tokens)
         model.protocol.write_files(temporary)
         write_manifest(model.protocol, model.provenance, temporary)

@@ -76,6 +76,7 @@ def train(
     initial: Model | str | os.PathLike[str] | None = None,
     execution: Execution | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     progress: Callable[[Report], None] | None = None,
     say: Callable[[str], None] | None = None,
     **options: Any,
@@ -90,6 +91,7 @@ def train(
         execution: where and how.
         resume: whether to continue the run in the directory, if there is one. If it has fewer steps than are asked for,
             it is extended by a second schedule, which starts at a tenth of its learning rate.
+        overwrite: whether a directory that serialformer wrote there is replaced.
         progress: called after every step.
         say: called with what people should know before the run begins; standard error if None.
 
@@ -97,7 +99,7 @@ def train(
         TaskError: there is no such task, parameter, length or setting.
         InputError: the model to start from is not of this task, setting and length.
         TrainingError: torch is not installed, the directory is that of another run, or the device is not there.
-        CheckpointError: the directory exists, and ``resume`` is not asked for.
+        CheckpointError: the directory exists, and neither ``resume`` nor ``overwrite`` is asked for.
         KeyboardInterrupt: on Ctrl-C, once the state is saved.
     """
     require_torch()
@@ -125,6 +127,7 @@ def train(
         construction=construction,
         execution=execution,
         resume=resume,
+        overwrite=overwrite,
         progress=progress,
     )
     for line in _explain_end(result):
