@@ -35,9 +35,15 @@ check: .venv/all  ## style and types
 	$(BIN)/mypy --explicit-package-bases tests benchmarks
 	set -e; for file in recipes/*/*.py; do $(BIN)/mypy $$file; done
 
-dist: .venv/all  ## source distribution and wheel in dist/
-	rm -rf dist
+dist: .venv/all  ## source distribution and wheel in dist/; the wheel is installed in an empty environment and compiles a circuit
+	rm -rf dist .venv-wheel
 	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	.venv-wheel/bin/serialformer --version
+	cd dist && ../.venv-wheel/bin/serialformer compile ../examples/multiplier16.blif -o model
+	cd dist && ../.venv-wheel/bin/serialformer run model -i a=3 -i b=5 | grep -x product=15
+	rm -rf .venv-wheel dist/model
 
 docs: .venv/all  ## the documents as a site in site/; a broken link is an error, and nothing is fetched
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -59,4 +65,4 @@ front-end:  ## what builds the page of `explore` and judges it (needs npm; users
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest demo site dist
+	rm -rf .venv .venv-lowest .venv-wheel demo site dist

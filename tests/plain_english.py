@@ -111,7 +111,7 @@ def pages() -> Iterator[tuple[str, str]]:
         *ROOT.glob("examples/**/README.md"),
     ]:
         yield str(path.relative_to(ROOT)), without_code(path.read_text())
-    news = re.search(r"^## Unreleased\n(.*?)(?=^## |\Z)", (ROOT / "CHANGELOG.md").read_text(), re.M | re.S)
+    news = re.search(r"^## Unreleased\n(.*?)(?=^## 0\.1\.0|\Z)", (ROOT / "CHANGELOG.md").read_text(), re.M | re.S)
     if news:
         yield "CHANGELOG.md", without_code(news[1])
 

@@ -19,6 +19,7 @@ from typer.main import get_command
 
 import serialformer
 from serialformer.cli.main import app, main
+from serialformer.models.card import CITATION
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -190,3 +191,10 @@ def test_how_to_cite() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"version: {serialformer.__version__}\n" in citation
     assert "arXiv:2402.12875" in citation
+    # The version is the same wherever it stands, and the changelog has a dated section for it.
+    assert f'\nversion = "{serialformer.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+    releasing = (ROOT / "docs" / "releasing.md").read_text()
+    assert f"version = {{{serialformer.__version__}}}" in releasing and CITATION in releasing
+    released = re.search(r"^date-released: (.*)$", citation, re.M)
+    assert released is not None
+    assert f"\n## {serialformer.__version__} ({released[1]})\n" in (ROOT / "CHANGELOG.md").read_text()

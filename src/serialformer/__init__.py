@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from serialformer.tasks.task import Task
     from serialformer.training.start import configure, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _NAMES_OF_MODULES = {
     "serialformer.architecture": "Shape",

@@ -38,7 +38,7 @@ def test_files_are_readable_by_others(model: Model) -> None:
     assert model.directory is not None
     modes = {path.name: path.stat().st_mode & 0o777 for path in model.directory.iterdir()}
     assert len(set(modes.values())) == 1, modes
-    assert len(modes) == 8
+    assert len(modes) == 9
 
 
 def test_what_is_saved_is_loaded(model: Model) -> None:

@@ -83,7 +83,8 @@ def demo_command(
     page = output / PAGE
     with progress_bar("drawing", None):
         num_bytes = write_page(page, circuit_content(model, embedded=True))
-    print(f"page        {page}, {num_bytes / 1e6:.2f} MB: open it in a browser and watch the model think")
+    print(f"page        {page.resolve().as_uri()}")
+    print(f"            {num_bytes / 1e6:.2f} MB: open it in a browser and watch the model think")
     print(
         f"""
 Go on with:

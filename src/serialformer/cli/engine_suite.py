@@ -15,17 +15,23 @@ from serialformer.errors import InputError
 
 def engine_suite_command(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The directory to create.")],
+    collection: Annotated[
+        bool,
+        typer.Option("--collection", help="Lay the models out for a model hub: one repository each, with a card."),
+    ] = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Make a suite of models and prompts for which every token is known. The files are the same every time."""
+    from serialformer.engines.collection import write_collection
     from serialformer.engines.recipes import default_recipes
     from serialformer.engines.suite import build_suite
 
     refuse_existing(output, force=force)
     recipes = default_recipes()
     with progress_bar("making models", len(recipes), unit="models") as advance:
-        facts = {"directory": str(output), **build_suite(output, recipes=recipes, overwrite=force, progress=advance)}
+        build = write_collection if collection else build_suite
+        facts = {"directory": str(output), **build(output, recipes=recipes, overwrite=force, progress=advance)}
     if as_json:
         print(json.dumps(facts))
     else:

@@ -22,6 +22,7 @@ from serialformer.constructions.schedule import Schedule
 from serialformer.decode.engine import Engine, Progress, make_engine
 from serialformer.errors import InputError
 from serialformer.files import new_directory
+from serialformer.models.card import write_card
 from serialformer.models.certificate_file import StoredCertificate, save_certificate
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.circuit_words import CircuitWords
@@ -494,6 +495,7 @@ class Model:
             write_manifest(self.protocol, self.provenance, target)
             if self.certificate is not None:
                 save_certificate(self.certificate, self.protocol, target)
+            write_card(self, target)
         return replace(self, directory=Path(directory))
 
     def __repr__(self) -> str:

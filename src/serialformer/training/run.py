@@ -10,6 +10,7 @@ from typing import Any
 
 from serialformer.errors import TrainingError
 from serialformer.files import new_directory, refuse_os_errors, write_file
+from serialformer.models.card import write_card
 from serialformer.models.manifest import write_manifest
 from serialformer.models.model import Model
 from serialformer.models.provenance import TrainedProvenance
@@ -39,6 +40,7 @@ class RunDirectory:
             save_weights(transformer, self.path)
         model = replace(self.model, transformer=transformer, provenance=provenance, directory=self.path)
         write_manifest(model.protocol, model.provenance, self.path)
+        write_card(model, self.path)
         return model
 
 
@@ -56,6 +58,7 @@ def create_run(
         save_transformer(transformer, temporary, num_new_tokens=model.num_new_tokens)
         model.protocol.write_files(temporary)
         write_manifest(model.protocol, model.provenance, temporary)
+        write_card(model, temporary)
         content = {
             "format": FORMAT,
             "config": record_config(config),
