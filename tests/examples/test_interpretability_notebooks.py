@@ -18,8 +18,7 @@ def test_every_notebook_is_executed_here() -> None:
 def test_the_notebook_runs_and_is_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.util import find_spec
 
-    # TransformerLens and nnsight bring many packages of their own, so the extra `dev` does not have them. The cells of
-    # hooks.ipynb are executed in every environment, by the test below.
+    # `make test` installs them all. The cells of hooks.ipynb are executed in every environment, by the test below.
     for package in (PACKAGES[name], "torch", "nbclient", "ipykernel"):
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed (extra interp)")

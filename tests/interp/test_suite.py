@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,22 @@ def test_the_folder_is_a_data_set_with_a_configuration_for_each_model(suite: Pat
         assert len({tuple(json.loads(line)) for line in lines}) == 1  # the same columns in every row
         assert f"| {config['config_name']} |" in text
     assert {config["config_name"] for config in card["configs"]} == set(NAMES)
+
+
+def test_datasets_reads_the_pairs_of_the_folder_and_of_each_model(suite: Path, tmp_path: Path) -> None:
+    """The folder as it is written, which is what is uploaded to a hub."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the package's own, on import
+        datasets = pytest.importorskip("datasets", reason="datasets is not installed (extra interp)")
+        options = {"split": "train", "cache_dir": str(tmp_path / "cache")}
+        names = datasets.get_dataset_config_names(str(suite))
+        assert names == [member.name for member in MEMBERS if member.name in NAMES]
+        for name in NAMES:
+            lines = (suite / name / "pairs.jsonl").read_text().splitlines()
+            rows = datasets.load_dataset(str(suite), name, **options)
+            assert list(rows) == [json.loads(line) for line in lines]
+            own = datasets.load_dataset(str(suite / name), "pairs", **options)
+            assert list(own) == list(rows)
 
 
 @pytest.mark.parametrize("name", ["s5-depth", "adder2-chain-superposed", "parity4-depth-superposed"])

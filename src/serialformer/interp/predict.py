@@ -70,7 +70,8 @@ def predict(
         tokens: token ids of the whole sequence.
         other: the other run, over a sequence of the same length.
         patches: the edges.
-        unpatched: what is predicted without patches, if that is known: layers before the first patch are taken from it.
+        unpatched: what is predicted without patches, if that is known: layers before the first patch are taken from it,
+            and layers after the last one, if no part says anything else by then.
     """
     wanted: dict[tuple[str, str], list[Patch]] = {}
     for patch in patches:
@@ -86,6 +87,8 @@ def predict(
             continue
         machine.look_up(index, layer)
         machine.fire(index, layer, is_last=index == len(construction.layers) - 1)
+        if unpatched is not None and not wanted and machine.says_what(unpatched):
+            return unpatched
     return Prediction(tokens=machine.written(), terms=machine.terms)
 
 
@@ -161,6 +164,10 @@ class _Machine:
                     gone[rows] = table.replaced[units, place]
         self.terms[f"m{index}"] = Term(added=added, removed=removed, is_unknown=unknown)
 
+    def says_what(self, unpatched: Prediction) -> bool:
+        """Whether every part so far adds and removes the same as without patches."""
+        return all(_is_same(term, unpatched.terms[name]) for name, term in self.terms.items())
+
     def written(self) -> Rows:
         """The token that each position writes."""
         last = f"m{len(self.construction.layers) - 1}"
@@ -177,7 +184,14 @@ class _Machine:
                 answers[name][rows] = theirs.added[name][rows]
             unknown[rows] = theirs.is_unknown[rows]
         found = np.full(self.length, UNKNOWN, dtype=np.int64)
-        for position in np.flatnonzero(~unknown).tolist():
+        known = np.flatnonzero(~unknown)
+        if not len(known):
+            return found
+        together = fields_to_tokens(self.construction, {name: column[known] for name, column in answers.items()})
+        if together is not None:
+            found[known] = together
+            return found
+        for position in known.tolist():
             row = {name: column[position : position + 1] for name, column in answers.items()}
             token = fields_to_tokens(self.construction, row)
             found[position] = UNKNOWN if token is None else token[0]
@@ -219,6 +233,17 @@ def _mixed(own: Term, theirs: Term, position: int | None) -> Term:
     unknown = own.is_unknown.copy()
     unknown[position] = theirs.is_unknown[position]
     return Term(added=mix(own.added, theirs.added), removed=mix(own.removed, theirs.removed), is_unknown=unknown)
+
+
+def _is_same(one: Term, other: Term) -> bool:
+    """Whether two terms of one part are equal, at all positions."""
+    if one is other:
+        return True
+    columns = ((one.added, other.added), (one.removed, other.removed))
+    return np.array_equal(one.is_unknown, other.is_unknown) and all(
+        ours.keys() == theirs.keys() and all(np.array_equal(column, theirs[name]) for name, column in ours.items())
+        for ours, theirs in columns
+    )
 
 
 def _sum(name: str, terms: Sequence[Term], length: int) -> tuple[Rows, Bool[np.ndarray, " positions"]]:
