@@ -22,18 +22,18 @@ SOLVED = 0.99
 
 
 def make_table(rows: Sequence[Row]) -> str:
-    """A line for each setting and value of the task's parameter."""
-    groups: dict[tuple[str, str, int], dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    """A line for each setting, value of the task's parameter, and curriculum or none."""
+    groups: dict[tuple[bool, str, str], dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.status == DONE:
-            groups[row.setting, row.parameters, row.depth][row.seed].append(row)
-    lines = ["| setting | parameters | depth | right, seed by seed | samples until 99 % |", "|---|---|---|---|---|"]
-    for (setting, parameters, depth), seeds in groups.items():
+            groups[not row.curriculum, row.setting, row.parameters][row.seed].append(row)
+    lines = ["| setting | parameter | curriculum | right, seed by seed | samples until 99 % |", "|---|---|---|---|---|"]
+    for (is_uniform, setting, parameters), seeds in sorted(groups.items()):
         named = ", ".join(f"{name} {value}" for name, value in json.loads(parameters).items())
         finals = [next(row for row in found if row.evaluation == FINAL) for _, found in sorted(seeds.items())]
         shares = ", ".join(f"{_share(row):.3f}" for row in finals)
         solved = ", ".join(_samples_to_solve(found) for _, found in sorted(seeds.items()))
-        lines.append(f"| {setting} | {named} | {depth} | {shares} | {solved} |")
+        lines.append(f"| {setting} | {named} | {'no' if is_uniform else 'yes'} | {shares} | {solved} |")
     return "\n".join(lines) + "\n"
 
 
