@@ -84,6 +84,12 @@ def test_circuits_are_answered_as_so_many_rounds_say(depth: int) -> None:
     assert np.array_equal(made, shallow_answers(model.task, examples.prompts, 8, depth))
 
 
+def test_more_names_of_positions_than_pairs_are_gone_through() -> None:
+    """2,101 names are over four million pairs."""
+    model = serialformer.construct("parity", 2_100, setting="base", depth=2)
+    assert model.certificate is not None and model.certificate.holds
+
+
 def test_transformers_gives_the_same_answers() -> None:
     pytest.importorskip("transformers", reason="the extra torch is not installed")
     for name, length in (("word-problem", 4), ("circuit-value", 5), ("majority", 33)):

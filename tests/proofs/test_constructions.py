@@ -34,7 +34,7 @@ from serialformer.targets.paper import construction_to_paper
 from serialformer.targets.paper_depth import construction_to_paper_depth
 from serialformer.targets.paper_layout import paper_to_placement
 from serialformer.transformer.forward import compute_logits
-from serialformer.transformer.transformer import Transformer
+from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
 from tests.construction_cases import constructions_without_a_chain, every_construction
 from tests.proofs.mutations import mutate
@@ -167,6 +167,36 @@ def test_no_altered_weights_are_wrongly_certified(name: str) -> None:
 @pytest.mark.parametrize("name", SOME)
 def test_no_altered_weights_are_wrongly_certified_in_two_thousand(name: str) -> None:
     check_mutations(name, 2000, seed=1, rows=40)
+
+
+LOOKED_UP = ("depth/random, 2 inputs a gate", "base/parity", "base/word-problem", "base/permutations in brackets")
+
+
+@pytest.mark.parametrize("name", LOOKED_UP)
+def test_codes_are_compared_without_going_through_all_pairs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As beyond 2,048 positions: names are signs of which heads compare one of each pair. The gap is the same."""
+    construction = CONSTRUCTIONS[name]()
+    lowered = lower(construction)
+    exact = certify_construction(*lowered)
+    monkeypatch.setattr("serialformer.proofs.clause_scores.MAX_PAIRS", 0)
+    certificate = certify_construction(*lowered)
+    assert certificate.holds
+    assert certificate.attention.exact == pytest.approx(exact.attention.exact, rel=1e-6)
+    num_certified, num_wrong = check_mutations(name, 40, seed=4, rows=20)
+    assert num_certified > 0 and num_wrong > 0
+
+
+def test_a_query_that_is_no_multiple_of_the_codes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serialformer.proofs.clause_scores.MAX_PAIRS", 0)
+    transformer, placement = lower(CONSTRUCTIONS["base/parity"]())
+    weights = dict(transformer.named_weights())
+    into = weights["layers.0.attention_in_weight"].copy()
+    row, column = (int(index[0]) for index in np.nonzero(into[:, : placement.width]))  # of the queries
+    into[row, column] *= 2
+    weights["layers.0.attention_in_weight"] = into
+    altered = weights_to_transformer(transformer.architecture, weights)
+    failure = certify_construction(altered, placement).failure
+    assert failure is not None and "queries for name are no multiples of its codes" in failure.reason
 
 
 def mutate_witness(construction: Construction, random: np.random.Generator) -> tuple[Construction, str]:

@@ -125,7 +125,10 @@ def _clause_scores(
 def _code_scores(
     stream: Stream, clause: Clause, into: np.ndarray, bias: np.ndarray, errors: np.ndarray, rounding: Rounding
 ) -> ClauseScores:
-    """The same where there are too many pairs of values: queries must be multiples of the codes that keys are."""
+    """The same where there are too many pairs of values: queries must be multiples of what keys are.
+
+    Keys are the codes, or some of their coordinates, each as it is.
+    """
     placement, name = stream.placement, clause.key
     asked = clause.asked
     if asked is None or clause.of_value is not None or stream.may_be_nothing[name]:
@@ -133,16 +136,15 @@ def _code_scores(
     codes, own = placement.codes[name], placement.codes[asked]
     keys, queries = into[placement.spans[name], 1], into[placement.spans[asked], 0]
     scale = float(queries.max(initial=0.0))
-    picks = np.count_nonzero(keys, axis=0)
-    is_selection = (
-        keys.shape[0] == keys.shape[1] and (picks == 1).all() and np.array_equal(keys @ keys.T, np.eye(len(keys)))
-    )
+    picked = keys.argmax(axis=0)
+    is_selection = len(np.unique(picked)) == len(picked) > 0 and np.array_equal(keys, np.eye(len(keys))[:, picked])
     if not (is_selection and scale > 0 and np.array_equal(queries, scale * keys) and not bias.any()):
         raise RealisationError(f"queries for {name} are no multiples of its codes")
     if codes is not own and not np.array_equal(codes, own):
         raise RealisationError(f"{asked} and {name} have different codes")
     levels = placement.levels[name]
-    square, gap = check_codes(codes, levels, name)
+    compared = codes if np.array_equal(picked, np.arange(len(keys))) else np.ascontiguousarray(codes[:, picked])
+    square, gap = check_codes(compared, levels, name)
     key_levels, key_errors = _table_errors(levels[:, None], into[:, 1], bias[1], stream, errors, rounding)
     query_levels, query_errors = _table_errors(scale * levels[:, None], into[:, 0], bias[0], stream, errors, rounding)
     most = scale * square

@@ -10,18 +10,21 @@ ROWS_PER_BLOCK = 1 << 16
 
 
 def check_codes(codes: np.ndarray, levels: np.ndarray, name: str) -> tuple[float, float]:
-    """Checks that codes are all different points of a grid with one sum and norm.
+    """Checks that codes are all different points of a grid with one norm.
 
     Returns:
         Their square norm, and by how much the product of a code with itself exceeds that with another at least.
+
+    >>> check_codes(np.array([[1, 1], [1, -1]], dtype=np.int8), np.array([-1.0, 1.0]), "name")
+    (2.0, 2.0)
     """
     step = float(np.diff(levels).min(initial=np.inf))
     sums, squares = _extremes(codes)
     on_grid = bool((np.remainder(levels - levels[0], step) == 0).all())
-    if not (sums[0] == sums[1] and squares[0] == squares[1] and on_grid and _all_different(codes)):
-        raise RealisationError(f"the codes of {name} are not all different points of a grid with one sum and norm")
-    # Codes of one sum and norm that differ are at least sqrt(2) steps apart.
-    return float(squares[0]), step**2
+    if not (squares[0] == squares[1] and on_grid and _all_different(codes)):
+        raise RealisationError(f"the codes of {name} are not all different points of a grid with one norm")
+    # The products differ by half the square distance. Codes that differ are a step apart, of one sum sqrt(2) steps.
+    return float(squares[0]), step**2 if sums[0] == sums[1] else step**2 / 2
 
 
 def _extremes(codes: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
