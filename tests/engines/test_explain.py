@@ -33,6 +33,16 @@ def test_one_condition() -> None:
     assert str(rule) == "all failures: threads=4"
 
 
+def test_what_is_not_known_of_a_failure_does_not_explain_it() -> None:
+    """An engine that dies while it opens a model has not said in which format it computes."""
+    rows: list[tuple[dict[str, Feature], bool]] = []
+    for family, threads in itertools.product(("gpt2", "llama"), (1, 2)):
+        dies = family == "llama" and threads == 1
+        rows.append(({"threads": threads, **({} if dies else {"effective": "bfloat16"}), "target": family}, dies))
+    (rule,) = explain(rows)
+    assert str(rule) == "all failures: threads=1 and target=llama"
+
+
 def test_a_threshold() -> None:
     (rule,) = explain([(row, int(row["threads"]) >= 2) for row in ROWS])
     assert str(rule) == "all failures: threads >= 2"

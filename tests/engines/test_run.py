@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ from serialformer.engines.html_report import report_to_html
 from serialformer.engines.recipes import Recipe
 from serialformer.engines.report import Report, check_engine, report_lines, report_to_junit
 from serialformer.engines.reproduction import write_reproduction
-from serialformer.engines.run import ONE_PASS, configurations, run_trial
+from serialformer.engines.run import ONE_PASS, choose_calls, configurations, run_trial
 from serialformer.engines.suite import SuiteModel, build_suite, choose_models, read_suite
 from serialformer.errors import EngineError, InputError
 from tests.engines.small_engine import SmallEngine
@@ -103,6 +104,21 @@ def test_a_number_format(models: tuple[SuiteModel, ...]) -> None:
     assert [str(rule) for rule in report.rules] == ["all failures: option dtype=bfloat16"]
 
 
+def test_weights_that_are_not_numbers(models: tuple[SuiteModel, ...]) -> None:
+    class Quantised(ZooSession):
+        def open(self, directory: Path, options: Options) -> dict[str, str]:
+            super().open(directory, options)
+            return {"not a number": "layer.0.weight" if options["cache"] == "off" else "nowhere"}
+
+    session = Quantised(
+        lambda _, options: DEFECTS["weights: a bias is forgotten"]() if options["cache"] == "off" else SmallEngine()
+    )
+    trials = [run_trial(session, models[0], {"cache": value}) for value in ("on", "off")]
+    blame = separate_blame(session, trials[1], trials, models)
+    assert blame.verdict.startswith("The engine's own weights: layer.0.weight holds values that are not numbers.")
+    assert separate_blame(session, replace(trials[1], effects=trials[0].effects), trials, models).not_a_number is None
+
+
 def test_what_is_not_deterministic(models: tuple[SuiteModel, ...]) -> None:
     opened: list[Path] = []
 
@@ -173,6 +189,14 @@ def test_brief_runs_ask_less(models: tuple[SuiteModel, ...]) -> None:
     assert brief.cases < whole.cases / 2 and brief.tried.keys() == whole.tried.keys()
     keys = run_trial(ZooSession(lambda _, __: SmallEngine()), models[2], {"cache": "on"}, brief=True)
     assert models[2].is_sensitive and "whole chain" not in keys.tried and keys.tried
+
+
+def test_a_quick_run_asks_for_one_whole_chain(models: tuple[SuiteModel, ...]) -> None:
+    whole, quick = (choose_calls(models[0], quick=quick) for quick in (False, True))
+    left_out = [call for call in whole if call not in quick]
+    assert [call[0].family for call in left_out] == ["whole chain"] and quick == [c for c in whole if c not in left_out]
+    report = check_engine(ZooSession(lambda _, __: SmallEngine()), models[:1], sweep="default", brief=True)
+    assert report.cases == sum(map(len, quick)) + 1
 
 
 def test_a_number_format_is_not_asked_twice_in_a_brief_run(models: tuple[SuiteModel, ...]) -> None:

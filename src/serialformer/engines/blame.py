@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from serialformer.engines.adapters.adapter import Options, Refusal
+from serialformer.engines.adapters.adapter import NOT_A_NUMBER, NOWHERE, Options, Refusal
 from serialformer.engines.cases import Case, group_calls
 from serialformer.engines.judge import Wrong, judge
 from serialformer.engines.run import ONE_PASS, ONE_PASS_LENGTH, Trial, longest_case, run_trial, score_case
@@ -34,6 +34,7 @@ class Blame:
             not score sequences, whether the wrong token alone is right behind the right chain.
         right_sibling: whether a model of the same chain in another head width or number format is right.
         right_shorter: whether a model of the same kind with a shorter chain is right.
+        not_a_number: the first tensor of the engine that holds something that is not a number, if it has one.
     """
 
     model: SuiteModel
@@ -48,6 +49,7 @@ class Blame:
     right_in_one_pass: bool | None = None
     right_sibling: bool | None = None
     right_shorter: bool | None = None
+    not_a_number: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -57,6 +59,8 @@ class Blame:
             return "The suite itself: serialformer's own engine does not give the expected tokens from these files."
         if self.breakdown is not None:
             parts.append(f"The engine breaks down ({self.breakdown}).")
+        if self.not_a_number is not None:
+            parts.append(f"The engine's own weights: {self.not_a_number} holds values that are not numbers.")
         if self.repeated is False:
             parts.append("Not deterministic: the same calls did not end in the same way the second time.")
         if self.right_in_float32:
@@ -92,6 +96,7 @@ class Blame:
             "right_in_one_pass": self.right_in_one_pass,
             "right_sibling": self.right_sibling,
             "right_shorter": self.right_shorter,
+            "not_a_number": self.not_a_number,
             "verdict": self.verdict,
         }
 
@@ -107,7 +112,14 @@ def separate_blame(session: Session, trial: Trial, trials: Sequence[Trial], mode
     """
     model, options = trial.model, trial.options
     wrong = trial.wrong[0] if trial.wrong else None
-    blame = Blame(model=model, options=options, wrong=wrong, breakdown=trial.breakdown)
+    found = trial.effects.get(NOT_A_NUMBER, NOWHERE)
+    blame = Blame(
+        model=model,
+        options=options,
+        wrong=wrong,
+        breakdown=trial.breakdown,
+        not_a_number=None if found == NOWHERE else found,
+    )
     case = _case_of(trial, wrong)
     calls = _calls_up_to(trial, case, wrong)
     blame = replace(

@@ -36,8 +36,10 @@ class Condition:
         return f"{self.feature}{word}{self.value}"
 
     def holds(self, row: Mapping[str, Feature]) -> bool:
-        """Whether it is true of a row."""
-        found = row.get(self.feature)
+        """Whether it is true of a row; of what is not known of a row, nothing is."""
+        if self.feature not in row:
+            return False
+        found = row[self.feature]
         is_same = found == self.value and type(found) is type(self.value)
         if self.relation in ("is", "is not"):
             return is_same == (self.relation == "is")

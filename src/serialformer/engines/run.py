@@ -108,6 +108,9 @@ def configurations(options: dict[str, tuple[Value, ...]], sweep: Sweep) -> Itera
                 yield {**default, name: value}
 
 
+WHOLE_CHAIN = "whole chain"
+"""The family of whole chains, which take most of the time."""
+
 BRIEF_LENGTH = 117
 """Longer chains are not generated whole in brief trials.
 
@@ -117,12 +120,19 @@ Of the suite's quick models with about 128 positions, a GPT-2 and a Llama have s
 BRIEF_LENGTH_OF_SENSITIVE = 40
 
 
-def choose_calls(model: SuiteModel, *, brief: bool) -> list[list[Case]]:
-    """The calls of a model; ``brief`` takes the first of each family, and the last as well where they are short.
+def choose_calls(model: SuiteModel, *, brief: bool = False, quick: bool = False) -> list[list[Case]]:
+    """The calls of a model.
 
-    Models that can only cause a warning are asked for a few tokens then, and not for a whole chain.
+    Args:
+        model: which.
+        brief: the first call of each family, and the last as well where they are short. Models that can only cause a
+            warning are asked for a few tokens then, and not for a whole chain.
+        quick: all calls, but only one whole chain.
     """
     calls = group_calls(model.cases)
+    if quick and not brief:
+        whole = [call for call in calls if call[0].family == WHOLE_CHAIN]
+        return [call for call in calls if call not in whole[1:]]
     if not brief:
         return calls
     longest = BRIEF_LENGTH_OF_SENSITIVE if model.is_sensitive else BRIEF_LENGTH
@@ -143,6 +153,7 @@ def run_trial(
     options: Options,
     *,
     brief: bool = False,
+    quick: bool = False,
     only: Sequence[Sequence[Case]] | None = None,
     known: Trial | None = None,
 ) -> Trial:
@@ -153,12 +164,13 @@ def run_trial(
         model: the model.
         options: the configuration.
         brief: only the first calls of each family.
+        quick: all calls but whole chains after the first.
         only: these calls, and no pass over a whole chain.
         known: a trial of another number format; if the one in effect turns out to be the same, nothing is asked.
     """
     started = time.perf_counter()
     trial = Trial(model=model, options=dict(options))
-    calls = choose_calls(model, brief=brief) if only is None else only
+    calls = choose_calls(model, brief=brief, quick=quick) if only is None else only
     asked: Sequence[Case] = ()
     try:
         trial = replace(trial, effects=session.open(model.directory, options))
@@ -253,8 +265,8 @@ def run_suite(
         session: the engine.
         models: what is asked.
         sweep: which configurations; see ``configurations``.
-        brief: in configurations other than the default one, only the first calls of each family, and no number format
-            that is in effect by default.
+        brief: only one whole chain of each model; and in configurations other than the default one, only the first
+            calls of each family, and no number format that is in effect by default.
         chosen: options that are to have one value only.
         progress: called with 1 and a name for each trial.
 
@@ -273,7 +285,8 @@ def run_suite(
         changed = {name for name, values in options.items() if configuration[name] != values[0]}
         for place, model in enumerate(models):
             by_default = trials[place] if brief and changed == {"dtype"} else None
-            trials.append(run_trial(session, model, configuration, brief=brief and number > 0, known=by_default))
+            is_brief = brief and number > 0
+            trials.append(run_trial(session, model, configuration, brief=is_brief, quick=brief, known=by_default))
             if progress is not None:
                 progress(1, model.name)
     return tuple(trials)

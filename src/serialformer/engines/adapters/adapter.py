@@ -14,6 +14,9 @@ from typing import Any, ClassVar
 Value = str | int | bool
 Options = Mapping[str, Value]
 
+NOT_A_NUMBER, NOWHERE = "not a number", "nowhere"
+"""What ``Adapter.open`` may say beside the formats: which of the engine's tensors holds values that are not numbers."""
+
 
 class Refusal(Exception):
     """The engine says that it does not take this model, this configuration or this call: that is no wrong answer."""

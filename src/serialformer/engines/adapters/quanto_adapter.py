@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from serialformer.engines.adapters.adapter import Options, Refusal, Value, check_imports
+from serialformer.engines.adapters.adapter import NOT_A_NUMBER, NOWHERE, Options, Refusal, Value, check_imports
 from serialformer.engines.adapters.transformers_adapter import TransformersAdapter
 
 
@@ -36,16 +36,16 @@ class QuantoAdapter(TransformersAdapter):
     def open(self, directory: str, options: Options) -> dict[str, str]:
         effects = super().open(directory, options)
         kind = str(options["weights"])
-        return effects if kind == "none" else {**effects, "weights": kind, "not a number": self._not_a_number()}
+        return effects if kind == "none" else {**effects, "weights": kind, NOT_A_NUMBER: self._not_a_number()}
 
     def _not_a_number(self) -> str:
-        """The first tensor that holds something that is no number, or ``nowhere``."""
+        """The first tensor that holds something that is no number, or NOWHERE."""
         import torch
 
         for name, values in self._model.state_dict().items():
             if values.is_floating_point() and bool(torch.isnan(values.float()).any()):
                 return str(name)
-        return "nowhere"
+        return NOWHERE
 
     def _load(self, directory: str) -> Any:
         import optimum.quanto
