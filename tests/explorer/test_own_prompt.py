@@ -19,20 +19,14 @@ from serialformer.explorer.content import own_samples, task_content
 from serialformer.explorer.server import PageServer
 
 BENCH = """
-# a majority of three, and whether two differ
+# a comment
 INPUT(a)
 INPUT(b)
 INPUT(c)
-OUTPUT(most)
-OUTPUT(differ)
+OUTPUT(y)
+y = NAND(differ, none)
 differ = XOR(a, b)
-most = NAND(none, some)
-none = NAND(a, b)
-some = NOR(both, nothing)
-both = AND(c, differ)
-nothing = NOT(differ_not)
-differ_not = BUFF(c_or)
-c_or = NOR(zero, zero)
+none = NOR(zero, c)
 zero = AND(a, nota, b)
 nota = NOT(a)
 """
@@ -65,8 +59,8 @@ def test_in_a_file_by_the_grammar(open_page: Open) -> None:
     expect(page.get_by_role("button", name="reads the true tokens")).to_be_disabled()
 
 
-def test_an_evaluator_takes_a_circuit(open_page: Open) -> None:
-    model = construct("circuit-value", 24)
+def test_an_evaluator_takes_a_circuit_or_a_netlist(open_page: Open, tmp_path: Path) -> None:
+    model = construct("circuit-value", 16)
     page = open_page(task_content([model], num_samples=1))
     problem, score = page.locator(".own-prompt .problem"), page.locator(".score")
     text = "TRUE NA NA 1 FALSE NA NA 2 OR 1 2 3 AND 3 2 4 NOT 4 NA 5"
@@ -84,7 +78,7 @@ def test_an_evaluator_takes_a_circuit(open_page: Open) -> None:
         ("XOR NA NA 1", "gate 1: \u201cXOR\u201d is no type of gate"),
         ("TRUE NA NA 2", "gate 1: its own number is \u201c2\u201d"),
         ("TRUE NA NA", "expected four tokens for each gate, found 3 tokens"),
-        ("TRUE NA NA 1 " * 25, "gate 2: its own number is \u201c1\u201d"),
+        ("TRUE NA NA 1 " * 17, "gate 2: its own number is \u201c1\u201d"),
         ("OUTPUT(y)\ny = NOT(y)", "y depends on itself"),
         ("OUTPUT(y)\ny = NOT(z)", "z is neither an input nor a gate"),
         ("INPUT(a)\nOUTPUT(y)\ny = NOT(a)", "input a has no value; write a=0 or a=1"),
@@ -94,15 +88,11 @@ def test_an_evaluator_takes_a_circuit(open_page: Open) -> None:
         ask(page, wrong)
         expect(problem).to_have_text(message)
 
-
-def test_an_evaluator_takes_a_netlist_with_inputs(open_page: Open, tmp_path: Path) -> None:
-    page = open_page(task_content([construct("circuit-value", 24)], num_samples=1))
-    for name, bits in (("most", (1, 0, 1)), ("most", (0, 1, 0)), ("differ", (1, 1, 0)), ("differ", (0, 1, 1))):
-        text = "\n".join(line for line in BENCH.splitlines() if "OUTPUT" not in line or name in line)
-        (tmp_path / "one.bench").write_text(text)
+    (tmp_path / "one.bench").write_text(BENCH)
+    for bits in ((1, 0, 0), (1, 0, 1)):
         (expected,) = evaluate_outputs(read(tmp_path / "one.bench"), np.array([bits], dtype=np.uint8))[0]
-        ask(page, text, " ".join(f"{name}={bit}" for name, bit in zip("abc", bits, strict=True)))
-        expect(page.locator(".score")).to_contain_text("answer right")
+        ask(page, BENCH, " ".join(f"{name}={bit}" for name, bit in zip("abc", bits, strict=True)))
+        expect(score).to_contain_text("answer right")
         page.get_by_role("button", name="Last token").click()
         expect(page.locator(".token .token-text").last).to_have_text("TRUE" if expected else "FALSE")
 

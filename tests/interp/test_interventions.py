@@ -30,7 +30,7 @@ def test_patches_are_predicted_everywhere(chain: Literal["gates", "none"]) -> No
     places = ["input", *(f"{letter}{layer}" for layer in layers for letter in "am")]
     changed = 0
     # Of inputs, gates and, without a chain, the end of the prompt.
-    for position in (0, 6) if chain == "gates" else (9, 11):
+    for position in (0, 6) if chain == "gates" else (9,):
         for kind, parts in (("head", heads), ("residual", places)):
             for part in parts:
                 found = intervene(
@@ -92,6 +92,11 @@ def test_weights_that_are_others_are_caught() -> None:
         right, transformer=replace(right.transformer, layers=(replace(layer, mlp_out_weight=-layer.mlp_out_weight),))
     )
     assert not intervene(broken, CLEAN, Intervention(kind="head", part="a0.h0", position=4), OTHER).is_as_expected
+
+
+def test_a_llama_is_refused() -> None:
+    with pytest.raises(InputError, match="look-ups are made in several layers"):
+        intervene(compile(adder(1), target="llama"), {"a": 1, "b": 1}, Intervention(kind="zero", part="a0.h0"))
 
 
 @pytest.mark.parametrize(

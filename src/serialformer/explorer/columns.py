@@ -1,4 +1,4 @@
-"""Content for interventions on a circuit without a chain: the weights, and the circuit as columns."""
+"""Content for interventions on a model without a chain: the weights, and of a circuit its gates as columns."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from serialformer.errors import CheckpointError
 from serialformer.explorer.content import model_content
 from serialformer.models.construction_of import construction_of
 from serialformer.models.model import Model
+from serialformer.models.provenance import CompiledProvenance
 
 
 def columns_content(model: Model) -> dict[str, Any]:
@@ -24,10 +25,9 @@ def columns_content(model: Model) -> dict[str, Any]:
     >>> found["reads"], found["tables"][2]
     ([[0, 0], [1, 1], [0, 1], [3, 3], [2, 2]], '0110')
     """
-    try:
-        content = model_content(model.transformer, "model", "compiled", {}, model.provenance, embedded=True)
-    except CheckpointError as error:
-        return {"problem": error.message}
+    content = weights_content(model)
+    if "problem" in content:
+        return content
     named = construction_of(model).field_named
     heads = [name for name in named if name.startswith("read[")]
     entries = [name for name in named if name.startswith("table[")]
@@ -35,3 +35,12 @@ def columns_content(model: Model) -> dict[str, Any]:
     reads = np.stack([named[name].at(positions) for name in heads], axis=1)
     tables = np.stack([named[name].at(positions) for name in entries], axis=1)
     return {**content, "reads": reads.tolist(), "tables": ["".join(map(str, row)) for row in tables.tolist()]}
+
+
+def weights_content(model: Model) -> dict[str, Any]:
+    """The weights of a model without a chain; only ``problem`` where the page cannot compute the model."""
+    origin = "compiled" if isinstance(model.provenance, CompiledProvenance) else "constructed"
+    try:
+        return model_content(model.transformer, "model", origin, {}, model.provenance, embedded=True)
+    except CheckpointError as error:
+        return {"problem": error.message}

@@ -17,6 +17,7 @@ from serialformer.constructions.placement import Placement
 from serialformer.constructions.task_depth import is_written_by_symbol
 from serialformer.decode.dense import DenseEngine
 from serialformer.errors import InputError
+from serialformer.explorer.columns import weights_content
 from serialformer.explorer.layers import FORMAT, MAX_CELLS
 from serialformer.models.circuit_prompt import CircuitPrompt
 from serialformer.models.construction_of import construction_of
@@ -87,6 +88,7 @@ def task_layers_content(
         "depth": _grid(model, texts),
         "chain": None if chain is None else _chain(chain, texts),
         "inputs": texts,
+        "model": weights_content(model),
     }
 
 

@@ -87,10 +87,13 @@ def intervene(model: Model, question: Any, intervention: Intervention, counterfa
     >>> found.clean.tolist(), found.written.tolist(), found.expected.tolist()
     ([1, 2], [0, 2], [0, 2])
     """
+    architecture = model.transformer.architecture
+    if architecture.is_stock and not architecture.is_gpt2:
+        raise InputError("is a Llama, whose look-ups are made in several layers", hint="compile it for target gpt2")
     truth = model.ground_truth(model.run(question))
     tokens, first = truth.followed.tokens, truth.followed.first_writer
-    _check(intervention, model.transformer.architecture, len(tokens))
-    edges = _edges(intervention, model.transformer.architecture)
+    _check(intervention, architecture, len(tokens))
+    edges = _edges(intervention, architecture)
     clean = run_patched(model.transformer, tokens)
     run, prediction = _source(truth, clean, intervention, counterfactual)
     # A head's output without a bring is no value of any field where directions are mixed or heads are decoys.
