@@ -40,7 +40,7 @@ class Sink(NamedTuple):
 
 
 leaf = njit(cache=True, nogil=True, _nrt=False)
-"""For what makes no arrays: it counts no references to those that it reads, and compiles in a fraction of the time."""
+"""For what makes no arrays: it counts no references to those that it reads, so that there is less to compile."""
 
 
 @leaf
