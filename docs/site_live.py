@@ -21,8 +21,13 @@ LENGTH = 4
 LIVE = ("adder", "multiplier4", "s5", "evaluator", "depth")
 
 
-def write_live_pages(folder: Path) -> None:
-    """Writes the pages ``NAME.html`` for the names in ``LIVE``."""
+def write_live_pages(folder: Path, *, steps: int | None = None) -> None:
+    """Writes the pages ``NAME.html`` for the names in ``LIVE``.
+
+    Args:
+        folder: where they go.
+        steps: how many steps the trained model takes; None trains it until it is right.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     products = make_task("permutation-composition", {"format": "token"})
     models = {
@@ -37,7 +42,7 @@ def write_live_pages(folder: Path) -> None:
         for name, model in models.items():
             model.save(Path(scratch, name))
         trained = Path(scratch, "s5-trained")
-        serialformer.train(products, trained, length=LENGTH, setting="cot")
+        serialformer.train(products, trained, length=LENGTH, setting="cot", steps=steps)
         for name in LIVE:
             other = trained if name == "s5" else None
             serialformer.explore(Path(scratch, name), other, output=folder / f"{name}.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import UInt8
@@ -57,8 +58,23 @@ def _six_inputs(seed: int) -> Circuit:
     return build.circuit()
 
 
+def one_gate_circuits() -> dict[str, Circuit]:
+    """The sixteen circuits of one gate with two inputs, for what differs where a gate stands alone."""
+    cases = {}
+    for table in range(16):
+        build = CircuitBuilder()
+        build.output("y", build.gate(table, *build.inputs("a", 2)))
+        cases[f"two-input table {table:04b}"] = build.circuit()
+    return cases
+
+
 def small_circuits() -> dict[str, Circuit]:
     """The cases by name; none has more than ten inputs."""
+    return dict(_small_circuits())
+
+
+@cache
+def _small_circuits() -> dict[str, Circuit]:
     cases = {}
 
     build = CircuitBuilder()
@@ -117,10 +133,14 @@ def small_circuits() -> dict[str, Circuit]:
     build.output("parity", parity)
     cases["parity of ten"] = build.circuit()
 
-    for table in range(16):
-        build = CircuitBuilder()
-        build.output("y", build.gate(table, *build.inputs("a", 2)))
-        cases[f"two-input table {table:04b}"] = build.circuit()
+    build = CircuitBuilder()
+    a, b = build.inputs("a", 2)
+    build.outputs("y", [build.gate(table, a, b) for table in range(16)])
+    cases["every two-input table"] = build.circuit()
+
+    singles = one_gate_circuits()
+    for table in ("0000", "0010", "0110", "0111", "1000", "1101"):
+        cases[f"two-input table {table}"] = singles[f"two-input table {table}"]
 
     for arity in (2, 3, 4):
         cases[f"random, {arity} inputs a gate"] = _random(arity, 6, 25, arity, 5)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 # One worker a core, so one thread a worker; read when numpy and torch are imported, here and in what tests start.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# Each process of xdist and each of the command lines that tests start would otherwise compile every source file anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Ctrl-C must reach what the tests start, also where a shell has started them in the background, which ignores it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

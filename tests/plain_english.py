@@ -127,10 +127,16 @@ def help_texts() -> Iterator[tuple[str, str]]:
             yield f"serialformer {name} {parameter.name}", getattr(parameter, "help", "") or ""
 
 
+@cache
+def sources() -> tuple[tuple[Path, ast.Module], ...]:
+    """The modules of the package, parsed."""
+    return tuple((path, ast.parse(path.read_text())) for path in sorted((ROOT / "src").rglob("*.py")))
+
+
 def first_lines() -> Iterator[tuple[str, str]]:
     """The first paragraph of each docstring of the package."""
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path, module in sources():
+        for node in ast.walk(module):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
                 text = ast.get_docstring(node)
                 if text:
@@ -146,11 +152,21 @@ def page_text() -> Iterator[tuple[str, str]]:
             yield str(path.relative_to(ROOT)), " ".join(text)
 
 
+def called(call: ast.Call) -> str:
+    """The last name of what is called.
+
+    >>> called(ast.parse("errors.InputError('no', hint='yes')").body[0].value)
+    'InputError'
+    """
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
 def messages() -> Iterator[tuple[str, str]]:
     """The texts of errors: constants in calls of classes named ...Error or Interrupted, including hints."""
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("Error", "Interrupted")):
+    for path, module in sources():
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call) and called(node).endswith(("Error", "Interrupted")):
                 for part in ast.walk(node):
                     if isinstance(part, ast.Constant) and isinstance(part.value, str):
                         yield f"{path.relative_to(ROOT)}:{part.lineno}", part.value
@@ -161,9 +177,9 @@ TEXTS = (pages, help_texts, first_lines, messages, page_text)
 
 
 @cache
-def all_texts() -> tuple[tuple[str, str], ...]:
-    """Every text with its place, read once; white space is one blank."""
-    return tuple((where, " ".join(text.split())) for texts in TEXTS for where, text in texts())
+def texts_by_kind() -> dict[str, tuple[tuple[str, str], ...]]:
+    """The texts of each kind with their places, read once; white space is one blank."""
+    return {texts.__name__: tuple((where, " ".join(text.split())) for where, text in texts()) for texts in TEXTS}
 
 
 def find(pattern: Pattern) -> list[str]:
@@ -171,6 +187,7 @@ def find(pattern: Pattern) -> list[str]:
     expression = re.compile(pattern.expression, re.I)
     return [
         f"{where}: ...{text[max(0, hit.start() - 40) : hit.end() + 40]}..."
-        for where, text in all_texts()
+        for texts in texts_by_kind().values()
+        for where, text in texts
         for hit in expression.finditer(text)
     ]

@@ -17,7 +17,7 @@ from serialformer.constructions.circuit_chain import program_to_construction
 from serialformer.constructions.interpret import interpret
 from serialformer.constructions.program import EQUALS, schedule_to_program
 from serialformer.transformer.forward import compute_logits
-from tests.cases import every_input, slow_wires, small_circuits
+from tests.cases import every_input, one_gate_circuits, slow_wires, small_circuits
 from tests.effort import effort
 
 CASES = small_circuits()
@@ -56,6 +56,12 @@ def test_small_circuits_in_numpy(name: str, dtype: str) -> None:
     activation = "relu" if dtype == "float16" else "gelu_new"
     model = serialformer.compile(CASES[name], dtype=dtype, activation=activation)
     check_numpy_levels(CASES[name], model, np.float64 if dtype == "float32" else np.float32)
+
+
+@pytest.mark.parametrize("name", one_gate_circuits())
+def test_circuits_of_one_gate_in_numpy(name: str) -> None:
+    circuit = one_gate_circuits()[name]
+    check_numpy_levels(circuit, serialformer.compile(circuit), np.float64)
 
 
 @pytest.mark.parametrize(

@@ -53,18 +53,41 @@ def test_every_page_is_in_the_navigation() -> None:
     assert named == {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
 
 
-def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("material", reason="the extra docs is not installed")
+def build_site(site: Path, **environment: str) -> None:
+    """Fails where mkdocs, or what it calls of ours, says anything."""
     run = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)],
         cwd=ROOT,
-        env={"PATH": "", "NO_MKDOCS_2_WARNING": "1"},
+        env={"PATH": "", "NO_MKDOCS_2_WARNING": "1", "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
     )
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_the_site_is_built_without_a_warning_and_fetches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model that a live page shows in training takes ten steps here."""
+    pytest.importorskip("material", reason="the extra docs is not installed")
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from site_live import LIVE, write_live_pages
+
+    write_live_pages(tmp_path / "live", steps=10)
+    build_site(tmp_path / "site", SERIALFORMER_LIVE=str(tmp_path / "live"))
     assert (tmp_path / "site" / "start" / "index.html").exists()
     assert not list((tmp_path / "site").rglob("*.py"))
+    assert {path.stem for path in (tmp_path / "site" / "live").iterdir()} == set(LIVE)
+
+
+@pytest.mark.slow  # trains the model of a live page until it is right
+def test_the_site_makes_its_live_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("material", reason="the extra docs is not installed")
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from site_live import LIVE
+
+    build_site(tmp_path / "site")
+    assert {path.stem for path in (tmp_path / "site" / "live").iterdir()} == set(LIVE)
 
 
 def test_no_example_stands_outside_a_fence() -> None:

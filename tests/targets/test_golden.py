@@ -22,7 +22,7 @@ from serialformer.targets.gpt2 import construction_to_gpt2
 from serialformer.targets.paper import construction_to_paper
 from serialformer.targets.paper_depth import construction_to_paper_depth
 from serialformer.tasks.registry import make_task
-from tests.cases import small_circuits
+from tests.cases import one_gate_circuits, small_circuits
 from tests.construction_cases import TASK_CASES, constructions_without_a_chain, task_case_name
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,9 @@ DTYPES: tuple[DtypeName, ...] = ("float32", "float16", "bfloat16")
 
 
 def circuits() -> dict[str, Circuit]:
-    return {**small_circuits(), "multiplier16": read(ROOT / "examples" / "multiplier16.blif")}
+    cases = small_circuits() | one_gate_circuits()
+    del cases["every two-input table"]  # each is here by itself
+    return {**cases, "multiplier16": read(ROOT / "examples" / "multiplier16.blif")}
 
 
 def chain(circuit: Circuit) -> Construction:

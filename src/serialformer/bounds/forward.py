@@ -191,4 +191,5 @@ class GateForward:
 def _sparse(weight: Int64[np.ndarray, "rows columns"], bias: Int64[np.ndarray, " columns"]) -> _Map:
     column, row = np.nonzero(weight.T)
     start = np.searchsorted(column, np.arange(weight.shape[1] + 1))
-    return _Map(start=start.astype(np.int64), index=row, weight=np.ascontiguousarray(weight[row, column]), bias=bias)
+    index = np.ascontiguousarray(row)  # numba compiles each layout separately, and rows of few entries have another
+    return _Map(start=start.astype(np.int64), index=index, weight=np.ascontiguousarray(weight[row, column]), bias=bias)

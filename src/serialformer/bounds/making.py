@@ -100,4 +100,5 @@ def _new_sink(num_inputs: int, num_gates: int, num_literals: int) -> Sink:
         start=np.zeros(num_gates + 1, dtype=np.int64),
         fan_in=np.zeros(num_literals, dtype=np.int32),
         counts=counts,
+        pair=np.empty(2, dtype=np.int64),
     )

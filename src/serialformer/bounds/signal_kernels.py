@@ -29,15 +29,21 @@ class Sink(NamedTuple):
         start: int64[gates + 1].
         fan_in: int32[literals].
         counts: int64[3]: gates so far, literals so far, and inputs of the circuit.
+        pair: int64[2]: what ``both`` and ``either`` put their signals into.
     """
 
     threshold: np.ndarray
     start: np.ndarray
     fan_in: np.ndarray
     counts: np.ndarray
+    pair: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+leaf = njit(cache=True, nogil=True, _nrt=False)
+"""For what makes no arrays: it counts no references to those that it reads, so that there is less to compile."""
+
+
+@leaf
 def emit(sink, signals, threshold):
     """Adds a gate over the signals and returns its own."""
     gate, first = sink.counts[GATES], sink.counts[LITERALS]
@@ -55,7 +61,7 @@ def emit(sink, signals, threshold):
     return ((level + 1) << 32) | np.int64(2 * (sink.counts[INPUTS] + gate + 1))
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _join(sink, signals, neutral):
     """The AND of the signals (neutral: 1) or their OR (0)."""
     kept = 0
@@ -85,35 +91,33 @@ def _join(sink, signals, neutral):
 # Two functions each for AND and OR, and slices instead of counts, keep numba from compiling each constant separately.
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def all_of(sink, signals):
     """The AND of the signals, which are overwritten."""
     return _join(sink, signals, np.int64(1))
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def any_of(sink, signals):
     """The OR of the signals, which are overwritten."""
     return _join(sink, signals, np.int64(0))
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def both(sink, first, second):
     """The AND of two signals."""
-    signals = np.empty(2, dtype=np.int64)
-    signals[0], signals[1] = first, second
-    return all_of(sink, signals)
+    sink.pair[0], sink.pair[1] = first, second
+    return all_of(sink, sink.pair)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def either(sink, first, second):
     """The OR of two signals."""
-    signals = np.empty(2, dtype=np.int64)
-    signals[0], signals[1] = first, second
-    return any_of(sink, signals)
+    sink.pair[0], sink.pair[1] = first, second
+    return any_of(sink, sink.pair)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def at_least_so_many(sink, signals, threshold):
     """Whether at least ``threshold`` of the signals are true; repeats count. Overwrites them."""
     kept = 0
@@ -134,10 +138,10 @@ def at_least_so_many(sink, signals, threshold):
     return emit(sink, signals[:kept], threshold)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def delay(sink, signals, level):
     """Copies every signal until it has the level; constants are left alone."""
-    one = np.empty(1, dtype=np.int64)
+    one = sink.pair[:1]
     for place in range(len(signals)):
         if signals[place] > 1:
             while signals[place] >> 32 < level:
@@ -145,7 +149,7 @@ def delay(sink, signals, level):
                 signals[place] = emit(sink, one, np.int64(1))
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def is_at_least(thermometer, rank):
     """The signal that says whether the value's rank is at least so much."""
     largest = len(thermometer) // 2
@@ -156,7 +160,7 @@ def is_at_least(thermometer, rank):
     return thermometer[rank + largest - 1]
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def constant_rank(thermometer):
     """The rank of a value that is constant, or a number above every rank."""
     largest = len(thermometer) // 2
@@ -168,7 +172,7 @@ def constant_rank(thermometer):
     return rank
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def set_constant(thermometer, rank):
     """Makes it the thermometer of a constant."""
     largest = len(thermometer) // 2

@@ -20,6 +20,7 @@ from serialformer.bounds.signal_kernels import (
     count_true,
     either,
     is_at_least,
+    leaf,
     set_constant,
 )
 
@@ -55,7 +56,7 @@ class SumRule(NamedTuple):
     holds: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def block_size(count):
     """Terms are cut into blocks of about (12 m)^(1/3), where looking into blocks and at blocks costs the same."""
     size = 1
@@ -335,7 +336,7 @@ def add_two(sink, first, second, rule, out):
         out[rank + largest - 1] = any_of(sink, terms[:count])
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def add_constant(value, constant, rule, out):
     """The rounded sum of a value and a constant, which takes no gates: the entries of the thermometer move."""
     largest = rule.largest

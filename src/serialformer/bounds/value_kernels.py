@@ -5,11 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from serialformer.bounds.signal_kernels import all_of, any_of, both, constant_rank, either, is_at_least, set_constant
+from serialformer.bounds.signal_kernels import (
+    all_of,
+    any_of,
+    both,
+    constant_rank,
+    either,
+    is_at_least,
+    leaf,
+    set_constant,
+)
 from serialformer.bounds.sum_kernels import sum_terms
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def multiply_by_constant(value, factor, factors, out):
     """The product with a number of rank ``factor``; takes no gates."""
     largest = len(value) // 2
@@ -21,7 +30,7 @@ def multiply_by_constant(value, factor, factors, out):
         out[largest - rank] = (below if factor > 0 else above) ^ 1
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _corner_terms(sink, first, second, corners, rank, flip_first, flip_second, terms, count):
     """Adds the ANDs of a rank's corners; a flipped value is at most minus what the corner asks for."""
     begin, end = corners.start[rank - 1], corners.start[rank]
@@ -38,7 +47,7 @@ def _corner_terms(sink, first, second, corners, rank, flip_first, flip_second, t
     return count
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _reaches(value, rank, flipped):
     return is_at_least(value, 1 - rank) ^ 1 if flipped else is_at_least(value, rank)
 
@@ -54,12 +63,12 @@ def multiply_two(sink, first, second, tables, out):
             return
     terms = np.empty(2 * largest + 2, dtype=np.int64)
     for rank in range(1, largest + 1):
-        count = _corner_terms(sink, first, second, tables.products, rank, False, False, terms, 0)
-        count = _corner_terms(sink, first, second, tables.products, rank, True, True, terms, count)
-        out[largest + rank - 1] = any_of(sink, terms[:count])
-        count = _corner_terms(sink, first, second, tables.products, rank, True, False, terms, 0)
-        count = _corner_terms(sink, first, second, tables.products, rank, False, True, terms, count)
-        out[largest - rank] = any_of(sink, terms[:count]) ^ 1
+        for side in range(2):  # at least the rank; at most minus the rank
+            count = np.int64(0)
+            for flip in range(2):
+                count = _corner_terms(sink, first, second, tables.products, rank, flip != side, flip == 1, terms, count)
+            found = any_of(sink, terms[:count])
+            out[largest - rank if side == 1 else largest + rank - 1] = found ^ side
 
 
 @njit(cache=True, nogil=True)
@@ -85,7 +94,7 @@ def divide_two(sink, value, divisor, tables, out):
         out[largest + rank - 1] = any_of(sink, terms[:count])
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def raise_e_to(value, exponentials, out):
     """The rounded exponential; takes no gates."""
     largest = len(value) // 2
@@ -94,7 +103,7 @@ def raise_e_to(value, exponentials, out):
         out[largest + rank - 1] = is_at_least(value, exponentials[rank - 1])
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def cut_below_zero(values):
     """relu of every row; takes no gates."""
     values[:, : values.shape[1] // 2] = 1

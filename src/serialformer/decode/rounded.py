@@ -204,4 +204,5 @@ class RoundedEngine(Engine):
 def _sparse(weight: Float[np.ndarray, "rows columns"], bias: Float[np.ndarray, " columns"]) -> _Map:
     column, row = np.nonzero(weight.T)
     start = np.searchsorted(column, np.arange(weight.shape[1] + 1))
-    return _Map(start=start, index=row, value=np.ascontiguousarray(weight[row, column]), bias=bias)
+    index = np.ascontiguousarray(row)  # numba compiles each layout separately, and rows of few entries have another
+    return _Map(start=start, index=index, value=np.ascontiguousarray(weight[row, column]), bias=bias)

@@ -155,8 +155,15 @@ def test_there_are_some_dozens() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("simulator", ["iverilog", "verilator"])
-@pytest.mark.parametrize("suffix", ["v", "sv"])
+@pytest.mark.parametrize(
+    ("suffix", "simulator"),
+    [
+        ("v", "iverilog"),
+        ("sv", "iverilog"),
+        ("sv", "verilator"),
+        pytest.param("v", "verilator", marks=pytest.mark.slow),  # as much compiling as for the same bodies above
+    ],
+)
 def test_agrees(suffix: str, simulator: str, tmp_path: Path) -> None:
     if shutil.which(simulator) is None:
         pytest.skip(f"{simulator} is not installed")

@@ -27,6 +27,9 @@ SIMULATORS = {"iverilog": ("iverilog", "vvp"), "verilator": ("verilator", "g++",
 _FAILED_DEPOSIT = re.compile(r"testbench\.v:(\d+): (?:error|sorry|invalid)", re.MULTILINE)
 _MAX_TRIES = 8
 
+_NO_OPTIMISATION = "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+"""To compile a design and Verilator's own sources takes longer than to run them; its makefile says -Os otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Simulated:
@@ -184,7 +187,7 @@ def _build_iverilog(source: Source, directory: Path, max_seconds: float) -> tupl
 def _build_verilator(source: Source, directory: Path, max_seconds: float) -> tuple[int, str]:
     command = ["verilator", "--binary", "--timing", "-j", "2", "--Mdir", str(directory / "obj_dir")]
     command += ["--top-module", "testbench", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-assign", "0"]
-    command += ["--x-initial", "0", "--assert", "-CFLAGS", "-O0", *_defines(source)]
+    command += ["--x-initial", "0", "--assert", "-MAKEFLAGS", _NO_OPTIMISATION, *_defines(source)]
     command += [] if not source.is_verilog_2005 else ["+1364-2005ext+v"]
     command += [f"-I{folder}" for folder in [*source.includes, *_folders(source)]]
     return _run(
