@@ -17,25 +17,13 @@ from serialformer import Circuit, CircuitBuilder, Model
 from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.interpret import interpret
 from serialformer.decode.torch_engine import TorchEngine
+from serialformer.interp.suite import build_adder
 from serialformer.transformer.module import TransformerModule
 from tests.cases import every_input
 from tests.constructions.test_circuit_depth import depth_prompts, slow_outputs
 
 MOST_INPUTS = 8
 """Of circuits of up to so many inputs all are tried. cavlc has ten, and 730 positions."""
-
-
-def ripple_adder(width: int) -> Circuit:
-    build = CircuitBuilder()
-    carry = None
-    total = []
-    for one, other in zip(build.inputs("a", width), build.inputs("b", width), strict=True):
-        half, both = build.xor(one, other), build.and_(one, other)
-        total.append(half if carry is None else build.xor(half, carry))
-        carry = both if carry is None else build.or_(both, build.and_(half, carry))
-    assert carry is not None
-    build.outputs("sum", [*total, carry])
-    return build.circuit()
 
 
 def multiplier(width: int) -> Circuit:
@@ -57,8 +45,8 @@ def multiplier(width: int) -> Circuit:
 
 
 OURS: dict[str, Callable[[], Circuit]] = {
-    "ripple adder, 4 bits": lambda: ripple_adder(4),
-    "ripple adder, 16 bits": lambda: ripple_adder(16),
+    "ripple adder, 4 bits": lambda: build_adder(4),
+    "ripple adder, 16 bits": lambda: build_adder(16),
     "multiplier, 3 bits": lambda: multiplier(3),
     "multiplier, 5 bits": lambda: multiplier(5),
     "multiplier, 8 bits": lambda: multiplier(8),

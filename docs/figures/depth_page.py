@@ -5,13 +5,11 @@ python docs/figures/depth_page.py docs/figures/depth.png
 
 from __future__ import annotations
 
-import io
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
+from page import find_chromium, save_picture
 from playwright.sync_api import expect, sync_playwright
 
 import serialformer
@@ -24,7 +22,7 @@ INPUT, LAYER, TOKENS = "a=5, b=3", 3, 5
 
 
 def take_picture(page_file: Path, executable: str) -> bytes:
-    """The page at 1000 pixels, as PNG: some layers done, some tokens written."""
+    """The grid and the chain at 1000 pixels, as PNG: some layers done, some tokens written."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1000, "height": 760}, color_scheme="light", device_scale_factor=1.5)
@@ -39,15 +37,16 @@ def take_picture(page_file: Path, executable: str) -> bytes:
         expect(page.locator("#said")).to_contain_text("head 1 reads")
         page.locator("th.top button").filter(has_text="g6").last.click()
         expect(page.locator("#chain-said")).to_contain_text("head 1 reads")
-        picture = page.screenshot(full_page=True)
+        end = page.locator("#chain-said").bounding_box()
+        assert end is not None
+        clip = {"x": 0, "y": 0, "width": 1000, "height": end["y"] + end["height"]}
+        picture = page.screenshot(full_page=True, clip=clip)
         browser.close()
     return picture
 
 
 def main() -> None:
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        sys.exit("Chromium is not on the path")
+    executable = find_chromium()
     with tempfile.TemporaryDirectory() as folder:
         page_file = Path(folder, "page.html")
         adder = ripple_adder(3)
@@ -55,8 +54,7 @@ def main() -> None:
             serialformer.compile(adder, chain="none"), serialformer.compile(adder), output=page_file, seed=1
         )
         picture = take_picture(page_file, executable)
-    with Image.open(io.BytesIO(picture)) as image:
-        image.convert("RGB").quantize(256).save(sys.argv[1], optimize=True)
+    save_picture(picture, sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -45,18 +45,29 @@ def take_picture(page_file: Path, executable: str) -> bytes:
     return picture
 
 
-def main() -> None:
+def find_chromium() -> str:
+    """The browser that draws the page; ends the program if there is none."""
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     if executable is None:
         sys.exit("Chromium is not on the path")
+    return executable
+
+
+def save_picture(picture: bytes, path: str) -> None:
+    """Writes a PNG in 256 colours."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(256).save(path, optimize=True)
+
+
+def main() -> None:
+    executable = find_chromium()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder, "multiplier4")
         serialformer.compile(multiplier(4)).save(directory)
         page_file = Path(folder, "page.html")
         write_page(page_file, circuit_content(serialformer.load(directory)))
         picture = take_picture(page_file, executable)
-    with Image.open(io.BytesIO(picture)) as image:
-        image.convert("RGB").quantize(256).save(sys.argv[1], optimize=True)
+    save_picture(picture, sys.argv[1])
 
 
 if __name__ == "__main__":
