@@ -7,7 +7,7 @@ const TEXTS: Record<string, string> = {
 };
 
 const OF_TASKS: Record<string, string> = {
-  "By depth": "A column is a position, a row is a layer. In every layer each position\u2019s heads (parts of the attention, each of which looks at one earlier position) fetch what stands elsewhere, and the feed-forward part writes a new value. The grid shows the value that each position holds. Click a column to see what its heads read.",
+  "By depth": "A column is a position, a row is a layer. In every layer each position\u2019s heads (parts of the attention, each of which looks at one earlier position) fetch values from other positions, and the feed-forward part writes a new value. The grid shows the value that each position holds. Click a column to see what its heads read.",
   "By a chain": "The same problem by a model that writes intermediate results as tokens, and reads them again. The last ones are the answer. Click a token to see what was read to write it.",
   "What if?": TEXTS["What if?"].replace(/ \u201cBy.*/, ""),
 };

@@ -1,5 +1,5 @@
 // An intervention: what is changed in a run, and the run with it. The model reads its own tokens behind the change, so
-// that a change goes on through the chain. serialformer/interp/interventions.py does the same in Python.
+// that a change propagates through the chain. serialformer/interp/interventions.py does the same in Python.
 
 import { largest, Run, type Captured, type Hooks, type Weights } from "./forward";
 import { SLICE_MILLISECONDS, yieldToPage } from "./slices";

@@ -11,18 +11,14 @@ import numpy as np
 from serialformer.arrays import Float, Int64
 from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.errors import InputError
-from serialformer.explorer.reading import MADE, MAX_DENSE_POSITIONS, to_plain
+from serialformer.explorer.reading import MADE, MAX_DENSE_POSITIONS, attend_at, to_plain
 from serialformer.transformer.forward import (
     add_attention,
     apply_mlp,
-    attention_shares,
     cast_layer,
     embed,
-    mix_values,
     project_heads,
-    score_bias,
     unembed,
-    visible_keys,
 )
 from serialformer.transformer.transformer import Transformer
 
@@ -94,14 +90,7 @@ class _Run:
             queries, keys, values = project_heads(x_BTD, layer, architecture, at)
             self._keys[number][:, position] = keys[0, :, 0]
             self._values[number][:, position] = values[0, :, 0]
-            shares = attention_shares(
-                queries,
-                self._keys[number][None, :, : position + 1],
-                visible_keys(architecture, at, position + 1),
-                scaled=architecture.scaled_scores,
-                bias=score_bias(layer, at, position + 1),
-            )
-            mixed = mix_values(shares, self._values[number][None, :, : position + 1])
+            _, mixed = attend_at(position, queries, self._keys[number], self._values[number], layer, architecture)
             if change is not None and change.layer == number:
                 self._change_head(mixed, change, position, other, mean)
             captured.heads.append(mixed)

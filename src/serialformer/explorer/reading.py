@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from serialformer.architecture import Architecture
 from serialformer.arrays import Float, Int64
 from serialformer.constructions.placed_tokens import ABSENT, PlacedTokens
 from serialformer.decode.engine import make_engine
@@ -26,7 +27,7 @@ from serialformer.transformer.forward import (
     unembed,
     visible_keys,
 )
-from serialformer.transformer.transformer import Transformer
+from serialformer.transformer.transformer import Layer, Transformer
 
 MADE = -1
 """Stands for a token that the model makes itself."""
@@ -108,14 +109,7 @@ class Reading:
         for number, layer in enumerate(self._layers):
             suffix = f" {number}" if len(self._layers) > 1 else ""
             queries, _, _ = project_heads(x_BTD, layer, architecture, at)
-            shares = attention_shares(
-                queries,
-                self._keys[number][None, :, : position + 1],
-                visible_keys(architecture, at, position + 1),
-                scaled=architecture.scaled_scores,
-                bias=score_bias(layer, at, position + 1),
-            )
-            mixed = mix_values(shares, self._values[number][None, :, : position + 1])
+            shares, mixed = attend_at(position, queries, self._keys[number], self._values[number], layer, architecture)
             looks = [_largest(row, NUM_LOOKS) for row in shares[0, :, 0]]
             attention.append(
                 [
@@ -202,6 +196,26 @@ class Reading:
             self.said[-1] = int(logits.argmax())
             if self._placed is not None and count < self._placed.num_positions:
                 self.said[-1] = int(self._placed.ids[count, int(logits.argmax())])
+
+
+def attend_at(
+    position: int,
+    queries: Float[np.ndarray, "1 H 1 W"],
+    keys: Float[np.ndarray, "G S W"],
+    values: Float[np.ndarray, "G S W"],
+    layer: Layer,
+    architecture: Architecture,
+) -> tuple[Float[np.ndarray, "1 H 1 keys"], Float[np.ndarray, "1 H 1 W"]]:
+    """The shares of attention of one position, and what each head brings."""
+    at = np.array([position], dtype=np.int64)
+    shares = attention_shares(
+        queries,
+        keys[None, :, : position + 1],
+        visible_keys(architecture, at, position + 1),
+        scaled=architecture.scaled_scores,
+        bias=score_bias(layer, at, position + 1),
+    )
+    return shares, mix_values(shares, values[None, :, : position + 1])
 
 
 def to_plain(placed: PlacedTokens | None, tokens: Int64[np.ndarray, " tokens"], first: int) -> list[int]:

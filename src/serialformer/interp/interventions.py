@@ -1,8 +1,8 @@
 """Interventions that a page can make: ablate a head, patch a position from another run, replace a token of the chain.
 
-After an intervention the model reads its own tokens, so a change goes on through the chain. The construction predicts
-each token from what has been read so far, so the first token that differs from its prediction is where the weights
-and the truth part.
+After an intervention the model reads its own tokens, so a change propagates through the chain. The construction
+predicts each token from the tokens read before it, so the first token that differs from its prediction shows where the
+weights and the truth part.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Outcome:
 
 
 def intervene(model: Model, question: Any, intervention: Intervention, counterfactual: Any = None) -> Outcome:
-    """Makes an intervention, lets the model write on, and says what it had to write.
+    """Makes an intervention and generates the rest: what the model writes, and what it must write.
 
     Args:
         model: compiled or constructed.
@@ -96,7 +96,7 @@ def intervene(model: Model, question: Any, intervention: Intervention, counterfa
     edges = _edges(intervention, architecture)
     clean = run_patched(model.transformer, tokens)
     run, prediction = _source(truth, clean, intervention, counterfactual)
-    # A head's output without a bring is no value of any field where directions are mixed or heads are decoys.
+    # In rotated and superposed models a head's output of 0 stands for no value at all.
     is_open = intervention.kind == "zero" and model.provenance.realism is not None
     read = tokens.copy()
     written, expected = [], []
