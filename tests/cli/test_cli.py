@@ -145,7 +145,7 @@ def test_info(adder: str, cli: Any) -> None:
 
 
 def test_help_and_no_arguments(cli: Any) -> None:
-    for arguments in ((), ("--help",), ("compile", "--help"), ("run", "--help")):
+    for arguments in ((), ("--help",), ("-h",), ("compile", "--help"), ("run", "-h")):
         result = cli(*arguments)
         assert "Usage: serialformer" in result.out + result.err
 

@@ -57,6 +57,9 @@ COMMANDS = {
 """The commands: for each the module of ``serialformer.cli`` that holds it, and what the list of commands says of it."""
 
 
+HELP_OPTIONS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
+
 class LazyCommands(Mapping[str, Any]):
     """The commands by name, each imported on first use: help and one command need not load the others."""
 
@@ -67,7 +70,12 @@ class LazyCommands(Mapping[str, Any]):
         if name not in self._loaded:
             module, short_help = COMMANDS[name]
             command = getattr(import_module(f"serialformer.cli.{module}"), f"{name.replace('-', '_')}_command")
-            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+            single = typer.Typer(
+                add_completion=False,
+                pretty_exceptions_enable=False,
+                rich_markup_mode=None,
+                context_settings=HELP_OPTIONS,
+            )
             single.command(name, cls=Command, short_help=short_help)(_interruptible(command))
             self._loaded[name] = typer.main.get_command(single)
         return self._loaded[name]
@@ -109,6 +117,7 @@ app = typer.Typer(
     name="serialformer",
     cls=CommandGroup,
     no_args_is_help=True,
+    context_settings=HELP_OPTIONS,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Turns Boolean circuits into stock GPT-2 checkpoints that evaluate them, exactly, by chain of thought.",
