@@ -1,4 +1,4 @@
-"""The picture of depth and a chain: a 3-bit adder on the page of layers, behind its second layer, in Chromium.
+"""The picture of depth and a chain: a 3-bit adder on the page of layers, after its second layer, in Chromium.
 
 python docs/figures/depth_page.py docs/figures/depth.png
 """

@@ -111,7 +111,7 @@
     }
     const wrong = [...depth.wrong[input][layer]].filter((mark) => mark === "1").length;
     slider.value = String(layer);
-    layerText.textContent = layer === 0 ? "before the first layer" : `behind layer ${layer} of ${depth.layers}`;
+    layerText.textContent = layer === 0 ? "before the first layer" : `after layer ${layer} of ${depth.layers}`;
     const ended = layer === depth.layers ? ` The last layer writes the answer: ${depth.answers[input][0]}.` : "";
     const begins = depth.held[input][0][column ?? 0];
     const more = lines.length ? lines.join("; ") : "its heads read nothing";
