@@ -285,4 +285,4 @@ for limit in (100, 20_000, 400_000):
     for line, limit in zip(refused, (100, 20_000), strict=True):
         assert line.startswith(f"refused: {tmp_path}/{limit}: cannot be written: ")
     assert [path.name for path in tmp_path.iterdir()] == ["400000"]
-    assert len(list((tmp_path / "400000").iterdir())) == 8
+    assert len(list((tmp_path / "400000").iterdir())) == 9

@@ -23,7 +23,7 @@ def columns_content(model: Model) -> dict[str, Any]:
     >>> build.output("odd", build.xor(*build.inputs("a", 2)))
     >>> found = columns_content(compile(build.circuit(), chain="none"))
     >>> found["reads"], found["tables"][2]
-    ([[0, 0], [1, 1], [0, 1], [3, 3], [2, 2]], '0110')
+    ([[0, 0], [1, 1], [0, 1], [2, 2], [4, 4]], '0110')
     """
     content = weights_content(model)
     if "problem" in content:
