@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ def test_a_pool_and_what_is_held_out_have_nothing_in_common() -> None:
     )
     assert (len(learned), len(judged)) == (30, 80) and not learned & judged
     with pytest.raises(TaskError, match="expected a pool of at most 45, found 46"):
-        replace(task, pool=46).sample(random, length, 1)
+        make(modulus=5, pool=46, order=3).sample(random, length, 1)
 
 
 def test_bisection_finds_the_smallest_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +47,7 @@ def test_bisection_finds_the_smallest_pool(tmp_path: Path, monkeypatch: pytest.M
     recipe = load_python(RECIPE / "recipe.py").module
     run = recipe.make_run("base", 0)
     for enough, found in ((60, 64), (16, 16), (263, 263), (264, None)):
-        tried = []
+        tried: list[int] = []
 
         def learn(self, pool, surroundings, enough=enough, tried=tried):
             tried.append(pool)
