@@ -66,6 +66,16 @@ def test_what_is_read(suite: Path) -> None:
             assert tuple(made[: len(case.expected)]) == case.expected, case.id
 
 
+def test_end_and_padding_are_those_of_the_files(suite: Path) -> None:
+    """Batches whose rows end at different times are filled up with the token that the files name."""
+    models = read_suite(suite)
+    for model in models:
+        files = json.loads((model.directory / "generation_config.json").read_text())
+        assert model.padding_token == files["pad_token_id"] != model.end_token
+        assert model.end_token in np.atleast_1d(files["eos_token_id"])
+    assert models
+
+
 def test_drafts_are_as_wrong_as_they_are_meant_to_be() -> None:
     recipe = SMALL[0]
     known = recipe_to_model(recipe)

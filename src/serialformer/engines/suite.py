@@ -20,6 +20,7 @@ from serialformer.errors import FormatError, InputError, SerialformerError
 from serialformer.files import new_directory, read_file
 from serialformer.models.load import load
 from serialformer.models.model import Model
+from serialformer.transformer.gpt2_tokenizer import special_ids
 
 SUITE_FILE = "suite.json"
 FORMAT = "serialformer-suite"
@@ -287,8 +288,10 @@ def _draft_cases(recipe: Recipe, model: Model, target: Path) -> list[Case]:
 
 
 def _end_and_padding(model: Model) -> tuple[int, int]:
+    """The ids in the files, whose padding token is none of a GPT-2's own."""
     shape = model.transformer.architecture
-    return shape.end_token, shape.end_token if shape.padding_token is None else shape.padding_token
+    padding = special_ids(shape)["pad_token_id"] if shape.padding_token is None else shape.padding_token
+    return shape.end_token, int(padding)
 
 
 def _draft_name(recipe: Recipe, draft: Draft) -> str:

@@ -34,7 +34,7 @@ class Intervention:
         kind: ``zero`` or ``mean`` ablates a head at every position; the mean is taken over the positions that write,
             in the run without interventions. ``head`` takes a head's output at one position from the other run, and
             ``residual`` the residual stream there. ``token`` replaces a token that is read.
-        part: for ``zero``, ``mean`` and ``head`` the head, such as ``a0.h1``. For ``residual`` the part behind which
+        part: for ``zero``, ``mean`` and ``head`` the head, such as ``a0.h1``. For ``residual`` the part after which
             the stream is taken: ``input``, ``a0`` (the heads of layer 0) or ``m0`` (its hidden units).
         position: for ``head``, ``residual`` and ``token``: where.
         token: for ``token``: the id of the new token.
