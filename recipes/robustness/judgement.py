@@ -17,7 +17,7 @@ import numpy as np
 from cases import Case
 from serialformer import certify
 from serialformer.architecture import DTYPES
-from serialformer.transformer.checkpoint import hugging_face_name, save_transformer
+from serialformer.transformer.checkpoint import save_transformer, stored_weights
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer
 
@@ -59,19 +59,15 @@ def is_right_in_transformers(case: Case, transformer: Transformer) -> bool:
     # Of ml_dtypes' bfloat16 torch knows only the bits.
     own = DTYPES[transformer.architecture.dtype]
     weights = {
-        hugging_face_name(name): torch.from_numpy(weight.view(f"u{weight.itemsize}")).view(getattr(torch, own.name))
-        for name, weight in transformer.named_weights()
+        name: torch.from_numpy(weight.view(f"u{weight.itemsize}")).view(getattr(torch, own.name))
+        for name, weight in stored_weights(transformer).items()
     }
-    rows = weights["transformer.wte.weight"]
-    # The files have rows for beginning, end and padding, too, which no weights of ours are.
-    marks = model.get_input_embeddings().num_embeddings - len(rows)
-    weights["transformer.wte.weight"] = torch.cat([rows, rows.new_zeros(marks, rows.shape[1])])
     weights["lm_head.weight"] = weights["transformer.wte.weight"]
     model.load_state_dict(weights)
     first = case.tokens.shape[1] - case.expected.shape[1]
     spread = slice(None, None, max(1, len(case.tokens) // PROMPTS_IN_TRANSFORMERS))
     with torch.no_grad():
-        logits = model(torch.from_numpy(np.ascontiguousarray(case.tokens[spread]))).logits[:, first:, : len(rows)]
+        logits = model(torch.from_numpy(np.ascontiguousarray(case.tokens[spread]))).logits[:, first:]
     return _are_right(logits.float().numpy(), case.expected[spread])
 
 

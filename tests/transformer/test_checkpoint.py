@@ -210,6 +210,7 @@ def edit(path: Path, **changes: Any) -> None:
         ("config.json", {"model_type": "mamba"}, "expected model_type 'gpt2', 'llama', 'mistral', 'qwen2' or"),
         ("config.json", {"n_embd": 54}, r"is \[.*\], not \["),
         ("config.json", {"n_embd": "wide"}, "a field is missing or wrong"),
+        ("config.json", {"eos_token_id": []}, "a field is missing or wrong"),
         ("config.json", {"n_head": 7}, "not a multiple of 7 heads"),
         ("config.json", {"n_layer": 2}, "no weight 'transformer.h.1"),
         ("config.json", {"vocab_size": 9}, "the tokenizer's vocabulary"),

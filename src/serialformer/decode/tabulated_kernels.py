@@ -134,9 +134,7 @@ def decode_tabulated(sequence, position, stop, prompt_length, tables, values):
             for other in range(column + 1):
                 double = 1.0 if other == column else 2.0
                 square += double * fetched[column] * fetched[other] * fetched_products[column, other]
-        mean = total / width
-        variance = max(0.0, square / width - mean * mean)
-        deviation, inverse = np.sqrt(variance), 1 / np.sqrt(variance + epsilon)
+        mean, inverse, deviation = norm_of_sums(total, square, width, epsilon)
         error = stream_error + 4 * root * (deviation + abs(mean))
         factors = norm_rounding(mean, deviation, inverse, error, width)
         if not factors[0] < np.inf:
@@ -179,9 +177,7 @@ def decode_tabulated(sequence, position, stop, prompt_length, tables, values):
             total += after - before
             square += after * after - before * before
         error += 4 * root * (deviation + abs(mean))
-        mean = total / width
-        variance = max(0.0, square / width - mean * mean)
-        deviation, inverse = np.sqrt(variance), 1 / np.sqrt(variance + epsilon)
+        mean, inverse, deviation = norm_of_sums(total, square, width, epsilon)
         factors = norm_rounding(mean, deviation, inverse, error + 4 * root * (deviation + abs(mean)), width)
         for choice in range(num_tokens):
             dot, size = 0.0, 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from serialformer.arrays import Float, Int64
 from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.errors import InputError
-from serialformer.explorer.reading import MADE, MAX_DENSE_POSITIONS, attend_at, to_plain
+from serialformer.explorer.reading import MADE, MAX_DENSE_POSITIONS, attend_at, check_ids, num_ids, to_plain
 from serialformer.transformer.forward import (
     add_attention,
     apply_mlp,
@@ -33,7 +33,7 @@ class Change:
         kind: one of KINDS.
         layer: of the head.
         head: which head.
-        part: behind which part the residual stream is taken: 0 the embedding, 1, 3, ... the attention of a layer, 2,
+        part: after which part the residual stream is taken: 0 the embedding, 1, 3, ... the attention of a layer, 2,
             4, ... its feed-forward part.
         position: where.
         token: the id of the new token, in the page's vocabulary.
@@ -179,13 +179,12 @@ def _check(
     placed: PlacedTokens | None,
 ) -> None:
     architecture = transformer.architecture
-    num_tokens = len(architecture.vocabulary) if placed is None else placed.num_plain
+    num_tokens = num_ids(architecture, placed)
     most = min(MAX_DENSE_POSITIONS, architecture.num_positions if placed is None else placed.num_positions)
     for sequence in (tokens, *(() if other is None else (other,))):
         if not 0 < len(sequence) <= most or len(sequence) != len(tokens):
             raise InputError(f"expected from 1 to {most:,} tokens, and the other run as long")
-        if sequence[0] == MADE or sequence.min() < MADE or sequence.max() >= num_tokens:
-            raise InputError("expected token ids of the model's vocabulary, the first of them given")
+        check_ids(sequence, num_tokens)
     if change.kind not in KINDS or (other is None and change.kind in ("head", "residual")):
         raise InputError(f"expected one of {', '.join(KINDS)}, and another run to patch from")
     limits = (

@@ -42,6 +42,17 @@ NUM_LOOKS, NUM_UNITS = 24, 12
 """How many positions a head looks at, and how many hidden units, are told of."""
 
 
+def num_ids(architecture: Architecture, placed: PlacedTokens | None) -> int:
+    """The size of the vocabulary that the page uses."""
+    return len(architecture.vocabulary) if placed is None else placed.num_plain
+
+
+def check_ids(tokens: Int64[np.ndarray, " tokens"], num_tokens: int) -> None:
+    """Refuses what is no token id, or begins with ``MADE``."""
+    if tokens[0] == MADE or tokens.min() < MADE or tokens.max() >= num_tokens:
+        raise InputError("expected token ids of the model's vocabulary, the first of them given")
+
+
 class Reading:
     """A sequence that a model has read, in float64, with its keys and values.
 
@@ -65,11 +76,9 @@ class Reading:
             raise InputError(
                 f"{count:,} tokens are too many to look into", where=f"{architecture.num_positions:,} positions"
             )
-        num_tokens = len(architecture.vocabulary) if placed is None else placed.num_plain
         if placed is not None and count > placed.num_positions:
             raise InputError(f"{count:,} tokens, and tokens for {placed.num_positions:,} positions only")
-        if tokens[0] == MADE or tokens.min() < MADE or tokens.max() >= num_tokens:
-            raise InputError("expected token ids of the model's vocabulary, the first of them given")
+        check_ids(tokens, num_ids(architecture, placed))
         started = time.perf_counter()
         self.transformer = transformer
         self._placed = placed

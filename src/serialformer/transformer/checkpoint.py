@@ -340,7 +340,7 @@ def _architecture(directory: Path, config: dict[str, Any]) -> Architecture:
 
 def _end_token(ends: Any) -> int:
     """The token that ends a chain: the first, if a configuration lists several that end generation."""
-    return int(ends[0] if isinstance(ends, list) else ends)
+    return int(ends[0] if isinstance(ends, list) and ends else ends)
 
 
 def _llama_architecture(directory: Path, config: dict[str, Any], where: str) -> Architecture:
