@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serialformer.explorer.page import write_page
+from serialformer.explorer.server import PageServer
 
 Open = Callable[..., Any]
+Serve = Callable[[PageServer], str]
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +32,27 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Opens content, or an address; at the end nothing may have been said on the console, thrown or fetched."""
+def serve() -> Iterator[Serve]:
+    """Starts a server and gives its address; servers end after the pages, whose last requests they still answer."""
+    with ExitStack() as stack:
+
+        def serve_(server: PageServer) -> str:
+            stack.enter_context(server)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return server.address
+
+        yield serve_
+
+
+@pytest.fixture
+def open_page(browser: Any, serve: Serve, tmp_path: Path) -> Iterator[Open]:
+    """Opens content, or an address; at the end nothing may have been said on the console, thrown or fetched.
+
+    It needs `serve` although it does not call it: so pages are closed before their servers end.
+    """
     complaints: list[str] = []
     contexts = []
 

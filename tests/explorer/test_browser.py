@@ -6,9 +6,6 @@ import io
 import json
 import random
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tests.conftest import ROOT
-from tests.explorer.conftest import Open
+from tests.explorer.conftest import Open, Serve
 from tests.explorer.models import HOSTILE, adder, compiled_adder, hostile_model
 from tests.task_models import exact_parity, random_model
 
@@ -216,17 +213,8 @@ def test_every_control_can_be_clicked(open_page: Open) -> None:
     assert first < int(scrub.input_value()) < last
 
 
-@contextmanager
-def serving(model: Model) -> Iterator[str]:
-    """The address at which a model's page is served."""
-    with PageServer(circuit_content(model, embedded=False), [model.transformer]) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server.address
-        finally:
-            server.shutdown()
-            thread.join()
+def server_of(model: Model) -> PageServer:
+    return PageServer(circuit_content(model, embedded=False), [model.transformer])
 
 
 FOCUS, FIRST_HEAD = (0xFF, 0xD2, 0x3F), (0x00, 0x67, 0xA8)
@@ -329,41 +317,39 @@ def test_two_models_of_a_task_side_by_side(open_page: Open) -> None:
     page.wait_for_function("() => document.querySelectorAll('.score').length === 2")
 
 
-def test_a_served_page_shows_the_same(open_page: Open) -> None:
+def test_a_served_page_shows_the_same(open_page: Open, serve: Serve) -> None:
     model = compiled_adder()
-    with serving(model) as address:
-        page = open_page(address)
-        page.fill("#word-0", "2")
-        page.press("#word-0", "Enter")
-        page.fill("#word-1", "3")
-        page.press("#word-1", "Enter")
-        expect(page.locator("[data-output='0']")).to_have_text("sum = 5")
-        go_to(page, 6)
-        check_position(page, model.transformer, sequence(model, a=2, b=3), 6)
+    page = open_page(serve(server_of(model)))
+    page.fill("#word-0", "2")
+    page.press("#word-0", "Enter")
+    page.fill("#word-1", "3")
+    page.press("#word-1", "Enter")
+    expect(page.locator("[data-output='0']")).to_have_text("sum = 5")
+    go_to(page, 6)
+    check_position(page, model.transformer, sequence(model, a=2, b=3), 6)
 
 
-def test_a_model_too_large_for_a_page_is_served(open_page: Open) -> None:
+def test_a_model_too_large_for_a_page_is_served(open_page: Open, serve: Serve) -> None:
     width = 2000
     model = compile(adder(width))
     with pytest.raises(CheckpointError, match="--serve"):
         circuit_content(model)
     first, second = (int.from_bytes(random.Random(seed).randbytes(width // 8), "big") for seed in (1, 2))
     inputs, schedule = 2 * width, model.schedule
-    with serving(model) as address:
-        page = open_page(address)
-        for place, value in enumerate((first, second)):
-            page.fill(f"#word-{place}", hex(value))
-            page.press(f"#word-{place}", "Enter")
-        expect(page.locator("[data-output='0']")).to_have_text(f"sum = {first + second}", timeout=60_000)
-        expect(page.locator(".verdict")).to_contain_text("9,997 tokens right")
-        for token in (0, 5000, 9996):
-            go_to(page, inputs + token)
-            wires = model.circuit.fan_in[schedule.gate[token], :2].tolist()
-            assert [int(row["look"]) for row in heads_on_screen(page)] == [
-                wire if wire < inputs else inputs + 1 + schedule.token_of_gate[wire - inputs] for wire in wires
-            ]
-        page.get_by_role("button", name="Step back").click()
-        expect_position(page, inputs + 9995)
+    page = open_page(serve(server_of(model)))
+    for place, value in enumerate((first, second)):
+        page.fill(f"#word-{place}", hex(value))
+        page.press(f"#word-{place}", "Enter")
+    expect(page.locator("[data-output='0']")).to_have_text(f"sum = {first + second}", timeout=60_000)
+    expect(page.locator(".verdict")).to_contain_text("9,997 tokens right")
+    for token in (0, 5000, 9996):
+        go_to(page, inputs + token)
+        wires = model.circuit.fan_in[schedule.gate[token], :2].tolist()
+        assert [int(row["look"]) for row in heads_on_screen(page)] == [
+            wire if wire < inputs else inputs + 1 + schedule.token_of_gate[wire - inputs] for wire in wires
+        ]
+    page.get_by_role("button", name="Step back").click()
+    expect_position(page, inputs + 9995)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

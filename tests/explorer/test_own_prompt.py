@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.explorer.conftest import Open
+from tests.explorer.conftest import Open, Serve
 from tests.explorer.test_browser import expect
 from tests.task_models import exact_parity
 
@@ -97,20 +96,14 @@ def test_an_evaluator_takes_a_circuit_or_a_netlist(open_page: Open, tmp_path: Pa
         expect(page.locator(".token .token-text").last).to_have_text("TRUE" if expected else "FALSE")
 
 
-def test_in_a_served_page_by_the_task(open_page: Open) -> None:
+def test_in_a_served_page_by_the_task(open_page: Open, serve: Serve) -> None:
     model = construct("permutation-composition", 2)
     content = task_content([model], num_samples=1, embedded=False)
     assert content["models"][0]["grammar"]["kind"] == "served"
-    with PageServer(content, [model.transformer], read_prompt=partial(own_samples, [model])) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            page = open_page(server.address)
-            ask(page, "( 2 1 3 4 5 ) ( 5 1 3 4 2 )")
-            expect(page.locator(".score")).to_contain_text("answer right")
-            expect(page.locator(".word select")).to_have_value("1")
-        finally:
-            server.shutdown()
-            thread.join()
+    server = PageServer(content, [model.transformer], read_prompt=partial(own_samples, [model]))
+    page = open_page(serve(server))
+    ask(page, "( 2 1 3 4 5 ) ( 5 1 3 4 2 )")
+    expect(page.locator(".score")).to_contain_text("answer right")
+    expect(page.locator(".word select")).to_have_value("1")
     page = open_page(task_content([model], num_samples=1))
     expect(page.locator("small.own-prompt")).to_contain_text("serialformer explore DIR --serve takes one")

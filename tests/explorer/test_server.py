@@ -74,6 +74,19 @@ def test_the_page_asks_and_is_answered(ask: Ask) -> None:
     np.testing.assert_allclose(np.array(rows["rows"][0]).reshape(expected.shape), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("error", "printed"), [(BrokenPipeError, False), (ConnectionResetError, False), (ValueError, True)]
+)
+def test_a_page_that_is_closed_early_prints_no_traceback(
+    server: PageServer, error: type[Exception], printed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        raise error("gone")
+    except Exception:
+        server.handle_error(None, ("127.0.0.1", 1))
+    assert (error.__name__ in capsys.readouterr().err) == printed
+
+
 def test_prompts_are_checked_by_the_task(ask: Ask) -> None:
     assert ask("POST", "/api/prompt", {"text": "0 1"}) == (
         400,

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tests.explorer.conftest import Open
+from tests.explorer.conftest import Open, Serve
 from tests.explorer.models import adder, compiled_adder
-from tests.explorer.test_browser import expect, go_to, serving
+from tests.explorer.test_browser import expect, go_to, server_of
 from tests.task_models import exact_parity, random_model
 
 from serialformer import Model, compile
@@ -116,16 +116,15 @@ def test_a_trained_model_shows_the_change_alone(open_page: Open) -> None:
     expect(panel.locator(".outcome")).to_contain_text("comes from the second input")
 
 
-def test_a_served_page_intervenes_by_python(open_page: Open) -> None:
+def test_a_served_page_intervenes_by_python(open_page: Open, serve: Serve) -> None:
     model, values, other = compiled_adder(), {"a": 1, "b": 3}, {"a": 2, "b": 0}
-    with serving(model) as address:
-        page = open_page(address)
-        fill_words(page, ".words input[type=text]", list(values.values()))
-        expect(page.locator("[data-output='0']")).to_have_text("sum = 4")
-        for one in (
-            Intervention(kind="head", part="a0.h0", position=6),
-            Intervention(kind="token", position=7, token=1 - int(model.run(values).chain[2])),
-        ):
-            theirs = other if one.kind in ("head", "residual") else None
-            outcome = intervene_on(page, one, None if theirs is None else list(theirs.values()))
-            check_same(outcome, model, values, one, theirs)
+    page = open_page(serve(server_of(model)))
+    fill_words(page, ".words input[type=text]", list(values.values()))
+    expect(page.locator("[data-output='0']")).to_have_text("sum = 4")
+    for one in (
+        Intervention(kind="head", part="a0.h0", position=6),
+        Intervention(kind="token", position=7, token=1 - int(model.run(values).chain[2])),
+    ):
+        theirs = other if one.kind in ("head", "residual") else None
+        outcome = intervene_on(page, one, None if theirs is None else list(theirs.values()))
+        check_same(outcome, model, values, one, theirs)

@@ -7,6 +7,7 @@ header, one that posts here by the Origin header. There are six routes and no fi
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -63,6 +64,11 @@ class PageServer(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         return f"http://{ADDRESS}:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a page that was closed before its answer came; anything else is printed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def begin(self, body: Any) -> dict[str, Any]:
         """Reads a sequence: ``{"model": index, "tokens": [id or -1, ...]}``."""
