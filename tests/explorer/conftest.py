@@ -16,6 +16,8 @@ from serialformer.explorer.server import PageServer
 
 Open = Callable[..., Any]
 Serve = Callable[[PageServer], str]
+TIMEOUT_MS = 60_000
+"""How long a page may take, on a machine that is busy with other tests."""
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,7 @@ def browser() -> Iterator[Any]:
     if executable is None:
         # A browser is no Python package, so the extra `dev` cannot bring it.
         pytest.skip("needs Chromium on the path, which CI installs")
+    playwright.expect.set_options(timeout=TIMEOUT_MS)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
@@ -64,7 +67,7 @@ def open_page(browser: Any, serve: Serve, tmp_path: Path) -> Iterator[Open]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(TIMEOUT_MS)
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))

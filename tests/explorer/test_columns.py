@@ -34,7 +34,6 @@ def test_every_kind_in_every_layer_is_as_in_python(browser: Any, tmp_path: Path)
         for at in (number, second)
     )
     page, complaints = opened(browser, tmp_path / "page.html")
-    page.set_default_timeout(20_000)
     page.select_option("#input", str(number))
     kinds = ["zero", "mean", "head", "residual", "token"]
     parts = ["input", *(f"{letter}{layer}" for layer in range(4) for letter in "am")]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.explorer.conftest import TIMEOUT_MS
 from tests.explorer.models import HOSTILE, adder
 
 from serialformer import CircuitBuilder, Model, compile, explore
@@ -72,6 +73,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def opened(browser: Any, path: Path) -> tuple[Any, list[str]]:
     complaints: list[str] = []
     page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page.set_default_timeout(TIMEOUT_MS)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith("file:") else None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.explorer.test_layers import opened
 
 from serialformer import Model, construct, explore
 from serialformer.errors import InputError
@@ -124,11 +125,7 @@ def test_the_page_follows_the_prompt(browser: Any, tmp_path: Path) -> None:
     model, chain = construct(task, 4, setting="base"), construct(task, 4)
     explore(model, chain, output=tmp_path / "page.html", num_samples=3)
     content = task_layers_content(model, chain, num_samples=3)
-    complaints: list[str] = []
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto((tmp_path / "page.html").as_uri())
+    page, complaints = opened(browser, tmp_path / "page.html")
     depth = content["depth"]
     for number in (2, 0):
         page.select_option("#input", str(number))
