@@ -147,11 +147,11 @@ function activate(x: Float64Array, activation: string): Float64Array {
 export interface Hooks {
   /** A head's output, before it is brought into the residual stream. */
   head?: (layer: number, head: number, position: number, output: Float64Array) => void;
-  /** The residual stream behind the embedding (0), the attention (1, 3, ...) and the feed-forward part (2, 4, ...). */
+  /** The residual stream after the embedding (0), the attention (1, 3, ...) and the feed-forward part (2, 4, ...). */
   stream?: (part: number, position: number, values: Float64Array) => void;
 }
 
-/** What another run is patched with: a position's residual stream behind each part, and each layer's heads in a row. */
+/** What another run is patched with: a position's residual stream after each part, and each layer's heads in a row. */
 export interface Captured {
   streams: Float64Array[];
   heads: Float64Array[];

@@ -1,4 +1,4 @@
-// An intervention: what is changed in a run, and the run with it. The model reads its own tokens behind the change, so
+// An intervention: what is changed in a run, and the run with it. The model reads its own tokens after the change, so
 // that a change propagates through the chain. serialformer/interp/interventions.py does the same in Python.
 
 import { largest, Run, type Captured, type Hooks, type Weights } from "./forward";
@@ -12,7 +12,7 @@ export interface Intervention {
   /** For `zero`, `mean` and `head`. */
   layer: number;
   head: number;
-  /** For `residual`: 0 behind the embedding, 1, 3, ... behind the attention, 2, 4, ... behind the feed-forward part. */
+  /** For `residual`: 0 after the embedding, 1, 3, ... after the attention, 2, 4, ... after the feed-forward part. */
   part: number;
   /** For `head`, `residual` and `token`. */
   position: number;

@@ -8,7 +8,7 @@ import { fanInOf, readersOf, type Circuit } from "./circuit";
 export interface Layout {
   /** Wires that are shown, with the middle of each; a layer is 1 wide and a gate 1 high. */
   place: Map<number, { x: number; y: number }>;
-  /** For each shown wire the height at which it passes each layer behind its own, up to its last reader's. */
+  /** For each shown wire the height at which it passes each layer after its own, up to its last reader's. */
   rails: Map<number, number[]>;
   layers: number;
   top: number;

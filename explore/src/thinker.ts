@@ -27,7 +27,7 @@ export interface Thought {
   /** The run itself, where this page makes it. */
   run?: Run;
   view(position: number): View | Promise<View>;
-  /** All attention weights: for each layer and head the rows of all positions, one behind the other. */
+  /** All attention weights: for each layer and head the rows of all positions, one after another. */
   heatMaps(): Promise<Float32Array[][]>;
   stop(): void;
 }

@@ -31,7 +31,7 @@ export function expectedInChain(
   const isIdle = intervention !== null && !facts.isUsed(0, changed);
   if (kind === "zero" && facts.isMixed) return UNKNOWN;
   if (kind === "mean" && !isIdle) return UNKNOWN;
-  // Behind the attention everything that a position writes with is there.
+  // After the attention everything that a position writes with is there.
   if (kind === "residual" && isHere && part > 0) return expectedInChain(circuit, facts, null, other, other, position);
   const meaning = meaningOf(circuit, position + 1);
   if (meaning.kind === "end" || (kind === "zero" && !isIdle)) return EQUALS;
@@ -86,7 +86,7 @@ export function expectedInColumns(
   return values[columns.layers].map((value, position) => (position === count - 1 ? EQUALS : value === NOTHING ? UNKNOWN : value));
 }
 
-/** The value in each column before the first layer and behind each one. */
+/** The value in each column before the first layer and after each one. */
 function valuesInColumns(
   columns: Columns,
   tokens: ArrayLike<number>,

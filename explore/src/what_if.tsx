@@ -165,7 +165,7 @@ function nameOf(session: Session, position: number): string {
   return session.circuit ? describePosition(session.circuit, position) : "";
 }
 
-/** The position that is changed: the one that is looked at, or for a token the one behind it. */
+/** The position that is changed: the one that is looked at, or for a token the one after it. */
 function positionOf(session: Session, thought: Thought, chosen: Chosen): number {
   const looked = session.position.value + (chosen.kind === "token" ? 1 : 0);
   return Math.min(chosen.position ?? looked, thought.tokens.length - 1);

@@ -149,7 +149,7 @@ def answer_words(circuit: UnboundedCircuit, bits: np.ndarray) -> np.ndarray:
 
 
 def decode(transformer: Transformer, prompts: np.ndarray, chain: int) -> np.ndarray:
-    """The token that the model itself makes behind ``chain`` others; -1 where some softmax divides by zero."""
+    """The token that the model itself makes after ``chain`` others; -1 where some softmax divides by zero."""
     engine = RoundedEngine(transformer)
     try:
         made = engine.generate(prompts, chain + 1)

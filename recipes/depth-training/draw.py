@@ -16,7 +16,7 @@ from serialformer.sweeps.store import read_rows
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """A panel for each task: the start, and behind training with each learning rate."""
+    """A panel for each task: the start, and after training with each learning rate."""
     tasks = list(dict.fromkeys(row.task for row in rows))
     figure, panels = pyplot.subplots(1, len(tasks), figsize=(3 * len(tasks), 2.7), sharey=True, layout="constrained")
     for axes, task in zip(panels, tasks, strict=True):

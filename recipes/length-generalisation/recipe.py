@@ -4,7 +4,7 @@
     serialformer plot DIR/results.csv -o DIR/lengths.png --kind lengths
 
 Trained on 8 items only, as in the paper, or on 1 to 8; with learned positions alone, or with a learned bias for each
-distance beside them. The positions behind those of 8 items are in the model, and untrained.
+distance beside them. The positions after those of 8 items are in the model, and untrained.
 """
 
 from __future__ import annotations

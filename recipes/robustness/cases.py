@@ -37,7 +37,7 @@ class Case:
         model: as compiled, undamaged.
         layout: where its fields lie.
         tokens: for each prompt that is run the prompt, ``=`` and the right chain.
-        expected: for each of them the tokens from the first of the chain to the end mark behind it.
+        expected: for each of them the tokens from the first of the chain to the end mark after it.
     """
 
     model: Model

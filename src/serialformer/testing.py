@@ -68,7 +68,7 @@ class KnownCall:
         """Compares answers with the known ones.
 
         Args:
-            answers: for each prompt the ids that the engine made behind it.
+            answers: for each prompt the ids that the engine made after it.
 
         Raises:
             AssertionError: a token is wrong; says which, whose gate it is, and what it depends on.

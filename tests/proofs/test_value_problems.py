@@ -60,7 +60,7 @@ def test_the_construction_evaluates(num_layers: int) -> None:
         ("read[0]", 7, 3, "gate is fetched from elsewhere"),
         ("read[1]", 11, 10, "first is fetched from elsewhere"),
         ("read[2]", 4, 1, "second is fetched from elsewhere"),
-        ("read[1]", 5, 3, "may be a number of a gate behind"),
+        ("read[1]", 5, 3, "may be the number of a later gate"),
         ("name", 5, 6, "finds no one position"),
         ("host", 7, 1, "does not find the hosts"),
         ("host", 5, 2, "does not find the hosts"),

@@ -71,7 +71,7 @@ def depth_bound(
 
     2 are for the embedding. A layer has six sums, one after the other: queries and keys, scores, mixtures, output,
     hidden units and feed-forward output; 10 are for two products, a quotient and the two sums into the stream. The
-    logits are a sum, and choosing the largest takes 3. The token's bits are an OR of those; behind a chain that may
+    logits are a sum, and choosing the largest takes 3. The token's bits are an OR of those; after a chain that may
     have ended, 2 more.
 
     >>> from dataclasses import replace
@@ -114,7 +114,7 @@ def extract(
     """The circuit whose output is the token that a model writes after a prompt or after its own chain.
 
     Outputs are the word ``answer``, the id of the token in binary; before it ``chain0``, ``chain1``, ..., the tokens of
-    the chain, unless ``parallel`` is set; and behind it ``undefined``, if it can be true: some softmax on which the
+    the chain, unless ``parallel`` is set; and after it ``undefined``, if it can be true: some softmax on which the
     answer depends divides by zero, or, where ``parallel`` is set, the chain is none of those that are tried. The other
     outputs mean nothing then.
 
@@ -254,7 +254,7 @@ class _Extraction:
         return made, self._join(undefined, False)
 
     def branch(self, context: Context, wins: np.ndarray, chain: int, tried: tuple[int, ...]) -> tuple[np.ndarray, int]:
-        """The answer behind whichever chain is the model's own, and whether none of them is, or it is undefined."""
+        """The answer after whichever chain is the model's own, and whether none of them is, or it is undefined."""
         answers: list[list[int]] = [[] for _ in self._all_tokens]
         whole: list[int] = []
         undefined = [self._join(list(context.undefined), False)]

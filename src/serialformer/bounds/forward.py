@@ -1,7 +1,7 @@
 """The forward pass of a rounded transformer, emitted as gates: every value a thermometer, every sum a cascade.
 
 The order is that of the rounded engine (``decode.rounded``): position by position, layer by layer. Where only the token
-behind a position is wanted, the last layer is made for that position alone.
+after a position is wanted, the last layer is made for that position alone.
 Shapes: D width, H heads, W head width, S positions so far, K entries of a thermometer.
 """
 

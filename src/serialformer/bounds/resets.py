@@ -27,7 +27,7 @@ class ResetLetters(NamedTuple):
         missing: the value that a letter leaves out, counted from 0 among its level's values; -1 for the identity.
         following: for the value that the level held before, the letter of the next level, counted from that level's
             first; 0 where the level never holds the value, and on the last level.
-        holds: for each level the values that it may hold: those that its letters leave out, and so many others that
+        holds: for each level the values that it may hold: those that its letters leave out, and enough others that
             there are two, for it to begin with one that is not the state.
     """
 

@@ -18,7 +18,7 @@ from numba import njit
 GATES, LITERALS, INPUTS = 0, 1, 2
 
 PAIRS_UP_TO = 12
-"""Up to so many signals of a gate are compared with each other, to find repeats."""
+"""Gates with at most this many signals are searched for repeats, pair by pair."""
 
 
 class Sink(NamedTuple):
@@ -151,7 +151,7 @@ def delay(sink, signals, level):
 
 @leaf
 def is_at_least(thermometer, rank):
-    """The signal that says whether the value's rank is at least so much."""
+    """The signal that says whether the value's rank is at least ``rank``."""
     largest = len(thermometer) // 2
     if rank <= -largest:
         return np.int64(1)

@@ -279,7 +279,7 @@ def sum_by_resets(sink, terms, initial, rule, out):
 def sum_by_thresholds(sink, terms, initial, largest, out):
     """A saturating sum by plain sums of its ends: depth 3, whatever the format and the count.
 
-    The sum is at least k if and only if, for some i, the plain sum of the terms behind i would bring the sum to k from
+    The sum is at least k if and only if, for some i, the plain sum of the terms after i would bring the sum to k from
     the least rank (from ``initial``, for i = 0), and from no later place on would it fail to do so from the largest.
     """
     count = len(terms)

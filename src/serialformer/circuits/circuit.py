@@ -19,7 +19,7 @@ MAX_FAN_IN = 6
 """A gate's truth table is one machine word: at most 2^6 = 64 entries."""
 
 NO_WIRE = -1
-"""Fills ``fan_in`` behind the inputs that a gate has."""
+"""Fills the entries of ``fan_in`` beyond the inputs that a gate has."""
 
 _BLOCK = 1 << 16
 

@@ -73,14 +73,14 @@ def circuits(
 
     Args:
         draw: given by hypothesis.
-        min_inputs: at least so many input bits.
-        max_inputs: at most so many; 2^max_inputs rows are all there is to check.
-        min_gates: at least so many gates.
-        max_gates: at most so many gates.
-        min_arity: a gate reads at least so many wires (perhaps one several times).
-        max_arity: a gate reads at most so many wires; ``fan_in`` has that many columns, and at least 2.
-        min_outputs: at least so many output bits.
-        max_outputs: at most so many output bits.
+        min_inputs: the least number of input bits.
+        max_inputs: the greatest number of them; a full check takes 2^max_inputs rows.
+        min_gates: the least number of gates.
+        max_gates: the greatest number of gates.
+        min_arity: the least number of wires that a gate reads (perhaps one several times).
+        max_arity: the greatest number of wires that a gate reads; ``fan_in`` has that many columns, and at least 2.
+        min_outputs: the least number of output bits.
+        max_outputs: the greatest number of output bits.
         named_words: whether some circuits have words other than ``in`` and ``out``.
         named_gates: whether some circuits have gate names; these may repeat, and may be those of ports.
         names: what words and gates are called; default ``word_names()``.

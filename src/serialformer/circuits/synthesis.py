@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import combinations
 
 _EXACT = 4
-"""Expansions of functions of up to so many variables are compared by the gates that they end in, wider by estimate."""
+"""Expansions of functions of up to this many variables are compared by the gates they need, wider ones by estimate."""
 
 _XOR_TABLES = (0b0110, 0b1001)
 

@@ -86,7 +86,7 @@ class BitClaim:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColumnsClaim:
-    """The claim of a circuit without a chain: behind ``=`` come the values of its outputs, and then ``=`` again.
+    """The claim of a circuit without a chain: after ``=`` come the values of its outputs, and then ``=`` again.
 
     The prompt is a bit for each input and a token without content for each gate. Wires are numbered as positions.
 
@@ -118,7 +118,7 @@ class PackedClaim:
         table: the truth table over them.
         answers: the wire of each output.
         wire: for each chain token and each of its bits the wire, or -1 where the bit is 0.
-        num_answer_tokens: the last so many tokens hold the outputs, in order.
+        num_answer_tokens: how many last tokens hold the outputs, in order.
     """
 
     num_inputs: int
@@ -132,7 +132,7 @@ class PackedClaim:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScanClaim:
-    """The claim of a product without a chain: behind ``=``, which counts as the identity, comes its token.
+    """The claim of a product without a chain: after ``=``, which counts as the identity, comes its token.
 
     Attributes:
         num_items: items of the prompt, which ``=`` follows.
@@ -157,7 +157,7 @@ class ScanClaim:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CountClaim:
-    """The claim of a sum that is made at once: behind ``=`` comes the token that the sum of all items decides.
+    """The claim of a sum that is made at once: after ``=`` comes the token that the sum of all items decides.
 
     Attributes:
         num_items: items of the prompt, which ``=`` follows.
@@ -183,7 +183,7 @@ class CompositionClaim:
         num_items: permutations of the prompt, which ``=`` follows.
         item_width: tokens of one permutation, its brackets among them.
         degree: how many of them are its symbols.
-        first_slot: where the first of these stands in it; what stands before and behind them are brackets.
+        first_slot: where the first of these stands in it; what stands before and after them are brackets.
         num_last: how many of the last permutations are composed.
     """
 
@@ -198,7 +198,7 @@ class CompositionClaim:
 class SquaringClaim:
     """The claim of iterated squaring without a chain: a prime p, a residue r, k times ``^2`` and ``=``.
 
-    Behind ``=`` comes r^(2^j) mod p, j being the smaller of k and ``num_squarings``, for every prime, every r from 1 to
+    After ``=`` comes r^(2^j) mod p, j being the smaller of k and ``num_squarings``, for every prime, every r from 1 to
     p - 1 and every k from 1 to ``length``. The number v is token v.
 
     Attributes:
@@ -216,7 +216,7 @@ class SquaringClaim:
 class ValueProblemClaim:
     """The claim of the circuit value problem without a chain, for prompts of up to ``num_gates`` gates.
 
-    Behind ``=`` comes the value that the last gate has after ``num_layers`` rounds. In the first round a gate is TRUE
+    After ``=`` comes the value that the last gate has after ``num_layers`` rounds. In the first round a gate is TRUE
     if it is the constant TRUE; in each later one all gates are evaluated at once. So it is the true value if the last
     gate is on level ``num_layers`` or less, constants being on level 1.
 

@@ -5,7 +5,7 @@ tokens a
 gate again: its type, the values of its inputs, its own value. Nothing of any circuit is in the construction, and what a
 position decides is a formula in M: this is the uniform construction beside ``circuit_chain``.
 
-Three look-ups, one behind the other, take three layers; a chain position p that writes slot j of gate g (from 0)
+Three look-ups, one after another, take three layers; a chain position p that writes slot j of gate g (from 0)
 
 1. finds the one ``=``, at 4 m, so that m is known; unit tables make g = (p div 4) - m;
 2. fetches the prompt's token of gate g that is to be copied or looked up: its type, or an input's id;
@@ -51,7 +51,7 @@ SLOTS = 4
 """Tokens a gate, in prompt and chain: type, first input, second input, itself."""
 
 MAX_GATES = 1 << 17
-"""So many gates are a million positions, and 0.9 GB of them in float32; the numbers would hold far beyond."""
+"""The largest evaluator: a million positions, whose embedding takes 0.9 GB in float32. The proof holds far beyond."""
 
 IS_SECOND, IS_FIRST = 1, 2
 """Values of ``reads``: which input's value the position writes; 0 for neither."""

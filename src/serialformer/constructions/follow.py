@@ -22,7 +22,7 @@ NO_UNIT = -1
 """The unit of a table of which none fires."""
 
 QUERIES_PER_BLOCK = 512
-"""Positions whose look-ups are worked out together: a block takes so many rows of as many columns as the sequence."""
+"""The number of positions whose look-ups are worked out together; each is a row with a column for each position."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +34,7 @@ class FollowedLayer:
         reads: for each look-up the position that it reads at each position; NOWHERE where it finds none or several.
         brought: for each field its value at each position once the look-ups have brought theirs.
         fired: for each table the unit that fires at each position; NO_UNIT where none does.
-        after: for each field its value at each position behind the layer.
+        after: for each field its value at each position after the layer.
     """
 
     before: Mapping[str, Int64[np.ndarray, " positions"]]
@@ -73,7 +73,7 @@ def follow(construction: Construction, tokens: Int64[np.ndarray, " positions"], 
 
     Args:
         construction: what to follow.
-        tokens: token ids of the prompt and of what was written behind it.
+        tokens: token ids of the prompt and of what was written after it.
         num_prompt_tokens: how many of them are the prompt.
 
     >>> from serialformer.constructions.tasks import task_construction

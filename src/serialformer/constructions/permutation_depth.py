@@ -2,9 +2,9 @@
 
 Each symbol of the prompt has its own position, its item's number and its slot. In the first layer it takes its own
 symbol as its value, and the positions of the answer take those of the last permutation. A value v points to the slot of
-symbol v. In each later layer a position fetches the value that stands, so many items before, in the slot that its own
-value points to, and takes it in place of its own: (σ∘π)_i = σ_{π_i} is one look-up. Behind l layers a position of slot
-i has image i of the product of the last 2^(l - 1) permutations. So products of m permutations take
+symbol v. In each later layer a position fetches the value that stands 1, 2, 4, ... items before, in the slot that its
+own value points to, and takes it in place of its own: (σ∘π)_i = σ_{π_i} is one look-up. After l layers a position of
+slot i has image i of the product of the last 2^(l - 1) permutations. So products of m permutations take
 
     ceil(log2(m)) + 1 layers,
     hidden units = 6 V + 2 b(V) + b(w) in each layer but the first and the last, which have fewer,
@@ -17,7 +17,7 @@ the product of the last 2^(L - 1). For L of 2 or more the width is
 and from L = 3 on at least 16 b(V) + 8 b(w).
 
 Positions that have nothing to fetch keep their value. Those of the first item point to position 0 meanwhile, since what
-their value points to may stand behind them; those of other items to the first item.
+their value points to may stand after them; those of other items to the first item.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def composition_construction(
     first_slot = (item_width - degree) // 2
     position = np.arange(num_positions, dtype=np.int64)
     answers = position >= num_prompt
-    # Answers come behind all items, and read the last one first.
+    # Answers come after all items, and read the last one first.
     item = np.where(answers, length, position // item_width)
     slot = np.where(answers, position - num_prompt + first_slot, position % item_width)
     own_item = np.where(answers, length - 1, item)

@@ -1,8 +1,8 @@
 """A product without a chain, by doubling: layer by layer each position multiplies twice as many items.
 
-Position p begins with item p, and ``=`` with the identity. Behind l layers position p holds the product of the last 2^l
+Position p begins with item p, and ``=`` with the identity. After l layers position p holds the product of the last 2^l
 items up to its own, or of all there are: in layer l it fetches what stands 2^(l - 1) positions before it, and
-multiplies that by its own. So ``=`` has the product of all n items behind
+multiplies that by its own. So ``=`` has the product of all n items after
 
     ceil(log2(n + 1)) layers,
 

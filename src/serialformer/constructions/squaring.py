@@ -183,7 +183,7 @@ def _tables(
 ) -> tuple[UnitTable, ...]:
     """One unit for each prime and each pair of residues r and p - r; one for the end."""
     index = np.repeat(np.arange(len(primes)), primes // 2)
-    # 1 .. p // 2 for each prime, one behind the other; modulo 2 the residue 1 is its own negative.
+    # 1 .. p // 2 for each prime, one after another; modulo 2 the residue 1 is its own negative.
     residue = np.arange(len(index)) - np.repeat(np.cumsum(primes // 2) - primes // 2, primes // 2) + 1
     modulus = primes[index]
     square = residue * residue % modulus

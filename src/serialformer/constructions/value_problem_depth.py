@@ -2,7 +2,7 @@
 
 A gate's fourth token, its number, hosts it. In the first layer it fetches the gate's type and the numbers of its inputs
 from the three tokens before it; constants have their value now, and other gates hold FALSE. In each later layer it
-fetches the present values of its inputs and puts its own in place of what stood there. So behind l layers every gate
+fetches the present values of its inputs and puts its own in place of what stood there. So after l layers every gate
 of level l or less is right, where constants are on level 1 and a gate is one above the higher of its inputs. ``=`` does
 the same for the last gate, and the last layer writes the value as a token. So L layers are right for all circuits whose
 last gate is on level L or less:

@@ -60,7 +60,7 @@ class AutoEngine(Engine):
         return DenseEngine(self._transformer)
 
     def _is_large(self, rows: int, prompt_length: int, *, num_tokens: int) -> bool:
-        """Whether so much has been decoded densely already that this is to be done by the indexed engine."""
+        """Whether enough has been decoded densely that the indexed engine should decode this."""
         if "indexed" in vars(self):
             return True
         shape = self.architecture

@@ -14,7 +14,7 @@ import numpy as np
 from serialformer.arrays import Float64, Int64
 
 MAX_ODD = 64
-"""So many different keys may be no codes."""
+"""The most different keys that may be other than codes."""
 
 ROWS_PER_BLOCK = 1 << 14
 

@@ -21,7 +21,7 @@ from serialformer.decode.row_index import find_blocks
 from serialformer.errors import EngineError
 
 LARGEST_SECTION = 64
-"""So many different things a section may show or ask for, if it is made of several."""
+"""The most different things that a section made of several may show or ask for."""
 
 LARGEST_ORDER = 1 << 10
 """Queries for which few keys are put in order."""
@@ -175,7 +175,7 @@ def search_tokens(stream: FiniteStream, unembed: SparseMap) -> TokenSections:
 
 
 def _errors(stream: FiniteStream, magnitudes: np.ndarray, places: Sequence[int] | None = None) -> np.ndarray:
-    """How far coordinates behind layer norm can be off, before its scale; of the magnitudes they have before it."""
+    """How far coordinates after layer norm can be off, before its scale; of the magnitudes they have before it."""
     bounds, errors = stream.bounds, stream.errors if places is None else stream.errors[list(places)]
     inherited = (1 + bounds.spread) * (errors + bounds.shift) + bounds.moved
     return np.asarray(inherited + bounds.spread * (magnitudes + bounds.moved))

@@ -21,7 +21,7 @@ from serialformer.transformer.forward import activate
 from serialformer.transformer.transformer import Transformer
 
 MAX_LEVELS = 64
-"""So many different numbers a column of an embedding may hold."""
+"""The most different numbers that a column of an embedding may hold."""
 
 NEAR = 1e-4
 """Values of a coordinate that differ by less count as one value with an error."""
@@ -39,7 +39,7 @@ class Bounds:
         moved: how far its mean can be from ``mean``.
         shift: how far float32's mean can be from its mean.
         spread: how far float32's inverse deviation can be from its own, as a part of that.
-        rounding: how far sums of products behind it can be off, as a part of their terms.
+        rounding: how far sums of products after it can be off, as a part of their terms.
     """
 
     mean: float

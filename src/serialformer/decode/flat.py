@@ -1,6 +1,6 @@
 """A transformer flattened for token-by-token evaluation: only the weights that are not zero, as sparse rows.
 
-Layer norm's gain and bias are folded into the matrix behind it: with mean m and r = 1 / deviation,
+Layer norm's gain and bias are folded into the matrix after it: with mean m and r = 1 / deviation,
 ``norm(x) @ W + b = r (x - m) @ W' + b'`` where ``W' = gain W`` and ``b' = b + bias W``. Dimensions of the residual
 stream that nothing reads or writes after the embedding are *passive*: they enter only layer norm's sums, which are
 taken once for each position.

@@ -25,7 +25,7 @@ MIN_TOKENS_PER_ROW = 16
 """Passes are never shorter than this, however many rows there are."""
 
 ROUNDING_STEPS = 8
-"""Largest logits within so many rounding steps of each other, relative to their size, are a close call."""
+"""Two largest logits are a close call if they differ by at most this many rounding steps, relative to their size."""
 
 LEAST_MARGIN = 1e-3
 """And so are those within this of each other: sums in another order may differ by many steps of float32."""
@@ -80,7 +80,7 @@ class HuggingFaceEngine(Engine):
         )
         result: Int64[np.ndarray, "rows tokens"] = made[:, prompts.shape[1] :].numpy()
         end = self.architecture.end_token
-        # Behind the end of a row transformers fills it up with the padding token.
+        # After the end of a row transformers fills it up with the padding token.
         ended = np.cumsum(result == end, axis=1) - (result == end) > 0
         return np.where(ended, end, result)
 
@@ -99,7 +99,7 @@ class HuggingFaceEngine(Engine):
 
         Args:
             prompts: token ids.
-            chains: the proposed tokens, padded with the end token behind the first of them.
+            chains: the proposed tokens, padded with the end token after the first of them.
             progress: called with the number of tokens read of each chain.
 
         Returns:
@@ -118,7 +118,7 @@ class HuggingFaceEngine(Engine):
             )
         end = self.architecture.end_token
         made, close = self._read_chains(prompts, chains, progress)
-        # Behind an end token nothing is decoded, whatever the model would say there.
+        # After an end token nothing is decoded, whatever the model would say there.
         ended = np.cumsum(chains == end, axis=1) - (chains == end) > 0
         doubtful = (((made != chains) | close) & ~ended).any(axis=1) | ((chains != end) & ended).any(axis=1)
         confirmed = np.where(ended, end, made)

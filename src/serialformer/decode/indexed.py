@@ -47,7 +47,7 @@ SAMPLE_TOKENS = 64
 """How many tokens the dense engine decodes to show what the keys of searched heads look like."""
 
 SAMPLE_PROMPT = 512
-"""Behind how many tokens of the prompt, at most: the time that takes grows with their square."""
+"""The most tokens of the prompt that precede these: the time grows with their square."""
 
 _REASONS = {
     kernels.UNPROVEN_HEAD: "layer {layer}, head {head}: no single key matches the query",
@@ -188,7 +188,7 @@ class IndexedEngine(FallBackEngine):
         """Tabulates what each position writes, for a one-layer model whose heads are all routed.
 
         Args:
-            low: for each position of the prompt the one token that it may hold; room behind it for the others.
+            low: for each position of the prompt the one token that it may hold; room after it for the others.
             high: likewise the other token, which may be the same.
             prompt_length: how many positions are given.
 

@@ -22,7 +22,7 @@ QUERIES_PER_BLOCK = 64
 """How many queries are made before their keys are looked up."""
 
 FEW_KEYS = 16
-"""So many different keys of a searched head are compared one by one with every query; more are looked up."""
+"""Up to this many different keys of a searched head are compared with every query one by one; more are looked up."""
 
 FAR_BELOW, TINY = -7.0, 1e-8
 """A hidden unit's input below the first gives relu 0 and gelu_new less than the second, whatever its rounding."""
@@ -154,7 +154,7 @@ def find_code(codes, wanted, row, slots):
 def round_to_grid(vector, size, coded, scale, offset, step, codes, row):
     """Rounds ``vector / scale`` to the grid; returns the distance (times scale), or inf if it is off the grid.
 
-    Grid points are zero in the coordinates behind the first ``coded``.
+    Grid points are zero in the coordinates after the first ``coded``.
     """
     distance, per_step, begin = 0.0, 1 / (scale * step), offset / step
     for column in range(coded, size):

@@ -220,7 +220,7 @@ class FiniteProgram(NamedTuple):
         of_position: for each position those that it decides.
         spans: for each layer the first and one past the last of the tables looked up before it (columns 0 and 1), of
             what is stored for heads to fetch (2, 3), of the searched heads (4, 5), of what is fetched (6, 7) and of the
-            routed heads (8, 9); the last row has the tables looked up behind all layers.
+            routed heads (8, 9); the last row has the tables looked up after all layers.
         table_of: for each table the place of the result, its first entry, its first input and one past its last.
         inputs: for each input of a table its place and how many entries a step of it is.
         tables: the entries of all tables.

@@ -7,7 +7,7 @@ of Numerical Algorithms, section 3.1), u = 2^-24.
 
 *Layer norm.* If coordinates err by e, a centred coordinate errs by at most ``shift`` = 2 e + gamma (deviation +
 |mean|), and 1 / deviation by a relative ``spread``, from the error (2 shift deviation + shift^2) of the variance. A
-linear map behind it, with the column w, errs by at most
+linear map after it, with the column w, errs by at most
 
     shift / deviation |w|_1 + (spread + gamma) (sum of |w_i normed_i|) + gamma |bias|.
 

@@ -25,7 +25,7 @@ MAX_PATTERNS = 64
 """Of a block."""
 
 SAMPLE_ROWS = 1 << 12
-"""So many rows are looked at to see that two blocks do not belong together."""
+"""The number of rows that are sampled to see that two blocks do not belong together."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -123,7 +123,7 @@ class TokenTables:
 
     Attributes:
         is_known: for each token whether it is known what it reads.
-        sources: for each token, and each thing that it reads, the two tokens of which one is read; -1 behind the last.
+        sources: for each token, and each thing that it reads, the two tokens of which one is read; -1 after the last.
         following: for each token and each choice of its sources the token that follows, or -1 if that is not proven.
     """
 

@@ -17,7 +17,7 @@ def decode_placed(sequence, position, stop, prompt_length, is_known, sources, fo
         stop: one past the last to read.
         prompt_length: how many tokens are given.
         is_known: for each token whether the tables speak of it.
-        sources: for each token, and each thing that it reads, the two tokens of which one is read; -1 behind the last.
+        sources: for each token, and each thing that it reads, the two tokens of which one is read; -1 after the last.
         following: for each token and each choice of its sources the token that follows, or -1.
         end_token: the token that ends the chain.
         seen: for each token how often it has been read; updated.

@@ -31,7 +31,7 @@ class Blame:
         right_in_float32: whether the same calls are right in float32.
         right_alone: whether the case alone is right in an engine that has just opened the model.
         right_in_one_pass: whether all tokens are right when the right chain is read in one pass; where the engine does
-            not score sequences, whether the wrong token alone is right behind the right chain.
+            not score sequences, whether the wrong token alone is right after the right chain.
         right_sibling: whether a model of the same chain in another head width or number format is right.
         right_shorter: whether a model of the same kind with a shorter chain is right.
         not_a_number: the first tensor of the engine that holds something that is not a number, if it has one.

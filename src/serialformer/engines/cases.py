@@ -30,7 +30,7 @@ class Case:
         prompt: token ids.
         text: the prompt as text, which the model's tokenizer turns into these ids; None where no text does.
         num_tokens: how many tokens to ask for.
-        expected: the ids that must come. Fewer than ``num_tokens`` means that the end token must come behind them.
+        expected: the ids that must come. Fewer than ``num_tokens`` means that the end token must come after them.
         gates: for each expected token the name of the gate whose value it is.
         reads: for each expected token the positions of the tokens that decide it, counted from the prompt's first.
         draft: the directory of a draft model for speculative decoding, beside that of the model; None for none.

@@ -22,7 +22,7 @@ CROSSING_TOKENS = 6
 """How many tokens are made across a boundary, half of them before it."""
 
 MIN_CHAIN_TOKENS = 27
-"""The shortest chain for which every family has its cases: one token of it in the prompt, and what comes behind."""
+"""The shortest chain for which every family has its cases: one token of it in the prompt, and what comes after."""
 
 
 @dataclass(kw_only=True)
@@ -42,7 +42,7 @@ class CaseWriter:
         return self.known.prompt(self.random.integers(0, 2, self.known.num_inputs).tolist())
 
     def prompt(self, length: int) -> list[int]:
-        """A random prompt of some length, of which the part behind ``=`` is its own chain."""
+        """A random prompt of some length, of which the part after ``=`` is its own chain."""
         question = self.question()
         return question + list(self.known.continue_prompt(question, length - len(question)))
 
@@ -169,7 +169,7 @@ def _branch(write: CaseWriter, base: list[int], place: int, length: int) -> list
 
 
 def _length_to_a_reader(write: CaseWriter, place: int, least: int, count: int) -> int:
-    """The length of a prompt, at least so long, behind which one of the next ``count`` tokens reads a place."""
+    """The length of a prompt, at least so long, after which one of the next ``count`` tokens reads a place."""
     for position in range(least, write.total - count + 2):
         if place in write.known.reads(position):
             return max(least, position - 2)

@@ -19,7 +19,7 @@ GGUF_FORMATS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "q8_0": 
 """GGUF's name of each format that weights can take."""
 
 BLOCK = 32
-"""Formats of 8 bits and less keep a scale for so many weights of a row."""
+"""The number of weights of a row that share a scale, in formats of 8 bits and less."""
 
 GPT2_NAMES = {
     "ln_1.weight": "attn_norm.weight",

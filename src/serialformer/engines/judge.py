@@ -47,7 +47,7 @@ def judge(case: Case, made: Sequence[int], *, end_token: int, padding_token: int
     """The first wrong token of an answer, or None.
 
     A token of the answer must be the expected one. Where the chain ends before ``case.num_tokens``, the answer may end
-    there or go on with the end token, and behind that with end and padding tokens only.
+    there or go on with the end token, and after that with end and padding tokens only.
 
     >>> case = Case(id="a", family="f", purpose="", call=0, prompt=(0, 2), text=None, num_tokens=3,
     ...             expected=(1, 0), gates=("g0", "g1"), reads=((0,), (0, 2)))

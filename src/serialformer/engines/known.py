@@ -16,7 +16,7 @@ END = "end"
 
 
 class KnownAnswers:
-    """What must follow, according to the circuit, behind any prompt of a model of it.
+    """What must follow, according to the circuit, after any prompt of a model of it.
 
     A prompt is the input bits, ``=``, and any number of chain tokens, right or not: a gate takes the bits that stand
     in the sequence. The weights are never looked at. Prompts and chains are in plain tokens: 0 and 1 for the bits and 2
@@ -94,7 +94,7 @@ class KnownAnswers:
     def text(self, prompt: Sequence[int]) -> str | None:
         """The text that the model's tokenizer turns into the ids of a prompt; None where no text does.
 
-        A GPT-2's ``=`` ends a text, so that nothing can stand behind it.
+        A GPT-2's ``=`` ends a text, so that nothing can stand after it.
         """
         vocabulary = self.model.transformer.architecture.vocabulary
         if self.words.placed is not None:

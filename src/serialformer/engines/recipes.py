@@ -29,7 +29,7 @@ DECOYS: tuple[tuple[int, DtypeName, Tier], ...] = ((129, "float32", "quick"), (4
 DRAFTS: tuple[Draft, ...] = ("right", "wrong at some tokens", "always wrong")
 
 WRONG_EVERY = 7
-"""A draft that is wrong at some tokens is so at one of so many."""
+"""A draft that is wrong at some tokens is wrong at one token in this many."""
 
 SHORT = ("whole_chain", "prompt_lengths", "crossings", "altered_chain", "shared_prefixes", "unequal_rows", "ends")
 EVERY = (*SHORT, "equal_rows", "one_token")
@@ -50,7 +50,7 @@ class Recipe:
             gates read anywhere.
         dtype: the number format of its weights.
         num_inputs: input bits.
-        spare: positions behind the last one that a chain reaches.
+        spare: positions after the last one that a chain reaches.
         variant: what else was done to the weights, of a Llama only ``small stream``; see ``engines.variants``.
         families: which families of cases it is asked.
         tier: ``quick`` models are asked in every run.
@@ -195,7 +195,7 @@ def _decoys() -> tuple[Recipe, ...]:
     return tuple(
         Recipe(
             name=f"gpt2-{total}-decoys-{dtype}",
-            purpose="Tokens that stand behind a position have the name that it asks for: seeing them is wrong.",
+            purpose="Tokens that stand after a position have the name that it asks for: seeing them is wrong.",
             total=total,
             dtype=dtype,
             variant="decoys",

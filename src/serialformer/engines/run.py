@@ -78,7 +78,7 @@ class Trial:
 
 
 NARROW = ("int4", "int8 by int8", "q8", "q4", "q3", "q2", "nf4", "fp4")
-"""So few bits do not hold what a compiled model needs.
+"""Formats with too few bits for a compiled model.
 
 ``int8 by int8`` and ``q8_0`` round both factors of a product.
 """

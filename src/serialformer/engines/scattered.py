@@ -100,7 +100,7 @@ def decoy_circuit(seed: int, *, num_inputs: int, num_gates: int) -> Circuit:
     """A random circuit of two-input gates in which every other gate but the last few is a decoy: nothing reads it.
 
     The first wire that a decoy reads is not read again. So the two of them can share a name (``variants.share_names``)
-    as long as whoever looks for that name does not see the decoy, which stands behind it.
+    as long as whoever looks for that name does not see the decoy, which stands after it.
 
     Args:
         seed: which circuit.

@@ -277,7 +277,7 @@ def _draft_cases(recipe: Recipe, model: Model, target: Path) -> list[Case]:
     if not recipe.drafts:
         return []
     write = CaseWriter(known=KnownAnswers(model), random=np.random.default_rng(recipe.seed + 1))
-    write.next_call = 1_000_000  # behind all others
+    write.next_call = 1_000_000  # after all others
     for draft in recipe.drafts:
         name = _draft_name(recipe, draft)
         recipe_to_draft(recipe, draft).save(target / "models" / name)
@@ -332,7 +332,7 @@ Made by `serialformer engine-suite`.
 Each folder of `models/` is a checkpoint that Hugging Face transformers loads. `cases/NAME.jsonl` has a line for each
 case of the model NAME: the prompt's token ids in `prompt`, how many tokens to ask for in `num_tokens`, and in
 `expected` the ids that greedy decoding must give. Cases of one `call` go to the engine together, as one batch; calls go
-in order. Where `expected` is shorter than `num_tokens`, the end token must come behind it. `gates` and `reads` name,
+in order. Where `expected` is shorter than `num_tokens`, the end token must come after it. `gates` and `reads` name,
 for each expected token, the gate whose value it is and the positions of the tokens that decide it. `suite.json` lists
 the models and the SHA-256 of every file.
 

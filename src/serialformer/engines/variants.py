@@ -26,7 +26,7 @@ def add_spare_positions(transformer: Transformer, count: int) -> Transformer:
     """The same model with positions after those that a chain reaches; they write bits, as positions of a chain do.
 
     Whatever stands there is never read by an earlier position. Engines that round a context up have room to do so, and
-    those that go on behind the end token make bits, which are noticed.
+    those that go on after the end token make bits, which are noticed.
     """
     weights = dict(transformer.named_weights())
     table = weights["position_embedding"]
@@ -109,9 +109,9 @@ def shrink_stream(transformer: Transformer) -> Transformer:
 def offset_keys(transformer: Transformer) -> Transformer:
     """The same model with keys and values that need more than 16 bits.
 
-    Adding one vector to all keys of a head adds one number to all scores of a query, which softmax does not see; adding
-    one to all values adds it to what is mixed, and the bias behind takes it off. So nothing changes, unless a cache
-    keeps keys or values in 16 bits.
+    Adding one vector to all keys of a head adds one number to all scores of a query, which softmax does not see;
+    adding one to all values adds it to what is mixed, and the bias that follows takes it off. So nothing changes,
+    unless a cache keeps keys or values in 16 bits.
 
     Raises:
         CompileError: the weights are not float32.
@@ -136,7 +136,7 @@ def offset_keys(transformer: Transformer) -> Transformer:
 def share_names(transformer: Transformer, names: Names, circuit: Circuit, schedule: Schedule) -> Transformer:
     """The same model in which each decoy has the name of a token that only gates up to the decoy itself read.
 
-    A position asks for a name. If it sees a decoy that stands behind it, it finds two tokens of that name and mixes
+    A position asks for a name. If it sees a decoy that stands after it, it finds two tokens of that name and mixes
     them. So a mask that shows later tokens, or a cache that holds those of another request, makes wrong tokens, which
     the plain model would not notice: there no later token has a name that an earlier position asks for.
 

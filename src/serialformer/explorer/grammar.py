@@ -32,7 +32,7 @@ def prompt_grammar(model: Model) -> dict[str, Any]:
     """
     task, length = model.task, model.length
     form = {"form": task.prompt_form}
-    # In these the prompt and the chain are not one behind the other.
+    # In these the chain does not follow the prompt.
     if model.setting in ("aligned", "filler"):
         return {"kind": "served", **form}
     if isinstance(task, CircuitValue):

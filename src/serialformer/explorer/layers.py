@@ -29,7 +29,7 @@ MAX_CELLS = 40_000
 """Layers by positions, over all inputs and both models: what a page shows at once, and holds as text."""
 
 NUM_INPUTS = 32
-"""So many inputs are in the page, or all if there are no more."""
+"""The most inputs that a page holds; a circuit with fewer shows all of them."""
 
 
 def layers_content(model: Model, chain: Model | None = None, *, seed: int = 0) -> dict[str, Any]:

@@ -36,10 +36,10 @@ MAX_CACHE_BYTES = 1 << 30
 """Of keys and values, in float64, for one sequence."""
 
 MAX_DENSE_POSITIONS = 4096
-"""Beyond so many no position attends before it is looked at: that would take time with the square of them."""
+"""Longer sequences compute attention only for the position that is looked at; for all, it would take quadratic time."""
 
 NUM_LOOKS, NUM_UNITS = 24, 12
-"""How many positions a head looks at, and how many hidden units, are told of."""
+"""The most positions of a head, and the most hidden units, that are reported."""
 
 
 def num_ids(architecture: Architecture, placed: PlacedTokens | None) -> int:

@@ -14,7 +14,7 @@ LogRow = Mapping[str, Any]
 """One line of ``log.jsonl``: a step has ``step`` and ``loss``, an evaluation ``step`` and ``chain_accuracy``."""
 
 NUM_WINDOWS = 40
-"""A smoothed curve is a mean over one part in so many of the log."""
+"""A smoothed curve averages over the log's length divided by this."""
 
 
 def draw_loss(axes: Axes, log: Sequence[LogRow], style: Style, *, label: str = "") -> Any:

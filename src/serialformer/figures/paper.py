@@ -18,12 +18,12 @@ SETTINGS = ("base", "hint", "cot")
 """From top to bottom, as in the paper."""
 
 TASKS = ("modular-addition", "permutation-composition", "iterated-squaring", "circuit-value")
-"""From left to right, as in the paper; others stand behind them."""
+"""From left to right, as in the paper; others stand after them."""
 
 MAX_COLUMNS = 8
 
 FRONTIER = "frontier"
-"""The kind of experiment whose rows are constructions of so many layers."""
+"""The kind of experiment whose rows are constructions, by their number of layers."""
 
 Column = tuple[str, str]
 """A task and its parameters."""

@@ -121,9 +121,9 @@ def _plot_experiments(rows: Sequence[Row], kind: str, num_failed: int) -> Figure
 def choose_kind(rows: Sequence[Row]) -> str:
     """What finished rows are for.
 
-    Constructions of so many layers belong into the paper's figure. Other experiments that are no trainings have a
-    figure of their own. Of trainings: lengths, if no task has several depths and some model was evaluated at several
-    lengths; otherwise the paper's panels.
+    Constructions belong in the paper's figure. Other experiments that train nothing have figures of their own. For
+    trainings it is the figure of lengths if no task has several depths and some model was evaluated at several lengths,
+    and the paper's panels otherwise.
     """
     experiments = list(dict.fromkeys(row.experiment for row in rows))
     if FRONTIER in experiments and set(experiments) <= {FRONTIER, TRAINING}:

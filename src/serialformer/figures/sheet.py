@@ -43,7 +43,7 @@ class Panel:
     Attributes:
         title: above it.
         draw: draws into the axes, and returns what is to stand in the band's legend, by label.
-        column: where it stands, from 0; behind the panel before it if None.
+        column: where it stands, from 0; after the panel before it if None.
     """
 
     title: str

@@ -18,7 +18,7 @@ from serialformer.interp.universe import all_edges
 from serialformer.transformer.transformer import Transformer
 
 PAIRS_FOR_MINIMALITY = 8
-"""Each edge of the circuit is left out on so many pairs."""
+"""The number of pairs on which each edge of the circuit is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)

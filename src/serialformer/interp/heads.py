@@ -20,13 +20,13 @@ def find_heads(model: Model, question: Any, counterfactual: Any, written: int) -
         model: compiled or constructed.
         question: values of the inputs by name, or the text of a prompt.
         counterfactual: another question of the same length.
-        written: which token behind the prompt, from 0.
+        written: which token after the prompt, from 0.
 
     Returns:
         Layer, head and position of each, in order.
 
     Raises:
-        InputError: so many tokens are not written, or the prompts are not of one length.
+        InputError: the chain has no such token, or the prompts are not of one length.
 
     >>> from serialformer import CircuitBuilder, compile
     >>> build = CircuitBuilder()

@@ -1,7 +1,7 @@
 """Edge patching: one part of a model hears another as it is on a second prompt, and all else is computed anew.
 
 The residual stream is a sum: the embedding, and what every head and every feed-forward layer adds. What a part reads is
-that sum behind a norm, so an edge from one part to another can be patched by itself: the reader's sum takes the term of
+that sum after a norm, so an edge from one part to another can be patched by itself: the reader's sum takes the term of
 the source from the second run.
 """
 

@@ -16,7 +16,7 @@ SUPERPOSED_SHARE = 0.75
 SEEDS_TRIED = 8
 
 INTERVENTIONS = 500
-"""So many are made on a superposed model before it is handed out."""
+"""The number of interventions that are made on a superposed model before it is handed out."""
 
 
 def make_realistic(model: Model, kind: RealismKind, seed: int = 0) -> Model:

@@ -91,7 +91,7 @@ class CircuitPrompt(Protocol):
                 texts.append(str(gate + 1))
         if slot == 0 and gate <= self.num_gates:
             texts.append("=")
-        # Behind a circuit of m gates position 4 m + 1 + t holds token t of the chain, where t < 4 m; some m from 1 to
+        # After a circuit of m gates position 4 m + 1 + t holds token t of the chain, where t < 4 m; some m from 1 to
         # num_gates reaches every position from 5.
         if position > TOKENS_PER_GATE and self.setting == "cot":
             texts += CHAIN_TOKENS[(position - 1) % TOKENS_PER_GATE]
@@ -110,7 +110,7 @@ class CircuitPrompt(Protocol):
                 where=where,
                 hint=f"serialformer evaluator --gates {problem.num_gates} makes one that is large enough",
             )
-        # Ids are the tokens 0.. in order, the kinds stand behind them as in KINDS.
+        # Ids are the tokens 0.. in order, the kinds stand after them as in KINDS.
         first = self.num_gates
         tokens = np.empty((problem.num_gates, TOKENS_PER_GATE), dtype=np.int64)
         tokens[:, 0] = first + np.array([KINDS.index(name) for name in GATE_TYPES])[problem.kind]

@@ -233,5 +233,5 @@ def _too_short(path: Path, num_rows: int, num_cycles: int) -> InputError:
 
 
 def _moved(words: Sequence[Word], by: int) -> list[Word]:
-    """The words with each place so much later."""
+    """The words with each place moved up."""
     return [replace(word, bits=tuple(p if p == ABSENT else p + by for p in word.bits)) for word in words]

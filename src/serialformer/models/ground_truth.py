@@ -32,7 +32,7 @@ class GroundTruth:
     """What must happen inside a model while it writes one transcript. Every table has a row for each fact.
 
     Positions count the tokens of the prompt and of the chain from 0; the token at a position is what is read there, and
-    the token behind it what is written there. Layers and heads count from 0, hidden units within their layer.
+    the token after it what is written there. Layers and heads count from 0, hidden units within their layer.
 
     Attributes:
         model: whose parts these are.
@@ -101,7 +101,7 @@ class GroundTruth:
     def fields(self) -> Table:
         """What each field of the residual stream holds at each position before every layer and after the last.
 
-        Columns: ``layer`` (the number of layers behind it is the number of layers), ``position``, ``field``, ``value``
+        Columns: ``layer`` (the number of layers after it is the number of layers), ``position``, ``field``, ``value``
         (its text). Fields that hold nothing have no row.
         """
         followed, rows = self.followed, []

@@ -62,7 +62,7 @@ OPTIONS_OF = {
 """Which options each target takes."""
 
 GATES_WHEN_MADE = 1 << 8
-"""When an evaluator is made, circuits of up to so many gates are gone through, which takes a second or two."""
+"""When an evaluator is made, all circuits of at most this many gates are checked, which takes a second or two."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,8 +194,8 @@ def lower_packed(
     Args:
         circuit: what to compute.
         gates_per_token: bits of a token.
-        num_layers: by default 1, so that gates of one token are independent; through so many levels they may depend on
-            one another.
+        num_layers: by default 1, so that gates of one token are independent; with more, they may depend on one another
+            through that many levels.
         dtype: as in ``lower_circuit``, like the options that follow.
         activation: of the hidden units.
         attention_gap: the least score difference to aim at.

@@ -241,7 +241,7 @@ class Model:
             question: what the model is asked: values, a circuit, or text.
             values: of an evaluator: a value for each input word of the circuit.
             engine: the name of an engine, or one made before.
-            max_tokens: stop after so many chain tokens; a chain that is cut so has no outputs.
+            max_tokens: stop after this many chain tokens; a chain cut short has no outputs.
             progress: called with the number of tokens made.
             named: further values of input words.
 

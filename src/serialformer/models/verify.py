@@ -26,7 +26,7 @@ MAX_EXHAUSTIVE_INPUTS = 24
 MAX_EXHAUSTIVE_INPUTS_OF_SLOW_ENGINES = 16
 
 MANY_ROWS = 1024
-"""An engine that decodes so many rows together has cheap rows."""
+"""Rows are cheap for an engine that decodes at least this many together."""
 
 TOKENS_PER_BLOCK = 1 << 24
 """How many chain tokens are held at once, to bound the memory whatever the engine likes."""
@@ -253,7 +253,7 @@ def _input_blocks(
 
 
 def _shift_word(word: Word, by: int) -> Word:
-    """The word with each of its places so much later."""
+    """The word with each of its places moved up."""
     return replace(word, bits=tuple(place if place == ABSENT else place + by for place in word.bits))
 
 

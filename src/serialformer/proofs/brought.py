@@ -13,7 +13,7 @@ from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.proofs.turned_heads import turns_heads, value_ball
 
 FEW_COLUMNS = 8
-"""Where a head brings so few numbers, the 2-norm of their errors bounds each, and goes when their field is cleared."""
+"""If a head brings at most this many numbers, the 2-norm of their errors bounds each, until they are cleared."""
 
 
 def check_values(
@@ -29,11 +29,11 @@ def check_values(
     """Checks that heads bring the codes of the values that are to arrive, and updates the stream.
 
     Args:
-        stream: what stands before attention; changed to what stands behind it.
+        stream: what stands before attention; changed to what stands after it.
         parts: the layer of the construction.
         maps: of the layer.
         heads: the look-up of each head, or IDLE.
-        errors: how far each coordinate behind the norm can be from its code.
+        errors: how far each coordinate after the norm can be from its code.
         leak: how much attention weight other positions may have together.
         is_first: whether it is the first layer.
         rounding: the runtimes to cover.

@@ -16,7 +16,7 @@ from serialformer.proofs.rounding import Rounding
 from serialformer.proofs.stream import RealisationError, Stream
 
 MAX_PAIRS = 1 << 22
-"""So many pairs of values of a clause are gone through one by one."""
+"""The most pairs of values of a clause that are checked one by one."""
 
 Pair = tuple[float, float]
 

@@ -53,8 +53,8 @@ def check_clearing(
         stream: what stands before the layer's units.
         maps: of the layer.
         names: the fields that are cleared.
-        first: the first hidden unit behind those of the unit tables.
-        errors: how far each coordinate behind the layer norm can be from its code.
+        first: the first hidden unit after those of the unit tables.
+        errors: how far each coordinate after the layer norm can be from its code.
         rounding: the runtimes to cover.
 
     Returns:

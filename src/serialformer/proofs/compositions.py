@@ -1,6 +1,6 @@
 """The second half of the proof for permutations that are composed symbol by symbol, by induction over the layers.
 
-Behind the first layer each symbol's position has its own symbol as its value, and each position of the answer that of
+After the first layer each symbol's position has its own symbol as its value, and each position of the answer that of
 the last permutation. Say that a position of slot i has image i of the product of the items from a to b. If for every
 value v it fetches from the position of slot v that has image v of the product from a' to a - 1, and takes that as its
 value, it has image i of the product from a' to b afterwards. Which position it fetches from is looked up for every

@@ -39,7 +39,7 @@ def distance_gap(
         look_up: what the head is for.
         maps: of its layer.
         head: its number.
-        errors: how far each coordinate behind the norm can be from its code.
+        errors: how far each coordinate after the norm can be from its code.
         lengths: how many positions there are, and how many of them a position sees, itself among them.
         rounding: the runtimes to cover.
 

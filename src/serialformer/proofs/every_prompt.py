@@ -19,7 +19,7 @@ from serialformer.proofs.rounding_kernels import gamma
 from serialformer.transformer.transformer import Transformer
 
 NUMBERS_PER_BLOCK = 1 << 21
-"""So many hidden units are computed at a time."""
+"""The number of hidden units that are computed at a time."""
 
 
 def certify_every_prompt(

@@ -144,7 +144,7 @@ def map_errors(
         weight: from dimensions of the stream to outputs.
         constant: of each output.
         stream: what stands there.
-        errors: how far each coordinate behind the norm can be from its code.
+        errors: how far each coordinate after the norm can be from its code.
         rounding: the runtimes to cover.
         is_added: whether the constant is a bias where it could be a term.
     """

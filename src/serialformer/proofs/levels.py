@@ -119,7 +119,7 @@ class _LayerProgram:
         held = [np.asarray(construction.field_named[name].at(rows), dtype=np.int64) for name in of_position]
         kinds = np.stack(held, axis=1) if held else np.zeros((num_positions, 0), dtype=np.int64)
         kinds, self.kind, self.example = different_rows(kinds)
-        # The bit that stood there counts as one more, behind those that are fetched.
+        # The bit that stood there counts as one more, after those that are fetched.
         self.bits = np.array(list(product((0, 1), repeat=len(self.fetched) + 1)), dtype=np.int64)[:, ::-1]
         self.values = {
             name: np.repeat(column, len(self.bits)) for name, column in zip(of_position, kinds.T, strict=True)

@@ -1,6 +1,6 @@
 """Logits, proven from the weights: the token that was written leads, whatever token stood there before.
 
-Behind the last layer a field of the token holds its own code and the answer, several times over; the unembedding is
+After the last layer a field of the token holds its own code and the answer, several times over; the unembedding is
 the token embedding. So the lead of the token n that was written over another one v is a sum over the fields of the
 token, each at least
 
@@ -25,10 +25,10 @@ from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.transformer.transformer import Transformer
 
 MAX_VALUES = 1 << 8
-"""Of a field, so many values are compared in threes; beyond that a coarser bound serves."""
+"""Fields of at most this many values are compared in triples; larger ones get a coarser bound."""
 
 MAX_TRIPLES = 1 << 24
-"""So many triples of the token that stood there, the token written and another one are gone through one by one."""
+"""The most triples (token that stood there, token written, another token) that are checked one by one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +55,7 @@ def check_logits(
 
     Args:
         transformer: the weights, whose embeddings have been checked.
-        stream: what stands behind the last layer, but for what its units have written.
+        stream: what stands after the last layer, but for what its units have written.
         occurring: which tokens can stand where.
         rounding: the runtimes to cover.
 

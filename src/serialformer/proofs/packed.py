@@ -3,7 +3,7 @@
 Every slot is read as a program: which positions its look-ups read in the first layer, and which function of the bits
 that they brought, and of the values within the token, its units make in each layer. Each such function must depend on
 two bits at most. These are wires, by what the claim says that tokens hold, so that it can be compared with the gate's.
-A wire of an earlier token is right by induction over the tokens. A wire of the same token is right behind a layer if
+A wire of an earlier token is right by induction over the tokens. A wire of the same token is right after a layer if
 all that its gate reads within the token was right before that layer.
 """
 
@@ -29,7 +29,7 @@ EMPTY = -1
 ROWS_PER_BLOCK = 1 << 18
 
 MAX_SUPPORT = 2
-"""On so many bits a slot may depend."""
+"""The most bits that a slot may depend on."""
 
 
 def check_packed_claim(construction: Construction, claim: PackedClaim) -> Occurring:

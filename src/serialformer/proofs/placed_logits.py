@@ -1,6 +1,6 @@
 """Logits of a transformer whose tokens say where they stand, proven from the weights: the token that was written leads.
 
-The unembedding of a token is the name of the position before its own and its value. Behind the last layer a position
+The unembedding of a token is the name of the position before its own and its value. After the last layer a position
 holds its own name, and, in the fields of the token, what stood there and the answer. So the lead over a token of the
 same position is one of values; over a token of another position there is the gap between names as well. The end token
 reads the dimension that holds the same everywhere. All others read nothing.

@@ -76,7 +76,7 @@ def certify_construction(
         placement: the construction and where it lies in the weights; checked and never trusted.
         rounding: the runtimes to cover; unless given, those of the weights' own number format, and where that cannot be
             proven in 16 bits, those of them that store every result.
-        max_gates: of an evaluator: circuits of up to so many gates are gone through; by default MAX_GATES.
+        max_gates: of an evaluator: all circuits of at most this many gates are checked; by default MAX_GATES.
         rotation: of a rotated model: by what its stream is multiplied; a witness, too.
     """
     construction, arithmetic = placement.construction, transformer.architecture.arithmetic

@@ -25,7 +25,7 @@ def score_gap(
         look_up: what the head is for.
         maps: of its layer.
         head: its number.
-        errors: how far each coordinate behind the layer norm can be from its code.
+        errors: how far each coordinate after the layer norm can be from its code.
         rounding: the runtimes to cover.
 
     Returns:

@@ -54,7 +54,7 @@ def turned_scores(
         reach: the largest magnitude of each column of queries, and of keys.
         maps: of the layer.
         head: its number.
-        errors: how far each coordinate behind the layer norm can be from its code.
+        errors: how far each coordinate after the layer norm can be from its code.
         rounding: the runtimes to cover.
     """
     sizes, balls = np.linalg.norm(reach, axis=1), []

@@ -1,4 +1,4 @@
-"""The plain weights behind rotated ones, found with the rotation as a witness, and how far the rotated ones are off."""
+"""The plain weights of a rotated model, recovered with the rotation as a witness, and the rotated ones' error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def undo_rotation(transformer: Transformer, rotation: Rotation) -> tuple[Transfo
         rotation: the witness; what it is not is found out here.
 
     Raises:
-        RealisationError: it is no rotation of that kind, or behind it the weights are no few numbers.
+        RealisationError: it is no rotation of that kind, or the weights it recovers take too many values.
     """
     architecture = transformer.architecture
     width = architecture.width

@@ -3,7 +3,7 @@
 The prompt is a circuit in topological order: an input's number is smaller than the gate's own. Three things are shown.
 In the first layer each gate's host, and ``=``, has the type of its gate and the numbers of its inputs, whatever they
 are. In each later layer what a number asks for is met by one position up to the current one, the host of the gate with
-that number. And the unit tables compute the value of each kind of gate for each pair of bits. Then behind l layers a
+that number. And the unit tables compute the value of each kind of gate for each pair of bits. Then after l layers a
 host has the value of its gate after l rounds, by induction over l.
 """
 
@@ -126,7 +126,7 @@ class _Checker:
                 np.arange(self.num_positions), np.concatenate([SLOTS * gates + 3, SLOTS * gates + 4])
             )
             if target != "gate" and (found[elsewhere] % SLOTS == SLOTS - 1).any():
-                raise InductionError(f"{target} may be a number of a gate behind", int(elsewhere[0]))
+                raise InductionError(f"{target} may be the number of a later gate", int(elsewhere[0]))
 
     def check_fetching(self, layer: ConstructionLayer) -> None:
         """What a number asks for is met by the host of its gate; no number by position 0."""

@@ -18,7 +18,7 @@ def load_recipe(text: str) -> tuple[list[Experiment], int]:
     """The runs of a recipe, in its order.
 
     Args:
-        text: a Python file, or a folder with a ``recipe.py``; behind a colon the function, ``runs`` if there is none.
+        text: a Python file, or a folder with a ``recipe.py``; after a colon the function, ``runs`` if there is none.
 
     Returns:
         The runs, each once; and how many were listed more than once. A run is a value: listed twice (in two panels of

@@ -191,7 +191,7 @@ COLUMNS = tuple(_KINDS)
 """What a row holds."""
 
 DERIVED = ("accuracy", "low", "high", "curriculum_left")
-"""Behind those in a store: the paper's measure as a share, its 95 % interval, and where the curriculum stood."""
+"""Added to the columns of a store: the paper's measure as a share, its 95 % interval, where the curriculum stood."""
 
 CHAIN_SETTINGS = ("cot", "aligned")
 """Settings whose paper's measure is the whole chain; that of the others is the answer."""

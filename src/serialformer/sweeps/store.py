@@ -167,7 +167,7 @@ def parse_store(content: bytes, where: str) -> tuple[list[Row], int]:
     for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1):
         if line in (HEADER[:-1], OLD_HEADER[:-1]):
             is_old = line == OLD_HEADER[:-1]
-            continue  # also between stores that were put one behind the other
+            continue  # also between stores that were put one after another
         try:
             text = line.decode()
             (cells,) = csv.reader([text], strict=True)

@@ -230,7 +230,7 @@ def _codes(bits: int) -> Float64[np.ndarray, "values length"]:
 
 
 def _offset(layout: CountingLayout, claim: CountClaim, bits: int) -> int:
-    """What ``=`` adds to the sum: the number of digit 0, or so much that the answer's one change is where it crosses 0.
+    """What ``=`` adds to the sum: the number of digit 0, or what moves the answer's one change to 0.
 
     A digit d counts as 2 d - (2^bits - 1) here.
     """

@@ -54,13 +54,13 @@ DEVIATIONS: Mapping[Packing, int] = {"tight": 2, "even": 4, "signs": 1, "saturat
 """The standard deviation of the residual stream."""
 
 LEAST_SHARE = 4
-"""A stream whose fields are overwritten is at least so many times as wide as these fields.
+"""How many times as wide as its overwritten fields a stream is, at least.
 
 What they err by moves the layer norm, in proportion to their share of the width, and with it all others.
 """
 
 NUM_EVEN_BALLAST = 5
-"""So many whole numbers of sum 0 can have every even square norm: the form of the lattice A4 is universal."""
+"""This many integers with sum 0 can have any even square norm: the form of the lattice A4 is universal."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,8 +72,8 @@ class Layout(FieldLayout):
         ballast: the dimensions of the ballast.
         ballast_before: what they hold before attention.
         ballast_after: what they hold after it.
-        num_filled: the last so many dimensions hold the deviation and its negative by turns, which changes neither mean
-            nor variance; heads are as wide as asked for then.
+        num_filled: the number of last dimensions that hold the deviation and its negative by turns, which changes
+            neither mean nor variance; heads are as wide as asked for then.
     """
 
     packing: Packing

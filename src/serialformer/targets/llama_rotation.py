@@ -23,13 +23,13 @@ BASES = (2.0, 4.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 wrong."""
 
 GOOD_SHARE = 0.8
-"""Of the bases and numbers of pairs that lead by so much of the largest lead, the one that uses most pairs is taken."""
+"""Among bases and numbers of pairs that lead by this part of the largest lead, the one with most pairs is taken."""
 
 BEYOND = 0.9
 """How far beyond the farthest position that is seen the peak lies."""
 
 HIDDEN_SHARE = 3.0
-"""The hidden position behind the window leads over the right one by this part of what that leads over others by."""
+"""The hidden position after the window leads over the right one by this part of what that leads over others by."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Sign codes: ids of positions as vectors of signs, and attention that looks one up at constant precision.
 
 The code of an id of k bits is a vector in {-1, 1}^k. Attention compares two of them in F_s, whatever k, by a query and
-a key that interleave codes with constants (the lemma behind Theorem 3.3 of arXiv 2402.12875):
+a key that interleave codes with constants (the lemma used for Theorem 3.3 of arXiv 2402.12875):
 
     query = (c_1, 1, c_2, 1, ...),   key = B_s (d_1, -1, d_2, -1, ...),   B_s = 2^s - 2^-s the largest number.
 

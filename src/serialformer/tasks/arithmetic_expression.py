@@ -15,7 +15,7 @@ from serialformer.tasks.task import EQUALS, Task, even_examples, no_hints
 
 SIGNS = ("+", "-", "*", "/", "(", ")", ";")
 PLUS, MINUS, TIMES, DIVIDE, OPEN, CLOSE, THEN = range(7)
-"""The signs' places behind the p numbers."""
+"""The signs' places after the p numbers."""
 MAX_MODULUS = 1009
 
 

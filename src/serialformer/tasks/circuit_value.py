@@ -15,7 +15,7 @@ from serialformer.tasks.task import EQUALS, Task, even_examples
 
 WORDS = ("TRUE", "FALSE", "AND", "OR", "NOT", "NA", EQUALS)
 TRUE, FALSE, AND, OR, NOT, NOT_APPLICABLE = range(6)
-"""The words' places behind the m numbers of gates."""
+"""The words' places after the m numbers of gates."""
 
 
 @dataclass(frozen=True, kw_only=True)

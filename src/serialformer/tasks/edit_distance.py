@@ -25,7 +25,7 @@ class EditDistance(Task):
     column by column. Answer: the last of them. ``a b | b b =`` has the chain ``1 1 2 1`` and the answer ``1``.
     Distances are tokens, so the vocabulary grows with the length. Others train on such a task; format and distribution
     are ours: the first word is uniform; the second follows it, and each of its letters is with a probability e, uniform
-    for each pair, no copy: it replaces a letter, stands before it, or is behind one left out, each alike. The hint
+    for each pair, no copy: it replaces a letter, stands before it, or follows one left out, each alike. The hint
     labels are the distances from the whole first word, under the letters of the second, and the answer at ``=``.
 
     Attributes:
@@ -80,7 +80,7 @@ class EditDistance(Task):
         fresh = random.integers(0, self.alphabet, (num_samples, length), dtype=np.int8)
         edit = random.integers(0, 3, (num_samples, length), dtype=np.int8)
         edited = random.random((num_samples, length)) < random.random((num_samples, 1))
-        # Where the next letter of the first word is; behind its end only fresh letters come.
+        # Where the next letter of the first word is; after its end only fresh letters come.
         read = np.zeros(num_samples, dtype=np.int64)
         for place in range(length):
             is_edit, kind = edited[:, place], edit[:, place]

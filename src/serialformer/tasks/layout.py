@@ -85,7 +85,7 @@ def lay_out(task: Task, examples: Examples, setting: str, length: int) -> Layout
         )
     layout = _continue(examples, answers, counts, nothing)
     if setting == "hint":
-        # A batch may have no prompt of the greatest length; behind the prompts there are no hints.
+        # A batch may have no prompt of the greatest length; after the prompts there are no hints.
         hinted = np.full_like(layout.labels, NO_LABEL)
         width = min(layout.labels.shape[1], examples.hints.shape[1])
         hinted[:, :width] = examples.hints[:, :width]

@@ -181,7 +181,8 @@ class TrainingConfig:
         evaluation: how it is judged.
         initial: SHA-256 of the weights of the checkpoint that the run starts from; None for random ones. The model's
             shape is the checkpoint's then.
-        hinted_steps: of ``base``: for so many first steps the labels are those of ``hint``; then the answer's alone.
+        hinted_steps: of ``base``: the number of first steps with the labels of ``hint``; later steps have the
+            answer's label alone.
 
     >>> config = TrainingConfig(task="parity", length=8, setting="cot")
     >>> TrainingConfig.from_json(config.to_json()) == config

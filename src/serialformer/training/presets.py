@@ -15,7 +15,7 @@ from serialformer.training.config import EvaluationConfig, ModelConfig, Optimise
 PRESETS = ("default", "paper")
 
 MOST_GATES_BY_HEADS = 8
-"""Circuits of so many gates are learnt with a head for each gate; larger ones were not."""
+"""The largest circuits that were learned with one head per gate."""
 
 FEWER_SAMPLES = EvaluationConfig(
     every=100, num_samples=256, num_generated=16, num_final_samples=2048, num_final_generated=128

@@ -27,7 +27,7 @@ class Progress:
         step: steps done. Batches are drawn from (seed, step), so this is the state of the random generators as well.
         cpu_seconds: of this process and those before it that worked on the run.
         seconds: the same on the clock.
-        log_bytes: the length of the log at this step; what stands behind it is cut off when the run is resumed.
+        log_bytes: the length of the log at this step; what stands after it is cut off when the run is resumed.
         finished: whether the run has ended.
     """
 

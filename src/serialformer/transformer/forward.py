@@ -224,7 +224,7 @@ def add_bias(x: Float[np.ndarray, "*rows N"], bias: Float[np.ndarray, " bias"]) 
 def score_bias(layer: Layer, positions: Integer[np.ndarray, " T"], num_keys: int) -> Float[np.ndarray, "H T S"] | None:
     """What a layer adds to the scores of queries at these positions, for keys from position 0; None without it.
 
-    Keys behind a query get what those at the query itself do; they are not seen anyway.
+    Keys after a query get what those at the query itself do; they are not seen anyway.
     """
     if layer.attention_relative_bias is None:
         return None

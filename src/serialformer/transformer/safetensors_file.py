@@ -1,7 +1,7 @@
 """The file format of safetensors, written block by block: the library's own bytes, without a copy of the weights.
 
 A file is the length of a header (8 bytes, least significant first), the header in JSON, padded with blanks to a
-multiple of 8, and the tensors, one behind the other: those of wider numbers first, and then by name. See
+multiple of 8, and the tensors, one after another: those of wider numbers first, and then by name. See
 https://github.com/huggingface/safetensors#format.
 """
 

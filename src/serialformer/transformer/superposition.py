@@ -16,7 +16,7 @@ from serialformer.transformer.rotation import mean_free_basis, random_rotation
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 
 SWAPS = 2
-"""From so many other sequences each sequence takes each of its terms, when readers are fitted."""
+"""The number of other sequences from which each sequence takes each of its terms when readers are fitted."""
 
 RIDGE = 1e-9
 """How much large readers cost when they are fitted, as a share of the largest eigenvalue."""

@@ -20,7 +20,7 @@ class Layer:
 
     ``attention_in`` gives queries, keys and values side by side, head after head. Gains and biases that an
     architecture does not have are arrays of size 0. ``attention_relative_bias`` is what a head adds to a score when the
-    key stands so many tokens before the query; None in an architecture without it. ``mlp_up_weight`` gives what gated
+    key stands that many tokens before the query; None in an architecture without it. ``mlp_up_weight`` gives what gated
     hidden units are multiplied by; None where they are not.
     """
 

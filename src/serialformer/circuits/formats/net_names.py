@@ -47,7 +47,7 @@ def name_nets(circuit: Circuit, illegal: re.Pattern[str]) -> NetNames:
     """Names for all nets of a circuit.
 
     Inputs and outputs are called what their words say. An output word that would share a name with an input, and is
-    not that input, gets ``_out`` behind its name. Gates are called what the circuit calls them where that is legal
+    not that input, gets ``_out`` appended to its name. Gates are called what the circuit calls them where that is legal
     and free, or else ``n`` and the number of their wire.
 
     Args:

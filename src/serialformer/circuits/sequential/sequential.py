@@ -116,8 +116,8 @@ def to_sequential(
     Args:
         circuit: its first inputs are the state, its first outputs the next state; its words do not matter.
         state_names: a name for each state bit.
-        input_names: a name for each input behind the state.
-        output_names: a name for each output behind the next state.
+        input_names: a name for each input after the state.
+        output_names: a name for each output after the next state.
         initial: for each state bit 0, 1 or None.
     """
     num_state = len(state_names)
@@ -141,7 +141,7 @@ def to_sequential(
 
 
 def _shifted(words: Sequence[Word], by: int) -> tuple[Word, ...]:
-    """The words with each place so much later."""
+    """The words with each place moved up."""
     return tuple(
         Word(name=word.name, bits=tuple(place if place == ABSENT else place + by for place in word.bits))
         for word in words
@@ -169,7 +169,7 @@ def rotate_inputs(circuit: Circuit, count: int) -> Circuit:
 
     Args:
         circuit: any circuit.
-        count: how many inputs go behind.
+        count: how many inputs go after.
     """
     new_wire = np.arange(-1, circuit.num_wires, dtype=np.int32)  # the first entry: NO_WIRE stays
     new_wire[1 : circuit.num_inputs + 1] = (np.arange(circuit.num_inputs) - count) % max(1, circuit.num_inputs)

@@ -74,7 +74,7 @@ def declared_names(words: Sequence[Token]) -> set[str]:
 
 
 def _assignments(words: Sequence[Token]) -> Iterator[int]:
-    """The places of what assigns: each =, and <= unless it stands in parentheses or behind another."""
+    """The places of what assigns: each =, and <= unless it stands in parentheses or after another."""
     depth = 0
     is_behind = False
     for place, word in enumerate(words):

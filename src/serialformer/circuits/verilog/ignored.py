@@ -24,7 +24,7 @@ _BEFORE_DELAYS = {
     *("=", "<=", "assign", "wire", "tri", "and", "nand", "or", "nor", "xor", "xnor", "buf", "not"),
     *("bufif0", "bufif1", "notif0", "notif1"),
 }
-"""Behind one of these a delay only says when a value arrives, which a clock cycle does not know."""
+"""After one of these, a delay only says when a value arrives, which a clock cycle does not distinguish."""
 
 
 class Token(NamedTuple):
@@ -124,7 +124,7 @@ def case_in_initial(text: str) -> int | None:
 
 
 def increment_behind_choice(text: str) -> int | None:
-    """The place of the first ``++`` or ``--`` that is not always done: behind ``&&``, ``||`` or ``?``.
+    """The place of the first ``++`` or ``--`` that is not always done: after ``&&``, ``||`` or ``?``.
 
     >>> increment_behind_choice("if (a && b) i++; if (a && i++ < 4) y = 1;")
     27

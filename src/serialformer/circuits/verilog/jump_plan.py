@@ -26,7 +26,7 @@ class Change:
     """How a statement is rewritten.
 
     Attributes:
-        breaks: the blocks, by their first word, at whose end one is behind this loop.
+        breaks: the blocks, by their first word, whose end leaves this loop.
         wraps: the blocks that are left by leaving a loop of one pass around this statement.
         flags: what is declared before it.
         behind: what follows it.

@@ -40,7 +40,7 @@ class JumpWriter:
         """Adds a region.
 
         Args:
-            region: which begins behind what was written so far.
+            region: which begins after what was written so far.
             changes: what becomes of its statements, by their first words.
         """
         self._changes = changes

@@ -89,7 +89,7 @@ class Adapter(ABC):
     def script(self, options: Options) -> str:
         """Python lines that define ``open_engine(directory)``, for a reproduction.
 
-        What that returns is called with prompts and a number of tokens, and returns the tokens behind each prompt. The
+        What that returns is called with prompts and a number of tokens, and returns the tokens after each prompt. The
         lines need the engine and nothing of serialformer.
 
         Raises:

@@ -143,8 +143,8 @@ class Lines:
     Attributes:
         literals: all of them.
         first: for each line its first literal.
-        end: the byte behind the last line.
-        end_line: the line behind the last one, from 0.
+        end: the byte after the last line.
+        end_line: the line after the last one, from 0.
     """
 
     literals: Int[np.ndarray, " literals"]

@@ -29,7 +29,7 @@ def rows_to_tables(
     """Truth tables of gates of up to six inputs.
 
     Args:
-        planes: the characters of each row, ``-`` behind the inputs that its gate has.
+        planes: the characters of each row, ``-`` after the inputs that its gate has.
         row_gate: the gate that each row belongs to.
         complement: for each gate whether its rows say where it is 0 .
         arity: for each gate how many inputs it has.

@@ -71,7 +71,7 @@ class FlatDesign:
             token = np.append(model.net_token, np.iinfo(np.int32).max)
             token = token[np.minimum(model.driven, len(model.net_token))]
             own = self._statements.names(token)
-            # Names that stand only behind a = in the file are no tokens of it.
+            # Names that stand only after a = in the file are no tokens of it.
             added = np.flatnonzero((token >= self._statements.num_distinct) & (token < np.iinfo(np.int32).max))
             if len(added) or batch.prefixes != [""]:
                 texts = list(own)

@@ -73,7 +73,7 @@ def read_latches(statements: Statements, texts: Sequence[str], lines: Int[np.nda
         tokens = statements.line_tokens(line).tolist()[1:]
         if not 2 <= len(tokens) <= 5:
             raise statements.error(
-                line, f"{_GRAMMAR}, found {statements.line_text(line)}", hint="two to five words behind .latch"
+                line, f"{_GRAMMAR}, found {statements.line_text(line)}", hint="two to five words after .latch"
             )
         initial, control, falling = FREE, NO_CONTROL, 0
         if len(tokens) in (3, 5):
