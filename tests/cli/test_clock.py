@@ -201,7 +201,7 @@ HELD = ("-i", "go=1", "-i", "step=1", "-i", "free=0")
         (("--cycles", 3, *HELD, "-i", "gone=1"), "no input word 'gone' (did you mean 'go'?)"),
         (("--cycles", 3, *HELD, "-i", "count=8"), "count=8 does not fit its 3 bits"),
         (("--vcd", "x.vcd", *HELD), "how many cycles?\nhint: --cycles N, or --stimulus IN.csv"),
-        (("--cycles", 3, *HELD, "--seed", 1), "--seed goes with --initial random"),
+        (("--cycles", 3, *HELD, "--seed", 1), "--seed requires --initial random"),
         (
             ("--cycles", 3, *HELD, "--trace"),
             "--cycles, --stimulus, --vcd, --initial and --seed go with none of --trace",

@@ -225,7 +225,7 @@ endmodule
     assert result.status == 1 and result.out.startswith("WRONG: random inputs against iverilog")
     assert "iverilog says" in result.out
     assert cli("verify", tmp_path / "m", "--simulator", "iverilog").err == (
-        "error: --simulator goes with --against and a Verilog file\n"
+        "error: --simulator requires --against and a Verilog file\n"
     )
 
 

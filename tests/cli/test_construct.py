@@ -85,7 +85,7 @@ def test_refusals(cli: Any, tmp_path: Path) -> None:
     status, _, err = cli("construct", "parity", "--length", "4", "--depth", "2", "-o", directory)
     assert (status, err) == (
         2,
-        "error: a depth (--depth) goes with the setting base\nhint: with a chain it is given\n",
+        "error: a depth (--depth) requires the setting base\nhint: with a chain it is given\n",
     )
     status, _, err = cli("construct", "modular-addition", "--length", "4", "-p", "modulus=3001", "-o", directory)
     assert (status, err) == (

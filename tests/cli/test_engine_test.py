@@ -70,7 +70,7 @@ def test_nothing_could_be_run(cli: Callable[..., Result], directory: Path, tmp_p
         (("--engine", "none"), "no adapter for 'none'"),
         (("--url", "http://192.0.2.1:80"), "192.0.2.1 is not this machine"),
         (("--command", "x", "--served", "y"), "--served and --allow-remote go with --url"),
-        (("--command", "x", "--python", "y"), "--python goes with --engine"),
+        (("--command", "x", "--python", "y"), "--python requires --engine"),
         (("--command", "x", "--sweep", "some"), "expected one of default, each, all, found 'some'"),
         (("--command", "x", "--set", "dtype"), "--set: expected OPTION=VALUE, found 'dtype'"),
         (("--command", "x", "--model", "y"), "no model y"),

@@ -71,7 +71,7 @@ def test_without_a_chain(cli: Any, tmp_path: Path, half_adder: Path) -> None:
     )
     assert status == 2 and "--depth 6 makes one that is deep enough" in err
     status, _, err = cli("evaluator", "--gates", 3, "--depth", 2, "-o", tmp_path / "none")
-    assert status == 2 and "goes with the setting base" in err
+    assert status == 2 and "requires the setting base" in err
 
 
 def test_run_json_and_trace(cli: Any, directory: Path, half_adder: Path) -> None:
@@ -102,9 +102,9 @@ def test_bad_input(cli: Any, directory: Path, half_adder: Path, tmp_path: Path) 
         "hint: give a circuit and values: model.run(circuit, a=1), or serialformer run DIR --circuit FILE -i a=1\n",
     )
     status, _, err = cli("run", directory, "--circuit", half_adder, "--prompt", "TRUE NA NA 1")
-    assert (status, err) == (2, "error: --circuit and --prompt exclude each other\n")
+    assert (status, err) == (2, "error: --circuit and --prompt cannot be combined\n")
     status, _, err = cli("run", directory, "--circuit", half_adder, "--batch", half_adder)
-    assert status == 2 and err.startswith("error: --batch goes with none of ") and "--circuit" in err
+    assert status == 2 and err.startswith("error: --batch cannot be combined with ") and "--circuit" in err
     status, _, err = cli("run", directory, "--batch", half_adder, "-o", tmp_path / "out.csv")
     assert status == 2 and err.startswith(f"error: {directory}: is an evaluator of circuits, not a compiled circuit")
     status, _, err = cli("run", directory, "--circuit", half_adder, "-i", "a=1")

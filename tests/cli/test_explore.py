@@ -59,7 +59,7 @@ def test_errors_are_one_line_and_nothing_is_written(models: Path, tmp_path: Path
         ((tmp_path / "empty", "-o", page), "no such file"),
         ((models / "adder",), "expected either -o PAGE.html or --serve"),
         ((models / "adder", "-o", page, "--serve"), "expected either -o PAGE.html or --serve"),
-        ((models / "adder", "-o", page, "--port", 80), "--port goes with --serve"),
+        ((models / "adder", "-o", page, "--port", 80), "--port requires --serve"),
         ((models / "adder", models / "parity", "-o", page), "only models of tasks can be shown side by side"),
         ((models / "parity", models / "adder", "-o", page), "only models of tasks can be shown side by side"),
         ((models / "parity", models / "majority", "-o", page), "expected two models of one task"),

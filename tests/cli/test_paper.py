@@ -53,12 +53,12 @@ def test_options_of_the_other_target(adder_file: Path, tmp_path: Path, cli: Any)
     for options, message in (
         (
             ["--precision", "1"],
-            "--precision goes with --target paper\nhint: target gpt2 has --dtype, --head-width, --spare-positions,"
+            "--precision requires --target paper\nhint: target gpt2 has --dtype, --head-width, --spare-positions,"
             " --gguf, --onnx",
         ),
         (
             ["--target", "paper", "--dtype", "float16"],
-            "--dtype goes with --target gpt2 or llama\nhint: target paper has",
+            "--dtype requires --target gpt2 or llama\nhint: target paper has",
         ),
         (["--target", "paper", "--precision", "0"], "expected a precision from 1 to 12, found 0"),
     ):

@@ -112,9 +112,9 @@ def test_ctrl_c_on_a_terminal(recipe: Path) -> None:
     [
         (("nowhere.py",), "nowhere.py: no such file\nhint: a sweep is a Python file with a function runs()"),
         (("{recipe}:other",), "{recipe}: has no function other()"),
-        (("{recipe}", "--ray", "auto", "--workers", "2"), "--ray goes with neither --workers nor --keep"),
-        (("{recipe}", "--gpus", "1"), "--gpus goes with --ray\nhint: --device cuda"),
-        (("{recipe}", "--ray", "auto", "--device", "cuda"), "--ray gives a run a GPU by --gpus"),
+        (("{recipe}", "--ray", "auto", "--workers", "2"), "--ray cannot be combined with --workers or --keep"),
+        (("{recipe}", "--gpus", "1"), "--gpus requires --ray\nhint: --device cuda"),
+        (("{recipe}", "--ray", "auto", "--device", "cuda"), "with --ray, --gpus gives each run its GPU"),
     ],
 )
 def test_refusals(recipe: Path, cli: Any, arguments: tuple[str, ...], message: str) -> None:

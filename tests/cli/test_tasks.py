@@ -198,7 +198,7 @@ def test_circuits_and_tasks_are_told_apart(cli: Any, parity: str, tmp_path: Path
         assert (status, out) == (2, "")
         assert err.startswith(f"error: {arguments[1]}: {message}")
     status, _, err = cli("run", parity, "--prompt", "1", "--trace")
-    assert (status, err) == (2, "error: --prompt goes with none of -i, --trace, --batch, -o, --max-tokens\n")
+    assert (status, err) == (2, "error: --prompt cannot be combined with -i, --trace, --batch, -o or --max-tokens\n")
     status, _, err = cli("run", parity, "--prompt", "2")
     assert (status, err) == (
         2,
@@ -224,9 +224,9 @@ def test_samples_are_written(cli: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("parity", "--samples", "3"), "--samples N and -o DATA.jsonl go together"),
-        (("parity", "-o", "x"), "--samples N and -o DATA.jsonl go together"),
-        (("--samples", "3", "-o", "x"), "--samples goes with a TASK\nhint: one of modular-addition"),
+        (("parity", "--samples", "3"), "--samples N and -o DATA.jsonl require each other"),
+        (("parity", "-o", "x"), "--samples N and -o DATA.jsonl require each other"),
+        (("--samples", "3", "-o", "x"), "--samples requires a TASK\nhint: one of modular-addition"),
     ],
 )
 def test_samples_refused(

@@ -84,7 +84,7 @@ def test_what_is_refused() -> None:
         shallow.run("TRUE NA NA 1", max_tokens=3)
     with pytest.raises(SerialformerError, match="no evaluator for the setting 'hint'"):
         construct_evaluator(4, setting="hint")
-    with pytest.raises(SerialformerError, match="goes with the setting base"):
+    with pytest.raises(SerialformerError, match="requires the setting base"):
         construct_evaluator(4, depth=3)
     with pytest.raises(SerialformerError, match="writes only outputs"):
         list(serialformer.trace_lines(shallow, shallow.run("TRUE NA NA 1")))

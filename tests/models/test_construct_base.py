@@ -143,11 +143,11 @@ def test_an_altered_weight_is_found() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(CompileError, match="a depth .* goes with the setting base"):
+    with pytest.raises(CompileError, match="a depth .* requires the setting base"):
         serialformer.construct("parity", 4, depth=2)
     with pytest.raises(CompileError, match="no construction for the setting 'hint'"):
         serialformer.construct("parity", 4, setting="hint")
-    with pytest.raises(CompileError, match="a way to make sums .* goes with the setting base"):
+    with pytest.raises(CompileError, match="a way to make sums .* requires the setting base"):
         serialformer.construct("parity", 4, by="counting")
     with pytest.raises(CompileError, match="one layer cannot count so far in float32"):
         serialformer.construct("parity", 200, setting="base", by="counting")

@@ -206,10 +206,10 @@ def test_shapes_that_are_refused(shape: Shape, message: str) -> None:
 def test_options_of_other_targets_are_refused() -> None:
     circuit = CASES["parity of ten"]
     with pytest.raises(
-        CompileError, match="target llama has no activation and no precision\nhint: activation goes with"
+        CompileError, match="target llama has no activation and no precision\nhint: activation requires"
     ):
         serialformer.compile(circuit, target="llama", activation="relu", precision=1)
-    with pytest.raises(CompileError, match="target gpt2 has no hidden\nhint: hidden goes with target llama"):
+    with pytest.raises(CompileError, match="target gpt2 has no hidden\nhint: hidden requires target llama"):
         serialformer.compile(circuit, shape=Shape(hidden=64))
 
 

@@ -179,7 +179,7 @@ def test_options_of_the_other_target_are_refused() -> None:
     for options, message in (
         (
             {"dtype": "float16", "activation": "relu"},
-            "target paper has no activation and no dtype\nhint: activation goes with target gpt2; dtype goes with"
+            "target paper has no activation and no dtype\nhint: activation requires target gpt2; dtype requires"
             " target gpt2 or llama; target paper has precision",
         ),
         ({"attention_gap": 40.0}, "target paper has no attention_gap"),
@@ -190,7 +190,7 @@ def test_options_of_the_other_target_are_refused() -> None:
             serialformer.compile(circuit, target="paper", **options)
     with pytest.raises(
         CompileError,
-        match="target gpt2 has no precision\nhint: precision goes with target paper; target gpt2 has activation",
+        match="target gpt2 has no precision\nhint: precision requires target paper; target gpt2 has activation",
     ):
         serialformer.compile(circuit, precision=1)
     with pytest.raises(CompileError, match="no target 'papr'\nhint: one of gpt2, llama, paper"):

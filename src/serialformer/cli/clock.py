@@ -47,7 +47,7 @@ def run_clock(
         InputError: it has no registers, an input or an initial value is missing, or the stimulus is too short.
     """
     if options.seed is not None and options.initial != InitialOption.RANDOM:
-        raise InputError("--seed goes with --initial random")
+        raise InputError("--seed requires --initial random")
     if options.cycles is None and options.stimulus is None:
         raise InputError("how many cycles?", hint="--cycles N, or --stimulus IN.csv with one row per cycle")
     model = load(directory)

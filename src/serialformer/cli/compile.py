@@ -177,7 +177,7 @@ def compile_command(
         if value is not None and target.value not in targets.split(" or "):
             mine = [other for other, (_, names) in of_target.items() if target.value in names.split(" or ")]
             raise InputError(
-                f"{option} goes with --target {targets}", hint=f"target {target.value} has {', '.join(mine)}"
+                f"{option} requires --target {targets}", hint=f"target {target.value} has {', '.join(mine)}"
             )
     with progress_bar("compiling", None) as advance:
         model = compile(

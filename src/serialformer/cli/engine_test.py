@@ -82,7 +82,7 @@ def engine_test_command(
     if sum(given is not None for given in (engine, url, command)) != 1:
         raise InputError("expected one of --engine, --url and --command")
     if python is not None and engine is None:
-        raise InputError("--python goes with --engine")
+        raise InputError("--python requires --engine")
     if (served is not None or allow_remote) and url is None:
         raise InputError("--served and --allow-remote go with --url")
     if sweep not in SWEEPS:

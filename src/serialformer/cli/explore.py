@@ -44,7 +44,7 @@ def explore_command(
     if serve == (output is not None):
         raise InputError("expected either -o PAGE.html or --serve")
     if port and not serve:
-        raise InputError("--port goes with --serve")
+        raise InputError("--port requires --serve")
     from serialformer.explorer.explore import explore
 
     def announce(address: str) -> None:

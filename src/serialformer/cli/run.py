@@ -85,7 +85,7 @@ def run_command(
 ) -> None:
     """Run a model on its input words and print its output words."""
     if ray is not None and batch is None:
-        raise InputError("--ray goes with --batch")
+        raise InputError("--ray requires --batch")
     if prompt is None and (task is not None or trust_code):
         raise InputError("--task and --trust-code go with --prompt")
     clock = ClockOptions(cycles=cycles, stimulus=stimulus, vcd=vcd, output=output, initial=initial, seed=seed)
@@ -99,15 +99,15 @@ def run_command(
         return
     if batch is not None:
         if inputs or trace or as_json or max_tokens is not None or prompt is not None or circuit is not None:
-            raise InputError("--batch goes with none of -i, --trace, --json, --max-tokens, --prompt, --circuit")
+            raise InputError("--batch cannot be combined with -i, --trace, --json, --max-tokens, --prompt or --circuit")
         _run_batch(load(directory), batch, output, engine, ray)
         return
     if output is not None:
-        raise InputError("-o goes with --batch or --cycles", hint="outputs are printed on stdout")
+        raise InputError("-o requires --batch or --cycles", hint="outputs are printed on stdout")
     if prompt is not None and circuit is not None:
-        raise InputError("--circuit and --prompt exclude each other")
+        raise InputError("--circuit and --prompt cannot be combined")
     if prompt is not None and (inputs or trace or max_tokens is not None):
-        raise InputError("--prompt goes with none of -i, --trace, --batch, -o, --max-tokens")
+        raise InputError("--prompt cannot be combined with -i, --trace, --batch, -o or --max-tokens")
     model = load(directory, task=task, trust_code=trust_code)
     given = None if circuit is None else read(circuit)
     question = _question(given, prompt, parse_assignments(inputs or []))

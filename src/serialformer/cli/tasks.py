@@ -55,10 +55,10 @@ def tasks_command(
     if name is None and (parameters or length is not None):
         raise TaskError("-p and --length go with a TASK", hint=f"one of {', '.join((*TASKS, *ALIASES))}")
     if (samples is None) != (output is None):
-        raise TaskError("--samples N and -o DATA.jsonl go together")
+        raise TaskError("--samples N and -o DATA.jsonl require each other")
     if samples is not None and output is not None:
         if name is None:
-            raise TaskError("--samples goes with a TASK", hint=f"one of {', '.join((*TASKS, *ALIASES))}")
+            raise TaskError("--samples requires a TASK", hint=f"one of {', '.join((*TASKS, *ALIASES))}")
         _write_samples(parse_task(name, parameters or []), length, seed, samples, output, as_json=as_json)
         return
     tasks = [make_task(known) for known in TASKS] if name is None else [parse_task(name, parameters or [])]

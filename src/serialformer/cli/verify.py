@@ -53,16 +53,16 @@ def verify_command(
 ) -> None:
     """Run a model and compare every chain token with the circuit; exit 1 if any differs."""
     if exhaustive and samples is not None:
-        raise InputError("--samples and --exhaustive exclude each other")
+        raise InputError("--samples and --exhaustive cannot be combined")
     model = load(directory)
     options = VerilogOptions(**verilog_options(against, top, parameters, macros, includes, sources))
     if against is None and options.are_given:
         raise InputError("--top, -P, -D, --include and --source go with --against")
     if simulator is not None:
         if against is None or not is_verilog(against):
-            raise InputError("--simulator goes with --against and a Verilog file")
+            raise InputError("--simulator requires --against and a Verilog file")
         if exhaustive:
-            raise InputError("--simulator goes with --samples, not with --exhaustive")
+            raise InputError("--simulator works with --samples, not with --exhaustive")
         source = simulated_source(against, options)
         with progress_bar("verifying", samples or 64, unit="rows") as advance:
             result = verify_against_simulator(

@@ -115,7 +115,7 @@ def _counting(task: Task, length: int, num_layers: int | None) -> Construction:
     if not isinstance(task, Majority | Parity | ModularAddition):
         raise CompileError(f"{task.name} is not decided by a sum", hint=f"by counting go {', '.join(COUNTED)}")
     if num_layers not in (None, 1):
-        raise CompileError(f"counting takes one layer, not {num_layers}", hint="a depth goes with --by doubling")
+        raise CompileError(f"counting takes one layer, not {num_layers}", hint="a depth requires --by doubling")
     number = np.arange(task.modulus if isinstance(task, ModularAddition) else 2)
     sums = np.arange(length * (len(number) - 1) + 1)
     answer = (2 * sums > length).astype(np.int64) if isinstance(task, Majority) else sums % len(number)

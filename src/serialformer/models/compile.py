@@ -201,7 +201,7 @@ def check_chain(
             )
         if partial or (layers is not None and layers < 1):
             raise CompileError(
-                "expected at least 1 layer, and none to be left out", hint="partial (--partial) goes with --chain none"
+                "expected at least 1 layer, and none to be left out", hint="partial (--partial) requires --chain none"
             )
     elif chain == "gates" and (layers is not None or partial):
         raise CompileError(

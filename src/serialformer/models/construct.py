@@ -59,11 +59,11 @@ def construct(
             f"no construction for the setting {setting!r}", hint="there are constructions for cot and base"
         )
     if depth is not None and setting != "base":
-        raise CompileError("a depth (--depth) goes with the setting base", hint="with a chain it is given")
+        raise CompileError("a depth (--depth) requires the setting base", hint="with a chain it is given")
     if by not in (None, "counting", "doubling"):
         raise CompileError(f"no way {by!r} to make a sum", hint="counting or doubling")
     if by is not None and setting != "base":
-        raise CompileError("a way to make sums (--by) goes with the setting base", hint="with a chain it is given")
+        raise CompileError("a way to make sums (--by) requires the setting base", hint="with a chain it is given")
     if setting == "base":
         method = by or default_method(made, depth)
         lowered = lower_task_without_chain(made, length, depth, method=method, dtype=dtype, activation=activation)
@@ -109,7 +109,7 @@ def construct_evaluator(
     if setting == "base":
         lowered = lower_task_without_chain(CircuitValue(), num_gates, depth, dtype=dtype, activation=activation)
     elif depth is not None:
-        raise CompileError("a depth (--depth) goes with the setting base", hint="with a chain it is given")
+        raise CompileError("a depth (--depth) requires the setting base", hint="with a chain it is given")
     else:
         lowered = lower_evaluator(num_gates, dtype=dtype, activation=activation)
     return _model(lowered, CircuitPrompt(num_gates=num_gates, setting=setting))

@@ -439,7 +439,7 @@ def check_options(target: str, given: set[str]) -> None:
     Traceback (most recent call last):
         ...
     serialformer.errors.CompileError: target paper has no dtype
-    hint: dtype goes with target gpt2 or llama; target paper has precision
+    hint: dtype requires target gpt2 or llama; target paper has precision
     """
     targets = get_args(Target)
     if target not in targets:
@@ -447,7 +447,7 @@ def check_options(target: str, given: set[str]) -> None:
     foreign = sorted(given - OPTIONS_OF[target])
     if foreign:
         others = [
-            f"{name} goes with target {' or '.join(other for other in targets if name in OPTIONS_OF[other])}"
+            f"{name} requires target {' or '.join(other for other in targets if name in OPTIONS_OF[other])}"
             for name in foreign
         ]
         has = ", ".join(sorted(OPTIONS_OF[target]))

@@ -47,7 +47,7 @@ def sweep(
         say: is told what people should know; standard error if None.
 
     Raises:
-        SweepError: options that exclude each other, a recipe that is none, or a store or an executor that cannot
+        SweepError: options that cannot be combined, a recipe that is none, or a store or an executor that cannot
             continue; what is stored stays.
         TrainingError: torch is not installed.
     """
@@ -85,21 +85,21 @@ def check_options(
     stacks: int | None = None,
     minutes: float | None = None,
 ) -> None:
-    """Refuses options that exclude each other.
+    """Refuses options that cannot be combined.
 
     Raises:
         SweepError: says which.
     """
     if stacks is None and minutes is not None:
-        raise SweepError("--minutes goes with --stacks", hint="Ctrl-C ends a sweep, and the same command resumes it")
+        raise SweepError("--minutes requires --stacks", hint="Ctrl-C ends a sweep, and the same command resumes it")
     if stacks is not None and (workers is not None or ray is not None or gpus or keep):
-        raise SweepError("--stacks goes with none of --workers, --ray, --gpus and --keep", hint="--device cuda")
+        raise SweepError("--stacks cannot be combined with --workers, --ray, --gpus or --keep", hint="--device cuda")
     if ray is not None and (workers is not None or keep):
-        raise SweepError("--ray goes with neither --workers nor --keep", hint="the cluster's CPUs are what it has")
+        raise SweepError("--ray cannot be combined with --workers or --keep", hint="the cluster's CPUs are what it has")
     if ray is None and gpus:
-        raise SweepError("--gpus goes with --ray", hint="--device cuda")
+        raise SweepError("--gpus requires --ray", hint="--device cuda")
     if ray is not None and device != "cpu" and not gpus:
-        raise SweepError("--ray gives a run a GPU by --gpus", hint="--gpus 1, or --gpus 0.25 for four at once")
+        raise SweepError("with --ray, --gpus gives each run its GPU", hint="--gpus 1, or --gpus 0.25 for four at once")
 
 
 def _say(text: str) -> None:

@@ -83,7 +83,7 @@ def construction_to_llama(
     if not gap > 0:
         raise CompileError(f"expected an attention gap above 0, found {gap}")
     if shape.head_biases and shape.addressing == "window":
-        raise CompileError("a Qwen2 has no window here", hint="--head-biases goes with --address names or distances")
+        raise CompileError("a Qwen2 has no window here", hint="--head-biases works with --address names or distances")
     layout = lay_out_llama(construction, placed, shape)
     rotation = None
     if shape.addressing in ("distances", "window"):
