@@ -71,7 +71,7 @@ FIXTURES = ("browser",)
 def is_integration(name: str, fixtures: Sequence[str] = ()) -> bool:
     """Whether a test of this name, as pytest writes it, is one.
 
-    >>> [is_integration(name) for name in ("tests/sweeps/test_local.py::test_a_sweep[2]", "tests/sweeps2/test.py::test")]
+    >>> [is_integration(name) for name in ("tests/sweeps/test_local.py::test_a[2]", "tests/sweeps2/test.py::test")]
     [True, False]
     >>> is_integration("tests/explorer/test_tour.py::test_escape", ["browser", "tmp_path"])
     True
