@@ -13,14 +13,14 @@ demo: .venv/core  ## compile a 16-bit multiplier, multiply by chain of thought, 
 	$(BIN)/serialformer demo -o demo
 
 test: .venv/all  ## install the extras and run every test but the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
 
 shapes: .venv/all  ## the tests with the shapes and types of all arrays checked at every call
-	CHECK_SHAPES=1 $(BIN)/python -m pytest
+	CHECK_SHAPES=1 $(BIN)/python -m pytest -m "not slow"
 
 nightly: .venv/all  ## the slow tests, and every property on many examples
 	$(BIN)/python -m pytest -m slow
-	$(BIN)/python -m pytest --hypothesis-profile nightly
+	$(BIN)/python -m pytest -m "not slow" --hypothesis-profile nightly
 
 lowest: constraints-lowest.txt  ## the core's tests with the lowest supported version of each dependency
 	rm -rf .venv-lowest

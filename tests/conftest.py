@@ -1,4 +1,4 @@
-"""What all tests share: how many examples they try, shapes checked where that is asked for, circuits from elsewhere."""
+"""What all tests share: which run by default, how many examples they try, checked shapes, circuits from elsewhere."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "serialformer"
 REAL_CIRCUITS = ROOT.parent / "shared" / "circuits"
 
+NUM_LEFT_OUT = pytest.StashKey[int]()
 
 NO_REAL_CIRCUITS = f"needs circuits from elsewhere, in {REAL_CIRCUITS}"
 
@@ -62,10 +63,37 @@ settings.load_profile("default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    from tests.integration import ALL_BUT_SLOW, BY_DEFAULT
+
+    # Whoever names a file wants all of it. The processes of xdist are told what the first one chose.
+    is_named = config.args_source is pytest.Config.ArgsSource.ARGS
+    if is_named and config.option.markexpr == BY_DEFAULT and not hasattr(config, "workerinput"):
+        config.option.markexpr = ALL_BUT_SLOW
     # The run-time checks look at random items of lists, also inside hypothesis strategies, where that changes nothing.
     config.addinivalue_line(
         "filterwarnings", "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the tests of other programs before pytest takes those that it was asked for."""
+    from tests.integration import BY_DEFAULT, mark
+
+    count = mark(items)
+    config.stash[NUM_LEFT_OUT] = count if config.option.markexpr == BY_DEFAULT else 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of xdist says how many it left out: the first one collects nothing."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(NUM_LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Every process of xdist collects the same."""
+    node.config.stash[NUM_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -77,7 +105,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says how many tests had no circuits, and where those are."""
+    """Says how many tests were left out, how many had no circuits, and where those are."""
+    if count := terminalreporter.config.stash.get(NUM_LEFT_OUT, 0):
+        from tests.integration import left_out
+
+        terminalreporter.line(left_out(count))
     skipped = [report for report in terminalreporter.getreports("skipped") if NO_REAL_CIRCUITS in str(report.longrepr)]
     if skipped:
         terminalreporter.section("circuits from elsewhere")

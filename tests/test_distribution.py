@@ -113,7 +113,6 @@ def test_the_wheel_beside_what_it_declares_gives_its_demo(unpacked: Path, tmp_pa
 
 
 @pytest.mark.slow  # fetches and installs what the wheel needs
-@pytest.mark.integration
 def test_the_wheel_in_an_empty_environment_gives_its_demo(unpacked: Path, tmp_path: Path) -> None:
     wheel = build(unpacked, tmp_path / "wheel", "wheel")
     venv.create(tmp_path / "empty")  # with the pip of this environment: to install one takes longer than the rest

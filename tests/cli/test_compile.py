@@ -204,7 +204,6 @@ def test_which_model_of_a_file_is_said(tmp_path: Path, adder_file: Path, cli: An
     assert alone.err == "" and "model" not in json.loads(alone.out)
 
 
-@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
 def test_verify_against_the_source(tmp_path: Path, cli: Any) -> None:
     path = tmp_path / "counter.v"
@@ -229,7 +228,6 @@ endmodule
     )
 
 
-@pytest.mark.integration
 @pytest.mark.skipif(
     any(shutil.which(program) is None for program in SIMULATORS["verilator"]),
     reason="Verilator (verilator, with g++ and make) is not installed",

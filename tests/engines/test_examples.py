@@ -27,7 +27,6 @@ def expected(cases: tuple[Case, ...]) -> str:
     return f"{sum(len(case.expected) for case in cases)} tokens, {wrong} cases wrong\n"
 
 
-@pytest.mark.integration
 def test_c(cases: tuple[Case, ...], tmp_path: Path) -> None:
     if shutil.which("cc") is None:
         pytest.skip("no C compiler: cc is not on the PATH")  # the example in JavaScript and our reader cover the format
@@ -38,7 +37,6 @@ def test_c(cases: tuple[Case, ...], tmp_path: Path) -> None:
     assert (run.returncode, run.stdout) == (1, expected(cases))
 
 
-@pytest.mark.integration
 def test_javascript(cases: tuple[Case, ...], tmp_path: Path) -> None:
     if shutil.which("node") is None:
         pytest.skip("no node")

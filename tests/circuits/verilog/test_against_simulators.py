@@ -19,10 +19,7 @@ from tests.circuits.verilog.random_designs import random_design, side_by_side
 
 pytest.importorskip("pyosys", reason="pyosys (extra hdl) is not installed")
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
 
 NUM_PARTS, DESIGNS_PER_PART = 10, 20
 UNENDING = (27, 28, 144, 155)

@@ -154,7 +154,6 @@ def test_there_are_some_dozens() -> None:
     assert len(BODIES) >= 24
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     ("suffix", "simulator"),
     [
@@ -191,7 +190,6 @@ def test_agrees(suffix: str, simulator: str, tmp_path: Path) -> None:
     assert elaborate_verilog(path, top="top").is_verilog_2005 == (suffix == "v")
 
 
-@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog (iverilog) is not installed")
 def test_random_designs_with_jumps(tmp_path: Path) -> None:
     path = tmp_path / "designs.sv"

@@ -131,7 +131,6 @@ endmodule
 """
 
 
-@pytest.mark.integration
 @needs_icarus
 @pytest.mark.parametrize("suffix", ["v", "sv"])
 def test_agrees(suffix: str, tmp_path: Path) -> None:
@@ -194,7 +193,6 @@ endmodule
 """
 
 
-@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="Verilator is not installed")
 def test_words_of_systemverilog(tmp_path: Path) -> None:
     (tmp_path / "m.sv").write_text(JUMPS)
@@ -233,7 +231,6 @@ endmodule
     assert [circuit.evaluate(a=a) for a in range(4)] == [{"y": y, "z": 8} for y in (50, 51, 2, 3)]
 
 
-@pytest.mark.integration
 @needs_icarus
 def test_random_designs(tmp_path: Path) -> None:
     path = tmp_path / "designs.sv"

@@ -1,0 +1,99 @@
+"""Which tests are marked `integration`: those that run other programs, browsers or whole trainings.
+
+`pytest` alone leaves them out, as long as no file is named on the command line; `make test` and `.ci/run` run them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+BY_DEFAULT = "not slow and not integration"
+"""What `pytest` runs without further arguments (`addopts` in pyproject.toml)."""
+ALL_BUT_SLOW = "not slow"
+
+PATHS = {
+    "simulators of Verilog": (
+        "tests/circuits/verilog/test_against_simulators.py",
+        "tests/circuits/verilog/test_jumps.py::test_agrees",
+        "tests/circuits/verilog/test_jumps.py::test_random_designs_with_jumps",
+        "tests/circuits/verilog/test_progress.py::test_agrees",
+        "tests/circuits/verilog/test_progress.py::test_random_designs",
+        "tests/circuits/verilog/test_progress.py::test_words_of_systemverilog",
+        "tests/cli/test_compile.py::test_verify_against_the_source",
+        "tests/cli/test_compile.py::test_verify_against_the_source_with_verilator",
+    ),
+    "trainings": (
+        "tests/cli/test_train.py",
+        "tests/interp/test_realism.py",
+        "tests/training/test_loop.py",
+        "tests/training/test_optimiser.py",
+        "tests/training/test_stacked.py",
+    ),
+    "sweeps, and the recipes that are sweeps": (
+        "tests/cli/test_sweep.py",
+        "tests/recipes",
+        "tests/sweeps",
+    ),
+    "examples and notebooks": ("tests/examples",),
+    "engines in processes of their own, and other people's": (
+        "tests/cli/test_engine_test.py",
+        "tests/engines/test_adapters.py",
+        "tests/engines/test_examples.py::test_c",
+        "tests/engines/test_examples.py::test_javascript",
+        "tests/engines/test_run.py",
+        "tests/engines/test_server.py",
+        "tests/engines/test_session.py",
+        "tests/interp/test_tools.py",
+    ),
+    "commands in processes and terminals of their own": (
+        "tests/cli/test_batch.py::test_a_disk_that_fills_up",
+        "tests/cli/test_batch.py::test_from_pipe_to_pipe",
+        "tests/cli/test_batch.py::test_memory_does_not_grow_with_the_rows",
+        "tests/cli/test_closed_output.py",
+        "tests/cli/test_control.py",
+        "tests/test_documents.py::test_consoles",
+        "tests/test_testing.py",
+    ),
+    "distributions, the built site and the page's bundle": (
+        "tests/explorer/test_build.py::test_the_committed_files_are_what_the_sources_build_to",
+        "tests/test_distribution.py",
+        "tests/test_reference.py::test_the_site_is_built_without_a_warning_and_fetches_nothing",
+    ),
+}
+"""Folders, files and test functions, by what makes them expensive."""
+
+FIXTURES = ("browser",)
+"""Pages in a browser: whatever asks for one of these fixtures."""
+
+
+def is_integration(name: str, fixtures: Sequence[str] = ()) -> bool:
+    """Whether a test of this name, as pytest writes it, is one.
+
+    >>> [is_integration(name) for name in ("tests/sweeps/test_local.py::test_a[2]", "tests/sweeps2/test.py::test")]
+    [True, False]
+    >>> is_integration("tests/explorer/test_tour.py::test_escape", ["browser", "tmp_path"])
+    True
+    """
+    function = name.partition("[")[0]
+    paths = (path for group in PATHS.values() for path in group)
+    return any(f in fixtures for f in FIXTURES) or any(
+        function == path or function.startswith((f"{path}/", f"{path}::")) for path in paths
+    )
+
+
+def mark(items: Sequence[pytest.Item]) -> int:
+    """Marks those among some tests that are, and says how many are not slow besides."""
+    marked = [item for item in items if is_integration(item.nodeid, getattr(item, "fixturenames", ()))]
+    for item in marked:
+        item.add_marker(pytest.mark.integration)
+    return sum(item.get_closest_marker("slow") is None for item in marked)
+
+
+def left_out(count: int) -> str:
+    """What the end of a run says of those that it did not run."""
+    return (
+        f"{count} tests of browsers, simulators, trainings, sweeps and other programs were left out; "
+        'all tests: pytest -m "not slow"'
+    )
