@@ -115,7 +115,7 @@ def test_requests_at_the_same_time(models: tuple[SuiteModel, ...]) -> None:
     assert report.trials[0].tried == report.trials[1].tried
     blame = report.blames[0]
     assert (blame.repeated, blame.right_alone) == (True, True)
-    # What is asked again ends with the requests that were made together with the wrong one.
+    # The second try ends with the requests that were made together with the wrong one.
     assert sum(map(len, blame.calls)) == 16
     assert "The requests at the same time: the case is right alone." in blame.verdict
 
@@ -123,7 +123,7 @@ def test_requests_at_the_same_time(models: tuple[SuiteModel, ...]) -> None:
 def test_what_a_server_was_asked_before(models: tuple[SuiteModel, ...]) -> None:
     session = broken_when_off("prefixes: an answer is kept for the first tokens of its prompt")
     session.keeps_running = True
-    assert "What came before: the case is right when it is asked again." in run(session, models).blames[0].verdict
+    assert "What came before: the case is right in a request of its own." in run(session, models).blames[0].verdict
 
 
 def test_a_refused_call_among_others(models: tuple[SuiteModel, ...]) -> None:

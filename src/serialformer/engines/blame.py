@@ -89,7 +89,7 @@ class Blame:
         if self.calls and len(self.calls[-1]) > 1:
             return "The rows of the batch: the case is right alone."
         if self.keeps_running:
-            return "What came before: the case is right when it is asked again."
+            return "What came before: the case is right in a request of its own."
         return "What came before: the case is right in an engine that has just opened the model."
 
     def to_json(self) -> dict[str, object]:

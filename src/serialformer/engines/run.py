@@ -194,7 +194,7 @@ def run_trial(
 
 
 def join_calls(calls: Sequence[Sequence[Case]], at_once: int) -> Iterator[list[Sequence[Case]]]:
-    """Calls that an engine is asked together: one, or as many as keep it busy if it answers several requests at a time.
+    """Calls that go to an engine together: one, or as many as keep it busy if it answers several requests at a time.
 
     Args:
         calls: in their order.
