@@ -1,27 +1,50 @@
-"""The environments of ``benchmarks/engines``: one for each adapter, with every version fixed."""
+"""The environments of ``benchmarks/engines``: one for each adapter and server, with every version fixed."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from benchmarks.engines.run import ENVIRONMENTS, HERE, WITHOUT, make_environment
+from benchmarks.engines.serve import SERVERS, fill, wait_for
 
 from serialformer.engines.adapters.registry import ADAPTERS
+
+NAMES = {*ENVIRONMENTS.values(), *(server.environment for server in SERVERS.values())}
 
 
 def test_every_adapter_has_an_environment() -> None:
     assert set(ENVIRONMENTS) == set(ADAPTERS)
     files = {path.stem for path in (HERE / "environments").iterdir()}
-    assert files == set(ENVIRONMENTS.values())
+    assert files == NAMES
 
 
-@pytest.mark.parametrize("name", sorted(set(ENVIRONMENTS.values())))
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_versions_are_fixed(name: str) -> None:
     lines = (HERE / "environments" / f"{name}.txt").read_text().splitlines()
     wanted = [line for line in lines if not line.startswith("#")]
     assert wanted and all(line.count("==") == 1 for line in wanted)
     assert lines[0].startswith("# ") and not lines[0].startswith(WITHOUT)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_commands_of_servers(name: str) -> None:
+    server = SERVERS[name]
+    places: dict[str, object] = {"bin": "b", "servers": "s", "model": "m", "gguf": "g", "port": 1}
+    words = fill(server.command, places)
+    assert words[0].startswith("b/") and "1" in words and {"m", "g"} & set(words)
+    assert all("=" in word for word in fill(server.variables, places))
+
+
+def test_a_server_that_ends_at_once() -> None:
+    with (
+        subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as process,
+        pytest.raises(SystemExit, match="it has ended with status 3"),
+    ):
+        process.wait()
+        wait_for("http://127.0.0.1:9", process)
 
 
 def test_an_environment_is_made_once(tmp_path: Path) -> None:

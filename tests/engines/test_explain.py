@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serialformer.engines.explain import MAX_RULES, Feature, explain, explain_trials, shared_places
+from serialformer.engines.explain import MAX_RULES, Feature, Rule, explain, explain_trials, shared_places
 from serialformer.engines.judge import Wrong
 from serialformer.engines.run import Trial
 from serialformer.engines.suite import SuiteModel
@@ -57,6 +57,11 @@ def test_two_causes() -> None:
     rules = explain([(row, row["dtype"] == "bfloat16" or row["threads"] == 4) for row in ROWS])
     assert {str(rule).partition(": ")[2] for rule in rules} == {"dtype=bfloat16", "threads=4"}
     assert not any(rule.is_whole for rule in rules)
+
+
+def test_a_failure_is_counted_in_the_singular() -> None:
+    rules = [Rule(conditions=(), num_failures=count, is_whole=False) for count in (1, 2)]
+    assert [str(rule) for rule in rules] == ["1 failure: everything fails", "2 failures: everything fails"]
 
 
 @effort(0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from serialformer.engines.adapters.adapter import Options
+from serialformer.engines.adapters.adapter import Options, Refusal
 from serialformer.engines.blame import separate_blame
 from serialformer.engines.html_report import report_to_html
 from serialformer.engines.recipes import Recipe
 from serialformer.engines.report import Report, check_engine, report_lines, report_to_junit
 from serialformer.engines.reproduction import write_reproduction
 from serialformer.engines.run import ONE_PASS, choose_calls, configurations, run_trial
+from serialformer.engines.session import Call
 from serialformer.engines.suite import SuiteModel, build_suite, choose_models, read_suite
 from serialformer.errors import EngineError, InputError
 from tests.engines.small_engine import SmallEngine
@@ -85,6 +87,55 @@ def test_rows_of_a_batch(models: tuple[SuiteModel, ...]) -> None:
     report = run(broken_when_off("positions: counted from the padding of the batch"), models)
     assert report.blames[0].right_alone is True
     assert "The rows of the batch: the case is right alone." in report.blames[0].verdict
+
+
+class AtOnce(ZooSession):
+    """A server that answers several requests at the same time."""
+
+    keeps_running = True
+
+    def num_at_once(self, options: Options) -> int:
+        return int(options["concurrency"])
+
+
+class Exchanging(AtOnce):
+    """A server that exchanges the answers of two requests that it works on at the same time."""
+
+    def generate_at_once(self, calls: Sequence[Call]) -> list[list[list[int]]]:
+        answers = super().generate_at_once(calls)
+        if len(calls) > 1:
+            answers[0][0], answers[1][0] = answers[1][0], answers[0][0]
+        return answers
+
+
+def test_requests_at_the_same_time(models: tuple[SuiteModel, ...]) -> None:
+    session = Exchanging(lambda _, __: SmallEngine(), {"concurrency": (1, 4)})
+    report = run(session, models[:1])
+    assert [trial.is_right for trial in report.trials] == [True, False]
+    assert report.trials[0].tried == report.trials[1].tried
+    blame = report.blames[0]
+    assert (blame.repeated, blame.right_alone) == (True, True)
+    # The second try ends with the requests that were made together with the wrong one.
+    assert sum(map(len, blame.calls)) == 16
+    assert "The requests at the same time: the case is right alone." in blame.verdict
+
+
+def test_what_a_server_was_asked_before(models: tuple[SuiteModel, ...]) -> None:
+    session = broken_when_off("prefixes: an answer is kept for the first tokens of its prompt")
+    session.keeps_running = True
+    assert "What came before: the case is right in a request of its own." in run(session, models).blames[0].verdict
+
+
+def test_a_refused_call_among_others(models: tuple[SuiteModel, ...]) -> None:
+    class Short(AtOnce):
+        def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: Path | None) -> list[list[int]]:
+            if num_tokens > 30:
+                raise Refusal("too long")
+            return super().generate(prompts, num_tokens, draft)
+
+    trial = run_trial(Short(lambda _, __: SmallEngine(), {"concurrency": (4,)}), models[0], {"concurrency": 4})
+    assert trial.refused == ("whole chain: too long",) and trial.is_right
+    assert set(trial.tried) == {case.family for case in models[0].cases} - {"whole chain"} | {ONE_PASS}
 
 
 def test_what_came_before(models: tuple[SuiteModel, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from serialformer import Model, compile
 from serialformer.engines.adapters.adapter import Refusal
+from serialformer.engines.cases import group_calls
 from serialformer.engines.report import check_engine
 from serialformer.engines.scattered import scattered_circuit
 from serialformer.engines.server import ServerSession
@@ -27,6 +29,8 @@ class Handler(BaseHTTPRequestHandler):
 
     model: Model
     mode = "ids"
+    meeting: threading.Barrier
+    places: Iterator[int]
 
     def do_GET(self) -> None:
         self.reply({"data": [{"id": name} for name in (["a", "b"] if self.mode == "two" else ["the model"])]})
@@ -36,6 +40,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.mode == "refuses":
             self.send_error(400, "too long")
             return
+        if self.mode == "strict" and set(asked) - {"model", "prompt", "max_tokens", "temperature", "stream"}:
+            self.send_response(422)
+            self.end_headers()
+            self.wfile.write(b"Unexpected fields in the request: {'return_token_ids'}")
+            return
         if self.mode == "spaced":
             # The blank before the first token of the answer is taken off.
             self.reply({"choices": [{"text": "aa ab ab" if asked["prompt"] == " ab aa" else asked["prompt"]}]})
@@ -43,6 +52,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.mode == "fails":
             self.send_error(500, "broken")
             return
+        if self.mode == "meets" and next(self.places) < 16:
+            # None of the first 16 requests is answered before all of them are here.
+            self.meeting.wait()
         words = self.model.transformer.architecture.vocabulary
         prompt = asked["prompt"] if isinstance(asked["prompt"], list) else [words.index(x) for x in asked["prompt"]]
         engine = self.model.engine("dense")
@@ -53,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         replies = []
         for piece in pieces:
             choice: dict[str, Any] = {"text": "".join(words[token] for token in piece)}
-            replies.append({"choices": [choice if self.mode == "text" else {**choice, "token_ids": piece}]})
+            replies.append({"choices": [choice if self.mode in ("text", "strict") else {**choice, "token_ids": piece}]})
         if asked["stream"]:
             text = "".join(f"data: {json.dumps(reply)}\n\n" for reply in replies) + "data: [DONE]\n\n"
             self.reply_text(text)
@@ -90,7 +102,7 @@ def url(model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("mode", ["ids", "text"])
+@pytest.mark.parametrize("mode", ["ids", "text", "strict"])
 def test_a_sound_server(url: str, model: Model, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "mode", mode)
     assert model.directory is not None
@@ -104,6 +116,19 @@ def test_a_wrong_server(url: str, model: Model, monkeypatch: pytest.MonkeyPatch)
     assert model.directory is not None
     report = check_engine(ServerSession(url), read_suite(model.directory), sweep="default", brief=True)
     assert report.status == 1 and report.failures[0].wrong[0].token == 3
+
+
+def test_requests_of_several_calls_are_made_at_the_same_time(
+    url: str, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "mode", "meets")
+    monkeypatch.setattr(Handler, "meeting", threading.Barrier(16, timeout=60.0), raising=False)
+    monkeypatch.setattr(Handler, "places", itertools.count(), raising=False)
+    assert model.directory is not None
+    suite = read_suite(model.directory)
+    assert max(len(call) for call in group_calls(suite[0].cases)) < 16
+    report = check_engine(ServerSession(url), suite, sweep="default", brief=True, chosen={"concurrency": 16})
+    assert report.status == 0
 
 
 def test_what_a_server_refuses(url: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -455,6 +455,11 @@ class _FillingRows(SmallEngine):
 
 @defect("batch: the last column answers for rows that are shorter")
 class _LastColumn(SmallEngine):
+    def make_room(self, rows: list[Row], num_tokens: int) -> None:
+        # A row that is filled up is in the cache twice while its first token is made.
+        longest = max(rows, key=lambda row: len(row.tokens))
+        super().make_room([*rows, longest], num_tokens)
+
     def first_token(self, row: Row, said: np.ndarray) -> int:
         if not row.padding:
             return super().first_token(row, said)

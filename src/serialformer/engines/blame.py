@@ -10,7 +10,7 @@ import numpy as np
 from serialformer.engines.adapters.adapter import NOT_A_NUMBER, NOWHERE, Options, Refusal
 from serialformer.engines.cases import Case, group_calls
 from serialformer.engines.judge import Wrong, judge
-from serialformer.engines.run import ONE_PASS, ONE_PASS_LENGTH, Trial, longest_case, run_trial, score_case
+from serialformer.engines.run import ONE_PASS, ONE_PASS_LENGTH, Trial, join_calls, longest_case, run_trial, score_case
 from serialformer.engines.session import Breakdown, Session
 from serialformer.engines.suite import SuiteModel
 from serialformer.models.load import load
@@ -35,6 +35,8 @@ class Blame:
         right_sibling: whether a model of the same chain in another head width or number format is right.
         right_shorter: whether a model of the same kind with a shorter chain is right.
         not_a_number: the first tensor of the engine that holds something that is not a number, if it has one.
+        at_once: how many requests were made at the same time.
+        keeps_running: whether the engine was not started again for what was tried.
     """
 
     model: SuiteModel
@@ -50,6 +52,8 @@ class Blame:
     right_sibling: bool | None = None
     right_shorter: bool | None = None
     not_a_number: str | None = None
+    at_once: int = 1
+    keeps_running: bool = False
 
     @property
     def verdict(self) -> str:
@@ -65,13 +69,8 @@ class Blame:
             parts.append("Not deterministic: the same calls did not end in the same way the second time.")
         if self.right_in_float32:
             parts.append("The number format: the same calls are right in float32.")
-        batch = bool(self.calls) and len(self.calls[-1]) > 1
         if self.right_alone:
-            parts.append(
-                "The rows of the batch: the case is right alone."
-                if batch
-                else "What came before: the case is right in an engine that has just opened the model."
-            )
+            parts.append(self._beside)
         if self.right_in_one_pass and self.wrong is not None:
             parts.append("The cache: reading the right chain in one pass is right, generating it is not.")
         elif self.right_in_one_pass is False:
@@ -81,6 +80,17 @@ class Blame:
         if self.right_shorter:
             parts.append(f"Right in the shorter {self.model.shorter}.")
         return " ".join(parts) or "Wrong each time and in whatever was tried; nothing that was changed makes it right."
+
+    @property
+    def _beside(self) -> str:
+        """What was there beside a case that is right alone."""
+        if self.at_once > 1:
+            return "The requests at the same time: the case is right alone."
+        if self.calls and len(self.calls[-1]) > 1:
+            return "The rows of the batch: the case is right alone."
+        if self.keeps_running:
+            return "What came before: the case is right in a request of its own."
+        return "What came before: the case is right in an engine that has just opened the model."
 
     def to_json(self) -> dict[str, object]:
         """As an object of plain values."""
@@ -119,9 +129,11 @@ def separate_blame(session: Session, trial: Trial, trials: Sequence[Trial], mode
         wrong=wrong,
         breakdown=trial.breakdown,
         not_a_number=None if found == NOWHERE else found,
+        at_once=session.num_at_once(options),
+        keeps_running=session.keeps_running,
     )
     case = _case_of(trial, wrong)
-    calls = _calls_up_to(trial, case, wrong)
+    calls = _calls_up_to(trial, case, wrong, session.num_at_once(options))
     blame = replace(
         blame,
         calls=tuple(tuple(call) for call in calls),
@@ -146,10 +158,16 @@ def _case_of(trial: Trial, wrong: Wrong | None) -> Case:
     return trial.broken[0] if wrong is None and trial.broken else longest_case(trial.model)
 
 
-def _calls_up_to(trial: Trial, case: Case, wrong: Wrong | None) -> list[list[Case]]:
+def _calls_up_to(trial: Trial, case: Case, wrong: Wrong | None, at_once: int) -> list[list[Case]]:
+    """The calls up to that of a case, and those that were made at the same time."""
     if (wrong is None and not trial.broken) or (wrong is not None and wrong.family == ONE_PASS):
         return [[case]]
-    return [call for call in group_calls(trial.model.cases) if call[0].call <= case.call]
+    calls: list[list[Case]] = []
+    for together in join_calls(group_calls(trial.model.cases), at_once):
+        calls += [list(call) for call in together]
+        if calls[-1][0].call >= case.call:
+            break
+    return calls
 
 
 def _is_ours_right(model: SuiteModel, case: Case) -> bool:

@@ -64,7 +64,8 @@ class Rule:
     is_whole: bool
 
     def __str__(self) -> str:
-        which = "all failures" if self.is_whole else f"{self.num_failures} failures"
+        counted = "1 failure" if self.num_failures == 1 else f"{self.num_failures} failures"
+        which = "all failures" if self.is_whole else counted
         return f"{which}: {' and '.join(map(str, self.conditions)) or 'everything fails'}"
 
 

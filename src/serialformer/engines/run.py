@@ -12,7 +12,7 @@ from typing import Any, Literal
 from serialformer.engines.adapters.adapter import Options, Refusal, Value
 from serialformer.engines.cases import Case, group_calls
 from serialformer.engines.judge import Wrong, judge
-from serialformer.engines.session import Breakdown, Session
+from serialformer.engines.session import Breakdown, Call, Session
 from serialformer.engines.suite import SuiteModel
 from serialformer.errors import EngineError
 
@@ -24,6 +24,9 @@ ONE_PASS = "one pass"
 
 ONE_PASS_LENGTH = 2100
 """Longer chains are not read in one pass: attention would take too much memory."""
+
+KEPT_BUSY = 4
+"""How many times as many requests as an engine answers at once are handed over together."""
 
 KEPT_WRONG = 20
 """How many wrong answers of a trial are kept, of which the first is reported."""
@@ -176,9 +179,9 @@ def run_trial(
         trial = replace(trial, effects=session.open(model.directory, options))
         if known is not None and "dtype" in trial.effects and trial.effects == known.effects:
             raise Refusal(f"{trial.effects['dtype']} is in effect by default as well and is not asked twice")
-        for call in calls:
-            asked = call
-            trial = _ask(session, trial, call)
+        for together in join_calls(calls, session.num_at_once(options)):
+            asked = [case for call in together for case in call]
+            trial = _ask(session, trial, together)
         asked = ()
         if only is None:
             trial = _one_pass(session, trial)
@@ -190,21 +193,72 @@ def run_trial(
     return replace(trial, seconds=time.perf_counter() - started)
 
 
-def _ask(session: Session, trial: Trial, call: Sequence[Case]) -> Trial:
-    """Makes one call and judges its answers."""
-    model, first = trial.model, call[0]
+def join_calls(calls: Sequence[Sequence[Case]], at_once: int) -> Iterator[list[Sequence[Case]]]:
+    """Calls that go to an engine together: one, or as many as keep it busy if it answers several requests at a time.
+
+    Args:
+        calls: in their order.
+        at_once: how many requests it answers at the same time.
+
+    >>> case = Case(id="", family="", purpose="", call=0, prompt=(0,), text=None, num_tokens=1, expected=(),
+    ...             gates=(), reads=())
+    >>> [len(together) for together in join_calls([[case]] * 10, 1)]
+    [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    >>> [len(together) for together in join_calls([[case]] * 10, 2)]
+    [8, 2]
+    """
+    together: list[Sequence[Case]] = []
+    for call in calls:
+        if call[0].draft is not None:
+            # Models with a draft model have an engine to themselves.
+            if together:
+                yield together
+            yield [call]
+            together = []
+            continue
+        together.append(call)
+        if at_once == 1 or sum(map(len, together)) >= at_once * KEPT_BUSY:
+            yield together
+            together = []
+    if together:
+        yield together
+
+
+def _ask(session: Session, trial: Trial, together: Sequence[Sequence[Case]]) -> Trial:
+    """Makes calls together and judges their answers."""
+    model = trial.model
+    calls = [
+        Call(
+            prompts=tuple(case.prompt for case in call),
+            num_tokens=call[0].num_tokens,
+            draft=draft_directory(model, call[0]),
+        )
+        for call in together
+    ]
     try:
-        answers = session.generate([case.prompt for case in call], first.num_tokens, draft_directory(model, first))
+        answers = session.generate_at_once(calls)
     except Refusal as error:
-        text = f"{first.family}: {error}"
+        if len(together) > 1:
+            # One that is refused does not keep the others from being asked.
+            for call in together:
+                trial = _ask(session, trial, [call])
+            return trial
+        text = f"{together[0][0].family}: {error}"
         return trial if text in trial.refused else replace(trial, refused=(*trial.refused, text))
+    for call, made in zip(together, answers, strict=True):
+        trial = _judge_call(trial, call, made)
+    return trial
+
+
+def _judge_call(trial: Trial, call: Sequence[Case], answers: Sequence[Sequence[int]]) -> Trial:
+    model, family = trial.model, call[0].family
     if len(answers) != len(call):
         raise Breakdown("error", f"{len(answers)} answers to {len(call)} prompts")
     wrong = [
         judge(case, made, end_token=model.end_token, padding_token=model.padding_token, row=row)
         for row, (case, made) in enumerate(zip(call, answers, strict=True))
     ]
-    return _count(trial, first.family, call, [found for found in wrong if found is not None])
+    return _count(trial, family, call, [found for found in wrong if found is not None])
 
 
 def _count(trial: Trial, family: str, call: Sequence[Case], wrong: Sequence[Wrong]) -> Trial:

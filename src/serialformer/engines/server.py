@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from serialformer.engines.adapters.adapter import Options, Refusal
-from serialformer.engines.session import Breakdown, Session
+from serialformer.engines.session import Breakdown, Call, Session
 from serialformer.errors import EngineError, InputError
 from serialformer.transformer.checkpoint import TOKENIZER_FILE, read_json
 
@@ -22,14 +22,17 @@ CONCURRENCY = (1, 4, 16)
 
 BYTE_LEVEL_BLANK = "\u0120"
 
+EXTRA_FIELDS = {"skip_special_tokens": False, "return_token_ids": True}
+"""What some servers take beside the fields that all of them know."""
+
 MAX_REPLY_BYTES = 1 << 26
 
 
 class ServerSession(Session):
     """A server with ``/v1/completions``, asked greedily, with token ids or with text.
 
-    The rows of a call are requests of their own, as many at a time as the option ``concurrency`` says. Text that comes
-    back is cut into the tokens of the model's vocabulary.
+    Each row is a request of its own. As many as the option ``concurrency`` says are made at a time, those of several
+    calls as well if a call has fewer rows. Text that comes back is cut into the tokens of the model's vocabulary.
 
     Args:
         url: of the server, such as ``http://127.0.0.1:8000``; ``/v1`` at its end may be left out.
@@ -41,6 +44,8 @@ class ServerSession(Session):
         InputError: it is no address, or is on another machine.
         EngineError: nothing answers there, or it serves several models or another one.
     """
+
+    keeps_running = True
 
     def __init__(
         self, url: str, *, served: str | None = None, allow_remote: bool = False, timeout: float = 300.0
@@ -58,6 +63,7 @@ class ServerSession(Session):
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self.name = url
         self.options = {"prompts": ("ids", "text"), "stream": (False, True), "concurrency": CONCURRENCY}
+        self._extra_fields: Mapping[str, bool] = EXTRA_FIELDS
         self._served = self._choose(served)
         self.versions = {"model": self._served}
 
@@ -85,10 +91,18 @@ class ServerSession(Session):
         return {}
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: Path | None) -> list[list[int]]:
-        if draft is not None:
+        call = Call(prompts=tuple(tuple(prompt) for prompt in prompts), num_tokens=num_tokens, draft=draft)
+        return self.generate_at_once([call])[0]
+
+    def num_at_once(self, options: Options) -> int:
+        return int(options["concurrency"])
+
+    def generate_at_once(self, calls: Sequence[Call]) -> list[list[list[int]]]:
+        if any(call.draft is not None for call in calls):
             raise Refusal("a server has the draft model that it was started with")
-        with ThreadPoolExecutor(int(self._options["concurrency"])) as threads:
-            return list(threads.map(lambda prompt: self._complete(prompt, num_tokens), prompts))
+        with ThreadPoolExecutor(self.num_at_once(self._options)) as threads:
+            pending = [[threads.submit(self._complete, row, call.num_tokens) for row in call.prompts] for call in calls]
+            return [[request.result() for request in requests] for requests in pending]
 
     def _complete(self, prompt: Sequence[int], num_tokens: int) -> list[int]:
         as_text = self._options["prompts"] == "text"
@@ -98,10 +112,8 @@ class ServerSession(Session):
             "max_tokens": num_tokens,
             "temperature": 0,
             "stream": bool(self._options["stream"]),
-            "skip_special_tokens": False,
-            "return_token_ids": True,
         }
-        reply = self._request("/completions", body)
+        reply = self._ask_for_more(body)
         pieces = list(_events(reply)) if self._options["stream"] else [_json(reply)]
         tokens: list[int] = []
         text = ""
@@ -110,6 +122,16 @@ class ServerSession(Session):
                 text += choice.get("text") or ""
                 tokens += choice.get("token_ids") or ()
         return tokens if tokens or not text else self._cut(text)
+
+    def _ask_for_more(self, body: Mapping[str, Any]) -> bytes:
+        """The reply to a request for token ids and special tokens as well, unless the server knows no such fields."""
+        try:
+            return self._request("/completions", {**body, **self._extra_fields})
+        except Refusal as error:
+            if not any(field in str(error) for field in EXTRA_FIELDS):
+                raise
+        self._extra_fields = {}
+        return self._request("/completions", body)
 
     def _cut(self, text: str) -> list[int]:
         """The ids of the tokens of a text, the longest that fits each time.

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,21 @@ class Breakdown(Exception):
         self.detail = detail
 
 
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """Prompts that go to an engine together.
+
+    Attributes:
+        prompts: the token ids of each row.
+        num_tokens: how many tokens to ask for.
+        draft: the directory of a draft model; None for none.
+    """
+
+    prompts: tuple[tuple[int, ...], ...]
+    num_tokens: int
+    draft: Path | None = None
+
+
 class Session(ABC):
     """An engine that can be asked.
 
@@ -54,11 +70,13 @@ class Session(ABC):
         name: of the engine, for reports.
         versions: of what runs it, as far as known.
         options: what can be configured and to which values, the default first.
+        keeps_running: whether it stays as it is when a model is opened, as a server does.
     """
 
     name: str
     versions: Mapping[str, str]
     options: Mapping[str, tuple[Value, ...]]
+    keeps_running: bool = False
 
     @abstractmethod
     def open(self, directory: Path, options: Options) -> dict[str, str]:
@@ -72,6 +90,14 @@ class Session(ABC):
     @abstractmethod
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: Path | None) -> list[list[int]]:
         """The tokens after each prompt of one call; see ``Adapter.generate``."""
+
+    def num_at_once(self, options: Options) -> int:
+        """How many requests it answers at the same time in a configuration; 1 if calls go one after the other."""
+        return 1
+
+    def generate_at_once(self, calls: Sequence[Call]) -> list[list[list[int]]]:
+        """The answers to several calls, whose requests are made at the same time where ``num_at_once`` is not 1."""
+        return [self.generate(call.prompts, call.num_tokens, call.draft) for call in calls]
 
     def score(self, tokens: Sequence[int]) -> list[int]:
         """The token that follows after each token of a sequence; see ``Adapter.score``."""
