@@ -3,8 +3,8 @@
     serialformer sweep recipes/filler -o DIR/filler.csv
     python recipes/sparse-chain/tables.py DIR/filler.csv                # the table in README.md
 
-The fillers are ``=``, and the answer alone has a label; beside them stand models with the chain itself. All without a
-chain have the same preset, steps and curriculum.
+The fillers are ``=``, and the answer alone has a label. For comparison there are models with the chain itself. All
+without a chain have the same preset, steps and curriculum.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ FILLERS = (0, 1, 2, 4)
 """For each bit; none is the setting ``base``."""
 
 SEEDS = (0, 1, 2)
+NUM_STEPS = 3000
+"""Without a chain; the curriculum takes five sixths of them."""
 
 
 def make_run(fillers: int, seed: int, *, setting: str = "filler", length: int = LENGTH, depth: int = 2) -> SweepRun:
@@ -29,6 +31,7 @@ def make_run(fillers: int, seed: int, *, setting: str = "filler", length: int = 
     parameters = {"fillers": max(1, fillers)}
     config = make_config(TASK, parameters=parameters, length=length, setting=setting, num_layers=depth, seed=seed)
     if setting != "cot":
+        config = config.with_steps(NUM_STEPS, scaled=True)
         config = replace(config, optimiser=replace(config.optimiser, learning_rate=2e-3))
     return SweepRun(config=config, curve=True)
 

@@ -177,6 +177,43 @@ def test_the_papers_figure_has_a_row_for_each_setting_and_a_column_for_each_task
         plot_rows([make_row(setting="filler")], kind="paper")
 
 
+def test_squarings_have_a_line_for_each_number_where_a_store_has_them() -> None:
+    """With the level of prompts for that number; a final evaluation alone is one line, and so are whole chains."""
+    task = {"task": "iterated-squaring", "config": {"parameters": {"bound": 12}}, "length": 8}
+    finals = [make_row(50, setting=setting, depth=depth, **task) for setting in ("base", "cot") for depth in (1, 2)]
+    numbered = [
+        make_row(
+            10 * number + row.depth,
+            setting=row.setting,
+            depth=row.depth,
+            **task,
+            evaluation=f"{number} squarings",
+            variables=json.dumps({"squarings": number}),
+            generated_samples=0,
+        )
+        for row in finals
+        for number in range(1, 9)
+    ]
+
+    def lines_in(axes: Any) -> list[list[float]]:
+        drawn = [line for line in axes.lines if list(line.get_xdata()) == [1, 2] and line.get_linestyle() != "None"]
+        return [list(line.get_ydata()) for line in drawn]
+
+    base, cot = plot_rows([*finals, *numbered], kind="paper").axes
+    assert lines_in(base) == [[0.21, 0.22], [0.41, 0.42], [0.81, 0.82]]
+    ones = [sum(pow(residue, 4, prime) == 1 for residue in range(1, prime)) / (prime - 1) for prime in (2, 3, 5, 7, 11)]
+    levels = [line.get_ydata()[0] for line in base.lines if list(line.get_xdata()) == [0, 1]]
+    assert levels[0] == pytest.approx(sum(ones) / 5, abs=0.02)
+    assert lines_in(cot) == [[0.5, 0.5]]
+    legend = [text.get_text() for text in cot.get_legend().get_texts()]
+    assert legend == ["2", "4", "8"], "a line that is drawn in another row only is in the legend, too"
+    caption = paper_caption([*finals, *numbered])
+    assert "For squarings: prompts for exactly so many, of models trained on one to the most." in caption
+    assert "squarings" not in paper_caption(finals)
+    (base, _) = plot_rows(finals, kind="paper").axes
+    assert lines_in(base) == [[0.5, 0.5]]
+
+
 def test_variants_have_panels_of_their_own() -> None:
     rows = [make_row(width=width, seed=seed) for width in (64, 128) for seed in (0, 1)]
     figure = plot_rows(rows)

@@ -39,12 +39,18 @@ def chance_level(task: str, parameters: str, length: int) -> float | None:
 
 
 @cache
-def shallow_levels(task: str, parameters: str, length: int) -> Mapping[str, float]:
+def shallow_levels(task: str, parameters: str, length: int, *, num_steps: int | None = None) -> Mapping[str, float]:
     """The share of samples that the best guess from each shallow view of the prompt gets right, by what is seen.
 
     The first sees nothing and always gives the most common answer; the others are ``Task.shallow_views``. Estimated as
     in ``chance_level``; where a view has many values, the estimate is a little low, since rare ones have few samples
     to choose a guess from.
+
+    Args:
+        task: its name.
+        parameters: the JSON object that a store holds.
+        length: the number of items.
+        num_steps: only prompts whose chain has this number of tokens; all if None.
 
     Returns:
         Nothing if the task is a user's, or no longer exists.
@@ -65,6 +71,8 @@ def shallow_levels(task: str, parameters: str, length: int) -> Mapping[str, floa
     answers, views = [], dict[str, list[Int64[np.ndarray, "rows _"]]]()
     for _ in range(-(-NUM_SAMPLES // batch)):
         examples = known.sample(random, length, batch)
+        if num_steps is not None:
+            examples = examples.select(np.flatnonzero(examples.chain_lengths == num_steps))
         answers.append(examples.answers)
         for name, view in known.shallow_views(examples.prompts, length).items():
             views.setdefault(name, []).append(view)

@@ -9,6 +9,7 @@ from serialformer.errors import FigureError
 from serialformer.figures.chance import shallow_levels
 from serialformer.figures.depth import draw_depth
 from serialformer.figures.measures import Measure
+from serialformer.figures.numbered import number_asked, split_by_number
 from serialformer.figures.points import describe_task, select_final, split_variants
 from serialformer.figures.sheet import Band, Panel
 from serialformer.figures.style import SMALLEST_SIZE, Axes, Style, draw_doubling_axis, draw_share_axis, line_style
@@ -43,6 +44,7 @@ def paper_bands(rows: Sequence[Row], measure: Measure, frontier: Sequence[Row] =
         FigureError: there are more tasks than a page has columns for.
     """
     final = [row for row in select_final(rows) if row.setting in SETTINGS and measure.count(row)[1]]
+    final = split_by_number(final, rows, measure)
     lines = [row for row in frontier if row.setting in SETTINGS and measure.count(row)[1]]
     columns = sorted({(row.task, row.parameters) for row in final or lines}, key=_place)
     lines = [row for row in lines if (row.task, row.parameters) in columns]
@@ -112,8 +114,12 @@ def _drawer(
         if mine and measure.is_of_answers(setting):
             draw_levels(axes, mine, styles)
         draw_doubling_axis(axes, depths)  # the same in every panel
-        if with_legend and handles:
-            lengths = sorted(handles)
+        if with_legend and lengths:
+            for length in set(lengths) - set(handles):  # drawn in another row of the figure only
+                style = styles[length]
+                (handles[length],) = axes.plot(
+                    [], [], color=style.colour, marker=style.marker, linestyle=style.dashes, markeredgecolor="white"
+                )
             axes.legend(
                 [handles[length] for length in lengths],
                 [f"{length}" for length in lengths],
@@ -148,14 +154,17 @@ def draw_frontier(axes: Axes, rows: Sequence[Row], measure: Measure, styles: Map
 def draw_levels(axes: Axes, rows: Sequence[Row], styles: Mapping[int, Style]) -> None:
     """For each length, in its colour, what the best guess from a shallow view of the prompt scores."""
     drawn: list[float] = []
-    for task, parameters, length in sorted({(row.task, row.parameters, row.length) for row in rows}):
-        best = max(shallow_levels(task, parameters, length).values(), default=None)
+    views = {(row.task, row.parameters, row.length, number_asked(row) or 0) for row in rows}
+    for task, parameters, length, number in sorted(views):
+        best = max(shallow_levels(task, parameters, length, num_steps=number or None).values(), default=None)
         if best is not None and all(abs(best - other) > 0.01 for other in drawn):
             drawn.append(best)
             axes.axhline(best, color=styles[length].colour, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
 
 
-def explain_paper(rows: Sequence[Row], measure: Measure, *, has_frontier: bool = False) -> list[str]:
+def explain_paper(
+    rows: Sequence[Row], measure: Measure, *, has_frontier: bool = False, has_numbers: bool = False
+) -> list[str]:
     """What the marks are, in sentences."""
     lines = [
         "Lines without marks, or a cross: what constructions of that many layers reach, without training."
@@ -174,5 +183,6 @@ def explain_paper(rows: Sequence[Row], measure: Measure, *, has_frontier: bool =
     return [
         f"{dots}Dotted, in the colour of a length: the best that can be had without solving the task ({best}).",
         "A line for each length.",
+        *["For squarings: prompts for exactly so many, of models trained on one to the most."] * has_numbers,
         *lines,
     ]

@@ -11,6 +11,7 @@ from serialformer.figures.bands import KINDS
 from serialformer.figures.experiments import SHEETS
 from serialformer.figures.learning import STEP
 from serialformer.figures.measures import MEASURES, Measure
+from serialformer.figures.numbered import number_asked
 from serialformer.figures.paper import FRONTIER, explain_paper, paper_bands
 from serialformer.figures.points import (
     configuration,
@@ -103,7 +104,8 @@ def paper_caption(rows: Sequence[Row], measure: str = "paper", tasks: Sequence[s
     shown = select_final(row for row in rows if row.experiment != FRONTIER)
     failed = {row.run for row in rows if row.status == FAILED} - {row.run for row in rows if row.status == DONE}
     has_frontier = any(row.experiment == FRONTIER for row in rows)
-    marks = explain_paper(shown, MEASURES[measure], has_frontier=has_frontier)
+    has_numbers = any(number_asked(row) is not None for row in rows)
+    marks = explain_paper(shown, MEASURES[measure], has_frontier=has_frontier, has_numbers=has_numbers)
     return " ".join([*marks, *_training_notes(shown), *_hint_notes(shown), *_failure_notes(len(failed))])
 
 
