@@ -1,4 +1,4 @@
-"""serialformer: Boolean circuits as stock GPT-2 and Llama checkpoints that evaluate them, exactly, by chain of thought."""
+"""serialformer: Boolean circuits as stock GPT-2s and Llamas that evaluate them exactly, by chain of thought."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

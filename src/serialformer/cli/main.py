@@ -120,7 +120,7 @@ app = typer.Typer(
     context_settings=HELP_OPTIONS,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Turns Boolean circuits into stock GPT-2 and Llama checkpoints that evaluate them, exactly, by chain of thought.",
+    help="Turns Boolean circuits into stock GPT-2s and Llamas that evaluate them exactly, by chain of thought.",
     epilog=EXAMPLES,
 )
 
