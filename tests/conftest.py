@@ -65,9 +65,9 @@ settings.load_profile("default")
 def pytest_configure(config: pytest.Config) -> None:
     from tests.integration import ALL_BUT_SLOW, BY_DEFAULT
 
-    # Whoever names a file wants all of it. The processes of xdist are told what the first one chose.
+    # Whoever names a file wants all of it. The processes of xdist are given the same arguments, and do the same.
     is_named = config.args_source is pytest.Config.ArgsSource.ARGS
-    if is_named and config.option.markexpr == BY_DEFAULT and not hasattr(config, "workerinput"):
+    if is_named and config.option.markexpr == BY_DEFAULT:
         config.option.markexpr = ALL_BUT_SLOW
     # The run-time checks look at random items of lists, also inside hypothesis strategies, where that changes nothing.
     config.addinivalue_line(
