@@ -208,6 +208,15 @@ def test_llamacpp(model: Model, xllamacpp: None, monkeypatch: pytest.MonkeyPatch
     adapter.close()
 
 
+def test_onnxruntime_genai_takes_pieces_of_one_prompt_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = adapter_of(monkeypatch, "onnxruntime-genai")
+    vars(adapter)["_chunk"] = 16
+    with pytest.raises(Refusal, match="prompts in pieces one at a time"):
+        adapter.generate([[0, 1], [1, 0]], 3, None)
+    with pytest.raises(Refusal, match="unequal lengths"):
+        adapter.generate([[0, 1], [1]], 3, None)
+
+
 def test_transformer_lens(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
 

@@ -84,14 +84,16 @@ class OnnxruntimeGenaiAdapter(Adapter):
         return folder
 
     def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: str | None) -> list[list[int]]:
-        import numpy as np
-        import onnxruntime_genai
-
         if draft is not None:
             raise Refusal("has no draft models")
         lengths = {len(prompt) for prompt in prompts}
         if len(lengths) > 1:
             raise Refusal("batches of unequal lengths are not asked")
+        if self._chunk and len(prompts) > 1:
+            raise Refusal("takes prompts in pieces one at a time only")
+        import numpy as np
+        import onnxruntime_genai
+
         (length,) = lengths
         parameters = onnxruntime_genai.GeneratorParams(self._engine)
         most = min(length + num_tokens, self._positions)
