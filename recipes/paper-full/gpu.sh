@@ -4,7 +4,8 @@
 #
 #   bash recipes/paper-full/gpu.sh DIR
 #
-# Needs serialformer with its extras torch and plot, and a torch that finds the GPU. Called again, it trains what is left.
+# Needs serialformer with its extras torch and plot, and a torch that finds the GPU. Runs whose rows are in the recipes are
+# not trained again. Called again, it trains what is left.
 set -euo pipefail
 
 directory=${1:?usage: bash recipes/paper-full/gpu.sh DIR}
@@ -17,6 +18,9 @@ export OMP_NUM_THREADS=1
 sweep() {
   serialformer sweep "$recipes/$1" -o "$directory/$2" --stacks "$3" --device "$device" --minutes "$4"
 }
+
+[ -e "$directory/circuits.csv" ] || cp "$recipes/circuit-value/expected.csv" "$directory/circuits.csv"
+[ -e "$directory/figure.csv" ] || cp "$recipes/paper-figure/expected.csv" "$directory/figure.csv"
 
 sweep paper-full/recipe.py:toy toy.csv 4 1
 sweep circuit-value circuits.csv 10 $((minutes / 3))
