@@ -39,7 +39,7 @@ export function OwnPrompt({ session }: { session: Session }) {
       <label>
         {isCircuit ? "your own circuit" : "your own"}
         {isCircuit ? (
-          <textarea rows={2} spellcheck={false} placeholder="TRUE NA NA 1 NOT 1 NA 2, or INPUT(a) OUTPUT(y) y = NOT(a), each on its own line" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
+          <textarea rows={2} spellcheck={false} placeholder="TRUE NA NA 1 NOT 1 NA 2, or INPUT(a) OUTPUT(y) y = NOT(a), each on its own line, or AIGER (aag ...)" value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
         ) : (
           <input type="text" autocomplete="off" spellcheck={false} placeholder={grammar.form} value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
         )}

@@ -1,4 +1,6 @@
-// Circuits for an evaluator: four tokens for each gate, or a netlist in the format bench with values for its inputs.
+// Circuits for an evaluator: four tokens for each gate, or a netlist (bench, ASCII AIGER) with values for its inputs.
+
+import { isAiger, readAiger } from "./aiger";
 
 export interface ValueGate {
   kind: "TRUE" | "FALSE" | "AND" | "OR" | "NOT";
@@ -14,8 +16,9 @@ export interface ValueCircuit {
 
 const ARITY = { TRUE: 0, FALSE: 0, AND: 2, OR: 2, NOT: 1 };
 
-/** Reads either format; throws an Error that says what is wrong. */
+/** Reads any of the formats; throws an Error that says what is wrong. */
 export function readValueCircuit(text: string, inputs: string): ValueCircuit {
+  if (isAiger(text)) return readAiger(text, readValues(inputs));
   return /[=(]/.test(text.replace(/\s*=\s*$/, "")) ? readBench(text, readValues(inputs)) : readGates(text);
 }
 

@@ -76,7 +76,7 @@ def test_without_a_chain(cli: Any, tmp_path: Path) -> None:
 def test_refusals(cli: Any, tmp_path: Path) -> None:
     directory = str(tmp_path / "m")
     status, _, err = cli("construct", "edit-distance", "--length", "4", "-o", directory)
-    assert status == 2 and err.startswith("error: edit-distance has no construction\nhint: there is one of ")
+    assert status == 2 and err.startswith("error: edit-distance has no construction\nhint: these tasks have one: ")
     status, _, err = cli("construct", "parity", "--length", "4", "--setting", "hint", "-o", directory)
     assert (status, err) == (
         2,

@@ -98,7 +98,7 @@ def test_bad_input(cli: Any, directory: Path, half_adder: Path, tmp_path: Path) 
     status, _, err = cli("run", directory)
     assert (status, err) == (
         2,
-        f"error: {directory}: is an evaluator of circuits, which cannot be asked this\n"
+        f"error: {directory}: is an evaluator of circuits, which takes other input\n"
         "hint: give a circuit and values: model.run(circuit, a=1), or serialformer run DIR --circuit FILE -i a=1\n",
     )
     status, _, err = cli("run", directory, "--circuit", half_adder, "--prompt", "TRUE NA NA 1")
@@ -115,7 +115,7 @@ def test_bad_input(cli: Any, directory: Path, half_adder: Path, tmp_path: Path) 
     assert status == 2 and "serialformer run DIR --circuit FILE -i a=1" in err
     serialformer.compile(serialformer.read(half_adder)).save(tmp_path / "compiled")
     status, _, err = cli("run", tmp_path / "compiled", "--circuit", half_adder)
-    assert status == 2 and "is a compiled circuit, which cannot be asked this" in err
+    assert status == 2 and "is a compiled circuit, which takes other input" in err
 
 
 def test_a_circuit_that_is_too_large(cli: Any, tmp_path: Path, half_adder: Path) -> None:

@@ -178,6 +178,9 @@ def test_run_says_if_the_answer_is_wrong(cli: Any, tmp_path: Path) -> None:
     assert model.run_text("5 6 7", engine="dense").answer != ("18",)
     status, out, err = cli("run", str(tmp_path / "m"), "--prompt", "5 6 7", "--engine", "dense")
     assert status == 0 and out.startswith("chain: ") and err == "the true answer is 18\n"
+    assert model.run_text("5 6", engine="dense").answer != ("11",)
+    status, _, err = cli("run", str(tmp_path / "m"), "--prompt", "5 6", "--engine", "dense")
+    assert status == 0 and err == "the true answer is 11; the prompt has length 2, the model was made for 3\n"
 
 
 def test_circuits_and_tasks_are_told_apart(cli: Any, parity: str, tmp_path: Path) -> None:
@@ -187,12 +190,12 @@ def test_circuits_and_tasks_are_told_apart(cli: Any, parity: str, tmp_path: Path
     for arguments, message in (
         (
             ["run", parity, "-i", "x=1"],
-            "is a model of a task, which cannot be asked this\nhint: give a prompt as text: ",
+            "is a model of a task, which takes other input\nhint: give a prompt as text: ",
         ),
         (["verify", parity], "is a model of a task, not a compiled circuit"),
         (["certify", parity], "was not constructed (provenance: unknown): no construction says what its weights"),
         (["evaluate", circuit], "is a compiled circuit, not a model of a task\nhint: give a value for each input word"),
-        (["run", circuit, "--prompt", "1"], "is a compiled circuit, which cannot be asked this"),
+        (["run", circuit, "--prompt", "1"], "is a compiled circuit, which takes other input"),
     ):
         status, out, err = cli(*arguments)
         assert (status, out) == (2, "")

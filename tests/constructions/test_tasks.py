@@ -239,7 +239,7 @@ def test_what_has_no_construction() -> None:
         with pytest.raises(CompileError) as error:
             lower_task(make_task(name), 4)
         assert str(error.value) == (
-            f"{name} has no construction\nhint: there is one of modular-addition, permutation-composition,"
+            f"{name} has no construction\nhint: these tasks have one: modular-addition, permutation-composition,"
             " iterated-squaring, parity, majority, word-problem, automaton"
         )
 

@@ -13,7 +13,7 @@ from tests.explorer.models import HOSTILE, adder
 from serialformer import CircuitBuilder, Model, compile, explore
 from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.constructions.circuit_depth import circuit_levels
-from serialformer.errors import InputError
+from serialformer.errors import CheckpointError, InputError
 from serialformer.explorer.layers import layers_content
 
 
@@ -65,6 +65,11 @@ def test_what_is_refused(tmp_path: Path) -> None:
         explore(model, chain)
     with pytest.raises(InputError, match="is a directory"):
         explore(model, output=tmp_path)
+    rounded = compile(adder(), chain="none", target="paper")
+    with pytest.raises(CheckpointError, match="the model's arithmetic rounds after every operation") as refusal:
+        explore(rounded, output=tmp_path / "page.html")
+    assert refusal.value.hint == "compile it for the target gpt2"
+    assert not list(tmp_path.iterdir())
 
 
 # --- in Chromium

@@ -30,6 +30,23 @@ zero = AND(a, nota, b)
 nota = NOT(a)
 """
 
+AIGER = """aag 9 3 0 2 4
+4
+6
+10
+{first}
+{last}
+16 3 13
+12 7 4
+2 11 6
+8 12 3
+i0 a
+i2 c
+o0 y
+c
+ANDs in any order, a gap in the numbers, and an input without a name
+"""
+
 
 def ask(page: Any, text: str, inputs: str | None = None) -> None:
     form = page.locator("form.own-prompt")
@@ -82,10 +99,24 @@ def test_an_evaluator_takes_a_circuit_or_a_netlist(open_page: Open, tmp_path: Pa
         ("OUTPUT(y)\ny = NOT(z)", "z is neither an input nor a gate"),
         ("INPUT(a)\nOUTPUT(y)\ny = NOT(a)", "input a has no value; write a=0 or a=1"),
         ("INPUT(a)\nOUTPUT(y)\ny = LUT(a)", "input a has no value; write a=0 or a=1"),
+        ("aig 3 2 0 1 1\n6\n", "binary AIGER cannot be pasted; paste the ASCII form (aag), or use"),
+        ("aag 1 1 0", "line 1: expected \u201caag M I L O A\u201d, found \u201caag 1 1 0\u201d"),
+        ("aag 1 0 1 1 0\n2 3\n2", "line 1: the circuit has latches; an evaluator takes circuits without registers"),
+        ("aag 1 0 0 0 0 1\n1", "line 1: bad states, constraints, justice and fairness are not taken"),
+        ("aag 0 0 0 0 0", "the circuit has no output"),
+        ("aag 1 1 0 1 0\n3\n2", "line 2: expected an even literal, found 3"),
+        ("aag 1 1 0 1 0\n2", "line 3: expected the literal of an output, found \u201c\u201d"),
+        ("aag 1 1 0 1 0\n2\n4", "line 3: literal 4 is larger than the header allows (3)"),
+        ("aag 1 0 0 1 1\n2\n2 2 1", "literal 2 depends on itself"),
+        ("aag 1 0 0 1 1\n2\n2 1 3", "literal 2 depends on itself"),
+        ("aag 2 0 0 1 1\n2\n2 4 1", "literal 4 is neither an input nor an AND"),
+        ("aag 1 1 0 1 1\n2\n2\n2 0 1", "line 4: literal 2 is defined twice"),
+        ("aag 1 1 0 1 0\n2\n2", "input in has no value; write in=0 or in=1"),
+        ("aag 1 1 0 1 0\n2\n2\nfoo", "line 4: expected a symbol such as \u201ci0 a\u201d, found \u201cfoo\u201d"),
         ("OUTPUT(y)\ny", "line 2: expected INPUT(a), OUTPUT(y) or y = AND(a, b)"),
     ):
         ask(page, wrong)
-        expect(problem).to_have_text(message)
+        expect(problem).to_contain_text(message)
 
     (tmp_path / "one.bench").write_text(BENCH)
     for bits in ((1, 0, 0), (1, 0, 1)):
@@ -94,6 +125,25 @@ def test_an_evaluator_takes_a_circuit_or_a_netlist(open_page: Open, tmp_path: Pa
         expect(score).to_contain_text("answer right")
         page.get_by_role("button", name="Last token").click()
         expect(page.locator(".token .token-text").last).to_have_text("TRUE" if expected else "FALSE")
+
+
+def test_an_evaluator_takes_ascii_aiger(open_page: Open, tmp_path: Path) -> None:
+    page = open_page(task_content([construct("circuit-value", 16)], num_samples=1))
+    ask(page, AIGER.format(first=9, last=17), "a=1 b=0")
+    expect(page.locator(".own-prompt .problem")).to_have_text("input in has no value; write in=0 or in=1")
+    asked = 0
+    for text in (AIGER.format(first=9, last=17), AIGER.format(first=17, last=9)):
+        (tmp_path / "one.aag").write_text(text)
+        circuit = read(tmp_path / "one.aag")
+        for bits in ((0, 1, 0), (1, 0, 0), (1, 1, 1), (0, 0, 1)):
+            asked += 1
+            # The last gate of the chain is the last output, whose value is Python's.
+            last = evaluate_outputs(circuit, np.array([bits], dtype=np.uint8))[0][-1]
+            ask(page, text, " ".join(f"{name}={bit}" for name, bit in zip(("a", "in", "c"), bits, strict=True)))
+            expect(page.locator(".word select")).to_have_value(str(asked))
+            expect(page.locator(".score")).to_contain_text("answer right")
+            page.get_by_role("button", name="Last token").click()
+            expect(page.locator(".token .token-text").last).to_have_text("TRUE" if last else "FALSE")
 
 
 def test_in_a_served_page_by_the_task(open_page: Open, serve: Serve) -> None:

@@ -189,7 +189,7 @@ def test_circuits_and_tasks_are_told_apart(tmp_path: Path) -> None:
         f"{tmp_path}/task: was not constructed (provenance: unknown): no construction says what its weights should be\n"
         "hint: evaluate scores it on samples"
     )
-    with pytest.raises(InputError, match="is a model of a task, which cannot be asked this\nhint: give a prompt"):
+    with pytest.raises(InputError, match="is a model of a task, which takes other input\nhint: give a prompt"):
         task.run(a=1)
     with pytest.raises(InputError, match="max_tokens: a model of a task makes its whole chain\nhint: leave it out"):
         task.run("0110", max_tokens=2)
@@ -204,7 +204,7 @@ def test_circuits_and_tasks_are_told_apart(tmp_path: Path) -> None:
             f"{tmp_path}/circuit: is a compiled circuit, not a model of a task\n"
             "hint: give a value for each input word: model.run(a=1), or serialformer run DIR -i a=1"
         )
-    with pytest.raises(InputError, match="is a compiled circuit, which cannot be asked this\nhint: give a value"):
+    with pytest.raises(InputError, match="is a compiled circuit, which takes other input\nhint: give a value"):
         circuit.run("0110")
     with pytest.raises(InputError, match="is a compiled circuit, not an evaluator of circuits"):
         _ = circuit.num_gates

@@ -87,7 +87,10 @@ def test_values_from_text() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"model.widht": "64", "seed": "x"}, "seed must be int, found 'x'; unknown key model.widht"),
+        (
+            {"model.widht": "64", "seed": "x"},
+            "seed must be int, found 'x'; unknown key model.widht .did you mean model.width..",
+        ),
         ({"model": "3"}, "model. must be an object, found 3"),
         ({"model.width.x": "3"}, "no field 'model.width.x'\nhint: such as model.width"),
         ({"model.width": "30"}, "model.width must be a multiple of 4 heads, found 30"),

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise, product
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from serialformer.architecture import Arithmetic
 from serialformer.errors import ArithmeticRangeError, SerialformerError
+from serialformer.transformer import precision_kernels
 from serialformer.transformer.exponential import exponential_bounds
 from serialformer.transformer.precision import (
     MAX_EXPONENT_BITS,
@@ -157,6 +159,20 @@ def test_sums_products_and_softmax(precision: int, data: st.DataObject) -> None:
                 chosen.softmax(to_floats(row))
         else:
             assert chosen.softmax(to_floats(row)).tolist() == [float(weight) for weight in weights]
+
+
+def test_loops_receive_arrays_that_may_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba looks at the flag of each array, and numpy warns of that for what its broadcasting returns."""
+    seen = []
+
+    def look(*arguments: Any) -> np.ndarray:
+        seen.extend(array.flags.writeable for array in arguments[:-1])
+        return arguments[0]
+
+    monkeypatch.setattr(precision_kernels, "add_all", look)
+    fixed_point(1).add(np.zeros((1, 3)), np.ones(3))
+    fixed_point(1).add(np.zeros((2, 3)), np.ones(3))
+    assert seen == [True] * 4
 
 
 @pytest.mark.parametrize("name", FLOATS)

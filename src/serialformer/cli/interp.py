@@ -39,7 +39,8 @@ def interp_suite_command(
         print(json.dumps({"directory": str(output), "models": facts}))
         return
     for fact in facts:
-        print(f"{fact['name']}: {fact['layers']} layers, {fact['true_edges']} of {fact['edges']} edges are true")
+        layers = f"{fact['layers']} layer{'' if fact['layers'] == 1 else 's'}"
+        print(f"{fact['name']}: {layers}, {fact['true_edges']} of {fact['edges']} edges are true")
 
 
 def interp_score_command(

@@ -23,6 +23,7 @@ from serialformer.models.depth import unproven_outputs
 from serialformer.models.load import load
 from serialformer.models.model import Model
 from serialformer.models.tables import count_rows, run_table
+from serialformer.models.task_items import TaskItems
 from serialformer.models.trace import trace_lines
 from serialformer.models.transcript import Transcript
 from serialformer.notebook import first_few
@@ -117,6 +118,8 @@ def run_command(
         transcript = model.run(*question, engine=engine, max_tokens=max_tokens, progress=advance)
     lines = list(trace_lines(model, transcript, given)) if trace else None
     _print_transcript(transcript, lines, as_json=as_json, is_text=prompt is not None)
+    if transcript.answer != transcript.expected:
+        print(f"the true answer is {' '.join(transcript.expected)}{_other_length(model, transcript)}", file=sys.stderr)
     if unproven := unproven_outputs(model):
         print(f"too few layers, nothing is proven of {first_few(unproven)}", file=sys.stderr)
     if num_tokens is not None and whole is not None and num_tokens < whole:
@@ -147,8 +150,14 @@ def _print_transcript(transcript: Transcript, trace: list[str] | None, *, as_jso
         for line in trace or ():
             print(line)
         _print_answer(transcript, is_text=is_text)
-    if transcript.answer != transcript.expected:
-        print(f"the true answer is {' '.join(transcript.expected)}", file=sys.stderr)
+
+
+def _other_length(model: Model, transcript: Transcript) -> str:
+    """What explains a wrong answer if the prompt has another length than the model was made for."""
+    if not isinstance(model.protocol, TaskItems):
+        return ""
+    length = model.task.num_items(len(transcript.prompt) - 1)
+    return "" if length == model.length else f"; the prompt has length {length}, the model was made for {model.length}"
 
 
 def _print_answer(transcript: Transcript, *, is_text: bool) -> None:

@@ -127,5 +127,5 @@ def _facts(task: Task, length: int, seed: int) -> dict[str, Any]:
         "prompt": write_tokens(prompt, vocabulary),
         "chain": write_tokens(chain, vocabulary),
         "answer": write_tokens(examples.answers[0].tolist(), vocabulary),
-        "description": inspect.getdoc(type(task)),
+        "description": (inspect.getdoc(type(task)) or "").replace("``", "`"),
     }

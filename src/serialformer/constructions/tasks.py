@@ -75,7 +75,7 @@ def task_construction(task: Task, length: int) -> Construction:
         group = task.table if isinstance(task, WordProblem) else make_group(f"S{task.degree}")
         product, digits = group.product, group_digits(group.name, group.product)
     else:
-        raise CompileError(f"{task.name} has no construction", hint=f"there is one of {', '.join(CONSTRUCTED)}")
+        raise CompileError(f"{task.name} has no construction", hint=f"these tasks have one: {', '.join(CONSTRUCTED)}")
     return machine_to_construction(_group_machine(task.name, vocabulary, end, product, digits), length)
 
 

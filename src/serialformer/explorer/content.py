@@ -66,7 +66,7 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
         raise InputError(
             "was compiled without a chain; the page shows chains",
             where=None if model.directory is None else str(model.directory),
-            hint="serialformer run DIR --trace shows the layers",
+            hint="serialformer explore DIR -o PAGE.html shows the layers",
         )
     source = model.provenance.source if isinstance(model.provenance, CompiledProvenance) else None
     facts = {
@@ -74,7 +74,7 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
         "depth": f"{model.circuit.depth:,}",
         **({} if source is None else {"source": source}),
     }
-    title = _title(model.directory)
+    title = page_title(model)
     return {
         **_frame("circuit", title, embedded),
         "models": [
@@ -118,7 +118,7 @@ def task_content(
     for model in models:
         facts = {"task": _task_words(model), "setting": model.setting}
         origin = "constructed" if isinstance(model.provenance, ConstructedProvenance) else "trained"
-        title = _title(model.directory)
+        title = page_title(model)
         content = model_content(model.transformer, title, origin, facts, model.provenance, embedded=embedded)
         rows = [
             _sample(model, samples.select(np.array([row], dtype=np.int64)), model.length) for row in range(num_samples)
@@ -167,8 +167,23 @@ def _frame(kind: str, title: str, embedded: bool) -> dict[str, Any]:
     }
 
 
-def _title(directory: Path | None) -> str:
-    return "model" if directory is None else Path(directory).resolve().name
+def page_title(model: Model) -> str:
+    """The name of a model's directory, or ``model`` for one that has none."""
+    return "model" if model.directory is None else Path(model.directory).resolve().name
+
+
+def refuse_rounding(transformer: Transformer, name: str) -> None:
+    """Refuses a model that rounds every operation, since the pages compute in floats.
+
+    Raises:
+        CheckpointError: the model's arithmetic rounds; the error names the model ``name``.
+    """
+    if transformer.architecture.arithmetic is not None:
+        raise CheckpointError(
+            "the model's arithmetic rounds after every operation; the page computes in floats",
+            where=name,
+            hint="compile it for the target gpt2",
+        )
 
 
 def _task_words(model: Model) -> str:
@@ -200,12 +215,7 @@ def model_content(
     Raises:
         CheckpointError: the page cannot compute the model, or its weights are too many for a page.
     """
-    if transformer.architecture.arithmetic is not None:
-        raise CheckpointError(
-            "the model's arithmetic rounds after every operation; the page computes in floats",
-            where=name,
-            hint="compile it for the target gpt2",
-        )
+    refuse_rounding(transformer, name)
     architecture = transformer.architecture
     if embedded and not architecture.is_gpt2 and architecture.is_stock:
         raise CheckpointError(

@@ -16,6 +16,7 @@ from serialformer.circuits.words import bits_to_values, words_to_names
 from serialformer.constructions.circuit_depth import circuit_levels
 from serialformer.errors import InputError
 from serialformer.explorer.columns import columns_content
+from serialformer.explorer.content import page_title, refuse_rounding
 from serialformer.models.model import Model
 from serialformer.models.trace import column_bits
 
@@ -42,7 +43,9 @@ def layers_content(model: Model, chain: Model | None = None, *, seed: int = 0) -
 
     Raises:
         InputError: the two are not of one circuit, or the model is too large for a page.
+        CheckpointError: the model's arithmetic is not that of floats.
     """
+    refuse_rounding(model.transformer, page_title(model))
     words = model.words
     if chain is not None and (chain.words.digest() != words.digest() or chain.words.placed or chain.words.packed):
         raise InputError(

@@ -110,7 +110,7 @@ class Protocol(ABC):
 
     def refuse_question(self, where: str | None) -> InputError:
         """The error for a question of another protocol."""
-        return InputError(f"is {self.what}, which cannot be asked this", where=where, hint=self.usage)
+        return InputError(f"is {self.what}, which takes other input", where=where, hint=self.usage)
 
     def check_position(self, position: int, num_positions: int) -> None:
         """Refuses a position that no question reaches."""

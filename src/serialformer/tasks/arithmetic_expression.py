@@ -26,10 +26,11 @@ class ArithmeticExpression(Task):
     Prompt: an expression of n numbers and n - 1 operations, then ``=``. Chain: the expression after each operation is
     carried out, the one whose bracket closes first, with ``;`` between them. Answer: the number that is left. Modulo
     11, ``( ( 7 + 5 ) * 3 ) =`` has the chain ``( 1 * 3 ) ; 3`` and the answer ``3``. The chain grows with the square of
-    n. Others train on such a task; the format is ours: brackets everywhere, so that prompts and chains of one length
-    have one size. Drawn from the answer backwards: it is uniform, and n - 1 times a number, each alike, is replaced by
-    an operation that gives it; the operation is uniform over ``+ - * /``, its second operand uniform, but never 0 for
-    ``*`` and ``/``. The hint labels are the values of the brackets where they close, and the answer at ``=``.
+    n. Others train on such a task; this format is our choice: brackets everywhere, so that prompts and chains of one
+    length have one size. Expressions are drawn from the answer backwards: the answer is uniform, and n - 1 times a
+    number, each equally likely, is replaced by an operation that gives it; the operation is uniform over ``+ - * /``,
+    its second operand uniform, but never 0 for ``*`` and ``/``. The hint labels are the values of the brackets where
+    they close, and the answer at ``=``.
 
     Attributes:
         modulus: p, a prime up to 1009.

@@ -26,7 +26,7 @@ class Automaton(Task):
     if accepting states are given, ``accept`` or ``reject``. Answer: the last token of the chain. The table has a row
     for each state and in it the next state for each letter: the default, ``0,1;0,2;2,2``, looks for two b's in a row,
     and ``b a b b =`` has the chain ``q1 q0 q1 q2`` and the answer ``q2``. The hint labels are the states under the
-    letters, and the answer at ``=``. The paper does not have this task: the format is ours.
+    letters, and the answer at ``=``. The paper does not have this task: its format is our choice.
 
     Attributes:
         table: rows separated by ``;``, next states by ``,``; up to 256 states and 26 letters.

@@ -80,7 +80,7 @@ class Parity(RunningTask):
 
     Prompt: uniform bits, then ``=``. Chain: for each bit, the parity of the bits so far. Answer: the last of them.
     ``1 0 1 1 =`` has the chain ``1 1 0 1`` and the answer ``1``. The same as modular addition with modulus 2, kept
-    under its usual name; that the chain is the running parity is ours.
+    under its usual name; the chain of running parities is our choice.
     """
 
     name: ClassVar[str] = "parity"

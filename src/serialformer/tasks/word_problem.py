@@ -21,7 +21,7 @@ class WordProblem(RunningTask):
     on, from left to right. Answer: the last of them. In Z5, ``3 4 1 =`` has the chain ``3 2 3`` and the answer ``3``.
     Element 0 is the identity; the others are numbered as ``make_group`` says. Permutations are multiplied as the
     paper's permutation composition does it, so S5 here is that task with one token a permutation. The paper does not
-    have other groups; the format is ours.
+    have other groups; their format is our choice.
 
     Attributes:
         group: ``Sn``, ``An``, ``Zn``, ``Dn``, or factors joined by ``_x_``; up to 1,024 elements.

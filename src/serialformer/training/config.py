@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -457,7 +458,8 @@ def _build(kind: type[T], content: Any, where: str, problems: list[str]) -> T | 
     values = {}
     for name in content:
         if name not in hints:
-            problems.append(f"unknown key {where}{name}")
+            near = get_close_matches(str(name), hints, n=1)
+            problems.append(f"unknown key {where}{name}" + (f" (did you mean {where}{near[0]}?)" if near else ""))
     for part in fields(kind):  # type: ignore[arg-type]  # kind is a dataclass
         if part.name in content:
             values[part.name] = _fit(content[part.name], hints[part.name], f"{where}{part.name}", problems)

@@ -170,7 +170,8 @@ class NumberFormat:
 
     def _each(self, loop: Any, *arrays: Numbers) -> Numbers:
         wide = np.broadcast_arrays(*(np.asarray(array, dtype=np.float64) for array in arrays))
-        result = loop(*(np.ascontiguousarray(array).ravel() for array in wide), self.rule)
+        # Copies: numpy warns whoever asks whether an array of broadcast_arrays may be written to, as numba does.
+        result = loop(*(array.flatten() for array in wide), self.rule)
         return result.reshape(wide[0].shape)
 
     def _refuse_zeros(self, divisors: Numbers) -> None:

@@ -86,6 +86,18 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
     _function("write", path)
 
 
+def _no_format(path: str | os.PathLike[str], verb: str) -> str:
+    """Why a name is not that of a circuit file."""
+    if str(path) in ("-", "/dev/stdin"):
+        return "circuits are read from and written to files with a suffix, not standard input or output"
+    if Path(path).is_dir():
+        return "is a directory, not a circuit file"
+    suffix = Path(path).suffix.lower()
+    if suffix:
+        return f"no circuit format {suffix!r}"
+    return "the name has no suffix" if verb == "write" or Path(path).exists() else "no such file or directory"
+
+
 def _function(verb: str, path: str | os.PathLike[str]) -> Callable[..., object]:
     suffix = Path(path).suffix.lower()
     if suffix not in MODULES:
@@ -93,7 +105,7 @@ def _function(verb: str, path: str | os.PathLike[str]) -> Callable[..., object]:
         hint = f"the suffix tells the format: {known}"
         if suffix in (".vhd", ".vhdl"):
             hint = "VHDL is not read: GHDL makes Verilog of it (ghdl synth --out=verilog UNIT > UNIT.v)"
-        raise FormatError(f"no circuit format {suffix!r}", where=str(path), hint=hint)
+        raise FormatError(_no_format(path, verb), where=str(path), hint=hint)
     if verb == "write" and MODULES[suffix] == "verilog":
         raise FormatError(
             "Verilog is read, not written", where=str(path), hint="write .blif, .aig, .aag, .bench or .txt"
