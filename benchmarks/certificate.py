@@ -2,8 +2,9 @@
 
 Each size is certified in a process of its own, from its checkpoint directory; memory is the process's peak less what
 loading alone took. `--mutations N` alters one weight at a time in small models and compares the certificate with runs
-of all inputs (`--target llama`: of Llamas, Mistrals and Qwen2s); `--constructions N` does so N times for each of the
-constructions of tasks and evaluators, with a chain and without, and compares with runs of some prompts of each shape.
+of all inputs (`--target llama`: of Llamas, Mistrals and Qwen2s, with tied embeddings and without); `--constructions N`
+does so N times for each of the constructions of tasks and evaluators, with a chain and without, and compares with runs
+of some prompts of each shape.
 
     python benchmarks/certificate.py [--sizes 1000 10000 100000 1000000] [--mutations 10000] [--seed 1] [--target llama]
                                      [--constructions 2000] [--only NAME ...] [--json FILE]
@@ -25,11 +26,14 @@ from pathlib import Path
 import numpy as np
 
 import serialformer
-from serialformer import Shape
+from serialformer import Model, Shape
+from serialformer.architecture import DtypeName
 from serialformer.models.lower import Target
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+DTYPES: tuple[DtypeName, ...] = ("float32", "bfloat16")
 
 MEASURE = """
 import json, resource, sys, time
@@ -62,35 +66,46 @@ def measure(num_gates: int) -> dict[str, object]:
     return dict(json.loads(run.stdout))
 
 
-def try_mutations(number: int, target: Target, seed: int) -> Counter[str]:
-    """How many altered checkpoints were right or wrong, certified or not; says of each that is wrong and certified."""
+def models_to_alter(target: Target) -> dict[str, Model]:
+    """Small models of a target by name; those whose names begin with \"tied\" have tied embeddings."""
     from tests.cases import small_circuits
-    from tests.proofs.mutations import is_right, mutate
 
     from serialformer.engines.recurrences import shift_register_circuit
 
-    cases, random, counts = small_circuits(), np.random.default_rng(seed), Counter[str]()
+    cases = small_circuits()
     names = ["random, 2 inputs a gate", "random, 3 inputs a gate", "two-input table 0110", "inverters only"]
-    shapes = (
-        [Shape(hidden=64, head_width=16), Shape(hidden=96, head_width=16, layers=1)] if target == "llama" else [None]
-    )
-    models = [
-        serialformer.compile(cases[name], dtype=dtype, target=target, shape=shape)
-        for name in names
-        for dtype in ("float32", "bfloat16")
-        for shape in shapes
-    ]
+    shapes = {"": None}
     if target == "llama":
-        models += [
-            serialformer.compile(
-                shift_register_circuit(1, num_inputs=7, num_gates=12, distances=(6, 2, 0)),
-                dtype=dtype,
-                target=target,
-                shape=Shape(addressing=addressing, head_biases=biases, hidden=64, head_width=16, layers=1),
-            )
-            for addressing, biases in (("distances", None), ("window", None), ("distances", True), ("names", True))
-            for dtype in ("float32", "bfloat16")
-        ]
+        shapes = {"": Shape(hidden=64, head_width=16), "one layer, ": Shape(hidden=96, head_width=16, layers=1)}
+        shapes |= {f"tied, {name}": replace(shape, tied=True) for name, shape in shapes.items()}
+    models = {
+        f"{title}{name}, {dtype}": serialformer.compile(cases[name], dtype=dtype, target=target, shape=shape)
+        for title, shape in shapes.items()
+        for name in names
+        for dtype in DTYPES
+    }
+    if target == "gpt2":
+        return models
+    register = shift_register_circuit(1, num_inputs=7, num_gates=12, distances=(6, 2, 0))
+    for tied in (False, True):
+        for addressing, biases in (("distances", None), ("window", None), ("distances", True), ("names", True)):
+            for dtype in DTYPES:
+                shape = Shape(addressing=addressing, head_biases=biases, hidden=64, head_width=16, layers=1, tied=tied)
+                title = f"{'tied, ' if tied else ''}{addressing}{', biases' if biases else ''}, {dtype}"
+                models[title] = serialformer.compile(register, dtype=dtype, target=target, shape=shape)
+    return models
+
+
+def try_mutations(number: int, target: Target, seed: int, names: list[str]) -> Counter[str]:
+    """How many altered checkpoints were right or wrong, certified or not; says of each that is wrong and certified."""
+    from tests.proofs.mutations import is_right, mutate
+
+    random, counts = np.random.default_rng(seed), Counter[str]()
+    models = [
+        model
+        for title, model in models_to_alter(target).items()
+        if not names or any(title.startswith(name) for name in names)
+    ]
     for index in range(number):
         model = models[index % len(models)]
         transformer, what = mutate(model.transformer, random)
@@ -113,6 +128,7 @@ def try_constructions(number: int, names: list[str]) -> dict[str, tuple[int, int
     Raises:
         AssertionError: one was both.
     """
+    from tests.models import test_construct_llama
     from tests.proofs import test_constructions, test_counting, test_packed
 
     checks: dict[str, Callable[[], tuple[int, int]]] = {
@@ -123,6 +139,10 @@ def try_constructions(number: int, names: list[str]) -> dict[str, tuple[int, int
         checks[title] = partial(test_packed.check_mutations, shape, number, 1)
     for case in test_counting.MUTATED:
         checks[f"counting: {case[0]} of {case[2]}"] = partial(test_counting.check_mutations, case, number, 3)
+    for dtype in DTYPES:
+        for case in test_construct_llama.CASES:
+            check = partial(test_construct_llama.check_mutations, case, number, 2, dtype)
+            checks[f"llama: {case}, {dtype}"] = check
     found = {}
     for name, check in checks.items():
         if names and not any(name.startswith(one) for one in names):
@@ -141,7 +161,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the mutations")
     parser.add_argument("--target", choices=["gpt2", "llama"], default="gpt2")
     parser.add_argument("--constructions", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="constructions whose names begin so")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="models whose names begin so")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = [measure(size) for size in arguments.sizes]
@@ -154,7 +174,9 @@ def main() -> None:
             f" | {row['weights_bytes'] / 1e6:.1f} | {row['attention_gap']:.1f} | {row['logit_margin']:.1f} |"
         )
     counts = (
-        try_mutations(arguments.mutations, arguments.target, arguments.seed) if arguments.mutations else Counter[str]()
+        try_mutations(arguments.mutations, arguments.target, arguments.seed, arguments.only)
+        if arguments.mutations
+        else Counter[str]()
     )
     for what, count in sorted(counts.items()):
         print(f"{what}: {count:,}")

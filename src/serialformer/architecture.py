@@ -213,6 +213,7 @@ class Shape:
             ``distances``: by rotary positions, for circuits whose gates all read at the same few distances. ``window``:
             likewise, in a Mistral whose sliding window just holds the largest of these distances.
         head_biases: Llama only: whether queries, keys and values have biases, which makes it a Qwen2.
+        tied: Llama only: whether the unembedding is the token embedding.
 
     >>> Shape(head_width=64, layers=3).chosen
     ('head_width', 'layers')
@@ -225,6 +226,7 @@ class Shape:
     spare_positions: int | None = None
     addressing: Addressing | None = None
     head_biases: bool | None = None
+    tied: bool | None = None
 
     @property
     def chosen(self) -> tuple[str, ...]:

@@ -73,6 +73,31 @@ def test_without_a_chain(cli: Any, tmp_path: Path) -> None:
     assert status == 0 and "answer: 1" in out
 
 
+def test_a_llama(cli: Any, tmp_path: Path) -> None:
+    directory = str(tmp_path / "m")
+    options = ("--target", "llama", "--tie", "--hidden", "128", "--head-width", "32")
+    status, out, err = cli("construct", "parity", "--length", "6", *options, "-o", directory, "--json")
+    assert (status, err) == (0, "") and json.loads(out)["width"] == 128
+    status, out, _ = cli("run", directory, "--prompt", "1 0 1 1 0 0", "--json")
+    assert status == 0 and json.loads(out)["chain"] == ["1", "1", "0", "1", "1", "1"]
+    status, out, _ = cli("certify", directory)
+    assert status == 0
+    status, out, _ = cli("evaluate", directory, "--samples", "20", "--json")
+    assert status == 0 and json.loads(out)["generated_chain_accuracy"] == 1.0
+    status, _, err = cli("run", directory, "--prompt", "1 0 1")
+    assert status == 2 and err.startswith("error: parity of length 3: the model is made for prompts of 6 items")
+    status, _, err = cli("explore", directory, "-o", str(tmp_path / "page.html"))
+    assert status == 2 and err.startswith("error: is a Llama of a task")
+    for options, message in (
+        (("iterated-squaring", "--target", "llama"), "error: the prompts of iterated-squaring differ in length"),
+        (("parity", "--hidden", "64"), "error: no construction of tasks for the target 'gpt2', or a shape for it"),
+        (("parity", "--target", "llama", "--setting", "base"), "error: without a chain a task takes several layers"),
+    ):
+        status, _, err = cli("construct", *options, "--length", "6", "-o", str(tmp_path / "n"))
+        assert status == 2 and err.startswith(message) and "hint: " in err
+        assert not (tmp_path / "n").exists()
+
+
 def test_refusals(cli: Any, tmp_path: Path) -> None:
     directory = str(tmp_path / "m")
     status, _, err = cli("construct", "edit-distance", "--length", "4", "-o", directory)

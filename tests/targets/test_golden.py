@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serialformer.architecture import Activation, DtypeName
+from serialformer.architecture import Activation, Addressing, DtypeName, Shape
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.formats.read_write import read
 from serialformer.circuits.passes import split_gates
@@ -18,6 +18,8 @@ from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.program import schedule_to_program
 from serialformer.constructions.schedule import schedule_chain
 from serialformer.constructions.tasks import task_construction
+from serialformer.engines.recurrences import shift_register_circuit
+from serialformer.models.lower import lower_circuit, lower_task_to_llama
 from serialformer.targets.gpt2 import construction_to_gpt2
 from serialformer.targets.paper import construction_to_paper
 from serialformer.targets.paper_depth import construction_to_paper_depth
@@ -95,6 +97,39 @@ def test_the_paper_s_transformers_without_a_chain(name: str) -> None:
         assert transformer.digest() == GOLDEN[f"paper/depth/{name}/{precision}"]
 
 
+def llamas() -> dict[str, tuple[Circuit, Shape]]:
+    cases = small_circuits()
+    shapes = {"": Shape(), "/tied": Shape(tied=True), "/tied, narrow": Shape(tied=True, hidden=128, head_width=32)}
+    names = ("random, 2 inputs a gate", "random, 6 inputs a gate", "no inputs, constant outputs")
+    found = {f"llama/{name}{title}": (cases[name], shape) for name in names for title, shape in shapes.items()}
+    register = shift_register_circuit(1, num_inputs=20, num_gates=50, distances=(19, 7, 0))
+    addressings: tuple[tuple[Addressing, bool], ...] = (("distances", False), ("window", False), ("distances", True))
+    for addressing, biases in addressings:
+        for tied in (False, True):
+            shape = Shape(addressing=addressing, head_biases=biases, tied=tied)
+            found[f"llama/{addressing}{', biases' * biases}{', tied' * tied}"] = register, shape
+    return found
+
+
+@pytest.mark.parametrize("name", llamas())
+def test_llamas(name: str) -> None:
+    circuit, shape = llamas()[name]
+    for dtype in DTYPES:
+        transformer = lower_circuit(circuit, target="llama", dtype=dtype, shape=shape).transformer
+        assert transformer.digest() == GOLDEN[f"{name}/{dtype}"]
+
+
+LLAMA_TASKS = (("parity", {}, 16), ("modular-addition", {}, 12), ("permutation-composition", {"format": "symbols"}, 3))
+
+
+@pytest.mark.parametrize("case", LLAMA_TASKS, ids=[task_case_name(*case) for case in LLAMA_TASKS])
+def test_llamas_of_tasks(case: tuple[str, dict[str, int | str], int]) -> None:
+    name, parameters, length = case
+    for dtype in DTYPES:
+        lowered, _ = lower_task_to_llama(make_task(name, parameters), length, dtype=dtype)
+        assert lowered.transformer.digest() == GOLDEN[f"llama/task/{task_case_name(*case)}/{dtype}"]
+
+
 def test_options() -> None:
     multiplier = chain(circuits()["multiplier16"])
     assert digest(multiplier, activation="relu") == GOLDEN["circuit/multiplier16/relu"]
@@ -112,5 +147,7 @@ def test_nothing_recorded_is_left_out() -> None:
     checked |= {f"evaluator/{num_gates}/{dtype}" for num_gates in (1, 2, 5, 64, 300) for dtype in DTYPES}
     checked |= {f"{name}/{dtype}" for name in WITHOUT_A_CHAIN for dtype in DTYPES}
     checked |= {f"paper/depth/{name}/{precision}" for name in recorded_circuits() for precision in (1, 3)}
+    checked |= {f"{name}/{dtype}" for name in llamas() for dtype in DTYPES}
+    checked |= {f"llama/task/{task_case_name(*case)}/{dtype}" for case in LLAMA_TASKS for dtype in DTYPES}
     checked |= {"circuit/multiplier16/relu", "circuit/multiplier16/gap 80", "task/parity-16/relu", "evaluator/5/relu"}
     assert checked | {"task/iterated-squaring-1000/float32"} == set(GOLDEN)

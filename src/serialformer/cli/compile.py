@@ -153,6 +153,9 @@ def compile_command(
     head_biases: Annotated[
         bool, typer.Option("--head-biases", help="llama: add biases to queries, keys and values, as in a Qwen2.")
     ] = False,
+    tie: Annotated[
+        bool, typer.Option("--tie", help="llama: the output head is the token embedding (tie_word_embeddings).")
+    ] = False,
     rotated: RotateOption = None,
     force: Force = False,
     verbose: Verbose = False,
@@ -172,6 +175,7 @@ def compile_command(
         "--gguf": (gguf, "gpt2 or llama"),
         "--onnx": (onnx, "gpt2 or llama"),
         "--head-biases": (head_biases or None, "llama"),
+        "--tie": (tie or None, "llama"),
     }
     for option, (value, targets) in of_target.items():
         if value is not None and target.value not in targets.split(" or "):
@@ -201,6 +205,7 @@ def compile_command(
                 spare_positions=spare_positions,
                 addressing=None if address is None else address.value,
                 head_biases=head_biases or None,
+                tied=tie or None,
             ),
             progress=advance,
         )

@@ -9,11 +9,19 @@ from typing import Annotated
 
 import typer
 
+from serialformer.architecture import Shape
 from serialformer.cli.made import Verbose, print_made
 from serialformer.cli.options import DtypeOption, Force, Json, RotateOption, refuse_existing
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import Parameters
 from serialformer.tasks.registry import parse_task
+
+
+class TaskTarget(StrEnum):
+    """The families that tasks have constructions for."""
+
+    GPT2 = "gpt2"
+    LLAMA = "llama"
 
 
 class Sums(StrEnum):
@@ -44,12 +52,29 @@ def construct_command(
         typer.Option(help="With base, of majority and sums: counting takes one layer, doubling log n of them."),
     ] = None,
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
+    target: Annotated[
+        TaskTarget,
+        typer.Option(help="A stock GPT-2; or a stock Llama, for chains of tasks whose prompts have one layout."),
+    ] = TaskTarget.GPT2,
+    hidden: Annotated[
+        int | None, typer.Option("--hidden", metavar="N", min=1, help="llama: dimensions of the residual stream.")
+    ] = None,
+    head_width: Annotated[
+        int | None, typer.Option("--head-width", metavar="W", min=1, help="llama: the width of each head.")
+    ] = None,
+    kv_heads: Annotated[
+        int | None, typer.Option("--kv-heads", metavar="N", min=1, help="llama: key-value heads; by default 2.")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option("--layers", metavar="L", min=1, help="llama: layers; by default 1.")
+    ] = None,
+    tie: Annotated[bool, typer.Option("--tie", help="llama: the output head is the token embedding.")] = False,
     rotated: RotateOption = None,
     force: Force = False,
     verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
-    """Make a GPT-2 that is right on every prompt of a task, without training; score it with evaluate."""
+    """Make a GPT-2 or a Llama that is right on every prompt of a task, without training; score it with evaluate."""
     from serialformer.models.construct import construct
     from serialformer.models.rotate import rotate
 
@@ -64,6 +89,8 @@ def construct_command(
             depth=depth,
             by=None if by is None else by.value,
             dtype=dtype.value,
+            target=target.value,
+            shape=Shape(hidden=hidden, head_width=head_width, key_heads=kv_heads, layers=layers, tied=tie or None),
         )
         model = (model if rotated is None else rotate(model, rotated)).save(output, overwrite=force)
     print_made(output, model, started, as_json=as_json, verbose=verbose)

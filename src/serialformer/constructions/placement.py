@@ -48,6 +48,8 @@ class Placement:
         placed: the tokens, if each says where it stands, and brings along what the position decides.
         one: the field that holds the same at every position, which linear maps without biases read instead.
         address: the field by which the unembedding tells at which position a token may be written.
+        following: the field that the last layer's units put in the place of ``address``, if the unembedding is the
+            token embedding.
     """
 
     construction: Construction
@@ -68,6 +70,7 @@ class Placement:
     placed: PlacedTokens | None = None
     one: str = ""
     address: str = ""
+    following: str = ""
 
     @property
     def steps_of_layers(self) -> tuple[int, ...]:

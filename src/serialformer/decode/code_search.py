@@ -61,10 +61,14 @@ class CodeSearch:
         common, how_often = np.unique(norms[norms > 0], return_counts=True)
         self._norm = float(common[np.argmax(how_often)]) if len(common) else np.inf
         coded = np.flatnonzero(norms == self._norm)
-        # Some columns only keys that are no codes have.
-        columns = np.flatnonzero((self._different[coded] != 0).any(axis=0))
-        codes = self._different[coded][:, columns]
+        # Some columns only keys that are no codes have, and some are the same in all codes.
+        every = self._different[coded]
+        is_same = (every == every[:1]).all(axis=0) & (len(every) > 1)
+        columns = np.flatnonzero((every != 0).any(axis=0) & ~is_same)
+        codes = every[:, columns]
         self._used, self._columns = used, used[columns]
+        self._common = np.where(is_same, every[:1].sum(axis=0), 0.0)
+        self._code_norm = float(np.square(codes[:1]).sum())
         levels = np.unique(codes)
         self._step = float(np.diff(levels).min(initial=np.inf)) if len(levels) > 1 else 1.0
         self._offset = float(levels[0]) if len(levels) else 0.0
@@ -102,7 +106,7 @@ class CodeSearch:
         self, queries: np.ndarray, *, among_codes: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         every, queries = queries[:, self._used], queries[:, self._columns]
-        factor = np.sqrt(np.square(queries).sum(axis=1) / self._norm)
+        factor = np.sqrt(np.square(queries).sum(axis=1) / self._code_norm)
         with np.errstate(divide="ignore", invalid="ignore"):
             steps = np.rint((queries / factor[:, None] - self._offset) / self._step)
         inside = ((steps >= 0) & (steps <= 250)).all(axis=1) & (factor > 0)
@@ -111,7 +115,7 @@ class CodeSearch:
         place = np.minimum(np.searchsorted(self._sorted, packed), len(self._sorted) - 1)
         inside &= self._sorted[place] == packed
         code = self._offset + self._step * steps
-        product = (queries * code).sum(axis=1)
+        product = (queries * code).sum(axis=1) + every @ self._common
         rest = np.sqrt(np.square(queries - factor[:, None] * code).sum(axis=1))
         lead = factor * self._nearest**2 / 2 - rest * self._nearest
         inside &= rest <= factor * self._nearest

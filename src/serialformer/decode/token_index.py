@@ -33,6 +33,9 @@ LARGEST_TABLES = 1 << 28
 
 ROUNDOFF = 2.0**-24
 
+SETTLED = 2.0**-8
+"""A dimension that some layer writes, but that holds nearly the same whatever is read, may differ by this much."""
+
 REASONS = {
     STRANGE_CONTEXT: "the context holds a token of which nothing is known",
     NO_ONE_SOURCE: "a head does not read one token",
@@ -167,9 +170,6 @@ class _Tabulator:
             self._heads.append(self._list_heads(into, layer))
             written |= layer.attention_out_weight.any(axis=0) | layer.mlp_out_weight.any(axis=0)
         self._moving = np.flatnonzero(written)
-        # For each dimension of the stream the largest number in it, and how far it can be off in float32.
-        self._reach = np.maximum(self._embedding.max(axis=0), -self._embedding.min(axis=0)).astype(np.float64)
-        self._error = np.zeros(self._width)
 
     def tables(self) -> TokenTables:
         """All stages in order."""
@@ -179,6 +179,10 @@ class _Tabulator:
         num_choices = 1 << sources.shape[1]
         if self._num_tokens * num_choices * (len(self._moving) + 4) > LARGEST_TABLES:
             raise EngineError("the tables would be too large")
+        # For each dimension of the stream the largest number in it, and how far it can be off in float32.
+        rows = self._embedding[is_known]
+        self._reach = np.maximum(rows.max(axis=0), -rows.min(axis=0)).astype(np.float64)
+        self._error = np.zeros(self._width)
         moving, squares = self._fill(is_known, sources, choices)
         following = self._follow(is_known, moving, squares)
         return TokenTables(is_known=is_known, sources=sources.astype(np.int32), following=following)
@@ -272,7 +276,7 @@ class _Tabulator:
             for head, place, gap in zip(self._heads[index], choices[index], self._leads[index], strict=True):
                 leak = self._check_gap(gap, known, low, high, head)
                 values = middle * self._apply(head.value)
-                largest = np.abs(values).max(axis=0)
+                largest = np.abs(values[known]).max(axis=0)
                 for choice in range(num_choices):
                     read = sources[known, place[known], bits[choice][place[known]]]
                     added[:, choice] += values[read] @ head.out[:, moving]
@@ -355,6 +359,18 @@ class _Tabulator:
 
     # --- what follows
 
+    def _settle(self, moving: np.ndarray) -> Bool[np.ndarray, " moving"]:
+        """The moving dimensions that depend on the token alone in the end, as where a code has replaced another.
+
+        What is left of a difference counts as an error from now on.
+        """
+        differs = np.ptp(moving, axis=1).max(axis=0, initial=0.0)
+        largest = np.abs(self._embedding[:, self._moving].astype(np.float64)).max(axis=0)
+        is_settled = (differs <= SETTLED) & (np.abs(moving).max(axis=(0, 1), initial=0.0) <= largest + SETTLED)
+        self._error[self._moving] += np.where(is_settled, differs, 0.0)
+        settled: Bool[np.ndarray, " moving"] = is_settled
+        return settled
+
     def _follow(
         self, is_known: np.ndarray, moving: np.ndarray, squares: np.ndarray
     ) -> Int32[np.ndarray, "vocabulary choices"]:
@@ -363,18 +379,21 @@ class _Tabulator:
         head = self._transformer.head.astype(np.float64) * gain
         known = np.flatnonzero(is_known)
         used = np.flatnonzero(head.any(axis=0))
-        still = np.setdiff1d(used, self._moving)
-        by_moving = head[:, self._moving]
+        is_settled = self._settle(moving) & np.isin(self._moving, used)
+        unwritten, settled = np.setdiff1d(used, self._moving), moving[:, 0, is_settled]
+        still = np.concatenate([unwritten, self._moving[is_settled]])
+        content = np.concatenate([self._embedding[known][:, unwritten].astype(np.float64), settled], axis=1)
+        by_moving, moving = head[:, self._moving[~is_settled]], moving[:, :, ~is_settled]
         search = CodeSearch(head[:, still])
         following = np.full((self._num_tokens, moving.shape[1]), -1, dtype=np.int32)
         if search.refusal:
             raise EngineError(f"the unembedding cannot be indexed: {search.refusal}")
-        found = search.find(self._embedding[known][:, still].astype(np.float64), among_codes=True)
+        found = search.find(content, among_codes=True)
         # Rows that are no codes: the first of each different one stands for all that are equal.
         odd = np.flatnonzero(~search.is_code)
         odd = odd[np.unique(head[odd][:, used], axis=0, return_index=True)[1]] if len(odd) else odd
         different = np.unique(by_moving, axis=0)
-        of_odd = self._embedding[known][:, still].astype(np.float64) @ head[np.ix_(odd, still)].T
+        of_odd = content @ head[np.ix_(odd, still)].T
         # The norm's factor is common to all logits of a position, which are compared with each other alone.
         rate = (16 + len(used)) * ROUNDOFF
         off = 2 * float((np.abs(head[:, used]) @ (self._error + rate * (self._reach + self._error))[used]).max())

@@ -98,6 +98,15 @@ def _shapes() -> tuple[Recipe, ...]:
             shorter="llama-127-float16-narrow",
         ),
         Recipe(
+            name="llama-126-bfloat16-tied",
+            purpose="The output head is the token embedding, and the final norm's gain is 0 in most dimensions.",
+            target="llama",
+            shape=Shape(hidden=64, tied=True),
+            total=126,
+            dtype="bfloat16",
+            sibling="llama-129-bfloat16",
+        ),
+        Recipe(
             name="llama-64-small-stream",
             purpose="A residual stream of mean square 4e-6 and an RMS norm's epsilon of 1e-6: ten times that is wrong.",
             target="llama",

@@ -84,6 +84,7 @@ def model_facts(model: Model) -> dict[str, Any]:
         "head_width": shape.head_width,
         "width": shape.width,
         **({} if shape.window is None else {"window": shape.window}),
+        "tied embeddings": shape.tied,
         "positions": shape.num_positions,
         "vocabulary": len(shape.vocabulary),
         "chain_tokens": model.num_new_tokens,

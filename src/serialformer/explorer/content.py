@@ -107,6 +107,11 @@ def task_content(
         SerialformerError: the models are not of one task and length, or one is too large for a page.
     """
     first = models[0]
+    if any(model.placed is not None for model in models):
+        raise InputError(
+            "is a Llama of a task, whose tokens say where they stand; the page shows GPT-2s of tasks",
+            hint="construct it with --target gpt2; model.ground_truth says what its heads read",
+        )
     for other in models[1:]:
         if _task_words(other) != _task_words(first):
             raise InputError(

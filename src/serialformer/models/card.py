@@ -149,14 +149,14 @@ def _own_lines(model: Model) -> list[str]:
     if isinstance(model.protocol, CircuitWords):
         words = ", ".join(f"{json.dumps(word.name)}: 0" for word in model.protocol.inputs)
         return [f"print(model.run({{{words}}}))"] if len(words) <= MAX_PROMPT else ["print(model)"]
-    prompt = _example_prompt(model)
+    prompt = _example_prompt(model, is_own=True)
     if isinstance(model.protocol, TaskItems):
         return [f"print(model.run({prompt}))"] if prompt is not None else ["print(serialformer.evaluate(model))"]
     return ['print(model.run(serialformer.read("CIRCUIT.blif"), {"a": 1}))']
 
 
-def _example_prompt(model: Model) -> str | None:
-    """A prompt as a string in Python; None if there is none in plain text, or it is long."""
+def _example_prompt(model: Model, *, is_own: bool = False) -> str | None:
+    """A prompt as a string in Python, for transformers or for our own package; None if there is none, or it is long."""
     protocol = model.protocol
     if isinstance(protocol, CircuitWords):
         if _is_plain(protocol):
@@ -174,6 +174,11 @@ def _example_prompt(model: Model) -> str | None:
         vocabulary = task.vocabulary(length)
         words = [vocabulary[token] for token in made.prompts[0, : made.prompt_lengths[0] - 1]]
         text = token_separator(model.transformer.architecture.vocabulary).join(words)
+        if protocol.placed is not None and is_own:
+            text = token_separator(vocabulary).join(words)
+        elif protocol.placed is not None:
+            tokens = protocol.place(made.prompts)[0]
+            text = " ".join(model.transformer.architecture.vocabulary[token] for token in tokens)
     else:
         text = "TRUE NA NA 1 NOT 1 NA 2"
     return json.dumps(text, ensure_ascii=False) if len(text) <= MAX_PROMPT else None

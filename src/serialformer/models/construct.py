@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from serialformer.architecture import Activation, DtypeName
+from serialformer.architecture import Activation, DtypeName, Shape
 from serialformer.constructions.task_depth import Method, default_method
 from serialformer.errors import CompileError
 from serialformer.models.circuit_prompt import CircuitPrompt
-from serialformer.models.lower import Lowered, lower_evaluator, lower_task, lower_task_without_chain
+from serialformer.models.lower import (
+    Lowered,
+    Target,
+    lower_evaluator,
+    lower_task,
+    lower_task_to_llama,
+    lower_task_without_chain,
+)
 from serialformer.models.model import Model
 from serialformer.models.protocol import Protocol
 from serialformer.models.provenance import ConstructedProvenance
@@ -25,6 +32,8 @@ def construct(
     by: Method | None = None,
     dtype: DtypeName = "float32",
     activation: Activation = "gelu_new",
+    target: Target = "gpt2",
+    shape: Shape | None = None,
 ) -> Model:
     """A model that is right on every prompt of a task at one length.
 
@@ -39,7 +48,9 @@ def construct(
         by: with ``base``, of a task whose answer depends on the sum of its items: ``counting``, in one layer while
             precision carries it, or ``doubling``, in log n layers. By default majority counts, unless a depth is given.
         dtype: number format of the weights; the result holds for runtimes that compute in it or in a wider one.
-        activation: ``gelu_new`` is what stock GPT-2 has; ``relu`` takes the same weights.
+        activation: gpt2 only: ``gelu_new`` is what stock GPT-2 has; ``relu`` takes the same weights.
+        target: ``gpt2``, or ``llama`` for tasks with a chain whose prompts of one length have one layout.
+        shape: llama only: what is chosen of the transformer's shape.
 
     Raises:
         CompileError: the task or the setting has no construction, it would be too large, or not hold at this number
@@ -52,6 +63,8 @@ def construct(
     'TRUE NA NA 1 NOT 1 NA 2 = TRUE NA NA TRUE NOT TRUE NA FALSE'
     >>> construct("circuit-value", 8, setting="base", depth=3).run("TRUE NA NA 1 NOT 1 NA 2").made
     ('FALSE',)
+    >>> construct("modular-addition", 3, target="llama").run("3 5 6").made
+    ('3', '1', '0')
     """
     made = make_task(task) if isinstance(task, str) else task
     if setting not in ("cot", "base"):
@@ -64,6 +77,8 @@ def construct(
         raise CompileError(f"no way {by!r} to make a sum", hint="counting or doubling")
     if by is not None and setting != "base":
         raise CompileError("a way to make sums (--by) requires the setting base", hint="with a chain it is given")
+    if target != "gpt2" or (shape is not None and shape.chosen):
+        return _construct_llama(made, length, setting, target, dtype, activation, shape)
     if setting == "base":
         method = by or default_method(made, depth)
         lowered = lower_task_without_chain(made, length, depth, method=method, dtype=dtype, activation=activation)
@@ -74,6 +89,37 @@ def construct(
         lowered = lower_task(made, length, dtype=dtype, activation=activation)
         protocol = TaskItems(task=made, length=length, setting=setting)
     return _model(lowered, protocol)
+
+
+def _construct_llama(
+    task: Task,
+    length: int,
+    setting: str,
+    target: Target,
+    dtype: DtypeName,
+    activation: Activation,
+    shape: Shape | None,
+) -> Model:
+    if target != "llama":
+        raise CompileError(
+            f"no construction of tasks for the target {target!r}, or a shape for it",
+            hint="the target gpt2 takes every task that has a construction, llama some, and only llama has a shape",
+        )
+    if activation != "gelu_new":
+        raise CompileError("target llama has no activation", hint="activation requires target gpt2")
+    if setting == "base":
+        raise CompileError(
+            "without a chain a task takes several layers that write into the same fields, which a Llama here cannot"
+            " clear",
+            hint="use --setting cot, or --target gpt2",
+        )
+    if isinstance(task, CircuitValue):
+        raise CompileError(
+            "the evaluator takes circuits of any size, so that a token of a Llama cannot say where it stands",
+            hint="--target gpt2 takes it; compile CIRCUIT --target llama makes a Llama of one circuit",
+        )
+    lowered, placed = lower_task_to_llama(task, length, dtype=dtype, shape=shape)
+    return _model(lowered, TaskItems(task=task, length=length, setting=setting, placed=placed))
 
 
 def construct_evaluator(

@@ -8,6 +8,7 @@ from serialformer.constructions.construction import Construction
 from serialformer.constructions.counting import SUFFIX
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.packed_chain import packed_chain_construction
+from serialformer.constructions.placed_tasks import place_task
 from serialformer.constructions.program import schedule_to_program
 from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.constructions.tasks import task_construction
@@ -48,4 +49,5 @@ def construction_of(model: Model) -> Construction:
         if model.provenance.construction.endswith(SUFFIX):
             return task_depth_construction(items.task, items.length, method="counting")
         return task_depth_construction(items.task, items.length, model.transformer.architecture.num_layers)
-    return task_construction(items.task, items.length)
+    construction = task_construction(items.task, items.length)
+    return construction if items.placed is None else place_task(construction)[0]

@@ -169,7 +169,8 @@ def _predict(model: Model) -> Callable[[Layout], Int64[np.ndarray, "rows tokens"
     """By the reference forward pass."""
 
     def predict(layout: Layout) -> Int64[np.ndarray, "rows tokens"]:
-        return compute_logits(model.transformer, layout.tokens, dtype=np.float32).argmax(axis=-1)
+        tokens = model.items.place(layout.tokens)
+        return model.items.read(compute_logits(model.transformer, tokens, dtype=np.float32).argmax(axis=-1), 1)
 
     return predict
 

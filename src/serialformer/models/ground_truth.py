@@ -24,6 +24,7 @@ from serialformer.models.lower import construction_to_placement
 from serialformer.models.model import Model
 from serialformer.models.rotate import plain_architecture, reading_basis
 from serialformer.models.table import Table
+from serialformer.models.task_items import STRANGE, TaskItems
 from serialformer.models.transcript import Transcript
 
 
@@ -211,7 +212,7 @@ class GroundTruth:
     def _inputs(self) -> dict[str, int]:
         """Which input of a gate each look-up is for; a Llama makes each of them several times."""
         look_ups = [look_up for layer in self.followed.construction.layers for look_up in layer.look_ups]
-        if isinstance(self.model.protocol, CircuitWords) and self.model.protocol.placed is not None:
+        if self.model.placed is not None:
             num_inputs = len(construction_of(self.model).layers[0].look_ups)
             return {look_up.name: number % num_inputs for number, look_up in enumerate(look_ups)}
         return {
@@ -263,9 +264,12 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
         )
     if isinstance(model.protocol, CircuitWords) and model.protocol.packed is not None:
         raise InputError("has several gates in a token", hint="compile it with one (--gates-per-token 1)")
-    if transcript.vocabulary != construction.vocabulary:
+    placed = model.placed
+    vocabulary = construction.vocabulary
+    if placed is not None and isinstance(model.protocol, TaskItems):
+        vocabulary = (*vocabulary, STRANGE)
+    if transcript.vocabulary != vocabulary:
         raise InputError("is a transcript of another model: its vocabulary differs", where="transcript")
-    placed = model.protocol.placed if isinstance(model.protocol, CircuitWords) else None
     placement = construction_to_placement(construction, plain_architecture(model), placed)
     heads = placement.heads
     if placed is not None:

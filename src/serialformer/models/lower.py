@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from serialformer.architecture import Activation, Architecture, DtypeName, Shape
@@ -15,6 +15,7 @@ from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.packed_chain import packed_chain_construction
 from serialformer.constructions.packed_schedule import PackedSchedule, plain_schedule, schedule_packed
+from serialformer.constructions.placed_tasks import place_task
 from serialformer.constructions.placed_tokens import PlacedTokens, place_bits
 from serialformer.constructions.placement import Placement
 from serialformer.constructions.program import Program, schedule_to_program
@@ -56,6 +57,7 @@ OPTIONS_OF = {
         "spare_positions",
         "addressing",
         "head_biases",
+        "tied",
     },
     "paper": {"precision"},
 }
@@ -291,6 +293,43 @@ def lower_columns(
     )
 
 
+def lower_task_to_llama(
+    task: Task,
+    length: int,
+    *,
+    dtype: DtypeName = "float32",
+    attention_gap: float | None = None,
+    shape: Shape | None = None,
+) -> tuple[Lowered, PlacedTokens]:
+    """The same as ``lower_task`` in a stock Llama, and its tokens, each of which says where it stands.
+
+    Args:
+        task: with its parameters; one whose prompts of one length have one layout.
+        length: the number of items.
+        dtype: number format of the weights; the result holds for runtimes that compute in it or in a wider one.
+        attention_gap: the least score difference to aim at; default: 40, more for very long chains.
+        shape: what is chosen of the transformer's shape; there is one layer by default.
+
+    Raises:
+        CompileError: the task has no construction, or does not fit a Llama, or would not hold at this number format.
+        TaskError: the task has no such length.
+    """
+    shape = shape or Shape()
+    if shape.addressing in ("distances", "window"):
+        raise CompileError("a task's heads go by names", hint="--address distances and window take circuits")
+    construction, placed = place_task(task_construction(task, length))
+    transformer, layout = construction_to_llama(
+        construction,
+        placed,
+        dtype=dtype,
+        shape=replace(shape, layers=1 if shape.layers is None else shape.layers),
+        attention_gap=attention_gap,
+    )
+    certificate = _demand(certify_weights(transformer, llama_to_placement(layout)))
+    lowered = Lowered(construction=construction, layout=layout, transformer=transformer, certificate=certificate)
+    return lowered, placed
+
+
 def lower_task(
     task: Task, length: int, *, dtype: DtypeName = "float32", activation: Activation = "gelu_new",
     attention_gap: float | None = None,
@@ -384,6 +423,7 @@ def construction_to_placement(
             hidden=architecture.width,
             key_heads=architecture.num_key_heads,
             layers=architecture.num_layers,
+            tied=architecture.tied,
         )
         return llama_to_placement(lay_out_llama(construction, placed, shape))
     if not architecture.is_gpt2:

@@ -17,6 +17,7 @@ from serialformer.circuits.sequential.registers import Fill, Register
 from serialformer.circuits.sequential.simulation import Cycle, Simulation
 from serialformer.circuits.word_columns import bits_to_columns
 from serialformer.circuits.words import Word
+from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.constructions.program import EQUALS
 from serialformer.constructions.schedule import Schedule
 from serialformer.decode.engine import Engine, Progress, make_engine
@@ -99,6 +100,11 @@ class Model:
         if isinstance(self.protocol, CircuitWords):
             return self.protocol
         raise self._refuse("a compiled circuit")
+
+    @property
+    def placed(self) -> PlacedTokens | None:
+        """Its tokens, if each says at which position it stands."""
+        return self.protocol.placed if isinstance(self.protocol, CircuitWords | TaskItems) else None
 
     @property
     def items(self) -> TaskItems:
@@ -468,8 +474,8 @@ class Model:
         tokens = np.concatenate([transcript.prompt, transcript.chain])[None]
         if tokens.shape[1] == self.transformer.architecture.num_positions + 1:
             tokens = tokens[:, :-1]  # the last token is written, and no position reads it
-        if isinstance(self.protocol, CircuitWords) and self.protocol.placed is not None:
-            tokens = self.protocol.placed.place(tokens)
+        if self.placed is not None:
+            tokens = self.placed.place(tokens)
         found = compute_activations(self.transformer, tokens, dtype=dtype)
         realism = self.provenance.realism
         return Activations(

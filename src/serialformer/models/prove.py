@@ -52,7 +52,7 @@ def certify(model: Model, *, dtype: DtypeName | None = None) -> Certificate:
     if realism is not None and realism.kind != "rotated":
         return certify_by_prompts(replace(model, transformer=transformer))
     protocol, construction = model.protocol, construction_of(model)
-    placed = protocol.placed if isinstance(protocol, CircuitWords) else None
+    placed = model.placed
     placement = construction_to_placement(construction, transformer.architecture, placed)
     rotation = rotation_of(model)
     if isinstance(protocol, CircuitPrompt):

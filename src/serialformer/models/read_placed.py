@@ -37,6 +37,7 @@ def read_placed_program(transformer: Transformer, placed: PlacedTokens, num_inpu
         hidden=architecture.width,
         key_heads=architecture.num_key_heads,
         layers=architecture.num_layers,
+        tied=architecture.tied,
     )
     failures = []
     by_distance = addressing_of(architecture) != "names"

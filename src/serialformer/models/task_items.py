@@ -11,6 +11,9 @@ import numpy as np
 
 from serialformer.architecture import Architecture
 from serialformer.arrays import Int64
+from serialformer.constructions.placed_tasks import place_task
+from serialformer.constructions.placed_tokens import PlacedTokens
+from serialformer.constructions.tasks import task_construction
 from serialformer.decode.engine import Engine, Progress
 from serialformer.errors import InputError, TaskError
 from serialformer.models.protocol import Protocol, Run
@@ -22,6 +25,8 @@ from serialformer.tasks.registry import find_reference, make_task, make_user_tas
 from serialformer.tasks.task import EQUALS, ParameterValue, Task
 from serialformer.tasks.text import read_prompt
 from serialformer.tasks.user_task import check_record, record_source, recorded_reference
+
+STRANGE = "the token of another position"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,8 @@ class TaskItems(Protocol):
         length: the number of items it is made for; it may be asked about fewer, and about more if its positions and
             tokens suffice.
         setting: what it reads and predicts; see ``tasks.layout``.
+        placed: the model's tokens, if each says at which position it stands; only prompts of ``length`` items have some
+            then. Prompts and chains are told in the task's own tokens all the same.
 
     Raises:
         TaskError: the task has no such length, or there is no such setting.
@@ -51,6 +58,7 @@ class TaskItems(Protocol):
     task: Task
     length: int
     setting: str = "cot"
+    placed: PlacedTokens | None = None
 
     def __post_init__(self) -> None:
         self.task.check_size(self.length, 1)
@@ -62,6 +70,9 @@ class TaskItems(Protocol):
 
     def check(self, architecture: Architecture) -> None:
         problems = []
+        if self.placed is not None:
+            self._check_placed(architecture, self.placed)
+            return
         missing = set(self.task.vocabulary(self.length)) - set(architecture.vocabulary)
         if missing:
             problems.append(f"no token {', '.join(sorted(missing)[:8])}")
@@ -72,6 +83,23 @@ class TaskItems(Protocol):
             problems.append(f"{needed} tokens do not fit {architecture.num_positions} positions")
         if problems:
             raise TaskError("; ".join(problems), where=f"{self.task.name} of length {self.length}")
+
+    def _check_placed(self, architecture: Architecture, placed: PlacedTokens) -> None:
+        needed = num_positions(self.task, self.setting, self.length)
+        if architecture.vocabulary != placed.vocabulary or architecture.num_positions < needed:
+            raise TaskError(
+                "its tokens or its positions are not those of the task",
+                where=f"{self.task.name} of length {self.length}",
+                hint="construct it again",
+            )
+
+    def place(self, tokens: Int64[np.ndarray, "rows tokens"]) -> Int64[np.ndarray, "rows tokens"]:
+        """The model's tokens for the task's, from the first position on."""
+        return tokens if self.placed is None else self.placed.place(tokens)
+
+    def read(self, tokens: Int64[np.ndarray, "rows tokens"], first: int) -> Int64[np.ndarray, "rows tokens"]:
+        """The task's tokens for the model's, from position ``first`` on; STRANGE for one of another position."""
+        return tokens if self.placed is None else self.placed.read(tokens, first)
 
     def tokens_at(self, position: int) -> tuple[str, ...]:
         """The task's vocabulary at this length, at every position: prompts and chains have no fixed layout in general.
@@ -89,6 +117,15 @@ class TaskItems(Protocol):
             TaskError: the task has no such length, or the model too few positions for it, or it lacks a token.
         """
         self.task.check_size(length, 1)
+        if self.placed is not None:
+            if length != self.length:
+                raise TaskError(
+                    f"the model is made for prompts of {self.length} items, and each of its tokens says where it"
+                    " stands",
+                    where=f"{self.task.name} of length {length}",
+                    hint=f"ask for length {self.length}",
+                )
+            return np.arange(len(self.task.vocabulary(length)))
         where = f"{self.task.name} of length {length}"
         needed = num_positions(self.task, self.setting, length)
         if needed > architecture.num_positions:
@@ -128,7 +165,7 @@ class TaskItems(Protocol):
             return self._generate_aligned(examples, length, engine, progress)
         if self.setting == "filler":
             prompts = np.pad(prompts, ((0, 0), (0, examples.chains.shape[1])), constant_values=examples.end_token)
-        made = engine.generate(prompts, count, progress)
+        made = self.read(engine.generate(self.place(prompts), count, progress), prompts.shape[1])
         return np.pad(made, ((0, 0), (0, count - made.shape[1])), constant_values=examples.end_token)
 
     def _generate_aligned(
@@ -160,6 +197,8 @@ class TaskItems(Protocol):
         prompt, length = read_prompt(self.task, question[0])
         examples = self.task.solve(prompt[None], length)
         texts, vocabulary = self.task.vocabulary(length), run.architecture.vocabulary
+        if self.placed is not None:
+            vocabulary = (*texts, STRANGE)
         own = examples.renumber(self.token_ids(run.architecture, length))
         started = time.perf_counter()
         made = self.generate(own, length, run.engine, run.progress)
@@ -184,6 +223,7 @@ class TaskItems(Protocol):
             "length": self.length,
             "setting": self.setting,
             "num_new_tokens": self.num_new_tokens,
+            **({} if self.placed is None else {"tokens": "placed"}),
         }
 
     def write_files(self, directory: Path) -> None:
@@ -215,7 +255,10 @@ class TaskItems(Protocol):
                 f"the model is of version {version} of {made.name}, which is at version {made.version} now",
                 hint="make the model again, or use the release that made it",
             )
-        return cls(task=made, length=length, setting=setting)
+        if content.get("tokens", "plain") not in ("plain", "placed"):
+            raise ValueError(f"expected the tokens 'plain' or 'placed', found {content['tokens']!r}")
+        placed = place_task(task_construction(made, length))[1] if content.get("tokens") == "placed" else None
+        return cls(task=made, length=length, setting=setting, placed=placed)
 
     def info(self) -> dict[str, Any]:
         return {

@@ -100,7 +100,7 @@ class Memory:
         self.sets: dict[bytes, np.ndarray] = {}
         self.followed: dict[tuple[int, ...], np.ndarray | None] = {}
         self.checked: set[tuple[int, int, bytes]] = set()
-        self.tables: dict[tuple[int, int], _CaseTable] = {}
+        self.tables: dict[tuple[int, ...], _CaseTable] = {}
 
     def intern(self, allowed: np.ndarray) -> np.ndarray:
         """One array for all that are equal."""
@@ -108,9 +108,10 @@ class Memory:
 
     def table(self, rule: Rule, claim: TableClaim) -> _CaseTable:
         """The cases of a rule; rules that share their cases share it."""
-        key = id(rule.own), id(rule.read)
+        used = used_look_ups(rule)
+        key = id(rule.own), id(rule.read), *used
         if key not in self.tables:
-            self.tables[key] = _CaseTable(rule, claim)
+            self.tables[key] = _CaseTable(rule, claim, used)
         return self.tables[key]
 
 
@@ -343,6 +344,26 @@ def _check_open(reads: tuple[str, ...], watched: np.ndarray, values: dict[str, n
             raise CompileError(f"table {name} depends on a token that the claim says does not matter")
 
 
+def used_look_ups(rule: Rule) -> list[int]:
+    """The look-ups on which some case of a rule depends; of those that always read the same, the first.
+
+    >>> read = np.array([[0, 0, ANY, 1], [1, 1, ANY, 0]])
+    >>> own, sources = np.array([0, 0]), np.array([[3, 3, 5, 4]])
+    >>> used_look_ups(Rule(positions=np.array([6]), sources=sources, own=own, read=read, expected=own))
+    [0, 3]
+    """
+    used: list[int] = []
+    for number in np.flatnonzero((rule.read != ANY).any(axis=0)).tolist():
+        is_repeated = any(
+            np.array_equal(rule.read[:, number], rule.read[:, other])
+            and np.array_equal(rule.sources[:, number], rule.sources[:, other])
+            for other in used
+        )
+        if not is_repeated:
+            used.append(number)
+    return used
+
+
 class _CaseTable:
     """The cases of a rule, for following which tokens can be read and written.
 
@@ -352,9 +373,9 @@ class _CaseTable:
         is_exact: whether cases are all different and leave nothing open.
     """
 
-    def __init__(self, rule: Rule, claim: TableClaim) -> None:
+    def __init__(self, rule: Rule, claim: TableClaim, used: Sequence[int]) -> None:
         self.rule, self.claim = rule, claim
-        self.used = np.flatnonzero((rule.read != ANY).any(axis=0))
+        self.used = np.array(used, dtype=np.int64)
         self.columns = np.concatenate([rule.own[:, None], rule.read[:, self.used]], axis=1)
         self.is_exact = bool((self.columns != ANY).all())
         if self.is_exact:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from serialformer.constructions.claim import BitClaim
+from serialformer.constructions.claim import BitClaim, TableClaim
 from serialformer.constructions.construction import NOTHING, Construction
+from serialformer.constructions.placed_tasks import claimed_tokens
 from serialformer.constructions.placed_tokens import ABSENT, SPECIAL, PlacedTokens
 from serialformer.constructions.placement import Placement
 from serialformer.proofs.induction import InductionError
@@ -27,17 +28,37 @@ def check_placed_claims(construction: Construction, placed: PlacedTokens) -> Non
         raise InductionError("two tokens are one", 0)
     if tokens.max(initial=0) >= placed.num_tokens:
         raise InductionError("a token is not in the vocabulary", 0)
-    zero, one = (construction.vocabulary.index(text) for text in ("0", "1"))
+    _check_end(construction)
     for claim in construction.claims():
-        if not isinstance(claim, BitClaim):
-            raise InductionError("only circuits have tokens that say where they stand", 0)
-        needed = np.zeros((construction.num_positions, len(construction.vocabulary)), dtype=bool)
-        needed[:, [zero, one]] = True
-        needed[claim.num_inputs] = False
-        needed[claim.num_inputs, construction.end_token] = True
+        if isinstance(claim, TableClaim):
+            needed = claimed_tokens(construction, claim)
+        elif isinstance(claim, BitClaim):
+            zero, one = (construction.vocabulary.index(text) for text in ("0", "1"))
+            needed = np.zeros((construction.num_positions, len(construction.vocabulary)), dtype=bool)
+            needed[:, [zero, one]] = True
+            needed[claim.num_inputs] = False
+            needed[claim.num_inputs, construction.end_token] = True
+        else:
+            raise InductionError("only chains of one layout have tokens that say where they stand", 0)
         missing = (needed & ~present).any(axis=1)
         if missing.any():
             raise InductionError("there is no token for what can stand there", int(np.argmax(missing)))
+
+
+def _check_end(construction: Construction) -> None:
+    """Shows that the end of a chain is written where no unit writes, and nowhere else.
+
+    The token that ends a text has no position and so no unembedding like others.
+    """
+    tables = construction.layers[-1].tables
+    for part in construction.fields_of("token"):
+        end = int(part.of_token[construction.end_token])
+        written = [table.written[:, table.writes.index(part.name)] for table in tables if part.name in table.writes]
+        if construction.default.get(part.name) != end:
+            raise InductionError("the default is not the end of the chain", 0)
+        if all((values != end).all() for values in written):
+            return
+    raise InductionError("units may write the end of the chain, which must stand where none writes", 0)
 
 
 def check_placed_embeddings(transformer: Transformer, placement: Placement, allowed: np.ndarray) -> Stream:

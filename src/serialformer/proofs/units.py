@@ -39,6 +39,7 @@ def check_units(
 ) -> None:
     """Checks a layer's hidden units, and updates the stream to the values after them."""
     from serialformer.proofs.clearing import check_clearing
+    from serialformer.proofs.moving import check_moving
 
     placement, tables = stream.placement, layer.tables
     read = np.zeros(placement.width, dtype=bool)
@@ -49,13 +50,18 @@ def check_units(
         read[placement.spans[name]] = True
     if placement.one:
         read[placement.spans[placement.one]] = True
+    is_moving = is_last and placement.following != ""
+    for name in (placement.address, placement.following) if is_moving else ():
+        read[placement.spans[name]] = True
     errors = coordinate_errors(transformer, stream, maps.mlp_gain, maps.mlp_gain_bias, read, rounding)
     into, bias, out = maps.unit_in, maps.unit_constant, maps.unit_out
     copies = 1 + placement.is_saturated
     num_units = copies * sum(table.num_units for table in tables)
+    up_error = _up_error(stream, maps, num_units, errors, rounding)
+    moved = check_moving(stream, maps, num_units, errors, rounding) if is_moving else None
+    num_units += 0 if moved is None else len(moved.dimensions)
     cleared, num_units = check_clearing(transformer, stream, maps, layer.clears, num_units, errors, rounding)
     check_idle_units(transformer, maps, num_units, rounding)
-    up_error = _up_error(stream, maps, num_units, errors, rounding)
     # At most one unit fires that writes into a field; where fields hold nothing, several may give a little.
     added, largest, leaks = np.zeros(placement.width), np.zeros(placement.width), _Leaks(stream)
     hushed = np.zeros(placement.width)
@@ -87,6 +93,8 @@ def check_units(
             hushed += off @ magnitude
         first += copies * table.num_units
         written += strongest
+    if moved is not None:
+        added[moved.dimensions], largest[moved.dimensions] = moved.error, moved.size
     bias_out, expected = maps.unit_out_constant, np.zeros(placement.width)
     if is_last and placement.placed is None:
         for name, value in placement.construction.default.items():
@@ -111,6 +119,8 @@ def check_units(
     stream.spread(written, terms, rounding)
     if is_last:
         stream.error = stream.stored + added  # ``logits`` rounds the answers
+        if moved is not None:
+            stream.error[moved.dimensions] = moved.after(stream, added, rounding)
         return
     stream.clear(layer.clears)
     for table in tables:

@@ -14,6 +14,10 @@ otherwise; silu makes SHARPNESS or 0 of it, to within 2e-6. What it is multiplie
 *Answer.* The unembedding of a token is the name of the position before its own, and its value. At a position whose
 units wrote a value, the token with that value at the next position leads; where no unit fires the end token does, whose
 logit is the same everywhere, between the two.
+
+*Tied embeddings.* A token's embedding has its own name, and the stream at the position before holds another one. So
+units of the last layer put the name of the next position in its place; the gain of the final norm is 0 in all
+dimensions but those of name and value, and the one that holds the same everywhere, which the end token reads.
 """
 
 from __future__ import annotations
@@ -54,7 +58,8 @@ FINAL_NORM_GAIN = 16.0
 SHARPNESS = 16.0
 ANSWER = 8.0
 END_ANSWER = 4.0
-"""The logit of the end token: between those of a value that was written and one that was not."""
+"""The logit of the end token, over the square norm of a token's own fields: between those of a token that was written
+and one that was not."""
 
 POSITIONS_PER_BLOCK = 1 << 14
 
@@ -70,7 +75,7 @@ def construction_to_llama(
     """The weights, and where everything lies in them.
 
     Args:
-        construction: what to realise: a circuit as a chain.
+        construction: what to realise, of one layer: a circuit as a chain, or a task as ``placed_tasks`` has it.
         placed: its tokens.
         dtype: number format of the weights.
         shape: what is asked of the shape.
@@ -94,7 +99,7 @@ def construction_to_llama(
             layout.head_width,
             has_window=shape.addressing == "window",
         )
-    num_units = sum(table.num_units for table in layout.construction.layers[0].tables)
+    num_units = sum(table.num_units for table in layout.construction.layers[0].tables) + layout.num_moving
     architecture = Architecture(
         vocabulary=placed.vocabulary,
         num_positions=construction.num_positions + layout.spare_positions,
@@ -114,7 +119,7 @@ def construction_to_llama(
         key_heads=layout.key_heads,
         gated=True,
         biases="attention_in" if shape.head_biases else "none",
-        tied=False,
+        tied=bool(layout.following),
         beginning_token=BEGINNING,
         padding_token=PADDING,
     )
@@ -152,7 +157,7 @@ def construction_to_llama(
         token_embedding=embedding,
         position_embedding=np.zeros((0, layout.width), DTYPES[dtype]),
         layers=tuple(layers),
-        final_norm_gain=np.full(layout.width, FINAL_NORM_GAIN).astype(DTYPES[dtype]),
+        final_norm_gain=_final_gain(layout).astype(DTYPES[dtype]),
         final_norm_bias=nothing,
         unembedding=unembedding,
     )
@@ -180,6 +185,7 @@ def llama_to_placement(layout: LlamaLayout) -> Placement:
         placed=layout.placed,
         one=ONE,
         address=layout.address,
+        following=layout.following,
     )
 
 
@@ -188,11 +194,11 @@ def llama_to_placement(layout: LlamaLayout) -> Placement:
 
 def _embeddings(
     layout: LlamaLayout, dtype: DtypeName
-) -> tuple[Shaped[np.ndarray, "vocabulary width"], Shaped[np.ndarray, "vocabulary width"]]:
-    """The embedding of each token, which is all fields at its position, and its unembedding."""
+) -> tuple[Shaped[np.ndarray, "vocabulary width"], Shaped[np.ndarray, "vocabulary width"] | None]:
+    """The embedding of each token, which is all fields at its position, and its unembedding if that is another."""
     construction, placed = layout.construction, layout.placed
     embedding = np.zeros((placed.num_tokens, layout.width), DTYPES[dtype])
-    unembedding = np.zeros_like(embedding)
+    unembedding = None if layout.following else np.zeros_like(embedding)
     of_token = np.zeros((placed.num_plain, layout.width), np.float32)
     for part in construction.fields_of("token"):
         of_token[:, layout.span(part.name)] = layout.codings[part.name].rows(part.of_token)
@@ -210,15 +216,32 @@ def _embeddings(
         for plain in range(placed.num_plain):
             here = placed.ids[rows, plain] != ABSENT
             embedding[placed.ids[rows, plain][here]] = store(block[here] + of_token[plain], dtype)
+            if unembedding is None:
+                continue
             written = np.flatnonzero(following[:, plain] != ABSENT)
             head = np.tile(of_token[plain], (len(written), 1))
             head[:, address] = block[written, address]
             unembedding[following[written, plain]] = store(head, dtype)
-    name = layout.codings[layout.address]
     end = np.zeros(layout.width)
-    end[layout.span(ONE)] = (name.square_norm + END_ANSWER) / ONE_VALUE
-    unembedding[END] = store(end, dtype)
+    of_fields = sum(layout.codings[part.name].square_norm for part in construction.fields_of("token"))
+    end[layout.span(ONE)] = (layout.codings[layout.address].square_norm + END_ANSWER * of_fields) / ONE_VALUE
+    if unembedding is None:
+        # All other tokens read what is the same everywhere, too.
+        end[layout.span(ONE)] += ONE_VALUE
+        embedding[END] = store(end, dtype)
+    else:
+        unembedding[END] = store(end, dtype)
     return embedding, unembedding
+
+
+def _final_gain(layout: LlamaLayout) -> Float64[np.ndarray, " width"]:
+    """The gain of the final norm: if embeddings are tied, only of what tells tokens apart."""
+    if not layout.following:
+        return np.full(layout.width, FINAL_NORM_GAIN)
+    gain = np.zeros(layout.width)
+    for name in (layout.address, ONE, *(part.name for part in layout.construction.fields_of("token"))):
+        gain[layout.span(name)] = FINAL_NORM_GAIN
+    return gain
 
 
 # --- attention
@@ -312,4 +335,11 @@ def _feed_forward(
         written = np.zeros((table.num_units, width), dtype=np.float32)
         write_outputs(layout, table, ANSWER, SHARPNESS, written)
         down[units] = written
+    if layout.following:
+        # Units that are multiplied by the difference between two names.
+        moving = np.arange(first, first + layout.num_moving)
+        old, new = (layout.carriers(name) for name in (layout.address, layout.following))
+        gate[one, moving] = SHARPNESS / ONE_VALUE
+        up[new, moving], up[old, moving] = 1, -1
+        down[moving, old] = 1 / SHARPNESS
     return gate, up, down

@@ -5,6 +5,8 @@ the position decides. Every norm is to be the identity: the stream has one squar
 layer, 4 a dimension. RMS norm takes no mean, so a bit is one sign, not a pair. What heads fill in takes the place of
 something as large, and four whole numbers, the *ballast*, fill up what is missing: any number is a sum of four squares.
 One dimension holds the same at every position; maps without biases read it instead.
+
+Where the unembedding is the token embedding, a position also holds the name of the next one, for the last layer.
 """
 
 from __future__ import annotations
@@ -18,20 +20,23 @@ import numpy as np
 
 from serialformer.architecture import Addressing, Architecture, Shape
 from serialformer.arrays import Int64
+from serialformer.constructions.claim import TableClaim
 from serialformer.constructions.construction import (
     NOTHING,
     Construction,
     Field,
     UnitTable,
 )
+from serialformer.constructions.placed_tasks import repeat_claim
 from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.constructions.placement import IDLE
+from serialformer.constructions.program import VOCABULARY
 from serialformer.errors import CompileError
 from serialformer.targets.codings import Coding, number_rows_coding, position_coding, sign_coding
 from serialformer.targets.fields import FieldLayout
 
 DEVIATION = 2
-ONE, BALLAST = "one", "ballast"
+ONE, BALLAST, FOLLOWING, PLACE = "one", "ballast", "following", "place"
 ONE_VALUE = 2
 
 MAX_LOOK_UPS = 6
@@ -60,6 +65,7 @@ class LlamaLayout(FieldLayout):
         key_heads: heads with keys and values of their own.
         heads: for each layer and head the number of the look-up that it serves, or IDLE.
         address: the field that names a position.
+        following: the field that names the position after it, if the unembedding is the token embedding.
         columns: for each layer and head with keys of its own the columns of the head that hold codes, in order.
         spare_positions: positions of the context beyond those that are needed.
     """
@@ -69,8 +75,14 @@ class LlamaLayout(FieldLayout):
     key_heads: int
     heads: tuple[tuple[int, ...], ...]
     address: str
+    following: str
     columns: Int64[np.ndarray, "layers key_heads codes"]
     spare_positions: int
+
+    @property
+    def num_moving(self) -> int:
+        """How many hidden units put the name of the next position in the place of the position's own."""
+        return self.codings[self.address].length if self.following else 0
 
     def directions(self) -> tuple[str, ...]:
         """A label for each dimension."""
@@ -99,6 +111,12 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
     (layer,) = construction.layers
     num_look_ups = len(layer.look_ups)
     construction = repeat_look_ups(construction, max(1, min(num_layers, MAX_LOOK_UPS // num_look_ups)))
+    names = construction.field_named.get(NAME)
+    address = NAME if names is not None and names.num_values == construction.num_positions else PLACE
+    if address == PLACE:
+        construction = _add_place(construction, PLACE, 0)
+    if shape.tied:
+        construction = _add_place(construction, FOLLOWING, 1)
     stages = _spread(len(construction.layers[0].look_ups), num_look_ups, num_layers)
     widest = max(len(stage) for stage in stages)
     queries = max(QUERIES_PER_KEY, -(-widest // key_heads))
@@ -133,7 +151,8 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
         heads=tuple(
             tuple(stage[head % len(stage)] if stage else IDLE for head in range(num_heads)) for stage in stages
         ),
-        address=NAME,
+        address=address,
+        following=FOLLOWING if shape.tied else "",
         columns=_code_columns(construction, codings, head_width, (num_layers, key_heads)),
         spare_positions=DEFAULT_SPARE_POSITIONS if shape.spare_positions is None else shape.spare_positions,
     )
@@ -171,7 +190,12 @@ def repeat_look_ups(construction: Construction, times: int) -> Construction:
             look_ups.append(replace(look_up, name=f"{look_up.name} in layer {number}", brings=tuple(brings)))
     tables = tuple(_watch_again(table, again) for table in layer.tables)
     return replace(
-        construction, fields=tuple(fields), layers=(replace(layer, look_ups=tuple(look_ups), tables=tables),)
+        construction,
+        fields=tuple(fields),
+        layers=(replace(layer, look_ups=tuple(look_ups), tables=tables),),
+        claims=lambda: (
+            repeat_claim(claim, times) if isinstance(claim, TableClaim) else claim for claim in construction.claims()
+        ),
     )
 
 
@@ -226,12 +250,16 @@ def _choose_codings(construction: Construction) -> dict[str, Coding]:
     """The coding of each field, in the order in which they lie: a sign for a bit, and position codes for the rest."""
     (layer,) = construction.layers
     clauses = [clause for look_up in layer.look_ups for clause in look_up.clauses]
-    compared = {NAME} | {clause.key for clause in clauses} | {clause.asked for clause in clauses}
+    compared = {NAME, PLACE, FOLLOWING} | {clause.key for clause in clauses} | {clause.asked for clause in clauses}
     codings = {}
     for part in construction.fields:
-        if part.origin == "token":
+        if part.origin == "token" and construction.vocabulary == VOCABULARY:
             # Of a circuit: the end mark reads as 0.
             codings[part.name] = sign_coding((-1, 1, -1))
+        elif part.origin == "layers" and part.num_values != 2:
+            # Something as large as what heads will bring.
+            coding = position_coding(part.num_values)
+            codings[part.name] = replace(coding, nothing=coding.codes[0])
         elif part.num_values == 2 and part.name not in compared:
             codings[part.name] = sign_coding((-1, 1), nothing=-1 if part.origin == "layers" else 0)
         else:
@@ -268,6 +296,17 @@ def _missing_squares(construction: Construction, codings: dict[str, Coding]) -> 
 
     different = np.unique(at(slice(0, construction.num_positions)))
     return _Missing(at=at, largest=int(different[-1]), different=different)
+
+
+def _add_place(construction: Construction, name: str, later: int) -> Construction:
+    """Adds a field that names a position, or the next one; the first position follows the last one."""
+    num_positions = construction.num_positions
+
+    def places(rows: slice) -> np.ndarray:
+        return np.arange(rows.start + later, rows.stop + later, dtype=np.int32) % num_positions
+
+    part = Field(name=name, num_values=num_positions, origin="position", values=places)
+    return replace(construction, fields=(*construction.fields, part))
 
 
 def _add_fillers(construction: Construction, missing: _Missing, square: int) -> tuple[Construction, np.ndarray]:

@@ -41,6 +41,8 @@ def layout_to_names(layout: Layout | CountingLayout | LlamaLayout | PaperLayout,
             heads.append(tuple(_served_name(layer.look_ups, served, head) for head in range(len(served))))
             tables = layer.tables if len(heads) == architecture.num_layers else ()
             parts = list(_unit_ranges(construction, tables, is_saturated=False))
+            if tables and layout.following:
+                parts.append(UnitRange(name=f"puts {layout.following} into {layout.address}", count=layout.num_moving))
             units.append(_with_unused(parts, architecture))
         return Names(directions=layout.directions(), heads=tuple(heads), units=tuple(units))
     for layer in construction.layers:
