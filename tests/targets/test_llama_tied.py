@@ -179,7 +179,7 @@ def test_witnesses_are_not_trusted() -> None:
 
 
 def test_only_llamas_can_be_tied_by_choice() -> None:
-    with pytest.raises(CompileError, match="target gpt2 has no tied\nhint: tied goes with target llama"):
+    with pytest.raises(CompileError, match="target gpt2 has no tied\nhint: tied requires target llama"):
         serialformer.compile(CASES["parity of ten"], shape=Shape(tied=True))
 
 
