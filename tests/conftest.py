@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -12,9 +13,18 @@ from typing import Any
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+# Loops are compiled with less effort, and compute the same. Their cache is another, since numba's does not note the
+# effort. Where a level is set, as in CI, or shapes are checked, they are compiled as users have them.
+if not os.environ.keys() & {"NUMBA_OPT", "NUMBA_CACHE_DIR", "CHECK_SHAPES"}:
+    os.environ |= {"NUMBA_OPT": "2", "NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "numba")
+
 # Each process of xdist and each of the command lines that tests start would otherwise compile every source file anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Until everything is collected; see below. The first process of xdist, which collects nothing, does without.
+gc.disable()
 
 # Ctrl-C must reach what the tests start, also where a shell has started them in the background, which ignores it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -57,7 +67,7 @@ if os.environ.get("CHECK_SHAPES"):
     install_import_hook(_checked_modules(), "beartype.beartype")
 
 # `pytest --hypothesis-profile nightly` tries many more examples; see `tests.effort`.
-settings.register_profile("default", max_examples=40, deadline=None)
+settings.register_profile("default", max_examples=20, deadline=None)
 settings.register_profile("nightly", max_examples=1000, deadline=None)
 settings.load_profile("default")
 
@@ -82,6 +92,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     count = mark(items)
     config.stash[NUM_LEFT_OUT] = count if config.option.markexpr == BY_DEFAULT else 0
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays until the end, so the search for garbage need not go through it."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -28,6 +28,7 @@ PATHS = {
         "tests/cli/test_train.py",
         "tests/interp/test_realism.py",
         "tests/training/test_loop.py",
+        "tests/transformer/test_narrow_attention.py",
         "tests/training/test_optimiser.py",
         "tests/training/test_stacked.py",
     ),
@@ -37,15 +38,35 @@ PATHS = {
         "tests/sweeps",
     ),
     "examples and notebooks": ("tests/examples",),
+    "pictures": ("tests/cli/test_plot.py", "tests/figures/test_plot.py", "tests/figures/test_sheet.py"),
+    "whole suites of models": (
+        "tests/interp/test_suite.py",
+        "tests/models/test_rotate.py::test_every_model_of_the_suite_is_certified_rotated_and_writes_the_same",
+    ),
+    "documents, the reference and the built site": (
+        "tests/test_documents.py::test_consoles",
+        "tests/test_plain_english.py",
+        "tests/test_reference.py",
+    ),
+    "proofs by ABC": (
+        "tests/bounds/test_extract.py::test_abc_proves_it_equal_to_the_deep_simulation",
+        "tests/bounds/test_writers.py::test_abc_finds_the_formats_equal",
+        "tests/proofs/test_decompile.py::test_abc_proves_the_multiplier",
+        "tests/test_generated_circuits.py::test_abc_proves_its_files_equal",
+        "tests/test_generated_circuits.py::test_abc_proves_that_mapping_changed_nothing",
+    ),
     "engines in processes of their own, and other people's": (
         "tests/cli/test_engine_test.py",
         "tests/engines/test_adapters.py",
         "tests/engines/test_examples.py::test_c",
         "tests/engines/test_examples.py::test_javascript",
+        "tests/engines/test_export.py",
         "tests/engines/test_run.py",
         "tests/engines/test_server.py",
         "tests/engines/test_session.py",
+        "tests/engines/test_zoo.py",
         "tests/interp/test_tools.py",
+        "tests/transformer/test_checkpoint.py::test_ctranslate2_makes_the_same_chain",
     ),
     "commands in processes and terminals of their own": (
         "tests/cli/test_batch.py::test_a_disk_that_fills_up",
@@ -53,13 +74,17 @@ PATHS = {
         "tests/cli/test_batch.py::test_memory_does_not_grow_with_the_rows",
         "tests/cli/test_closed_output.py",
         "tests/cli/test_control.py",
-        "tests/test_documents.py::test_consoles",
+        "tests/cli/test_clock.py::test_interrupted",
+        "tests/cli/test_explore.py::test_serving_says_where_and_ends_with_ctrl_c",
+        "tests/cli/test_main.py::test_completion_in_bash",
+        "tests/cli/test_main.py::test_errors_are_coloured_on_a_terminal_only",
+        "tests/cli/test_user_task.py::test_it_is_found_by_a_process_that_has_not_seen_it",
+        "tests/cli/test_user_task.py::test_mistakes_are_refused_before_torch_is_imported",
         "tests/test_testing.py",
     ),
-    "distributions, the built site and the page's bundle": (
+    "distributions, and the page's bundle": (
         "tests/explorer/test_build.py::test_the_committed_files_are_what_the_sources_build_to",
         "tests/test_distribution.py",
-        "tests/test_reference.py::test_the_site_is_built_without_a_warning_and_fetches_nothing",
     ),
 }
 """Folders, files and test functions, by what makes them expensive."""
@@ -94,6 +119,6 @@ def mark(items: Sequence[pytest.Item]) -> int:
 def left_out(count: int) -> str:
     """What the end of a run says of those that it did not run."""
     return (
-        f"{count} tests of browsers, simulators, trainings, sweeps and other programs were left out; "
+        f"{count} tests of browsers, simulators, trainings, documents and other programs were left out; "
         'all tests: pytest -m "not slow"'
     )

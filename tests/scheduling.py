@@ -10,7 +10,11 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-TOGETHER = {"tests/cli/test_bound.py": "tests/bounds", "tests/recipes/test_bounds.py": "tests/bounds"}
+TOGETHER = {
+    "tests/cli/test_bound.py": "tests/bounds",
+    "tests/recipes/test_bounds.py": "tests/bounds",
+    "tests/constructions/test_tasks.py": "tests/decode",
+}
 """Files that are run with a folder, and the folders of which all files are."""
 
 
@@ -18,7 +22,8 @@ class FileScheduling(LoadScopeScheduling):
     """Gives out files in the order in which they were collected.
 
     What a file makes once is made by one process. The kernels of the bounds take numba 45 seconds where nothing is in
-    its cache, so one process compiles them, and the other meanwhile compiles what most tests need.
+    its cache, so one process compiles them, and the other meanwhile compiles what most tests need. The loop that
+    decodes numbers takes 14.
     """
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:

@@ -18,7 +18,7 @@ from serialformer.constructions.interpret import interpret
 from serialformer.constructions.program import EQUALS, schedule_to_program
 from serialformer.transformer.forward import compute_logits
 from tests.cases import every_input, one_gate_circuits, slow_wires, small_circuits
-from tests.effort import effort
+from tests.effort import effort, pairs
 
 CASES = small_circuits()
 
@@ -50,8 +50,7 @@ def check_numpy_levels(circuit: Circuit, model: Model, dtype: type[np.floating])
     return right
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "dtype"), pairs(CASES, ["float32", "float16", "bfloat16"]))
 def test_small_circuits_in_numpy(name: str, dtype: str) -> None:
     activation = "relu" if dtype == "float16" else "gelu_new"
     model = serialformer.compile(CASES[name], dtype=dtype, activation=activation)
@@ -65,10 +64,14 @@ def test_circuits_of_one_gate_in_numpy(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "activation"), [("float32", "gelu_new"), ("bfloat16", "relu"), ("float16", "gelu_new")]
+    ("name", "stored"),
+    pairs(
+        [name for name in CASES if not name.startswith("two-input table 0")],
+        [("float32", "gelu_new"), ("bfloat16", "relu"), ("float16", "gelu_new")],
+    ),
 )
-@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("two-input table 0")])
-def test_small_circuits_in_transformers(name: str, dtype: str, activation: str) -> None:
+def test_small_circuits_in_transformers(name: str, stored: tuple[str, str]) -> None:
+    dtype, activation = stored
     pytest.importorskip("transformers", reason="the extra torch is not installed")
     circuit = CASES[name]
     model = serialformer.compile(circuit, dtype=dtype, activation=activation)
@@ -78,6 +81,7 @@ def test_small_circuits_in_transformers(name: str, dtype: str, activation: str) 
     assert np.array_equal(chains, right[:, circuit.num_inputs + 1 :])
 
 
+@effort(0.5)
 @given(circuits(max_inputs=6, max_gates=16))
 def test_random_circuits_in_numpy(circuit: Circuit) -> None:
     check_numpy_levels(circuit, serialformer.compile(circuit), np.float32)

@@ -21,6 +21,7 @@ from serialformer.interp.suite import build_adder
 from serialformer.transformer.module import TransformerModule
 from tests.cases import every_input
 from tests.constructions.test_circuit_depth import depth_prompts, slow_outputs
+from tests.effort import pairs
 
 MOST_INPUTS = 8
 """Of circuits of up to so many inputs all are tried. cavlc has ten, and 730 positions."""
@@ -77,8 +78,7 @@ def check_levels(circuit: Circuit, dtype: str, num_inputs: int) -> None:
     assert np.array_equal(model.engine("hf").generate(prompts, number), expected)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["ripple adder, 4 bits", "multiplier, 3 bits"])
+@pytest.mark.parametrize(("name", "dtype"), pairs(["ripple adder, 4 bits", "multiplier, 3 bits"], DTYPES))
 def test_every_level_of_small_circuits(name: str, dtype: str) -> None:
     pytest.importorskip("transformers", reason="the extra torch is not installed")
     check_levels(OURS[name](), dtype, 16)

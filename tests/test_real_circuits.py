@@ -9,6 +9,7 @@ import pytest
 
 import serialformer
 from serialformer import verify
+from tests.effort import later
 
 SMALL = [
     "epfl/adder.aig",
@@ -58,7 +59,7 @@ def test_files_without_a_chain(real_circuits: Path, name: str, dtype: str, layer
     assert verify(model, num_samples=samples, engine="dense").verified
 
 
-@pytest.mark.parametrize("width", [3, 5])
+@pytest.mark.parametrize("width", later([3, 5], [3]))
 def test_multipliers_without_a_chain(width: int) -> None:
     """Ours, in rows of ripple adders; Python multiplies beside it."""
     build = serialformer.CircuitBuilder()

@@ -58,6 +58,7 @@ def test_every_prompt_in_F_1(num_layers: int) -> None:
     assert compared.sum() > 150 and (kinds > 1).sum() >= 2, outcomes
 
 
+@pytest.mark.slow  # all prompts of six bits are asked of more models below
 def test_every_prompt_of_twelve_bits() -> None:
     outcomes = []
     for seed in (0, 2, 16, 34):

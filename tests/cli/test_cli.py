@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +15,24 @@ import pytest
 
 import serialformer
 from serialformer.decode.engine import ENGINE_NAMES
+from tests.cli.conftest import ADDER
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MULTIPLIER = str(EXAMPLES / "multiplier16.blif")
 
 
+@pytest.fixture(scope="module")
+def compiled_adder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    (folder / "adder.blif").write_text(ADDER)
+    serialformer.compile(folder / "adder.blif").save(folder / "adder")
+    return folder / "adder"
+
+
 @pytest.fixture
-def adder(adder_file: Path, tmp_path: Path, cli: Any) -> str:
-    directory = str(tmp_path / "adder")
-    assert cli("compile", adder_file, "-o", directory).status == 0
-    return directory
+def adder(compiled_adder: Path, adder_file: Path, tmp_path: Path) -> str:
+    """A directory of its own for each test; what `compile` writes has tests of its own."""
+    return str(shutil.copytree(compiled_adder, tmp_path / "adder"))
 
 
 def test_compile_prints_the_sizes(tmp_path: Path, cli: Any) -> None:

@@ -61,7 +61,10 @@ def test_several_files(tmp_path: Path, cli: Any) -> None:
     assert cli("run", tmp_path / "m", "-i", "a=7").out == "y=1\n"
 
 
-@pytest.mark.parametrize(("level", "lut", "gates"), [(1, 3, 720), (0, None, 1408), (None, 4, 495), (2, 3, 720)])
+@pytest.mark.parametrize(
+    ("level", "lut", "gates"),
+    [pytest.param(1, 3, 720, marks=pytest.mark.slow), (0, None, 1408), (None, 4, 495), (2, 3, 720)],
+)
 def test_levels(level: int | None, lut: int | None, gates: int, tmp_path: Path, cli: Any) -> None:
     options = [*([] if level is None else [f"-O{level}"]), *([] if lut is None else ["--lut", lut])]
     result = cli("compile", MULTIPLIER, "-o", tmp_path / "m", *options, "--prove", "--json")

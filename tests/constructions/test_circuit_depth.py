@@ -55,7 +55,7 @@ def test_small_circuits(name: str) -> None:
     check_interpreted(CASES[name], circuit_depth_construction(CASES[name]))
 
 
-@effort(0.375)
+@effort(0.25)
 @given(circuits(max_inputs=6, max_gates=16))
 def test_random_circuits(circuit: Circuit) -> None:
     check_interpreted(circuit, circuit_depth_construction(circuit))

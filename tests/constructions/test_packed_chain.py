@@ -14,6 +14,7 @@ from serialformer.constructions.packed_chain import packed_chain_construction, p
 from serialformer.constructions.packed_schedule import EMPTY, PackedSchedule, plain_schedule, schedule_packed
 from serialformer.errors import CompileError
 from tests.cases import every_input, small_circuits
+from tests.effort import pairs
 
 SOME = (
     *("one input, which is the output", "no inputs, constant outputs", "unused inputs"),
@@ -53,8 +54,7 @@ def test_the_schedule_writes_every_gate_that_is_needed_and_ends_with_the_outputs
     assert (plain.wire[plain.token_of_gate] == np.arange(circuit.num_inputs, circuit.num_wires)).all()
 
 
-@pytest.mark.parametrize("name", CIRCUITS)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("name", "shape"), pairs(CIRCUITS, SHAPES, each=2))
 def test_the_construction_writes_the_values_of_its_wires(name: str, shape: tuple[int, int]) -> None:
     circuit = CIRCUITS[name]
     packed = schedule_packed(circuit, *shape)

@@ -35,7 +35,7 @@ from serialformer.transformer.forward import (
     unembed,
 )
 from tests.construction_cases import TASK_CASES, task_case_name
-from tests.effort import effort
+from tests.effort import effort, pairs
 
 NAMES = [task_case_name(*case) for case in TASK_CASES]
 
@@ -50,9 +50,9 @@ def chains_and_ends(lowered: Lowered, task: Task, length: int, examples: Example
         assert (made[:, -1] == examples.end_token).all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize(("name", "parameters", "length"), TASK_CASES, ids=NAMES)
-def test_chains(name: str, parameters: dict[str, int | str], length: int, dtype: DtypeName) -> None:
+@pytest.mark.parametrize(("case", "dtype"), pairs(TASK_CASES, ["float32", "float16", "bfloat16"]))
+def test_chains(case: tuple[str, dict[str, int | str], int], dtype: DtypeName) -> None:
+    name, parameters, length = case
     task = make_task(name, parameters)
     lowered = lower_task(task, length, dtype=dtype)
     assert lowered.transformer.architecture.num_layers == 1

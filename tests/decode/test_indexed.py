@@ -22,7 +22,7 @@ from serialformer.transformer.key_shape import find_grid
 from serialformer.transformer.transformer import Layer, Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
 from tests.decode.test_engines import noisy
-from tests.effort import effort
+from tests.effort import effort, pairs
 
 CASES = small_circuits()
 
@@ -47,8 +47,7 @@ def same_as_dense(
     return refusals
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "dtype"), pairs(CASES, ["float32", "bfloat16"]))
 def test_compiled_models_are_proven(name: str, dtype: str) -> None:
     model = serialformer.compile(CASES[name], dtype=dtype, activation="relu" if dtype == "bfloat16" else "gelu_new")
     bits = every_input(CASES[name].num_inputs)[:70]

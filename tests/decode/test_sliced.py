@@ -20,7 +20,7 @@ from serialformer.transformer.transformer import Transformer
 from tests.cases import every_input, small_circuits
 from tests.decode.test_engines import noisy
 from tests.decode.test_indexed import altered, idle_layer, reciter
-from tests.effort import effort
+from tests.effort import effort, pairs
 
 CASES = small_circuits()
 
@@ -36,8 +36,7 @@ def same_as_dense(transformer: Transformer, prompts: np.ndarray, num_tokens: int
     return sliced.refusal
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "dtype"), pairs(CASES, ["float32", "float16"]))
 def test_compiled_models_are_folded(name: str, dtype: str) -> None:
     model = serialformer.compile(CASES[name], dtype=dtype)
     prompts = model.prompts(every_input(CASES[name].num_inputs))

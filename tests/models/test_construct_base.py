@@ -18,6 +18,7 @@ from serialformer.constructions.task_depth import (
 from serialformer.errors import CompileError, InputError
 from serialformer.models.ground_truth import ground_truth
 from serialformer.tasks.registry import make_task
+from tests.effort import pairs
 
 CASES: list[tuple[str, dict[str, int | str | float], int]] = [
     ("parity", {}, 12),
@@ -35,11 +36,11 @@ CASES: list[tuple[str, dict[str, int | str | float], int]] = [
 ]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("name", "parameters", "length"), CASES)
+@pytest.mark.parametrize(("case", "dtype"), pairs(CASES, ["float32", "bfloat16"]))
 def test_all_answers_are_right_with_enough_layers(
-    name: str, parameters: dict[str, int | str | float], length: int, dtype: str
+    case: tuple[str, dict[str, int | str | float], int], dtype: str
 ) -> None:
+    name, parameters, length = case
     model = serialformer.construct(make_task(name, parameters), length, setting="base", dtype=dtype)
     assert model.certificate is not None
     assert model.certificate.holds

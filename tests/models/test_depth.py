@@ -23,7 +23,7 @@ from serialformer.models.trace import column_bits
 from serialformer.transformer.forward import compute_logits
 from tests.cases import every_input, slow_wires, small_circuits, some_inputs
 from tests.constructions.test_circuit_depth import chain_of_inverters, depth_prompts, slow_outputs
-from tests.effort import effort
+from tests.effort import effort, pairs
 
 CASES = {name: circuit for name, circuit in small_circuits().items() if not name.startswith("two-input table 0")}
 
@@ -42,8 +42,7 @@ def check_engine(model: Model, circuit: Circuit, engine: str, rows: int = 64) ->
     assert np.array_equal(answers, slow_outputs(circuit, bits))
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "target"), pairs(CASES, TARGETS))
 def test_small_circuits(name: str, target: str) -> None:
     """The answer for all inputs of most, from weights that are proven; rounded arithmetic takes long for each."""
     circuit = CASES[name]
@@ -71,8 +70,10 @@ def test_random_circuits_at_every_level(circuit: Circuit) -> None:
     check_engine(model, circuit, "dense")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["random, 2 inputs a gate", "random, 6 inputs a gate", "inverters only"])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    pairs(["random, 2 inputs a gate", "random, 6 inputs a gate", "inverters only"], ["float32", "bfloat16"]),
+)
 def test_transformers_gives_the_same_answer(name: str, dtype: str) -> None:
     pytest.importorskip("transformers", reason="the extra torch is not installed")
     model = serialformer.compile(CASES[name], chain="none", dtype=dtype)

@@ -21,6 +21,7 @@ from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
 from serialformer.transformer.checkpoint import save_transformer
 from serialformer.transformer.transformer import Transformer
 from tests.construction_cases import every_construction
+from tests.effort import pairs
 from tests.proofs.test_constructions import some_prompts
 from tests.value_problems import random_problem, slow_chain
 
@@ -203,8 +204,7 @@ class Watched:
         return float((seen[..., -1] - seen[..., -2]).min())
 
 
-@pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(("name", "dtype"), pairs(SOME, FORMATS))
 def test_rounded_leads_hold_in_torch(name: str, dtype: DtypeName, tmp_path: Path) -> None:
     """The least leads that torch computes, every result rounded to the format, are at least what is promised."""
     construction, transformer, placement = made(name, dtype)

@@ -37,6 +37,7 @@ from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
 from tests.construction_cases import constructions_without_a_chain, every_construction
+from tests.effort import pairs
 from tests.proofs.mutations import mutate
 from tests.value_problems import every_problem, random_problem
 
@@ -49,6 +50,8 @@ SOME = (
     "evaluator/2",
     *WITHOUT_A_CHAIN,
 )
+SELDOM_WRONG = ("depth/inverters only", "base/parity")
+"""Models of which one altered weight in more than twenty changes an answer."""
 
 
 def lower(construction: Construction, dtype: DtypeName = "float32") -> tuple[Transformer, Placement]:
@@ -56,8 +59,7 @@ def lower(construction: Construction, dtype: DtypeName = "float32") -> tuple[Tra
     return transformer, layout_to_placement(layout)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("name", CONSTRUCTIONS)
+@pytest.mark.parametrize(("name", "dtype"), pairs(CONSTRUCTIONS, ["float32", "float16", "bfloat16"]))
 def test_everything_compiled_is_proven(name: str, dtype: DtypeName) -> None:
     certificate = certify_construction(*lower(CONSTRUCTIONS[name](), dtype))
     assert certificate.failure is None and certificate.witness
@@ -159,7 +161,7 @@ def check_mutations(name: str, number: int, seed: int, rows: int = 8) -> tuple[i
 
 @pytest.mark.parametrize("name", SOME)
 def test_no_altered_weights_are_wrongly_certified(name: str) -> None:
-    num_certified, num_wrong = check_mutations(name, 40, seed=0)
+    num_certified, num_wrong = check_mutations(name, 40 if name in SELDOM_WRONG else 20, seed=0)
     assert num_certified > 0 and num_wrong > 0, "some mutations should be harmless, and some not"
 
 
@@ -182,7 +184,7 @@ def test_codes_are_compared_without_going_through_all_pairs(name: str, monkeypat
     certificate = certify_construction(*lowered)
     assert certificate.holds
     assert certificate.attention.exact == pytest.approx(exact.attention.exact, rel=1e-6)
-    num_certified, num_wrong = check_mutations(name, 40, seed=4, rows=20)
+    num_certified, num_wrong = check_mutations(name, 40 if name in SELDOM_WRONG else 20, seed=4, rows=20)
     assert num_certified > 0 and num_wrong > 0
 
 
@@ -245,14 +247,14 @@ def test_an_altered_witness_never_helps(name: str) -> None:
     construction = CONSTRUCTIONS[name]()
     transformer, placement = lower(construction)
     num_refused = 0
-    for _ in range(60):
+    for _ in range(30):
         altered, what = mutate_witness(placement.construction, random)
         try:
             holds = certify_construction(transformer, replace(placement, construction=altered)).holds
         except (CompileError, IndexError, KeyError, ValueError, AssertionError) as error:
             pytest.fail(f"{what}: {error!r} is no certificate")
         num_refused += not holds
-    assert num_refused >= 50
+    assert num_refused >= 25
 
 
 @pytest.mark.parametrize("name", [name for name in SOME if not name.startswith("evaluator")])
@@ -261,7 +263,7 @@ def test_weights_of_an_altered_construction_are_refused(name: str) -> None:
     random = np.random.default_rng(3)
     construction = CONSTRUCTIONS[name]()
     num_tried = 0
-    while num_tried < 12:
+    while num_tried < 6:
         altered, what = mutate_witness(construction, random)
         try:
             transformer, placement = lower(altered)

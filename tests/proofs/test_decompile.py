@@ -14,15 +14,14 @@ from serialformer.circuits.strategies import circuits
 from serialformer.errors import CheckpointError
 from tests.abc_tool import prove_equivalent
 from tests.cases import every_input, small_circuits
-from tests.effort import effort
+from tests.effort import effort, pairs
 from tests.proofs.test_certificate import altered
 
 CASES = small_circuits()
 MULTIPLIER = Path(__file__).parents[2] / "examples" / "multiplier16.blif"
 
 
-@pytest.mark.parametrize("target", ["gpt2", "llama", "paper"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "target"), pairs(CASES, ["gpt2", "llama", "paper"]))
 def test_every_case_computes_the_same(name: str, target: str) -> None:
     circuit = decompile(serialformer.compile(CASES[name], target=target))
     bits = every_input(CASES[name].num_inputs)

@@ -26,12 +26,12 @@ def model(addressing: Addressing) -> serialformer.Model:
 @pytest.mark.parametrize("addressing", ["distances", "window"])
 def test_no_wrong_checkpoint_is_certified(addressing: Addressing) -> None:
     small, random, wrong, certified = model(addressing), np.random.default_rng(3), 0, 0
-    for _ in range(60):
+    for _ in range(30):
         transformer, what = mutate(small.transformer, random)
         holds, right = certify(replace(small, transformer=transformer)).holds, is_right(small, transformer)
         assert right or not holds, what
         wrong, certified = wrong + (not right), certified + holds
-    assert wrong > 8 and certified > 2
+    assert wrong > 3 and certified > 0
 
 
 def test_narrow_arithmetic_keeps_the_gap() -> None:

@@ -211,10 +211,10 @@ def test_no_wrong_checkpoint_is_certified(dtype: DtypeName) -> None:
         )
     ]
     random, wrong, certified = np.random.default_rng(5), 0, 0
-    for index in range(150):
+    for index in range(60):
         model = models[index % 2]
         transformer, what = mutate(model.transformer, random)
         holds, right = certify(replace(model, transformer=transformer)).holds, is_right(model, transformer)
         assert right or not holds, what
         wrong, certified = wrong + (not right), certified + holds
-    assert wrong > 15 and certified > 5
+    assert wrong > 6 and certified > 2

@@ -20,8 +20,8 @@ from serialformer.models.lower import lower_circuit
 from serialformer.targets.llama_layout import LlamaLayout, four_squares
 from serialformer.transformer.forward import compute_logits, embed
 from serialformer.transformer.transformer import weights_to_transformer
-from tests.cases import every_input, slow_wires, small_circuits
-from tests.effort import effort
+from tests.cases import every_input, slow_wires, small_circuits, some_inputs
+from tests.effort import effort, pairs
 
 CASES = small_circuits()
 SOME = [name for name in CASES if not name.startswith("two-input table") or name.endswith(("0110", "1101"))]
@@ -46,7 +46,7 @@ def sequences(model: Model, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_levels(circuit: Circuit, model: Model, dtype: type[np.floating]) -> None:
-    bits = every_input(circuit.num_inputs)
+    bits = some_inputs(circuit.num_inputs, 64)
     tokens, chain = sequences(model, bits)
     logits = compute_logits(model.transformer, tokens, dtype=dtype)[:, circuit.num_inputs :]
     written = model.words.read_chains(logits.argmax(axis=-1))
@@ -61,17 +61,18 @@ def check_levels(circuit: Circuit, model: Model, dtype: type[np.floating]) -> No
     assert ended.shape[1] == chain.shape[1] + 1 and (ended[:, -1] == model.transformer.architecture.end_token).all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(("name", "dtype"), pairs(SOME, ["float32", "float16", "bfloat16"]))
 def test_small_circuits_in_numpy(name: str, dtype: str) -> None:
     model = serialformer.compile(CASES[name], target="llama", dtype=dtype)
     assert model.certificate is not None and model.certificate.holds
     check_levels(CASES[name], model, np.float64 if dtype == "float32" else np.float32)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", ["random, 2 inputs a gate", "random, 3 inputs a gate", "random, 6 inputs a gate"])
-def test_shapes(name: str, shape: str) -> None:
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    pairs(SHAPES, ["random, 2 inputs a gate", "random, 3 inputs a gate", "random, 6 inputs a gate"]),
+)
+def test_shapes(shape: str, name: str) -> None:
     model = serialformer.compile(CASES[name], target="llama", shape=SHAPES[shape], dtype="bfloat16")
     check_levels(CASES[name], model, np.float32)
 
@@ -82,8 +83,13 @@ def test_random_circuits(circuit: Circuit, shape: Shape) -> None:
     check_levels(circuit, serialformer.compile(circuit, target="llama", shape=shape), np.float32)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("name", ["random, 2 inputs a gate", "random, 6 inputs a gate", "no inputs, constant outputs"])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    pairs(
+        ["random, 2 inputs a gate", "random, 6 inputs a gate", "no inputs, constant outputs"],
+        ["float32", "bfloat16", "float16"],
+    ),
+)
 def test_transformers_generates_the_chain(name: str, dtype: str, tmp_path: Path) -> None:
     """From text, with nothing of ours: AutoTokenizer, AutoModelForCausalLM, generate."""
     transformers = pytest.importorskip("transformers", reason="the extra torch is not installed")
