@@ -23,15 +23,16 @@ def model(addressing: Addressing) -> serialformer.Model:
     )
 
 
+@pytest.mark.parametrize("number", [30, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("addressing", ["distances", "window"])
-def test_no_wrong_checkpoint_is_certified(addressing: Addressing) -> None:
+def test_no_wrong_checkpoint_is_certified(addressing: Addressing, number: int) -> None:
     small, random, wrong, certified = model(addressing), np.random.default_rng(3), 0, 0
-    for _ in range(30):
+    for _ in range(number):
         transformer, what = mutate(small.transformer, random)
         holds, right = certify(replace(small, transformer=transformer)).holds, is_right(small, transformer)
         assert right or not holds, what
         wrong, certified = wrong + (not right), certified + holds
-    assert wrong > 3 and certified > 0
+    assert wrong > number // 8 and certified > 0
 
 
 def test_narrow_arithmetic_keeps_the_gap() -> None:

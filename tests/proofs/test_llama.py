@@ -201,8 +201,9 @@ def test_another_circuits_certificate_is_refused() -> None:
     assert failure is not None and "the embedding of '=' at position 2" in failure.reason
 
 
+@pytest.mark.parametrize("number", [60, pytest.param(150, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_no_wrong_checkpoint_is_certified(dtype: DtypeName) -> None:
+def test_no_wrong_checkpoint_is_certified(dtype: DtypeName, number: int) -> None:
     models: list[Model] = [
         serialformer.compile(CASES[name], target="llama", dtype=dtype, shape=shape)
         for name, shape in (
@@ -211,10 +212,10 @@ def test_no_wrong_checkpoint_is_certified(dtype: DtypeName) -> None:
         )
     ]
     random, wrong, certified = np.random.default_rng(5), 0, 0
-    for index in range(60):
+    for index in range(number):
         model = models[index % 2]
         transformer, what = mutate(model.transformer, random)
         holds, right = certify(replace(model, transformer=transformer)).holds, is_right(model, transformer)
         assert right or not holds, what
         wrong, certified = wrong + (not right), certified + holds
-    assert wrong > 6 and certified > 2
+    assert wrong > number // 10 and certified > number // 30

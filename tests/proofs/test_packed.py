@@ -112,14 +112,15 @@ def with_field(made: Construction, name: str, place: int, change: int) -> Constr
     return replace(made, fields=tuple(map(altered, made.fields)))
 
 
+@pytest.mark.parametrize("number", [40, pytest.param(80, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("shape", [(2, 1), (2, 2)])
-def test_an_altered_construction_is_refused(shape: tuple[int, int]) -> None:
+def test_an_altered_construction_is_refused(shape: tuple[int, int], number: int) -> None:
     """What a position reads, picks or computes, and what tokens hold, one number at a time."""
     random = np.random.default_rng(2)
     construction = construction_of(ONE, *shape)
     claim, first = claim_of(construction), claim_of(construction).num_inputs
     refused = tried = 0
-    for _ in range(40):
+    for _ in range(number):
         kind = str(random.choice(["table", "pick", "read", "bit"]))
         names = [part.name for part in construction.fields if part.name.startswith(f"{kind}[")]
         name = str(random.choice(names))
@@ -138,7 +139,7 @@ def test_an_altered_construction_is_refused(shape: tuple[int, int]) -> None:
         else:
             # It may read another token that holds the same wire, or an entry of a table that does not matter.
             assert still_right(altered, construction)
-    assert tried > 20 and refused > tried / 2
+    assert tried > number // 2 and refused > tried / 2
 
 
 def still_right(altered: Construction, construction: Construction) -> bool:
