@@ -164,7 +164,7 @@ def test_sums_products_and_softmax(precision: int, data: st.DataObject) -> None:
 
 def test_loops_receive_arrays_that_may_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """numba looks at the flag of each array, and numpy warns of that for what its broadcasting returns."""
-    seen = []
+    seen: list[bool] = []
 
     def look(*arguments: Any) -> np.ndarray:
         seen.extend(array.flags.writeable for array in arguments[:-1])
