@@ -20,7 +20,7 @@ from serialformer.engines.recipes import Recipe
 from serialformer.engines.report import Report, check_engine, report_lines, report_to_junit
 from serialformer.engines.reproduction import write_reproduction
 from serialformer.engines.run import ONE_PASS, choose_calls, configurations, run_trial
-from serialformer.engines.session import Call
+from serialformer.engines.session import Breakdown, Call
 from serialformer.engines.suite import SuiteModel, build_suite, choose_models, read_suite
 from serialformer.errors import EngineError, InputError
 from tests.engines.small_engine import SmallEngine
@@ -126,6 +126,28 @@ def test_what_a_server_was_asked_before(models: tuple[SuiteModel, ...]) -> None:
     assert "What came before: the case is right in a request of its own." in run(session, models).blames[0].verdict
 
 
+def test_an_engine_that_opens_one_model_only(models: tuple[SuiteModel, ...]) -> None:
+    """Until it is started again, it fails at the second model."""
+
+    class OpensOnce(ZooSession):
+        is_open = False
+
+        def open(self, directory: Path, options: Options) -> dict[str, str]:
+            if self.is_open:
+                raise Breakdown("error", "AttributeError: no attribute 'get'")
+            self.is_open = True
+            return super().open(directory, options)
+
+        def close(self) -> None:
+            self.is_open = False
+
+    report = run(OpensOnce(lambda _, __: SmallEngine(), {"cache": ("on",)}), models[:2])
+    assert [trial.is_right for trial in report.trials] == [True, False]
+    blame = report.blames[0]
+    assert blame.verdict.startswith("The engine breaks down (error: AttributeError: no attribute 'get').")
+    assert "What came before: it is right in an engine that has just been started." in blame.verdict
+
+
 def test_a_refused_call_among_others(models: tuple[SuiteModel, ...]) -> None:
     class Short(AtOnce):
         def generate(self, prompts: Sequence[Sequence[int]], num_tokens: int, draft: Path | None) -> list[list[int]]:
@@ -141,7 +163,7 @@ def test_a_refused_call_among_others(models: tuple[SuiteModel, ...]) -> None:
 def test_what_came_before(models: tuple[SuiteModel, ...]) -> None:
     report = run(broken_when_off("prefixes: an answer is kept for the first tokens of its prompt"), models)
     assert report.blames[0].right_alone is True
-    assert "right in an engine that has just opened the model" in report.blames[0].verdict
+    assert "right in an engine that has just been started" in report.blames[0].verdict
 
 
 def test_a_number_format(models: tuple[SuiteModel, ...]) -> None:

