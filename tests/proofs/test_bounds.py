@@ -14,7 +14,7 @@ from serialformer.architecture import DTYPES, DtypeName
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement
 from serialformer.models.lower import certify_weights
-from serialformer.proofs.bounds import NormInput, normed_errors, round_values, sum_errors, vanishing
+from serialformer.proofs.bounds import NormInput, normed_errors, round_any, round_values, sum_errors, vanishing
 from serialformer.proofs.certificate import Certificate, Failure
 from serialformer.proofs.rounding import covered_rounding
 from serialformer.targets.gpt2 import construction_to_gpt2, layout_to_placement
@@ -273,3 +273,11 @@ def test_a_damaged_evaluator(part: str, field: str, reason: str) -> None:
         found = failure_of(certify_weights(wrong, placement))
         assert found.position == 4 and found.token == 0
         assert re.search(reason, found.reason), found.reason
+
+
+def test_a_small_value_may_be_rounded_further_than_a_large_one() -> None:
+    """2.0117 becomes 2.0156 in bfloat16, while 6.0117 becomes 6."""
+    rounding, errors = covered_rounding("bfloat16"), np.array([0.0117])
+    moved = abs(float(np.float32(2.0117).astype(DTYPES["bfloat16"])) - 2)
+    assert round_values(np.array([6.0]), errors, rounding)[0] < moved
+    assert moved <= round_any(np.array([6.0, 2.0]), errors, rounding)[0]

@@ -91,6 +91,20 @@ def round_values(ideal: Numbers, errors: Numbers, rounding: Rounding) -> Numbers
     return np.where(vanishing(ideals, bounds, rounding), 0.0, flat) if rounding.always_stored else flat
 
 
+def round_any(ideals: Numbers, errors: Numbers, rounding: Rounding) -> Numbers:
+    """How far results can be from any of some ideal values once they are stored, for each error before.
+
+    The largest value need not be the worst: a small one lies among closer numbers, to which a result may be rounded.
+
+    >>> from serialformer.proofs.rounding import covered_rounding
+    >>> errors, rounding = np.array([0.0117]), covered_rounding("bfloat16")
+    >>> [float(round_any(np.array(values), errors, rounding)[0].round(4)) for values in ([6.0], [2.0, 6.0])]
+    [0.0117, 0.0196]
+    """
+    most: Numbers = round_values(ideals[:, None], errors[None], rounding).max(axis=0)
+    return most
+
+
 def vanishing(ideal: np.ndarray, errors: np.ndarray, rounding: Rounding) -> np.ndarray:
     """Where storing a result makes it the ideal value itself: the format holds that, and no other number is so near."""
     size = np.abs(ideal)

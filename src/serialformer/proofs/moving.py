@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from serialformer.arrays import Float64
-from serialformer.proofs.bounds import round_values, sum_errors
+from serialformer.proofs.bounds import round_any, round_values, sum_errors
 from serialformer.proofs.layer_maps import LayerMaps, map_errors
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.stream import RealisationError, Stream
@@ -37,14 +37,8 @@ class Moved:
     def after(self, stream: Stream, added: Float64[np.ndarray, " width"], rounding: Rounding) -> np.ndarray:
         """How far each dimension can be from the new code, if what the layer adds errs by ``added``."""
         levels = stream.placement.levels[stream.placement.address]
-        given = _stored(self.changes, added[self.dimensions], rounding)
-        return _stored(levels, stream.stored[self.dimensions] + given, rounding)
-
-
-def _stored(ideals: np.ndarray, errors: np.ndarray, rounding: Rounding) -> Float64[np.ndarray, " length"]:
-    """How far results can be from any of some ideal numbers once they are stored."""
-    most: Float64[np.ndarray, " length"] = round_values(ideals[:, None], errors[None], rounding).max(axis=0)
-    return most
+        given = round_any(self.changes, added[self.dimensions], rounding)
+        return round_any(levels, stream.stored[self.dimensions] + given, rounding)
 
 
 def check_moving(
@@ -84,10 +78,10 @@ def check_moving(
     levels = [placement.levels[name] for name in (placement.following, placement.address)]
     changes = np.unique(levels[0][:, None] - levels[1])
     size = placement.magnitudes[old] + placement.magnitudes[new]
-    difference = _stored(changes, sum_errors(up, placement.magnitudes, errors, rounding), rounding)
+    difference = round_any(changes, sum_errors(up, placement.magnitudes, errors, rounding), rounding)
     spread = given * (size + difference) + output * difference
     spread += rounding.accumulation_roundoff * (output * size + spread)
-    product = _stored(output * changes, spread, rounding)
+    product = round_any(output * changes, spread, rounding)
     if not (output * size + product < rounding.largest / 4).all():
         raise RealisationError(f"a unit that replaces {placement.address} can overflow")
     return Moved(dimensions=old, error=product / output * (1 + FLOAT64_SLACK), size=size, changes=changes)

@@ -11,7 +11,7 @@ from serialformer.arrays import Bool, Float64
 from serialformer.constructions.construction import ConstructionLayer, UnitTable
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
-from serialformer.proofs.bounds import round_values
+from serialformer.proofs.bounds import round_any, round_values
 from serialformer.proofs.layer_maps import LayerMaps, map_errors, one_of
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import gamma
@@ -129,14 +129,15 @@ def check_units(
     errors_of = {}
     for name in dict.fromkeys([*layer.clears, *(name for table in tables for name in table.writes)]):
         codes, dimensions = stream.table(name), placement.dimensions(name)
-        change = 2 * np.abs(codes).max(axis=0)
+        change, levels = 2 * np.abs(codes).max(axis=0), stream.levels(name)
+        changes = np.unique(levels[:, None] - levels)
         if name not in cleared:
-            errors_of[name] = codes, round_values(change, added[dimensions], rounding)
+            errors_of[name] = codes, round_any(changes, added[dimensions], rounding)
             continue
         left = cleared[name]
         from_stream = left.from_stream + added[dimensions]
         from_stream += rounding.storage_roundoff * (change + stream.stored[dimensions] + from_stream)
-        from_codes = round_values(change, left.from_codes + added[dimensions], rounding) + stream.stored[dimensions]
+        from_codes = round_any(changes, left.from_codes + added[dimensions], rounding) + stream.stored[dimensions]
         errors_of[name] = codes, np.minimum(from_stream, from_codes)
         stream.stored[dimensions] = 0.0
     stream.add(errors_of, rounding)
