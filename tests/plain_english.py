@@ -100,7 +100,7 @@ def without_code(markdown: str) -> str:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """README, the documents except the log and the reference, other READMEs, and the changelog's unreleased part."""
+    """README, the documents except the log and the reference, other READMEs, and the changelog since 0.1.0."""
     documents = [
         path for path in (ROOT / "docs").rglob("*.md") if "reference" not in path.parts and path.name != "log.md"
     ]
@@ -111,9 +111,9 @@ def pages() -> Iterator[tuple[str, str]]:
         *ROOT.glob("examples/**/README.md"),
     ]:
         yield str(path.relative_to(ROOT)), without_code(path.read_text())
-    news = re.search(r"^## Unreleased\n(.*?)(?=^## 0\.1\.0|\Z)", (ROOT / "CHANGELOG.md").read_text(), re.M | re.S)
-    if news:
-        yield "CHANGELOG.md", without_code(news[1])
+    news = re.search(r"^## 0\.2\.0[^\n]*\n(.*?)(?=^## 0\.1\.0|\Z)", (ROOT / "CHANGELOG.md").read_text(), re.M | re.S)
+    assert news is not None, "the changelog has no section for 0.2.0"
+    yield "CHANGELOG.md", without_code(news[1])
 
 
 def help_texts() -> Iterator[tuple[str, str]]:

@@ -87,7 +87,7 @@ def demo_command(
     print(f"            {num_bytes / 1e6:.2f} MB: open it in a browser and watch the model think")
     print(
         f"""
-Go on with:
+What to try next:
 
     serialformer run {output} -i a=3 -i b=5 --trace     each token with its gate
     serialformer verify {output} --samples 100          every token against the circuit

@@ -11,12 +11,12 @@ from serialformer.errors import InputError
 def parse_assignments(assignments: Iterable[str]) -> dict[str, int]:
     """The values of ``name=value`` arguments.
 
-    >>> parse_assignments(["a=3", "b=0x10"])
+    >>> parse_assignments(["a=3", "b = 0x10"])
     {'a': 3, 'b': 16}
     """
     values: dict[str, int] = {}
     for assignment in assignments:
-        name, equals, text = assignment.rpartition("=")
+        name, equals, text = (part.strip() for part in assignment.rpartition("="))
         if not equals or not name:
             raise InputError(f"expected NAME=VALUE, found {assignment!r}", where="-i")
         if name in values:

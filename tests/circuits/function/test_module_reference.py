@@ -38,14 +38,14 @@ def test_read(module: Path) -> None:
     [
         ("addd", "no function 'addd' (did you mean 'add'?)\nhint: {file} has add, bad"),
         ("plain", "plain is not decorated with @circuit\nhint: {file} has add, bad"),
-        ("", "no function named\nhint: write {file}:function; {file} has add, bad"),
+        ("", "expected the name of a function after a colon\nhint: write {file}:function; {file} has add, bad"),
     ],
 )
 def test_names_that_are_missing(module: Path, name: str, message: str) -> None:
     with pytest.raises(SerialformerError) as error:
         serialformer.read(f"{module}:{name}")
     assert str(error.value) == f"{module}: " + message.format(file=module)
-    with pytest.raises(SerialformerError, match="no function named"):
+    with pytest.raises(SerialformerError, match="expected the name of a function"):
         serialformer.read(module)
 
 

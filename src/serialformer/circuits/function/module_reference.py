@@ -40,7 +40,9 @@ def find_function(reference: str | os.PathLike[str]) -> CircuitFunction:
     if name in vars(module):
         raise SerialformerError(f"{name} is not decorated with @circuit", where=path, hint=hint)
     if not name:
-        raise SerialformerError("no function named", where=path, hint=f"write {path}:function; {hint}")
+        raise SerialformerError(
+            "expected the name of a function after a colon", where=path, hint=f"write {path}:function; {hint}"
+        )
     near = get_close_matches(name, known, n=1)
     said = f"no function {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
     raise SerialformerError(said, where=path, hint=hint)
