@@ -74,10 +74,10 @@ def models_to_alter(target: Target) -> dict[str, Model]:
 
     cases = small_circuits()
     names = ["random, 2 inputs a gate", "random, 3 inputs a gate", "two-input table 0110", "inverters only"]
-    shapes = {"": None}
+    plain = {"": Shape(hidden=64, head_width=16), "one layer, ": Shape(hidden=96, head_width=16, layers=1)}
+    shapes: dict[str, Shape | None] = {"": None}
     if target == "llama":
-        shapes = {"": Shape(hidden=64, head_width=16), "one layer, ": Shape(hidden=96, head_width=16, layers=1)}
-        shapes |= {f"tied, {name}": replace(shape, tied=True) for name, shape in shapes.items()}
+        shapes = {**plain, **{f"tied, {name}": replace(shape, tied=True) for name, shape in plain.items()}}
     models = {
         f"{title}{name}, {dtype}": serialformer.compile(cases[name], dtype=dtype, target=target, shape=shape)
         for title, shape in shapes.items()
@@ -137,12 +137,12 @@ def try_constructions(number: int, names: list[str]) -> dict[str, tuple[int, int
     for shape in test_packed.MUTATED:
         title = f"{shape[0]} gates per token, layers: {shape[1]}"
         checks[title] = partial(test_packed.check_mutations, shape, number, 1)
-    for case in test_counting.MUTATED:
-        checks[f"counting: {case[0]} of {case[2]}"] = partial(test_counting.check_mutations, case, number, 3)
+    for count in test_counting.MUTATED:
+        checks[f"counting: {count[0]} of {count[2]}"] = partial(test_counting.check_mutations, count, number, 3)
     for dtype in DTYPES:
         for case in test_construct_llama.CASES:
-            check = partial(test_construct_llama.check_mutations, case, number, 2, dtype)
-            checks[f"llama: {case}, {dtype}"] = check
+            title = f"llama: {case}, {dtype}"
+            checks[title] = partial(test_construct_llama.check_mutations, case, number, 2, dtype)
     found = {}
     for name, check in checks.items():
         if names and not any(name.startswith(one) for one in names):

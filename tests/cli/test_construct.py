@@ -88,11 +88,12 @@ def test_a_llama(cli: Any, tmp_path: Path) -> None:
     assert status == 2 and err.startswith("error: parity of length 3: the model is made for prompts of 6 items")
     status, _, err = cli("explore", directory, "-o", str(tmp_path / "page.html"))
     assert status == 2 and err.startswith("error: is a Llama of a task")
-    for options, message in (
+    refused: tuple[tuple[tuple[str, ...], str], ...] = (
         (("iterated-squaring", "--target", "llama"), "error: the prompts of iterated-squaring differ in length"),
         (("parity", "--hidden", "64"), "error: no construction of tasks for the target 'gpt2', or a shape for it"),
         (("parity", "--target", "llama", "--setting", "base"), "error: without a chain a task takes several layers"),
-    ):
+    )
+    for options, message in refused:
         status, _, err = cli("construct", *options, "--length", "6", "-o", str(tmp_path / "n"))
         assert status == 2 and err.startswith(message) and "hint: " in err
         assert not (tmp_path / "n").exists()

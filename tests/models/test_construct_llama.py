@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,9 +164,9 @@ def test_a_head_that_is_missing_shows() -> None:
         ("word-problem", 2000, {}, "one for each position and each token that can stand there"),
     ],
 )
-def test_what_does_not_fit_is_refused(name: str, length: int, options: dict[str, object], message: str) -> None:
+def test_what_does_not_fit_is_refused(name: str, length: int, options: dict[str, Any], message: str) -> None:
     with pytest.raises(CompileError, match=message) as caught:
-        construct(name, length, target="llama", **options)  # type: ignore[arg-type]  # options of many types
+        construct(name, length, target="llama", **options)
     assert caught.value.hint
 
 

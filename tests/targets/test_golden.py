@@ -119,7 +119,11 @@ def test_llamas(name: str) -> None:
         assert transformer.digest() == GOLDEN[f"{name}/{dtype}"]
 
 
-LLAMA_TASKS = (("parity", {}, 16), ("modular-addition", {}, 12), ("permutation-composition", {"format": "symbols"}, 3))
+LLAMA_TASKS: tuple[tuple[str, dict[str, int | str], int], ...] = (
+    ("parity", {}, 16),
+    ("modular-addition", {}, 12),
+    ("permutation-composition", {"format": "symbols"}, 3),
+)
 
 
 @pytest.mark.parametrize("case", LLAMA_TASKS, ids=[task_case_name(*case) for case in LLAMA_TASKS])

@@ -101,8 +101,8 @@ def test_a_checkpoint_certifies_and_decompiles_itself(tmp_path: Path) -> None:
     assert serialformer.certify(loaded) == model.certificate
     bits = every_input(6)
     assert np.array_equal(evaluate_outputs(serialformer.decompile(loaded), bits), evaluate_outputs(circuit, bits))
-    # The units that put one name in the place of another come behind those of the circuit.
-    transcript = loaded.run(**{word.name: 0 for word in loaded.inputs})
+    # The units that put one name in the place of another come after those of the circuit.
+    transcript = loaded.run({word.name: 0 for word in loaded.inputs})
     truth = loaded.ground_truth(transcript)
     assert truth.units.rows() and not any("puts" in row["name"] for row in truth.units.rows())
 
