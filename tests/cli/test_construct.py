@@ -93,8 +93,8 @@ def test_a_llama(cli: Any, tmp_path: Path) -> None:
         (("parity", "--hidden", "64"), "error: no construction of tasks for the target 'gpt2', or a shape for it"),
         (("parity", "--target", "llama", "--setting", "base"), "error: without a chain a task takes several layers"),
     )
-    for options, message in refused:
-        status, _, err = cli("construct", *options, "--length", "6", "-o", str(tmp_path / "n"))
+    for others, message in refused:
+        status, _, err = cli("construct", *others, "--length", "6", "-o", str(tmp_path / "n"))
         assert status == 2 and err.startswith(message) and "hint: " in err
         assert not (tmp_path / "n").exists()
 
