@@ -32,6 +32,10 @@ PATHS = {
         "tests/training/test_optimiser.py",
         "tests/training/test_stacked.py",
     ),
+    "models as shallow circuits, by loops that take numba half a minute to compile": (
+        "tests/bounds/test_bound.py",
+        "tests/cli/test_bound.py",
+    ),
     "sweeps, and the recipes that are sweeps": (
         "tests/cli/test_sweep.py",
         "tests/recipes",

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 TOGETHER = {
     "tests/cli/test_bound.py": "tests/bounds",
     "tests/recipes/test_bounds.py": "tests/bounds",
+    "tests/cli/test_certify.py": "tests/decode",
+    "tests/cli/test_cli.py": "tests/decode",
+    "tests/cli/test_clock.py": "tests/decode",
     "tests/constructions/test_tasks.py": "tests/decode",
 }
 """Files that are run with a folder, and the folders of which all files are."""
@@ -23,7 +26,7 @@ class FileScheduling(LoadScopeScheduling):
 
     What a file makes once is made by one process. The kernels of the bounds take numba 45 seconds where nothing is in
     its cache, so one process compiles them, and the other meanwhile compiles what most tests need. The loop that
-    decodes numbers takes 14.
+    decodes numbers takes 14, those that read a model and decode many rows at once 30.
     """
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:

@@ -183,8 +183,9 @@ def test_only_llamas_can_be_tied_by_choice() -> None:
         serialformer.compile(CASES["parity of ten"], shape=Shape(tied=True))
 
 
+@pytest.mark.parametrize("number", [60, pytest.param(120, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_no_wrong_checkpoint_is_certified(dtype: DtypeName) -> None:
+def test_no_wrong_checkpoint_is_certified(dtype: DtypeName, number: int) -> None:
     models: list[Model] = [
         serialformer.compile(CASES[name], target="llama", dtype=dtype, shape=shape)
         for name, shape in (
@@ -193,11 +194,11 @@ def test_no_wrong_checkpoint_is_certified(dtype: DtypeName) -> None:
         )
     ]
     random, wrong, certified = np.random.default_rng(6), 0, 0
-    for index in range(120):
+    for index in range(number):
         model = models[index % 2]
         transformer, what = mutate(model.transformer, random)
         holds = serialformer.certify(replace(model, transformer=transformer)).holds
         right = is_right(model, transformer)
         assert right or not holds, what
         wrong, certified = wrong + (not right), certified + holds
-    assert wrong > 15 and certified > 5
+    assert wrong > number // 10 and certified > number // 30
