@@ -34,6 +34,7 @@ PATHS = {
     ),
     "models as shallow circuits, by loops that take numba half a minute to compile": (
         "tests/bounds/test_bound.py",
+        "tests/bounds/test_extract.py",
         "tests/cli/test_bound.py",
     ),
     "sweeps, and the recipes that are sweeps": (
