@@ -33,8 +33,9 @@ PATHS = {
         "tests/training/test_stacked.py",
     ),
     "models as shallow circuits, by loops that take numba half a minute to compile": (
-        "tests/bounds/test_bound.py",
-        "tests/bounds/test_extract.py",
+        "docs/concepts/bounds.md",
+        "src/serialformer/bounds/bound.py",
+        "tests/bounds",
         "tests/cli/test_bound.py",
     ),
     "sweeps, and the recipes that are sweeps": (

@@ -17,6 +17,8 @@ TOGETHER = {
     "tests/cli/test_cli.py": "tests/decode",
     "tests/cli/test_clock.py": "tests/decode",
     "tests/cli/test_compile.py": "tests/decode",
+    "tests/cli/test_construct.py": "tests/decode",
+    "tests/cli/test_functions.py": "tests/decode",
     "tests/constructions/test_tasks.py": "tests/decode",
 }
 """Files that are run with a folder, and the folders of which all files are."""

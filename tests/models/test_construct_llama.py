@@ -21,6 +21,7 @@ from serialformer.proofs.placed_embeddings import check_placed_claims
 from serialformer.tasks.registry import make_task
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer
+from tests.effort import pairs
 from tests.proofs.mutations import mutate
 
 CASES: dict[str, tuple[str, dict[str, int | str], int]] = {
@@ -63,8 +64,7 @@ def should_say(model: Model, plain: np.ndarray) -> np.ndarray:
     return np.concatenate([chain, np.full((len(plain), 1), end)], axis=1)
 
 
-@pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "dtype"), pairs(CASES, FORMATS))
 def test_the_levels_agree(name: str, dtype: DtypeName) -> None:
     model = made(name, dtype)
     assert model.certificate is not None and model.certificate.holds
@@ -78,8 +78,7 @@ def test_the_levels_agree(name: str, dtype: DtypeName) -> None:
         assert np.array_equal(model.items.read(tokens, prompts.shape[1]), expected[:, :-1])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "dtype"), pairs(CASES, ["float32", "bfloat16"]))
 def test_transformers_generates_the_chain(name: str, dtype: DtypeName, tmp_path: Path) -> None:
     """From text, with nothing of ours; the lead is no less than was proven."""
     transformers = pytest.importorskip("transformers", reason="the extra torch is not installed")

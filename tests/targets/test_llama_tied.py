@@ -21,6 +21,7 @@ from serialformer.targets.llama_layout import FOLLOWING, LlamaLayout
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
+from tests.effort import pairs
 from tests.proofs.mutations import is_right, mutate
 from tests.targets.test_llama import check_levels, sequences
 
@@ -41,8 +42,7 @@ def made(dtype: DtypeName = "float32", shape: Shape | None = None) -> tuple[Tran
     return lowered.transformer, llama_to_placement(lowered.layout)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(("name", "dtype"), pairs(SOME, DTYPES))
 def test_the_levels_agree(name: str, dtype: DtypeName) -> None:
     model = serialformer.compile(CASES[name], target="llama", dtype=dtype, shape=Shape(tied=True))
     assert model.certificate is not None and model.certificate.holds
@@ -62,8 +62,7 @@ def test_circuits_by_distance(addressing: Addressing) -> None:
     assert np.array_equal(evaluate_outputs(serialformer.decompile(model), bits), chain[:, -model.words.num_outputs :])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "dtype"), pairs(FAMILIES, DTYPES))
 def test_transformers_generates_the_chain(family: str, dtype: DtypeName, tmp_path: Path) -> None:
     """The stock class ties its head to the embedding, and leads by no less than was proven."""
     transformers = pytest.importorskip("transformers", reason="the extra torch is not installed")
