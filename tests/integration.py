@@ -46,6 +46,7 @@ PATHS = {
     "examples and notebooks": ("tests/examples",),
     "pictures": ("tests/cli/test_plot.py", "tests/figures/test_plot.py", "tests/figures/test_sheet.py"),
     "whole suites of models": (
+        "tests/interp/test_check.py",
         "tests/interp/test_suite.py",
         "tests/models/test_rotate.py::test_every_model_of_the_suite_is_certified_rotated_and_writes_the_same",
     ),

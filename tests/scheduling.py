@@ -19,6 +19,7 @@ TOGETHER = {
     "tests/cli/test_compile.py": "tests/decode",
     "tests/cli/test_construct.py": "tests/decode",
     "tests/cli/test_functions.py": "tests/decode",
+    "tests/cli/test_paper.py": "tests/decode",
     "tests/constructions/test_tasks.py": "tests/decode",
 }
 """Files that are run with a folder, and the folders of which all files are."""
