@@ -90,7 +90,10 @@ def test_a_llama(cli: Any, tmp_path: Path) -> None:
     assert status == 2 and err.startswith("error: is a Llama of a task")
     refused: tuple[tuple[tuple[str, ...], str], ...] = (
         (("iterated-squaring", "--target", "llama"), "error: the prompts of iterated-squaring differ in length"),
-        (("parity", "--hidden", "64"), "error: no construction of tasks for the target 'gpt2', or a shape for it"),
+        (
+            ("parity", "--hidden", "64"),
+            "error: target gpt2 has no hidden for a task\nhint: --target llama, or leave it out",
+        ),
         (("parity", "--target", "llama", "--setting", "base"), "error: without a chain a task takes several layers"),
     )
     for others, message in refused:

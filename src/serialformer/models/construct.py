@@ -100,10 +100,15 @@ def _construct_llama(
     activation: Activation,
     shape: Shape | None,
 ) -> Model:
+    if target == "gpt2":
+        assert shape is not None
+        raise CompileError(
+            f"target gpt2 has no {' and no '.join(shape.chosen)} for a task", hint="--target llama, or leave it out"
+        )
     if target != "llama":
         raise CompileError(
-            f"no construction of tasks for the target {target!r}, or a shape for it",
-            hint="the target gpt2 takes every task that has a construction, llama some, and only llama has a shape",
+            f"no construction of tasks for the target {target!r}",
+            hint="gpt2 takes every task that has a construction, llama those with a chain of one layout",
         )
     if activation != "gelu_new":
         raise CompileError("target llama has no activation", hint="activation requires target gpt2")
