@@ -14,9 +14,10 @@ from serialformer.architecture import DTYPES, DtypeName
 from serialformer.constructions.placed_tokens import ABSENT
 from serialformer.constructions.placement import Placement
 from serialformer.models.lower import certify_weights, lower_circuit
+from serialformer.proofs.activations import silu_errors
 from serialformer.proofs.rounding import covered_rounding
 from serialformer.proofs.scores import rotated_error
-from serialformer.proofs.units import SILU_DIP, SILU_LEAK, SILU_SILENCE, silu_errors
+from serialformer.proofs.units import SILU_DIP, SILU_LEAK, SILU_SILENCE
 from serialformer.targets.llama import llama_to_placement
 from serialformer.targets.llama_layout import LlamaLayout
 from serialformer.transformer.forward import activate, compute_logits

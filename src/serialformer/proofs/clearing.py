@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from serialformer.arrays import Float64
+from serialformer.proofs.activations import activation_errors
 from serialformer.proofs.bounds import NormInput, round_values, sum_errors
 from serialformer.proofs.layer_maps import LayerMaps, turning_errors
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.stream import RealisationError, Stream
-from serialformer.proofs.units import activation_errors
 from serialformer.transformer.transformer import Transformer
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from serialformer.arrays import Float64
+from serialformer.proofs.activations import silu_errors
 from serialformer.proofs.bounds import round_any, round_values, sum_errors
 from serialformer.proofs.layer_maps import LayerMaps, map_errors
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
@@ -70,8 +71,6 @@ def check_moving(
         raise RealisationError(f"a unit that replaces {placement.address} is not open everywhere")
     if not (np.array_equal(maps.unit_up[:, units], up) and np.array_equal(maps.unit_out[units], out)):
         raise RealisationError(f"a unit that replaces {placement.address} reads or writes something else")
-    from serialformer.proofs.units import silu_errors
-
     ideal = np.full(count, output)
     seen = round_values(ideal, map_errors(maps.unit_in[:, units], constant, stream, errors, rounding), rounding)
     given = silu_errors(output, seen, rounding)

@@ -11,12 +11,14 @@ from serialformer.arrays import Bool, Float64
 from serialformer.constructions.construction import ConstructionLayer, UnitTable
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
+from serialformer.proofs.activations import activation_errors, silu_errors
 from serialformer.proofs.bounds import round_any, round_values
+from serialformer.proofs.clearing import check_clearing
 from serialformer.proofs.layer_maps import LayerMaps, map_errors, one_of
+from serialformer.proofs.moving import check_moving
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
 from serialformer.proofs.rounding_kernels import gamma
 from serialformer.proofs.stream import RealisationError, Stream, coordinate_errors
-from serialformer.proofs.token_kernels import activation_error
 from serialformer.transformer.transformer import Transformer
 
 UNITS_PER_BLOCK = 1 << 11
@@ -38,9 +40,6 @@ def check_units(
     rounding: Rounding,
 ) -> None:
     """Checks a layer's hidden units, and updates the stream to the values after them."""
-    from serialformer.proofs.clearing import check_clearing
-    from serialformer.proofs.moving import check_moving
-
     placement, tables = stream.placement, layer.tables
     read = np.zeros(placement.width, dtype=bool)
     for table in tables:
@@ -336,15 +335,6 @@ SILU_LEAK = SILU_SILENCE * float(np.exp(-SILU_SILENCE)) * 1.01
 SILU_DIP = 0.279
 """Where its argument is negative, silu is above minus this."""
 
-SILU_SLOPE = 1.1
-
-
-def silu_errors(ideal: float, errors: np.ndarray, rounding: Rounding) -> Float64[np.ndarray, " units"]:
-    """How far silu of something near ``ideal``, 0 or many, can be from ``ideal``: exponential and quotient may err."""
-    tail = ideal * np.exp(-np.maximum(0.0, ideal - errors)) if ideal else 0.0
-    own = 8 * rounding.accumulation_roundoff * (ideal + errors)
-    return np.asarray(round_values(np.full(len(errors), ideal), SILU_SLOPE * errors + tail + own, rounding))
-
 
 def _up_error(stream: Stream, maps: LayerMaps, num_units: int, errors: np.ndarray, rounding: Rounding) -> float:
     """Checks that what units are multiplied by is 1; returns how far it can be from that."""
@@ -369,16 +359,6 @@ def _multiplied(
         spread = spread + rounding.accumulation_roundoff * (size + spread)
         result.append(round_values(np.full(len(error), size), spread, rounding) * (spread > 0))
     return result[0], result[1], result[2]
-
-
-def activation_errors(ideal: float, errors: np.ndarray, is_relu: bool, rounding: Rounding) -> np.ndarray:
-    """How far what units give can be from the ideal, when what they see is off by this much."""
-    result = np.empty(len(errors))
-    different, which = np.unique(errors, return_inverse=True)
-    bounds = np.array([activation_error(ideal, error, is_relu, rounding.constants()) for error in different.tolist()])
-    bounds = bounds.reshape(-1, 2)
-    result = np.abs(bounds[:, 0] - ideal) + bounds[:, 1]
-    return result[which.reshape(-1)]
 
 
 def _check_written(stream: Stream, table: UnitTable, rows: slice, out: np.ndarray, is_last: bool) -> None:
