@@ -28,6 +28,7 @@ class Handler(BaseHTTPRequestHandler):
     """A server of one model by our own engine; ``mode`` breaks it."""
 
     model: Model
+    decoding = threading.Lock()
     mode = "ids"
     meeting: threading.Barrier
     places: Iterator[int]
@@ -57,8 +58,9 @@ class Handler(BaseHTTPRequestHandler):
             self.meeting.wait()
         words = self.model.transformer.architecture.vocabulary
         prompt = asked["prompt"] if isinstance(asked["prompt"], list) else [words.index(x) for x in asked["prompt"]]
-        engine = self.model.engine("dense")
-        made = engine.generate(np.array([prompt]), asked["max_tokens"])[0].tolist()
+        with self.decoding:
+            engine = self.model.engine("dense")
+            made = engine.generate(np.array([prompt]), asked["max_tokens"])[0].tolist()
         if self.mode == "wrong":
             made[3] ^= 1
         pieces = [made] if not asked["stream"] else [made[:2], made[2:]]
@@ -84,6 +86,11 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """As many connections may wait to be accepted; five are the default, and sixteen come at a time."""
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     path = tmp_path_factory.mktemp("server") / "model"
@@ -93,7 +100,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture
 def url(model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(Handler, "model", model, raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

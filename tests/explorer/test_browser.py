@@ -50,6 +50,8 @@ def go_to(page: Any, position: int) -> None:
         }""",
         position,
     )
+    # A served page shows nothing until it has its answer.
+    expect(page.locator(".now").first).to_have_attribute("data-position", str(position))
     for model in page.locator(".now").all():
         expect(model).to_have_attribute("data-position", str(position))
 
