@@ -208,7 +208,7 @@ def test_squarings_have_a_line_for_each_number_where_a_store_has_them() -> None:
     legend = [text.get_text() for text in cot.get_legend().get_texts()]
     assert legend == ["2", "4", "8"], "a line that is drawn in another row only is in the legend, too"
     caption = paper_caption([*finals, *numbered])
-    assert "For squarings: prompts for exactly so many, of models trained on one to the most." in caption
+    assert "For squarings, a line is for prompts of exactly that number; models were trained on all numbers." in caption
     assert "squarings" not in paper_caption(finals)
     (base, _) = plot_rows(finals, kind="paper").axes
     assert lines_in(base) == [[0.5, 0.5]]

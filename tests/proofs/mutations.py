@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
-from serialformer import Model
+from serialformer import Model, certify
 from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.constructions.program import EQUALS
 from serialformer.transformer.forward import compute_logits
@@ -69,3 +72,19 @@ def is_right(model: Model, transformer: Transformer) -> bool:
         ):
             return False
     return True
+
+
+def check_certificates(models: Sequence[Model], number: int, seed: int) -> tuple[int, int]:
+    """Alters models in turn; returns how many came out wrong, and how many were certified.
+
+    Raises:
+        AssertionError: one was both.
+    """
+    random, wrong, certified = np.random.default_rng(seed), 0, 0
+    for index in range(number):
+        model = models[index % len(models)]
+        transformer, what = mutate(model.transformer, random)
+        holds, right = certify(replace(model, transformer=transformer)).holds, is_right(model, transformer)
+        assert right or not holds, what
+        wrong, certified = wrong + (not right), certified + holds
+    return wrong, certified

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import ml_dtypes
 import numpy as np
 import pytest
 
 import serialformer
-from serialformer import Shape, certify
+from serialformer import Shape
 from serialformer.architecture import Addressing
 from serialformer.engines.recurrences import shift_register_circuit
-from tests.proofs.mutations import is_right, mutate
+from tests.proofs.mutations import check_certificates
 
 
 def model(addressing: Addressing) -> serialformer.Model:
@@ -26,12 +24,7 @@ def model(addressing: Addressing) -> serialformer.Model:
 @pytest.mark.parametrize("number", [30, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("addressing", ["distances", "window"])
 def test_no_wrong_checkpoint_is_certified(addressing: Addressing, number: int) -> None:
-    small, random, wrong, certified = model(addressing), np.random.default_rng(3), 0, 0
-    for _ in range(number):
-        transformer, what = mutate(small.transformer, random)
-        holds, right = certify(replace(small, transformer=transformer)).holds, is_right(small, transformer)
-        assert right or not holds, what
-        wrong, certified = wrong + (not right), certified + holds
+    wrong, certified = check_certificates([model(addressing)], number, seed=3)
     assert wrong > number // 8 and certified > 0
 
 

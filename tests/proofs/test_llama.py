@@ -23,7 +23,7 @@ from serialformer.targets.llama_layout import LlamaLayout
 from serialformer.transformer.forward import activate, compute_logits
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
-from tests.proofs.mutations import is_right, mutate
+from tests.proofs.mutations import check_certificates
 from tests.targets.test_llama import sequences
 
 CASES = small_circuits()
@@ -212,11 +212,5 @@ def test_no_wrong_checkpoint_is_certified(dtype: DtypeName, number: int) -> None
             ("two-input table 0110", Shape(layers=1, hidden=64, head_width=16)),
         )
     ]
-    random, wrong, certified = np.random.default_rng(5), 0, 0
-    for index in range(number):
-        model = models[index % 2]
-        transformer, what = mutate(model.transformer, random)
-        holds, right = certify(replace(model, transformer=transformer)).holds, is_right(model, transformer)
-        assert right or not holds, what
-        wrong, certified = wrong + (not right), certified + holds
+    wrong, certified = check_certificates(models, number, seed=5)
     assert wrong > number // 10 and certified > number // 30

@@ -22,7 +22,7 @@ from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
 from tests.effort import pairs
-from tests.proofs.mutations import is_right, mutate
+from tests.proofs.mutations import check_certificates, is_right
 from tests.targets.test_llama import check_levels, sequences
 
 CASES = small_circuits()
@@ -192,12 +192,5 @@ def test_no_wrong_checkpoint_is_certified(dtype: DtypeName, number: int) -> None
             ("two-input table 0110", Shape(tied=True, layers=1, hidden=64, head_width=16)),
         )
     ]
-    random, wrong, certified = np.random.default_rng(6), 0, 0
-    for index in range(number):
-        model = models[index % 2]
-        transformer, what = mutate(model.transformer, random)
-        holds = serialformer.certify(replace(model, transformer=transformer)).holds
-        right = is_right(model, transformer)
-        assert right or not holds, what
-        wrong, certified = wrong + (not right), certified + holds
+    wrong, certified = check_certificates(models, number, seed=6)
     assert wrong > number // 10 and certified > number // 30

@@ -12,7 +12,16 @@ import typer
 
 from serialformer.architecture import Shape
 from serialformer.cli.made import Verbose, print_made
-from serialformer.cli.options import DtypeOption, Force, Json, RotateOption, refuse_existing
+from serialformer.cli.options import (
+    DtypeOption,
+    Force,
+    HiddenOption,
+    Json,
+    KeyHeadsOption,
+    RotateOption,
+    TieOption,
+    refuse_existing,
+)
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.source import (
     IncludesOption,
@@ -121,13 +130,8 @@ def compile_command(
     head_width: Annotated[
         int | None, typer.Option("--head-width", metavar="W", min=1, help="gpt2, llama: the width of each head.")
     ] = None,
-    hidden: Annotated[
-        int | None, typer.Option("--hidden", metavar="N", min=1, help="llama: dimensions of the residual stream.")
-    ] = None,
-    kv_heads: Annotated[
-        int | None,
-        typer.Option("--kv-heads", metavar="N", min=1, help="llama: key-value heads; by default 2."),
-    ] = None,
+    hidden: HiddenOption = None,
+    kv_heads: KeyHeadsOption = None,
     spare_positions: Annotated[
         int | None,
         typer.Option(
@@ -153,9 +157,7 @@ def compile_command(
     head_biases: Annotated[
         bool, typer.Option("--head-biases", help="llama: add biases to queries, keys and values, as in a Qwen2.")
     ] = False,
-    tie: Annotated[
-        bool, typer.Option("--tie", help="llama: the output head is the token embedding (tie_word_embeddings).")
-    ] = False,
+    tie: TieOption = False,
     rotated: RotateOption = None,
     force: Force = False,
     verbose: Verbose = False,

@@ -11,7 +11,16 @@ import typer
 
 from serialformer.architecture import Shape
 from serialformer.cli.made import Verbose, print_made
-from serialformer.cli.options import DtypeOption, Force, Json, RotateOption, refuse_existing
+from serialformer.cli.options import (
+    DtypeOption,
+    Force,
+    HiddenOption,
+    Json,
+    KeyHeadsOption,
+    RotateOption,
+    TieOption,
+    refuse_existing,
+)
 from serialformer.cli.progress import progress_bar
 from serialformer.cli.tasks import Parameters
 from serialformer.tasks.registry import parse_task
@@ -56,19 +65,15 @@ def construct_command(
         TaskTarget,
         typer.Option(help="A stock GPT-2; or a stock Llama, for chains of tasks whose prompts have one layout."),
     ] = TaskTarget.GPT2,
-    hidden: Annotated[
-        int | None, typer.Option("--hidden", metavar="N", min=1, help="llama: dimensions of the residual stream.")
-    ] = None,
+    hidden: HiddenOption = None,
     head_width: Annotated[
         int | None, typer.Option("--head-width", metavar="W", min=1, help="llama: the width of each head.")
     ] = None,
-    kv_heads: Annotated[
-        int | None, typer.Option("--kv-heads", metavar="N", min=1, help="llama: key-value heads; by default 2.")
-    ] = None,
+    kv_heads: KeyHeadsOption = None,
     layers: Annotated[
         int | None, typer.Option("--layers", metavar="L", min=1, help="llama: layers; by default 1.")
     ] = None,
-    tie: Annotated[bool, typer.Option("--tie", help="llama: the output head is the token embedding.")] = False,
+    tie: TieOption = False,
     rotated: RotateOption = None,
     force: Force = False,
     verbose: Verbose = False,

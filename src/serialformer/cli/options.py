@@ -28,6 +28,15 @@ EngineFlag = Annotated[
     ),
 ]
 
+HiddenOption = Annotated[
+    int | None, typer.Option("--hidden", metavar="N", min=1, help="llama: dimensions of the residual stream.")
+]
+KeyHeadsOption = Annotated[
+    int | None, typer.Option("--kv-heads", metavar="N", min=1, help="llama: key-value heads; by default 2.")
+]
+TieOption = Annotated[
+    bool, typer.Option("--tie", help="llama: the output head is the token embedding (tie_word_embeddings).")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output of serialformer.")]
 
 RotateOption = Annotated[

@@ -183,6 +183,7 @@ def explain_paper(
     return [
         f"{dots}Dotted, in the colour of a length: the best that can be had without solving the task ({best}).",
         "A line for each length.",
-        *["For squarings: prompts for exactly so many, of models trained on one to the most."] * has_numbers,
+        *["For squarings, a line is for prompts of exactly that number; models were trained on all numbers."]
+        * has_numbers,
         *lines,
     ]

@@ -45,7 +45,7 @@ class TaskItems(Protocol):
             tokens suffice.
         setting: what it reads and predicts; see ``tasks.layout``.
         placed: the model's tokens, if each says at which position it stands; only prompts of ``length`` items have some
-            then. Prompts and chains are told in the task's own tokens all the same.
+            then. Prompts and chains are still given in the task's own tokens.
 
     Raises:
         TaskError: the task has no such length, or there is no such setting.
