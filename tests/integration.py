@@ -35,6 +35,8 @@ PATHS = {
     "models as shallow circuits, by loops that take numba half a minute to compile": (
         "docs/concepts/bounds.md",
         "src/serialformer/bounds/bound.py",
+        "src/serialformer/bounds/rewrite.py",
+        "src/serialformer/bounds/sums.py",
         "tests/bounds",
         "tests/cli/test_bound.py",
     ),

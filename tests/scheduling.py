@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 TOGETHER = {
+    "tests/circuits/function/test_arithmetic.py": "tests/circuits/mapping",
     "tests/cli/test_bound.py": "tests/bounds",
     "tests/recipes/test_bounds.py": "tests/bounds",
     "tests/cli/test_certify.py": "tests/decode",
@@ -20,6 +21,7 @@ TOGETHER = {
     "tests/cli/test_construct.py": "tests/decode",
     "tests/cli/test_functions.py": "tests/decode",
     "tests/cli/test_paper.py": "tests/decode",
+    "tests/cli/test_tasks.py": "tests/decode",
     "tests/constructions/test_tasks.py": "tests/decode",
 }
 """Files that are run with a folder, and the folders of which all files are."""

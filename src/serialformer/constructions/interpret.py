@@ -181,8 +181,9 @@ def match_units(table: UnitTable, values: Mapping[str, np.ndarray]) -> tuple[np.
     row_keys = np.zeros(len(values[table.reads[0]]), dtype=np.int64)
     inside = np.ones(len(row_keys), dtype=bool)
     for name, size in zip(table.reads, sizes, strict=True):
-        inside &= (values[name] >= 0) & (values[name] < size)
-        row_keys = row_keys * size + np.clip(values[name], 0, size - 1)
+        read = values[name]
+        inside &= (read >= 0) & (read < size)
+        row_keys = row_keys * size + read
     place = np.minimum(np.searchsorted(keys, row_keys), len(keys) - 1)
     (rows,) = np.nonzero((keys[place] == row_keys) & inside)
     return rows, units[place[rows]]

@@ -18,9 +18,6 @@ MAX_SOURCES = 7
 
 NEVER = np.int32(2**31 - 1)
 
-QUERIES_PER_BLOCK = 64
-"""How many queries are made before their keys are looked up."""
-
 FEW_KEYS = 16
 """Up to this many different keys of a searched head are compared with every query one by one; more are looked up."""
 
@@ -71,7 +68,7 @@ def column_error(size, output, factors, terms):
 
 
 @loop(inline="always")
-def _vector_error(size, first, count, factors, terms):
+def vector_error(size, first, count, factors, terms):
     """The 2-norm of the errors of some outputs."""
     square = 0.0
     for output in range(first, first + count):
@@ -104,7 +101,7 @@ def _apply_centred(start, index, value, bias, first, last, centred, inverse, out
 
 
 @loop(allocates=False)
-def _hash_code(codes, row):
+def hash_code(codes, row):
     digest = np.uint64(14695981039346656037)
     for column in range(codes.shape[1]):
         digest = (digest ^ np.uint64(np.uint8(codes[row, column]))) * np.uint64(1099511628211)
@@ -112,7 +109,7 @@ def _hash_code(codes, row):
 
 
 @loop(allocates=False)
-def _same_code(codes, row, others, other):
+def same_code(codes, row, others, other):
     for column in range(codes.shape[1]):
         if codes[row, column] != others[other, column]:
             return False
@@ -126,10 +123,10 @@ def insert_code(codes, row, slots, again):
     Returns whether the code is new.
     """
     mask = np.uint64(len(slots) - 1)
-    place = np.int64(_hash_code(codes, row) & mask)
+    place = np.int64(hash_code(codes, row) & mask)
     while slots[place] >= 0:
         found = slots[place]
-        if _same_code(codes, row, codes, found):
+        if same_code(codes, row, codes, found):
             if again[found] == NEVER:
                 again[found] = row
             return False
@@ -142,9 +139,9 @@ def insert_code(codes, row, slots, again):
 def find_code(codes, wanted, row, slots):
     """The first position with the code ``wanted[row]``, or NO_MATCH."""
     mask = np.uint64(len(slots) - 1)
-    place = np.int64(_hash_code(wanted, row) & mask)
+    place = np.int64(hash_code(wanted, row) & mask)
     while slots[place] >= 0:
-        if _same_code(wanted, row, codes, slots[place]):
+        if same_code(wanted, row, codes, slots[place]):
             return slots[place]
         place = np.int64(np.uint64(place + 1) & mask)
     return NO_MATCH
@@ -277,118 +274,6 @@ def apply_embedded(sparse, first, last, tokens, positions, token, position, mean
             size += abs(term)
         out[output - first] = inverse * dot + bias[output]
         sizes[output - first] = inverse * size
-
-
-@loop(inline="always")
-def _apply_normed(sparse, tokens, positions, norms, token, position, out, sizes):
-    """All outputs of a map for a token at a position; returns the factors of their error."""
-    mean, inverse = norms[position, token, 0], norms[position, token, 1]
-    apply_embedded(sparse, 0, len(sparse[3]), tokens, positions, token, position, mean, inverse, out, sizes)
-    return norms[position, token, 2], norms[position, token, 3], gamma(positions.shape[1] + 8)
-
-
-@loop(nogil=True, error_model="numpy")
-def key_codes(key, inputs, offset, step, codes):
-    """Codes of every position's key, of one head of the first layer.
-
-    Returns the position of the first key that is off the grid or whose code depends on the token (or -1), the largest
-    distance from the grid, the least and largest code sum, the largest square norm of a grid point, and the largest
-    2-norm of a key's float32 error.
-    """
-    tokens, positions, norms = inputs.tokens, inputs.positions, inputs.norms
-    sparse, size_of = (key.start, key.inputs, key.value, key.bias), key.size
-    size, coded = len(key.bias), codes.shape[1]
-    vector, sizes = np.empty(size), np.empty(size)
-    scratch = np.empty((1, coded), dtype=np.int8)
-    furthest, key_error = 0.0, 0.0
-    least_sum, largest_sum, largest_norm = np.inf, -np.inf, -np.inf
-    for position in range(len(positions)):
-        for token in range(len(tokens)):
-            factors = _apply_normed(sparse, tokens, positions, norms, token, position, vector, sizes)
-            key_error = max(key_error, _vector_error(size_of, 0, size, factors, sizes))
-            target, row = (codes, position) if token == 0 else (scratch, 0)
-            furthest = max(furthest, round_to_grid(vector, size, coded, 1.0, offset, step, target, row))
-            if furthest == np.inf or (token and not _same_code(scratch, 0, codes, position)):
-                return position, furthest, 0.0, 0.0, 0.0, 0.0
-        code_sum = 0.0
-        for column in range(coded):
-            code_sum += codes[position, column]
-        norm = grid_norm(codes, position, coded, offset, step)
-        least_sum, largest_sum = min(least_sum, code_sum), max(largest_sum, code_sum)
-        largest_norm = max(largest_norm, norm)
-    return -1, furthest, least_sum, largest_sum, largest_norm, key_error
-
-
-@loop(nogil=True, error_model="numpy")
-def index_codes(codes):
-    """The hash table of the positions' codes, and for each position the next one with its code."""
-    num_positions = len(codes)
-    num_slots = 16
-    while num_slots < 2 * num_positions:
-        num_slots *= 2
-    slots = np.full(num_slots, -1, dtype=np.int32)
-    again = np.full(num_positions, NEVER, dtype=np.int32)
-    for position in range(num_positions):
-        insert_code(codes, position, slots, again)
-    return slots, again
-
-
-@loop(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def route_queries(query, inputs, keys, needed, routed):
-    """Fills ``routed`` with the position that one head of the first layer attends to from each position.
-
-    NO_MATCH stands where that depends on the current token, is not there to be seen, or the gap is less than needed.
-    Returns the least gap of those found, in units of a product.
-    """
-    tokens, positions, norms = inputs.tokens, inputs.positions, inputs.norms
-    codes, slots, again, offset, step = keys.codes, keys.slots, keys.again, keys.offset, keys.step
-    norm, least, furthest, key_error = keys.norm, keys.least, keys.furthest, keys.error
-    sparse, size_of = (query.start, query.inputs, query.value, query.bias), query.size
-    size, coded = len(query.bias), codes.shape[1]
-    num_positions, width = positions.shape
-    vector, sizes = np.empty(size), np.empty(size)
-    # Block by block: the look-ups of a block do not wait for each other's memory.
-    wanted = np.empty((QUERIES_PER_BLOCK + 1, coded), dtype=np.int8)  # the last is for tokens that must agree
-    gaps, found = np.empty(QUERIES_PER_BLOCK), np.empty(QUERIES_PER_BLOCK, dtype=np.int64)
-    mask = np.uint64(len(slots) - 1)
-    least_gap = np.inf
-    for first in range(0, num_positions, QUERIES_PER_BLOCK):
-        count = min(QUERIES_PER_BLOCK, num_positions - first)
-        for row in range(count):
-            position = first + row
-            gaps[row] = np.inf
-            for token in range(len(tokens)):
-                factors = _apply_normed(sparse, tokens, positions, norms, token, position, vector, sizes)
-                query_norm = 0.0
-                for column in range(size):
-                    query_norm += vector[column] * vector[column]
-                query_norm = np.sqrt(query_norm)
-                scale = query_norm / norm
-                if not scale > 0:
-                    gaps[row] = -np.inf
-                    break
-                place = row if token == 0 else QUERIES_PER_BLOCK
-                distance = round_to_grid(vector, size, coded, scale, offset, step, wanted, place)
-                shortfall = norm * norm - grid_norm(wanted, place, coded, offset, step)
-                gap = score_gap(query_norm, scale, distance, shortfall, least, furthest)
-                query_error = _vector_error(size_of, 0, size, factors, sizes)
-                error = product_error(query_norm, query_error, norm + furthest, key_error, width)
-                if not gap - 2 * error >= needed or (token and not _same_code(wanted, row, wanted, place)):
-                    gaps[row] = -np.inf
-                    break
-                gaps[row] = min(gaps[row], gap)
-        for row in range(count):
-            found[row] = slots[np.int64(_hash_code(wanted, row) & mask)] if gaps[row] > 0 else NO_MATCH
-        for row in range(count):
-            position, target = first + row, found[row]
-            if target >= 0 and not _same_code(wanted, row, codes, target):
-                target = find_code(codes, wanted, row, slots)
-            if target > position or (target >= 0 and again[target] <= position):
-                target = NO_MATCH
-            if target >= 0:
-                least_gap = min(least_gap, gaps[row])
-            routed[position] = target
-    return least_gap
 
 
 @loop(inline="always")

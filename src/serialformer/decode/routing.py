@@ -17,9 +17,10 @@ import numpy as np
 
 from serialformer.arrays import Float32, Float64, Int32, Int64
 from serialformer.decode.flat import SparseMap, reorder_outputs, to_dense
-from serialformer.decode.kernels import NO_MATCH, embedded_norms, index_codes, key_codes, route_queries
+from serialformer.decode.kernels import NO_MATCH, embedded_norms
 from serialformer.decode.records import Inputs, KeyTable
 from serialformer.decode.rounding import LARGEST_LEAK
+from serialformer.decode.routing_kernels import index_codes, key_codes, route_queries
 from serialformer.transformer.key_shape import find_key_shape
 
 SAMPLE = 256

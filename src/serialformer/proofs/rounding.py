@@ -10,6 +10,7 @@ format, and exp(0) is 1. Numbers below the smallest normal one may be flushed to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import log2
 
 import ml_dtypes
@@ -65,8 +66,7 @@ class Rounding:
 
         The splitter rounds a float64 x to p bits (Veltkamp): with c = splitter * x it is c - (c - x).
         """
-        bits = round(-log2(self.storage_roundoff))  # 24 for float32, 11 for float16, 8 for bfloat16
-        return self.storage_roundoff, self.accumulation_roundoff, 2.0 ** (53 - bits) + 1, self.smallest, self.largest
+        return _constants(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,14 @@ class Float64Rounding(Rounding):
         return {"storage": "float64", "accumulation": "float64"}
 
 
+@cache
+def _constants(rounding: Rounding) -> tuple[float, float, float, float, float]:
+    storage = rounding.storage_roundoff
+    bits = round(-log2(storage))  # 24 for float32, 11 for float16, 8 for bfloat16
+    return storage, rounding.accumulation_roundoff, 2.0 ** (53 - bits) + 1, rounding.smallest, rounding.largest
+
+
+@cache
 def roundoff(name: DtypeName) -> float:
     """The unit roundoff of a number format: the largest relative error of rounding to nearest.
 

@@ -220,7 +220,7 @@ def _unit_errors(
     is_relu, is_silu = activation == "relu", activation == "silu"
     silence = 0.0 if is_relu else -SILU_SILENCE if is_silu else -SILENCE
     unread = np.ones(placement.width, dtype=bool)
-    on = np.stack([bias, bias])
+    on_least, on_most = bias.copy(), bias.copy()
     largest, size = bias.copy(), np.zeros(num_units)
     # How much less a unit sees than its most when one field holds a value it does not watch for, or nothing.
     loss, loss_of_nothing = np.full(num_units, np.inf), np.full(num_units, np.inf)
@@ -231,8 +231,9 @@ def _unit_errors(
         codes = stream.table(name)
         products = codes @ into[span]
         pair = table.watched[rows, place]
-        watched = np.stack([products[pair[:, 0], units], products[pair[:, 1], units]])
-        on += np.stack([watched.min(axis=0), watched.max(axis=0)])
+        one, other = products[pair[:, 0], units], products[pair[:, 1], units]
+        on_least += np.minimum(one, other)
+        on_most += np.maximum(one, other)
         most = products.max(axis=0)
         if stream.may_be_nothing[name]:
             loss_of_nothing = np.minimum(loss_of_nothing, most - products[-1])
@@ -250,7 +251,7 @@ def _unit_errors(
     inherited = errors @ np.abs(into) + stream.heard * np.linalg.norm(into, axis=0)
     for seen in ideals:
         own = bias - (ideal - seen)
-        before = bound + np.abs(on - ideal).max(axis=0)
+        before = bound + np.maximum(np.abs(on_least - ideal), np.abs(on_most - ideal))
         if not placement.one:  # the sum before the bias is added may be stored
             before = round_values(seen - own, before, rounding)
         on_error = round_values(np.full(num_units, seen), before, rounding)
