@@ -128,7 +128,7 @@ def try_constructions(number: int, names: list[str]) -> dict[str, tuple[int, int
     Raises:
         AssertionError: one was both.
     """
-    from tests.models import test_construct_llama
+    from tests.models import test_construct_llama, test_llama_without_a_chain
     from tests.proofs import test_constructions, test_counting, test_packed
 
     checks: dict[str, Callable[[], tuple[int, int]]] = {
@@ -143,6 +143,10 @@ def try_constructions(number: int, names: list[str]) -> dict[str, tuple[int, int
         for case in test_construct_llama.CASES:
             title = f"llama: {case}, {dtype}"
             checks[title] = partial(test_construct_llama.check_mutations, case, number, 2, dtype)
+    for name, make in test_llama_without_a_chain.mutants().items():
+        checks[f"llama without a chain: {name}"] = lambda make=make: test_llama_without_a_chain.check_mutations(
+            make(), number, 2
+        )
     found = {}
     for name, check in checks.items():
         if names and not any(name.startswith(one) for one in names):

@@ -275,3 +275,24 @@ def test_without_a_chain(cli: Any, tmp_path: Path) -> None:
     assert err == "too few layers, nothing is proven of both\n"
     status, _, err = cli("compile", str(circuit), "--layers", "3", "-o", str(tmp_path / "o"))
     assert status == 2 and "go with a model without a chain (--chain none)" in err
+
+
+def test_a_llama_without_a_chain(cli: Any, tmp_path: Path) -> None:
+    circuit, directory = tmp_path / "two.aag", str(tmp_path / "m")
+    circuit.write_text("aag 3 2 0 2 1\n2\n4\n6\n2\n6 2 4\ni0 a\ni1 b\no0 both\no1 copy\n")
+    options = ("--chain", "none", "--target", "llama", "--dtype", "bfloat16", "--hidden", "128", "--head-width", "32")
+    status, out, _ = cli("compile", str(circuit), *options, "-o", directory, "--verbose")
+    assert status == 0
+    assert {"chain: none", "columns: 1", "layers: 2", "target: llama", "certified: True"} <= set(out.splitlines())
+    status, out, _ = cli("run", directory, "-i", "a=1", "-i", "b=1", "--trace")
+    assert status == 0
+    assert out.splitlines()[:2] == ["layer 1: and(a=1, b=1) = 1  g0 both @2", "layer 2: copy(g0=1) = 1  both @4"]
+    assert cli("certify", directory).status == 0
+    status, out, _ = cli("compile", str(circuit), *options, "--layers", "1", "--partial", "-o", str(tmp_path / "n"))
+    assert status == 0 and "certified: right on every input, but for both: too few layers" in out
+    status, out, _ = cli("explore", directory, "-o", str(tmp_path / "page.html"))
+    assert status == 0 and (tmp_path / "page.html").is_file()
+    status, out, _ = cli("engine-cases", directory, "-o", str(tmp_path / "cases.jsonl"))
+    assert (status, out.splitlines()[1:2]) == (0, ["cases: 15"])
+    status, _, err = cli("compile", str(circuit), *options, "--address", "distances", "-o", str(tmp_path / "o"))
+    assert status == 2 and err.startswith("error: without a chain heads go by names")

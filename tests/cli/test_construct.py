@@ -94,7 +94,10 @@ def test_a_llama(cli: Any, tmp_path: Path) -> None:
             ("parity", "--hidden", "64"),
             "error: target gpt2 has no hidden for a task\nhint: --target llama, or leave it out",
         ),
-        (("parity", "--target", "llama", "--setting", "base"), "error: without a chain a task takes several layers"),
+        (
+            ("parity", "--target", "llama", "--setting", "base", "--layers", "3"),
+            "error: without a chain the number of layers follows from the depth",
+        ),
     )
     for others, message in refused:
         status, _, err = cli("construct", *others, "--length", "6", "-o", str(tmp_path / "n"))
@@ -127,3 +130,17 @@ def test_refusals(cli: Any, tmp_path: Path) -> None:
         2,
         f"error: {directory}: exists already\nhint: --force replaces it; or choose another name\n",
     )
+
+
+def test_a_llama_without_a_chain(cli: Any, tmp_path: Path) -> None:
+    directory = str(tmp_path / "m")
+    options = ("--target", "llama", "--setting", "base", "--depth", "2", "--hidden", "128", "--head-width", "32")
+    status, out, err = cli("construct", "parity", "--length", "6", *options, "-o", directory, "--json")
+    made = json.loads(out)
+    assert (status, err) == (0, "") and (made["width"], made["layers"], made["activation"]) == (128, 2, "silu")
+    status, out, _ = cli("certify", directory)
+    assert status == 0 and "prompts: all words of 6 bits, for what the last 3 come to" in out
+    status, out, _ = cli("run", directory, "--prompt", "1 1 1 0 1 0")
+    assert status == 0 and "answer: 1" in out
+    status, _, err = cli("explore", directory, "-o", str(tmp_path / "page.html"))
+    assert status == 2 and err.startswith("error: is a Llama of a task")

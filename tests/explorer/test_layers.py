@@ -15,14 +15,16 @@ from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.constructions.circuit_depth import circuit_levels
 from serialformer.errors import CheckpointError, InputError
 from serialformer.explorer.layers import layers_content
+from serialformer.models.lower import Target
 
 
-def both() -> tuple[Model, Model]:
-    return compile(adder(), chain="none"), compile(adder())
+def both(target: Target = "gpt2") -> tuple[Model, Model]:
+    return compile(adder(), chain="none", target=target), compile(adder())
 
 
-def test_columns_are_right_from_the_layer_of_their_level_on() -> None:
-    model, chain = both()
+@pytest.mark.parametrize("target", ["gpt2", "llama"])
+def test_columns_are_right_from_the_layer_of_their_level_on(target: Target) -> None:
+    model, chain = both(target)
     content = layers_content(model, chain)
     depth, circuit = content["depth"], model.circuit
     levels = circuit_levels(circuit).of_wire
@@ -38,8 +40,9 @@ def test_columns_are_right_from_the_layer_of_their_level_on() -> None:
                 assert is_right or level > layer
 
 
-def test_heads_look_where_gates_read() -> None:
-    model, _ = both()
+@pytest.mark.parametrize("target", ["gpt2", "llama"])
+def test_heads_look_where_gates_read(target: Target) -> None:
+    model, _ = both(target)
     depth, circuit = layers_content(model)["depth"], model.circuit
     for gate, (reads, arity) in enumerate(zip(circuit.fan_in.tolist(), circuit.arity.tolist(), strict=True)):
         for heads in depth["looks"][:-1]:

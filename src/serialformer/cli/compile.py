@@ -185,6 +185,7 @@ def compile_command(
             raise InputError(
                 f"{option} requires --target {targets}", hint=f"target {target.value} has {', '.join(mine)}"
             )
+    is_of_shape = target == TargetName.LLAMA and chain == ChainName.GATES
     with progress_bar("compiling", None) as advance:
         model = compile(
             circuit,
@@ -194,7 +195,7 @@ def compile_command(
             prove=prove,
             chain=chain.value,
             gates_per_token=gates_per_token,
-            layers=None if target == TargetName.LLAMA else layers,
+            layers=None if is_of_shape else layers,
             partial=partial,
             target=target.value,
             dtype=None if dtype is None else dtype.value,
@@ -203,7 +204,7 @@ def compile_command(
                 head_width=head_width,
                 hidden=hidden,
                 key_heads=kv_heads,
-                layers=layers if target == TargetName.LLAMA else None,
+                layers=layers if is_of_shape else None,
                 spare_positions=spare_positions,
                 addressing=None if address is None else address.value,
                 head_biases=head_biases or None,

@@ -63,7 +63,7 @@ def construct_command(
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     target: Annotated[
         TaskTarget,
-        typer.Option(help="A stock GPT-2; or a stock Llama, for chains of tasks whose prompts have one layout."),
+        typer.Option(help="A stock GPT-2; or a stock Llama, for tasks whose prompts have one layout."),
     ] = TaskTarget.GPT2,
     hidden: HiddenOption = None,
     head_width: Annotated[
@@ -71,7 +71,7 @@ def construct_command(
     ] = None,
     kv_heads: KeyHeadsOption = None,
     layers: Annotated[
-        int | None, typer.Option("--layers", metavar="L", min=1, help="llama: layers; by default 1.")
+        int | None, typer.Option("--layers", metavar="L", min=1, help="llama: with a chain, the layers; by default 1.")
     ] = None,
     tie: TieOption = False,
     rotated: RotateOption = None,

@@ -36,6 +36,7 @@ from serialformer.constructions.construction import (
     check_sizes,
     exact_table,
 )
+from serialformer.errors import CompileError
 
 KEEP, JOIN, FIRST = range(3)
 """The values of the fields ``step``: what a position does in a layer; FIRST keeps, and points to position 0."""
@@ -63,22 +64,31 @@ def composition_construction(
     item_width: int,
     length: int,
     num_layers: int | None = None,
+    *,
+    ends: bool = False,
 ) -> Construction:
     """The construction for ``length`` permutations; tokens are the symbols, the brackets if there are any, and ``=``.
 
+    With ``ends`` there is a position for the last symbol of the answer, at which nothing is written.
+
     Raises:
-        CompileError: it would take too many positions or units.
+        CompileError: it would take too many positions or units; or with ``ends`` there is only one layer.
     """
     num_layers = num_composition_layers(length) if num_layers is None else num_layers
+    if ends and num_layers < 2:
+        raise CompileError(
+            f"{name} of one permutation has no layer that tells where its answer ends",
+            hint="ask for two permutations or more, and two layers or more, or use --target gpt2",
+        )
     num_prompt, num_tokens = item_width * length, len(vocabulary)
-    num_positions = num_prompt + degree
+    num_positions = num_prompt + degree + ends
     check_sizes(name, 3 * num_tokens * num_layers, num_positions)
     first_slot = (item_width - degree) // 2
     position = np.arange(num_positions, dtype=np.int64)
     answers = position >= num_prompt
     # Answers come after all items, and read the last one first.
     item = np.where(answers, length, position // item_width)
-    slot = np.where(answers, position - num_prompt + first_slot, position % item_width)
+    slot = np.where(answers, (position - num_prompt) % degree + first_slot, position % item_width)
     own_item = np.where(answers, length - 1, item)
     pointer = np.where(np.arange(num_tokens) < degree, np.arange(num_tokens) + first_slot, 0)
     num_items = length + 1
@@ -86,6 +96,8 @@ def composition_construction(
     for layer in range(1, num_layers):
         target = own_item - (1 << (layer - 1))
         steps.append(np.where(target >= 0, JOIN, np.where(item == 0, FIRST, KEEP)).astype(np.int64))
+        if layer == num_layers - 1:
+            steps[-1][num_prompt + degree :] = FIRST  # of which no unit of the last layer takes note
         reads.append(np.maximum(target, 0))
     gather = LookUp(
         name="given",

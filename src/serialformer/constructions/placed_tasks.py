@@ -13,7 +13,7 @@ import numpy as np
 
 from serialformer.arrays import Int64
 from serialformer.constructions.claim import TableClaim
-from serialformer.constructions.construction import Construction, ConstructionLayer, UnitTable
+from serialformer.constructions.construction import Construction, UnitTable
 from serialformer.constructions.placed_tokens import VOCABULARY_MULTIPLE, PlacedTokens, place_tokens
 from serialformer.errors import CompileError
 
@@ -40,12 +40,7 @@ def place_task(construction: Construction) -> tuple[Construction, PlacedTokens]:
     """
     claim = _only_claim(construction)
     allowed = claimed_tokens(construction, claim)
-    if (total := int(allowed.sum())) > MAX_TOKENS:
-        raise CompileError(
-            f"{construction.name} would take {total:,} tokens, over {MAX_TOKENS:,}: one for each position and each"
-            " token that can stand there",
-            hint="choose a smaller length or parameter, or --target gpt2",
-        )
+    check_number_of_tokens(construction, int(allowed.sum()))
     possible = [np.flatnonzero(row).tolist() for row in allowed]
     placed = place_tokens(
         possible,
@@ -53,7 +48,21 @@ def place_task(construction: Construction) -> tuple[Construction, PlacedTokens]:
         plain_end=construction.end_token,
         multiple=VOCABULARY_MULTIPLE,
     )
-    return _end_by_default(construction), placed
+    return end_by_default(construction), placed
+
+
+def check_number_of_tokens(construction: Construction, total: int) -> None:
+    """Refuses more tokens than an embedding can reasonably have.
+
+    Raises:
+        CompileError: there are more.
+    """
+    if total > MAX_TOKENS:
+        raise CompileError(
+            f"{construction.name} would take {total:,} tokens, over {MAX_TOKENS:,}: one for each position and each"
+            " token that can stand there",
+            hint="choose a smaller length or parameter, or --target gpt2",
+        )
 
 
 def claimed_tokens(construction: Construction, claim: TableClaim) -> np.ndarray:
@@ -91,10 +100,14 @@ def _only_claim(construction: Construction) -> TableClaim:
     return claim
 
 
-def _end_by_default(construction: Construction) -> Construction:
-    """The same construction without the units that write ``=``, which is written where none fires."""
-    (layer,) = construction.layers
-    joined = {bring.target for look_up in layer.look_ups for bring in look_up.brings}
+def end_by_default(construction: Construction) -> Construction:
+    """The same construction without the units that write ``=``, which is written where none fires.
+
+    Raises:
+        CompileError: look-ups bring values to where something stands.
+    """
+    layer, look_ups = construction.layers[-1], [one for each in construction.layers for one in each.look_ups]
+    joined = {bring.target for look_up in look_ups for bring in look_up.brings}
     if any(part.origin != "layers" for part in construction.fields if part.name in joined):
         raise CompileError(
             f"{construction.name} brings values into fields that tokens decide, which changes the norm of a Llama's"
@@ -108,9 +121,7 @@ def _end_by_default(construction: Construction) -> Construction:
         is_end = np.full(table.num_units, set(end) == set(table.writes)) & (table.written == wanted).all(axis=1)
         if not is_end.all():
             tables.append(_choose_units(table, np.flatnonzero(~is_end)))
-    return replace(
-        construction, layers=(ConstructionLayer(look_ups=layer.look_ups, tables=tuple(tables)),), default=end
-    )
+    return replace(construction, layers=(*construction.layers[:-1], replace(layer, tables=tuple(tables))), default=end)
 
 
 def _choose_units(table: UnitTable, units: Int64[np.ndarray, " chosen"]) -> UnitTable:

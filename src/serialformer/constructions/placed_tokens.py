@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from serialformer.architecture import MERGED, TEXT_MARKS, UNKNOWN
-from serialformer.arrays import Int64
+from serialformer.arrays import Bool, Int64
 from serialformer.constructions.program import EQUALS, ONE, VOCABULARY, ZERO
 
 SPECIAL = (UNKNOWN, *TEXT_MARKS)
@@ -131,7 +131,7 @@ def place_tokens(
     allowed = np.zeros((len(possible), num_plain), dtype=bool)
     for position, plain in enumerate(possible):
         allowed[position, list(plain)] = True
-    return _number(allowed, plain_end, multiple)
+    return place_allowed(allowed, plain_end, multiple)
 
 
 def place_bits(num_inputs: int, num_chain_tokens: int) -> PlacedTokens:
@@ -143,10 +143,11 @@ def place_bits(num_inputs: int, num_chain_tokens: int) -> PlacedTokens:
     allowed = np.zeros((num_inputs + 1 + num_chain_tokens, len(VOCABULARY)), dtype=bool)
     allowed[:, [ZERO, ONE]] = True
     allowed[num_inputs] = np.arange(len(VOCABULARY)) == EQUALS
-    return _number(allowed, EQUALS, VOCABULARY_MULTIPLE)
+    return place_allowed(allowed, EQUALS, VOCABULARY_MULTIPLE)
 
 
-def _number(allowed: np.ndarray, plain_end: int, multiple: int) -> PlacedTokens:
+def place_allowed(allowed: Bool[np.ndarray, "positions plain"], plain_end: int, multiple: int = 1) -> PlacedTokens:
+    """The same for a table of what can stand where; see ``place_tokens``."""
     first = len(SPECIAL) + len(MERGED)
     ids = np.where(allowed, first - 1 + np.cumsum(allowed).reshape(allowed.shape), ABSENT).astype(np.int64)
     num_tokens = first + int(allowed.sum())

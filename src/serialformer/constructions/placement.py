@@ -7,13 +7,14 @@ in it is taken on trust.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from serialformer.arrays import Float64, Int8
 from serialformer.constructions.construction import Construction
+from serialformer.constructions.fresh_fields import write_fresh
 from serialformer.constructions.placed_tokens import PlacedTokens
 
 IDLE = -1
@@ -50,6 +51,8 @@ class Placement:
         address: the field by which the unembedding tells at which position a token may be written.
         following: the field that the last layer's units put in the place of ``address``, if the unembedding is the
             token embedding.
+        is_fresh: whether every layer writes into fields of its own: what is placed is ``write_fresh`` of the
+            construction.
     """
 
     construction: Construction
@@ -71,11 +74,19 @@ class Placement:
     one: str = ""
     address: str = ""
     following: str = ""
+    is_fresh: bool = False
 
     @property
     def steps_of_layers(self) -> tuple[int, ...]:
         """For each layer of the transformer the layer of the construction that it is a part of."""
         return tuple(range(len(self.construction.layers))) if self.steps is None else self.steps
+
+    @cached_property
+    def realised(self) -> Placement:
+        """The placement of what the weights are to realise: of the construction itself, or of it in fresh fields."""
+        if not self.is_fresh:
+            return self
+        return replace(self, construction=write_fresh(self.construction).construction, is_fresh=False)
 
     def rows(self, name: str, values: np.ndarray) -> Int8[np.ndarray, "rows length"]:
         """The codes of some values of a field; negative ones are nothing."""

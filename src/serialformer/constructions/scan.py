@@ -33,8 +33,8 @@ from serialformer.constructions.construction import (
     exact_table,
 )
 
-KEEP, JOIN = range(2)
-"""The values of the fields ``joins``: whether a position multiplies in a layer."""
+KEEP, JOIN, STOP = range(3)
+"""The values of the fields ``joins``: whether a position multiplies in a layer. Where it stops it writes nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,26 +87,31 @@ def num_scanned(length: int, num_layers: int) -> int:
     return min(length, (1 << num_layers) - 1)
 
 
-def scan_construction(monoid: Monoid, length: int, num_layers: int | None = None) -> Construction:
+def scan_construction(
+    monoid: Monoid, length: int, num_layers: int | None = None, *, ends: bool = False
+) -> Construction:
     """The construction of products of ``length`` items.
 
     Args:
         monoid: what is multiplied.
         length: how many items.
         num_layers: by default as many as the whole product needs.
+        ends: whether there is a position for the answer, at which nothing is written.
 
     Raises:
         CompileError: it would take too many units or positions.
     """
     num_layers = num_scan_layers(length) if num_layers is None else num_layers
-    num_positions, places = length + 1, range(monoid.digits.shape[1])
+    num_positions, places = length + 1 + ends, range(monoid.digits.shape[1])
     num_units = sum(len(rule.table) for rule in monoid.rules) + int(monoid.digits.max(axis=0).sum()) + len(places)
     check_sizes(monoid.name, num_layers * num_units, num_positions, len(monoid.product) ** 2)
     sizes = [max(2, int(monoid.digits[:, place].max()) + 1) for place in places]
     of_token = np.tile(monoid.digits[0], (len(monoid.vocabulary), 1))
     of_token[monoid.items] = monoid.digits[monoid.element]
     position = np.arange(num_positions, dtype=np.int64)
-    before = [position - (1 << layer) for layer in range(num_layers)]
+    before = [np.where(position > length, -1, position - (1 << layer)) for layer in range(num_layers)]
+    joins = [np.where(target >= 0, JOIN, KEEP).astype(np.int64) for target in before]
+    joins[-1][length + 1 :] = STOP
     tokens = np.arange(len(monoid.vocabulary))
     mark = Field(name="equals", num_values=2, origin="token", values=(tokens == monoid.end_token).astype(np.int64))
     if not monoid.are_tokens:
@@ -162,11 +167,11 @@ def scan_construction(monoid: Monoid, length: int, num_layers: int | None = None
             *(
                 Field(
                     name=f"joins[{layer}]",
-                    num_values=2,
+                    num_values=3 if ends and layer == num_layers - 1 else 2,
                     origin="position",
-                    values=np.where(target >= 0, JOIN, KEEP).astype(np.int64),
+                    values=values,
                 )
-                for layer, target in enumerate(before)
+                for layer, values in enumerate(joins)
             ),
             *(Field(name=f"left[{place}]", num_values=sizes[place], origin="layers") for place in places),
         ),

@@ -77,7 +77,7 @@ def default_method(task: Task, num_layers: int | None) -> Method:
 
 
 def task_depth_construction(
-    task: Task, length: int, num_layers: int | None = None, method: Method = "doubling"
+    task: Task, length: int, num_layers: int | None = None, method: Method = "doubling", *, ends: bool = False
 ) -> Construction:
     """The construction that answers a task's prompts of one length at once.
 
@@ -86,6 +86,7 @@ def task_depth_construction(
         length: the number of items; of gates, the most.
         num_layers: by default as many as every prompt needs.
         method: ``counting`` in one layer, for the tasks in COUNTED.
+        ends: of products: whether there is a position for the last token of the answer, at which nothing is written.
 
     Raises:
         CompileError: the task has no such construction, it would be too large, or has no layers.
@@ -106,8 +107,10 @@ def task_depth_construction(
         return squarings_construction(task.name, vocabulary, task.end_token(length), primes, length, num_layers)
     if is_written_by_symbol(task):
         vocabulary, end = task.vocabulary(length), task.end_token(length)
-        return composition_construction(task.name, vocabulary, end, task.degree, task.item_width, length, num_layers)
-    return scan_construction(task_monoid(task, length), length, num_layers)
+        return composition_construction(
+            task.name, vocabulary, end, task.degree, task.item_width, length, num_layers, ends=ends
+        )
+    return scan_construction(task_monoid(task, length), length, num_layers, ends=ends)
 
 
 def _counting(task: Task, length: int, num_layers: int | None) -> Construction:

@@ -64,7 +64,7 @@ class CaseWriter:
                     text=known.text(prompt),
                     num_tokens=num_tokens,
                     expected=known.ids(expected, len(prompt)),
-                    gates=tuple(known.gates[position - known.num_inputs - 1] for position in positions),
+                    gates=tuple(known.gates[position - known.num_prompt] for position in positions),
                     reads=tuple(known.reads(position) for position in positions),
                     draft=draft,
                 )
@@ -74,7 +74,7 @@ class CaseWriter:
     @property
     def first(self) -> int:
         """The length of a prompt without any of its chain."""
-        return self.known.num_inputs + 1
+        return self.known.num_prompt
 
     @property
     def total(self) -> int:
@@ -189,7 +189,7 @@ def unequal_rows(write: CaseWriter) -> None:
 def equal_rows(write: CaseWriter) -> None:
     """A batch of prompts of one length, more than a power of two."""
     purpose = "Nine prompts of one length in one batch: rows may not see each other or change places."
-    write.ask("equal rows", purpose, [write.question() for _ in range(9)], 12)
+    write.ask("equal rows", purpose, [write.question() for _ in range(9)], min(12, write.total - write.first))
 
 
 def ends(write: CaseWriter) -> None:

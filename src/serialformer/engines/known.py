@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from serialformer.constructions.program import EQUALS, Program, schedule_to_program
+from serialformer.constructions.schedule import Chain
 from serialformer.errors import InputError
 from serialformer.models.model import Model
 
@@ -40,12 +42,16 @@ class KnownAnswers:
     (('y[0]', 'y[1]'), (0, 1), (3,))
     """
 
+    chain: ClassVar[Chain] = "gates"
+    """Of the models that it is about."""
+
     def __init__(self, model: Model) -> None:
         self.model = model
         self.words = model.words
         if self.words.packed is not None:
             raise InputError("has several gates in a token; known answers are those of chains of one gate per token")
-        self.program: Program = schedule_to_program(self.words.circuit, self.words.schedule)
+        if self.words.chain != self.chain:
+            raise InputError(f"was compiled with the chain {self.words.chain!r}, not {self.chain!r}")
 
     @property
     def num_inputs(self) -> int:
@@ -53,9 +59,19 @@ class KnownAnswers:
         return self.words.num_inputs
 
     @property
+    def num_prompt(self) -> int:
+        """Tokens of a prompt without any of its chain."""
+        return self.num_inputs + 1
+
+    @property
     def num_tokens(self) -> int:
         """Prompt, ``=`` and the whole chain."""
         return self.words.num_tokens
+
+    @cached_property
+    def program(self) -> Program:
+        """Which tokens each token of the chain depends on, and how."""
+        return schedule_to_program(self.words.circuit, self.words.schedule)
 
     @cached_property
     def gates(self) -> tuple[str, ...]:
@@ -73,7 +89,7 @@ class KnownAnswers:
 
     def reads(self, position: int) -> tuple[int, ...]:
         """The positions whose tokens decide the token at a position of the chain, or of the end token."""
-        token = position - self.num_inputs - 1
+        token = position - self.num_prompt
         if not 0 <= token < self.program.num_chain_tokens:
             return ()
         return tuple(self.program.reads[token, : self.program.arity[token]].tolist())
@@ -99,7 +115,7 @@ class KnownAnswers:
         vocabulary = self.model.transformer.architecture.vocabulary
         if self.words.placed is not None:
             return "".join(f" {vocabulary[token]}" for token in self.ids(prompt))
-        return "".join(vocabulary[token] for token in prompt) if len(prompt) == self.num_inputs + 1 else None
+        return "".join(vocabulary[token] for token in prompt) if len(prompt) == self.num_prompt else None
 
     def continue_prompt(self, prompt: Sequence[int], num_tokens: int) -> tuple[int, ...]:
         """The chain after a prompt, at most ``num_tokens``, the end token left out.

@@ -18,7 +18,7 @@ def llama_recipes() -> tuple[Recipe, ...]:
     >>> {recipe.target for recipe in llama_recipes()}
     {'llama'}
     """
-    return (*_formats(), *_shapes(), *_lengths(), *_rotary(), *_windows(), *_biases())
+    return (*_formats(), *_shapes(), *_lengths(), *_rotary(), *_windows(), *_biases(), *_without_a_chain())
 
 
 def _formats() -> tuple[Recipe, ...]:
@@ -211,6 +211,22 @@ def _biases() -> tuple[Recipe, ...]:
             families=("whole_chain", "prompt_lengths", "crossings", "altered_chain", "unequal_rows"),
             tier="quick",
             sibling="llama-97-bfloat16-rotary",
+        ),
+    )
+
+
+def _without_a_chain() -> tuple[Recipe, ...]:
+    return (
+        Recipe(
+            name="llama-61-bfloat16-no-chain",
+            purpose="No chain: each of seven layers reads what the last one wrote; an answer of 12 tokens.",
+            target="llama",
+            shape=Shape(hidden=72, head_width=16),
+            total=61,
+            num_inputs=14,
+            dtype="bfloat16",
+            chain="none",
+            seed=58,
         ),
     )
 

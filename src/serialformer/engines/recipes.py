@@ -9,6 +9,8 @@ import numpy as np
 
 from serialformer.architecture import DtypeName, Shape
 from serialformer.circuits.circuit import Circuit
+from serialformer.circuits.words import Word
+from serialformer.constructions.schedule import Chain
 from serialformer.engines.recurrences import shift_register_circuit
 from serialformer.engines.scattered import decoy_circuit, scattered_circuit
 from serialformer.engines.variants import add_spare_positions, offset_keys, share_names, shrink_stream, spread_heads
@@ -27,6 +29,9 @@ DECOYS: tuple[tuple[int, DtypeName, Tier], ...] = ((129, "float32", "quick"), (4
 """Lengths, number formats and tiers of the models with decoys."""
 
 DRAFTS: tuple[Draft, ...] = ("right", "wrong at some tokens", "always wrong")
+
+NUM_ANSWERS = 12
+"""Outputs of a model without a chain: as many as every family of cases needs."""
 
 WRONG_EVERY = 7
 """A draft that is wrong at some tokens is wrong at one token in this many."""
@@ -58,6 +63,8 @@ class Recipe:
         sibling: a model of the same chain in another head width or number format, which blame is compared with.
         shorter: a model of the same kind with a shorter chain.
         seed: of the circuit and of the prompts.
+        chain: ``none`` for a model that answers at once, by layers, of a Llama only; then the answer is the last
+            ``NUM_ANSWERS`` gates.
     """
 
     name: str
@@ -77,6 +84,7 @@ class Recipe:
     sibling: str | None = None
     shorter: str | None = None
     seed: int = 0
+    chain: Chain = "gates"
 
     @property
     def is_sensitive(self) -> bool:
@@ -87,6 +95,10 @@ class Recipe:
 def recipe_to_model(recipe: Recipe) -> Model:
     """Makes the model that a recipe describes."""
     num_gates = recipe.total - recipe.num_inputs - 1
+    if recipe.chain == "none":
+        num_gates -= NUM_ANSWERS
+        circuit = scattered_circuit(recipe.seed, num_inputs=recipe.num_inputs, num_gates=num_gates)
+        return _compile(_answer_more(circuit), recipe)
     if recipe.distances:
         inputs = recipe.num_inputs
         return _compile(
@@ -99,6 +111,13 @@ def recipe_to_model(recipe: Recipe) -> Model:
         scattered_circuit(recipe.seed, num_inputs=recipe.num_inputs, num_gates=num_gates, fan_in=recipe.fan_in),
         recipe,
     )
+
+
+def _answer_more(circuit: Circuit) -> Circuit:
+    """The same gates, of which the last ``NUM_ANSWERS`` are outputs."""
+    outputs = np.arange(circuit.num_wires - NUM_ANSWERS, circuit.num_wires, dtype=circuit.outputs.dtype)
+    word = Word(name="y", bits=tuple(range(NUM_ANSWERS)))
+    return replace(circuit, outputs=outputs, output_words=(word,))
 
 
 def recipe_to_draft(recipe: Recipe, draft: Draft) -> Model:
@@ -115,7 +134,7 @@ def recipe_to_draft(recipe: Recipe, draft: Draft) -> Model:
 def _compile(circuit: Circuit, recipe: Recipe) -> Model:
     if recipe.target != "gpt2":
         shape = replace(recipe.shape, spare_positions=recipe.spare)
-        model = compile(circuit, target=recipe.target, dtype=recipe.dtype, shape=shape)
+        model = compile(circuit, chain=recipe.chain, target=recipe.target, dtype=recipe.dtype, shape=shape)
         if recipe.variant == "small stream":
             return replace(model, transformer=shrink_stream(model.transformer), proof=None)
         assert recipe.variant == "plain", recipe

@@ -15,6 +15,7 @@ import numpy as np
 from serialformer.engines.cases import Case, read_cases, write_cases
 from serialformer.engines.families import FAMILIES, MIN_CHAIN_TOKENS, CaseWriter, write_families
 from serialformer.engines.known import KnownAnswers
+from serialformer.engines.known_columns import known_answers
 from serialformer.engines.recipes import Draft, Recipe, default_recipes, recipe_to_draft, recipe_to_model
 from serialformer.errors import FormatError, InputError, SerialformerError
 from serialformer.files import new_directory, read_file
@@ -31,6 +32,13 @@ DEFAULT_FAMILIES = (
     *("unequal_rows", "equal_rows", "ends", "one_token"),
 )
 """What a directory that is no suite is asked."""
+
+SHORT_ANSWER_FAMILIES = ("whole_chain", "equal_rows", "one_token")
+ANSWER_FAMILIES = (*SHORT_ANSWER_FAMILIES, "prompt_lengths", "crossings", "unequal_rows", "ends")
+"""The families for models without a chain, by how many tokens an answer has."""
+
+MIN_ANSWER_TOKENS = 12
+"""The shortest answer for which all of ``ANSWER_FAMILIES`` have their cases."""
 
 DRAFT_TOKENS = 20
 """How many tokens are asked for with a draft model."""
@@ -96,7 +104,7 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
 
     Args:
         model: a compiled circuit.
-        families: names of ``engines.families.FAMILIES``, in order.
+        families: names of ``engines.families.FAMILIES``, in order; a model without a chain gets those that fit.
         seed: of the random prompts.
 
     Raises:
@@ -108,7 +116,9 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
     >>> len(cases), cases[0].family, len(cases[0].expected)
     (47, 'whole chain', 57)
     """
-    known = KnownAnswers(model)
+    known = known_answers(model)
+    if known.chain == "none":
+        return tuple(write_families(known, _families_of_answers(known), seed))
     if model.num_new_tokens < MIN_CHAIN_TOKENS:
         raise InputError(
             f"expected a chain of at least {MIN_CHAIN_TOKENS} tokens, found {model.num_new_tokens}",
@@ -116,6 +126,14 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
             hint="compile a circuit of more gates",
         )
     return tuple(write_families(known, families, seed))
+
+
+def _families_of_answers(known: KnownAnswers) -> tuple[str, ...]:
+    """The families whose cases fit the answer of a model without a chain."""
+    num_tokens = known.num_tokens - known.num_prompt
+    if num_tokens == 0:
+        raise InputError("has no outputs, so that nothing is known", hint="compile a circuit with outputs")
+    return ANSWER_FAMILIES if num_tokens >= MIN_ANSWER_TOKENS else SHORT_ANSWER_FAMILIES
 
 
 def engine_cases(directory: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, int]:

@@ -39,6 +39,7 @@ def has_task_layers(model: Model) -> bool:
     return (
         isinstance(model.protocol, TaskItems)
         and model.protocol.setting == "base"
+        and model.placed is None
         and isinstance(model.provenance, ConstructedProvenance)
         and len(model.transformer.layers) > 1
         and bool(_fields(construction_of(model)))

@@ -17,9 +17,10 @@ from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.sequential.registers import Register, check_registers
 from serialformer.circuits.word_columns import columns_to_bits
 from serialformer.circuits.words import Word, bits_to_values, values_to_bits
-from serialformer.constructions.circuit_depth import COLUMNS_VOCABULARY, FILLER
+from serialformer.constructions.circuit_depth import COLUMNS_VOCABULARY, FILLER, circuit_depth_construction
 from serialformer.constructions.packed_chain import packed_vocabulary
 from serialformer.constructions.packed_schedule import EMPTY, PackedSchedule, plain_schedule, schedule_packed
+from serialformer.constructions.placed_depth import place_without_chain
 from serialformer.constructions.placed_tokens import PlacedTokens, place_bits
 from serialformer.constructions.program import EQUALS, VOCABULARY
 from serialformer.constructions.schedule import Chain, Schedule
@@ -151,7 +152,9 @@ class CircuitWords(Protocol):
         """
         if self.packed is not None:
             return self._unpack(tokens, first)
-        return tokens if self.placed is None else self.placed.read(tokens, self.num_inputs + 1 + first)
+        return (
+            tokens if self.placed is None else self.placed.read(tokens, self.num_inputs + self.num_columns + 1 + first)
+        )
 
     def _unpack(self, tokens: Int64[np.ndarray, "rows some"], first: int) -> Int64[np.ndarray, "rows bits"]:
         """The bits of symbols, slots without a wire left out; for another token ``=`` in place of each."""
@@ -201,7 +204,7 @@ class CircuitWords(Protocol):
         self.check_chains(chains, num_bits, run.where)
         whole = num_tokens == self.num_chain_tokens
         return Transcript(
-            vocabulary=run.architecture.vocabulary if self.placed is None and self.packed is None else VOCABULARY,
+            vocabulary=self._told_vocabulary(run.architecture),
             prompt=prompts[0] if self.placed is None else self.placed.read(prompts, 0)[0],
             chain=chains[0],
             outputs=bits_to_values(self.outputs, self.answers(chains, run.where)[0]) if whole else {},
@@ -209,6 +212,12 @@ class CircuitWords(Protocol):
             seconds=seconds,
             num_tokens=None if self.packed is None else tokens.shape[1],
         )
+
+    def _told_vocabulary(self, architecture: Architecture) -> tuple[str, ...]:
+        """The texts of the tokens that a transcript holds: the model's own, or plain ones."""
+        if self.placed is not None:
+            return self.vocabulary
+        return architecture.vocabulary if self.packed is None else VOCABULARY
 
     def answers(
         self, chains: Int64[np.ndarray, "rows chain"], where: str | None = None
@@ -315,7 +324,7 @@ class CircuitWords(Protocol):
             circuit=circuit,
             schedule=schedule,
             chain=chain,
-            placed=place_bits(num_inputs, num_chain_tokens) if is_placed else None,
+            placed=_place(circuit, chain, num_inputs, num_chain_tokens) if is_placed else None,
             packed=packed,
         )
 
@@ -334,3 +343,10 @@ class CircuitWords(Protocol):
             "inputs": first_few([f"{word.name} ({word.width})" for word in self.inputs]),
             "outputs": first_few([f"{word.name} ({word.width})" for word in self.outputs]),
         }
+
+
+def _place(circuit: Circuit, chain: Chain, num_inputs: int, num_chain_tokens: int) -> PlacedTokens:
+    """The tokens of a model whose tokens say where they stand."""
+    if chain == "gates":
+        return place_bits(num_inputs, num_chain_tokens)
+    return place_without_chain(circuit_depth_construction(circuit, 1))[1]

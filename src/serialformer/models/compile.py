@@ -139,7 +139,7 @@ def compile(
             shape=shape,
         )
         lowered = columns
-        circuit, schedule = columns.circuit, schedule_answer(columns.circuit)
+        circuit, schedule, placed = columns.circuit, schedule_answer(columns.circuit), columns.placed
     else:
         chained = lower_circuit(
             better,

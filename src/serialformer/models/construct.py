@@ -13,6 +13,7 @@ from serialformer.models.lower import (
     lower_task,
     lower_task_to_llama,
     lower_task_without_chain,
+    lower_task_without_chain_to_llama,
 )
 from serialformer.models.model import Model
 from serialformer.models.protocol import Protocol
@@ -49,7 +50,7 @@ def construct(
             precision carries it, or ``doubling``, in log n layers. By default majority counts, unless a depth is given.
         dtype: number format of the weights; the result holds for runtimes that compute in it or in a wider one.
         activation: gpt2 only: ``gelu_new`` is what stock GPT-2 has; ``relu`` takes the same weights.
-        target: ``gpt2``, or ``llama`` for tasks with a chain whose prompts of one length have one layout.
+        target: ``gpt2``, or ``llama`` for tasks whose prompts of one length have one layout.
         shape: llama only: what is chosen of the transformer's shape.
 
     Raises:
@@ -78,7 +79,9 @@ def construct(
     if by is not None and setting != "base":
         raise CompileError("a way to make sums (--by) requires the setting base", hint="with a chain it is given")
     if target != "gpt2" or (shape is not None and shape.chosen):
-        return _construct_llama(made, length, setting, target, dtype, activation, shape)
+        return _construct_llama(
+            made, length, setting, target, dtype, activation, shape, depth=depth, method=by or "doubling"
+        )
     if setting == "base":
         method = by or default_method(made, depth)
         lowered = lower_task_without_chain(made, length, depth, method=method, dtype=dtype, activation=activation)
@@ -99,6 +102,9 @@ def _construct_llama(
     dtype: DtypeName,
     activation: Activation,
     shape: Shape | None,
+    *,
+    depth: int | None,
+    method: Method,
 ) -> Model:
     if target == "gpt2":
         assert shape is not None
@@ -108,22 +114,21 @@ def _construct_llama(
     if target != "llama":
         raise CompileError(
             f"no construction of tasks for the target {target!r}",
-            hint="gpt2 takes every task that has a construction, llama those with a chain of one layout",
+            hint="gpt2 takes every task that has a construction, llama those whose prompts have one layout",
         )
     if activation != "gelu_new":
         raise CompileError("target llama has no activation", hint="activation requires target gpt2")
-    if setting == "base":
-        raise CompileError(
-            "without a chain a task takes several layers that write into the same fields, which a Llama here cannot"
-            " clear",
-            hint="use --setting cot, or --target gpt2",
-        )
     if isinstance(task, CircuitValue):
         raise CompileError(
-            "the evaluator takes circuits of any size, so that a token of a Llama cannot say where it stands",
+            "circuit-value takes circuits of any size, so that a token of a Llama cannot say where it stands",
             hint="--target gpt2 takes it; compile CIRCUIT --target llama makes a Llama of one circuit",
         )
-    lowered, placed = lower_task_to_llama(task, length, dtype=dtype, shape=shape)
+    if setting == "base":
+        lowered, placed = lower_task_without_chain_to_llama(
+            task, length, depth, method=method, dtype=dtype, shape=shape
+        )
+    else:
+        lowered, placed = lower_task_to_llama(task, length, dtype=dtype, shape=shape)
     return _model(lowered, TaskItems(task=task, length=length, setting=setting, placed=placed))
 
 

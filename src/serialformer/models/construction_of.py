@@ -8,6 +8,7 @@ from serialformer.constructions.construction import Construction
 from serialformer.constructions.counting import SUFFIX
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.packed_chain import packed_chain_construction
+from serialformer.constructions.placed_depth import place_without_chain
 from serialformer.constructions.placed_tasks import place_task
 from serialformer.constructions.program import schedule_to_program
 from serialformer.constructions.task_depth import task_depth_construction
@@ -29,7 +30,8 @@ def construction_of(model: Model) -> Construction:
     protocol = model.protocol
     if isinstance(protocol, CircuitWords):
         if protocol.chain == "none":
-            return circuit_depth_construction(protocol.circuit, model.transformer.architecture.num_layers)
+            depth = circuit_depth_construction(protocol.circuit, model.transformer.architecture.num_layers)
+            return depth if protocol.placed is None else place_without_chain(depth)[0]
         if protocol.packed is not None:
             return packed_chain_construction(protocol.circuit, protocol.packed)
         by_distance = protocol.placed is not None and addressing_of(model.transformer.architecture) != "names"
@@ -48,6 +50,8 @@ def construction_of(model: Model) -> Construction:
     if items.setting == "base":
         if model.provenance.construction.endswith(SUFFIX):
             return task_depth_construction(items.task, items.length, method="counting")
-        return task_depth_construction(items.task, items.length, model.transformer.architecture.num_layers)
+        num_layers, is_placed = model.transformer.architecture.num_layers, items.placed is not None
+        depth = task_depth_construction(items.task, items.length, num_layers, ends=is_placed)
+        return place_without_chain(depth)[0] if is_placed else depth
     construction = task_construction(items.task, items.length)
     return construction if items.placed is None else place_task(construction)[0]

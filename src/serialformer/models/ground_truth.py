@@ -41,6 +41,7 @@ class GroundTruth:
         followed: the model's construction, interpreted on that sequence.
         heads: for each layer and head the number of the look-up that it serves, among those of its layer, or IDLE.
         spans: for each field the dimensions of the residual stream that hold it.
+        copies: how many hidden units each unit of a table is: two, where they are pairs.
     """
 
     model: Model
@@ -48,6 +49,7 @@ class GroundTruth:
     followed: Followed
     heads: tuple[tuple[int, ...], ...]
     spans: Mapping[str, slice]
+    copies: int = 1
 
     @cached_property
     def reads(self) -> Table:
@@ -84,7 +86,8 @@ class GroundTruth:
         """For each position that writes, the hidden units that fire.
 
         Columns: ``position``, ``layer``, ``unit``, ``table`` (the unit table that it belongs to), ``name`` (when it
-        fires and what it writes).
+        fires and what it writes). Where units are pairs, both have a row. Units that clear a field have none: they are
+        open everywhere.
         """
         followed, rows = self.followed, []
         for layer, happened in enumerate(followed.layers):
@@ -93,9 +96,10 @@ class GroundTruth:
                 fired = happened.fired[table.name]
                 positions = np.flatnonzero(fired[followed.first_writer :] != NO_UNIT) + followed.first_writer
                 for position in positions.tolist():
-                    unit = first + int(fired[position])
-                    rows.append((position, layer, unit, table.name, self._unit_names[layer][unit]))
-                first += table.num_units
+                    for copy in range(self.copies):
+                        unit = first + copy * table.num_units + int(fired[position])
+                        rows.append((position, layer, unit, table.name, self._unit_names[layer][unit]))
+                first += self.copies * table.num_units
         return Table.of_rows("Units", ("position", "layer", "unit", "table", "name"), sorted(rows))
 
     @cached_property
@@ -273,7 +277,9 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
     placement = construction_to_placement(construction, plain_architecture(model), placed)
     heads = placement.heads
     if placed is not None:
-        construction, heads = spread_over_layers(placement.construction, heads)
+        construction = placement.realised.construction
+        if len(construction.layers) == 1:
+            construction, heads = spread_over_layers(construction, heads)
     tokens = np.concatenate([transcript.prompt, transcript.chain]).astype(np.int64)
     if len(tokens) == construction.num_positions + 1:
         tokens = tokens[:-1]  # the last token is written, and no position reads it
@@ -288,6 +294,7 @@ def ground_truth(model: Model, transcript: Transcript) -> GroundTruth:
         followed=follow(construction, tokens, len(transcript.prompt)),
         heads=heads,
         spans=placement.spans,
+        copies=1 + placement.is_saturated,
     )
 
 

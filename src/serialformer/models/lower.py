@@ -15,6 +15,7 @@ from serialformer.constructions.construction import Construction
 from serialformer.constructions.evaluator import evaluator_construction
 from serialformer.constructions.packed_chain import packed_chain_construction
 from serialformer.constructions.packed_schedule import PackedSchedule, plain_schedule, schedule_packed
+from serialformer.constructions.placed_depth import place_without_chain
 from serialformer.constructions.placed_tasks import place_task
 from serialformer.constructions.placed_tokens import PlacedTokens, place_bits
 from serialformer.constructions.placement import Placement
@@ -226,9 +227,11 @@ class LoweredColumns(Lowered):
     """The same of a circuit without a chain.
 
     ``circuit`` is what the columns compute: the circuit given, its wide gates split if the target asks.
+    ``placed`` are the tokens, if each says where it stands.
     """
 
     circuit: Circuit
+    placed: PlacedTokens | None = None
 
 
 def lower_columns(
@@ -250,23 +253,25 @@ def lower_columns(
         num_layers: by default as many as the deepest output needs.
         partial: whether fewer layers are accepted; then the certificate is about the outputs that are not too deep.
         target: as in ``lower_circuit``, like the options that follow.
-        dtype: gpt2 only.
+        dtype: not paper.
         activation: gpt2 only.
-        attention_gap: gpt2 only.
+        attention_gap: not paper.
         precision: paper only.
-        shape: nothing of it can be chosen yet.
+        shape: llama only; all but the number of layers and the way of addressing.
 
     Raises:
         CompileError: there are too few layers, it would be too large, or it would not hold at this number format and
             gap; or an option is the other target's.
     """
-    if target == "llama" or (shape is not None and shape.chosen):
+    shape = shape or Shape()
+    if target != "llama" and shape.chosen:
         raise CompileError(
-            "a model without a chain is a GPT-2 or the paper's transformer, of the shape that follows from its circuit",
-            hint="--target llama and its shape go with --chain gates",
+            "a GPT-2 or the paper's transformer without a chain has the shape that follows from its circuit",
+            hint="--target llama has a shape without a chain, too",
         )
+    check_depth_shape(shape)
     given = {"dtype": dtype, "activation": activation, "attention_gap": attention_gap, "precision": precision}
-    check_options(target, {name for name, value in given.items() if value is not None})
+    check_options(target, {name for name, value in given.items() if value is not None} | set(shape.chosen))
     circuit = split_gates(circuit) if target == "paper" else circuit
     needed = circuit_levels(circuit).depth + 1
     if num_layers is not None and num_layers < needed and not partial:
@@ -275,8 +280,13 @@ def lower_columns(
             hint="with --partial (partial=True) the shallower outputs are right, and the certificate says which",
         )
     construction = circuit_depth_construction(circuit, num_layers)
-    layout: Layout | PaperLayout
-    if target == "paper":
+    layout: Layout | CountingLayout | LlamaLayout | PaperLayout
+    placed = None
+    if target == "llama":
+        lowered, placed = _lower_depth_to_llama(construction, dtype or "float32", attention_gap, shape)
+        transformer, layout, certificate = lowered.transformer, lowered.layout, lowered.certificate
+        construction = lowered.construction
+    elif target == "paper":
         transformer, layout = construction_to_paper_depth(construction, precision=1 if precision is None else precision)
         certificate = certify_weights(transformer, paper_to_placement(layout))
     else:
@@ -290,6 +300,7 @@ def lower_columns(
         transformer=transformer,
         certificate=_demand(certificate),
         circuit=circuit,
+        placed=placed,
     )
 
 
@@ -323,6 +334,75 @@ def lower_task_to_llama(
         placed,
         dtype=dtype,
         shape=replace(shape, layers=1 if shape.layers is None else shape.layers),
+        attention_gap=attention_gap,
+    )
+    certificate = _demand(certify_weights(transformer, llama_to_placement(layout)))
+    lowered = Lowered(construction=construction, layout=layout, transformer=transformer, certificate=certificate)
+    return lowered, placed
+
+
+def lower_task_without_chain_to_llama(
+    task: Task,
+    length: int,
+    num_layers: int | None = None,
+    *,
+    method: Method = "doubling",
+    dtype: DtypeName = "float32",
+    attention_gap: float | None = None,
+    shape: Shape | None = None,
+) -> tuple[Lowered, PlacedTokens]:
+    """The same as ``lower_task_without_chain`` in a stock Llama, and its tokens, each of which says where it stands.
+
+    Args:
+        task: with its parameters; one whose prompts of one length have one layout, and whose answer is a product.
+        length: the number of items.
+        num_layers: by default as many as every prompt needs.
+        method: as in ``lower_task_without_chain``; only ``doubling`` fits.
+        dtype: as in ``lower_task_to_llama``, like the options that follow.
+        attention_gap: the least score difference to aim at.
+        shape: all but the number of layers and the way of addressing.
+
+    Raises:
+        CompileError: the task has no such construction, or does not fit a Llama, or would not hold at this number
+            format.
+        TaskError: the task has no such length.
+    """
+    shape = shape or Shape()
+    check_depth_shape(shape)
+    construction = task_depth_construction(task, length, num_layers, method, ends=True)
+    return _lower_depth_to_llama(construction, dtype, attention_gap, shape)
+
+
+def check_depth_shape(shape: Shape) -> None:
+    """Refuses what of a Llama's shape follows from the construction if there is no chain.
+
+    >>> check_depth_shape(Shape(layers=3))
+    Traceback (most recent call last):
+        ...
+    serialformer.errors.CompileError: without a chain the number of layers follows from the depth
+    hint: a task takes a depth (--depth), a circuit layers (--layers)
+    """
+    if shape.layers is not None:
+        raise CompileError(
+            "without a chain the number of layers follows from the depth",
+            hint="a task takes a depth (--depth), a circuit layers (--layers)",
+        )
+    if shape.addressing in ("distances", "window"):
+        raise CompileError(
+            "without a chain heads go by names", hint="--address distances and window take circuits with a chain"
+        )
+
+
+def _lower_depth_to_llama(
+    construction: Construction, dtype: DtypeName, attention_gap: float | None, shape: Shape
+) -> tuple[Lowered, PlacedTokens]:
+    """A construction without a chain, in tokens that say where they stand."""
+    construction, placed = place_without_chain(construction)
+    transformer, layout = construction_to_llama(
+        construction,
+        placed,
+        dtype=dtype,
+        shape=replace(shape, layers=len(construction.layers)),
         attention_gap=attention_gap,
     )
     certificate = _demand(certify_weights(transformer, llama_to_placement(layout)))

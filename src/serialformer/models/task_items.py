@@ -11,8 +11,10 @@ import numpy as np
 
 from serialformer.architecture import Architecture
 from serialformer.arrays import Int64
+from serialformer.constructions.placed_depth import place_without_chain
 from serialformer.constructions.placed_tasks import place_task
 from serialformer.constructions.placed_tokens import PlacedTokens
+from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.constructions.tasks import task_construction
 from serialformer.decode.engine import Engine, Progress
 from serialformer.errors import InputError, TaskError
@@ -257,7 +259,7 @@ class TaskItems(Protocol):
             )
         if content.get("tokens", "plain") not in ("plain", "placed"):
             raise ValueError(f"expected the tokens 'plain' or 'placed', found {content['tokens']!r}")
-        placed = place_task(task_construction(made, length))[1] if content.get("tokens") == "placed" else None
+        placed = _place(made, length, setting) if content.get("tokens") == "placed" else None
         return cls(task=made, length=length, setting=setting, placed=placed)
 
     def info(self) -> dict[str, Any]:
@@ -271,6 +273,13 @@ class TaskItems(Protocol):
     def facts(self) -> dict[str, str]:
         parameters = "".join(f" {name}={value}" for name, value in self.task.parameters.items())
         return {"task": f"{self.task.name}{parameters}", "length": f"{self.length:,}", "setting": self.setting}
+
+
+def _place(task: Task, length: int, setting: str) -> PlacedTokens:
+    """The tokens of a model whose tokens say where they stand."""
+    if setting == "base":
+        return place_without_chain(task_depth_construction(task, length, ends=True))[1]
+    return place_task(task_construction(task, length))[1]
 
 
 def _find_task(

@@ -96,16 +96,24 @@ def column_bits(model: Model, tokens: Int64[np.ndarray, " tokens"]) -> Int64[np.
     if realism is not None and realism.directions:
         directions = realism.directions
     is_rounded = model.transformer.architecture.arithmetic is not None
-    label, threshold = ("bit.0", 0.5) if is_rounded else ("bit+", 0.0)
-    if label not in directions:
-        raise InputError(f"no direction is called {label}", hint="the names lie in serialformer.json; compile it again")
+    threshold, num_layers = 0.5 if is_rounded else 0.0, model.transformer.architecture.num_layers
+    labels = ["bit.0" if is_rounded else "bit+"] * (num_layers + 1)
+    if model.placed is not None:
+        # Every layer but the last writes into a dimension of its own, and the last one adds to that of the token.
+        labels = ["bit", *(f"bit after layer {layer}" for layer in range(1, num_layers)), "bit"]
+        tokens = model.placed.place(tokens[None])[0]
+    if missing := [label for label in labels if label not in directions]:
+        raise InputError(
+            f"no direction is called {missing[0]}", hint="the names lie in serialformer.json; compile it again"
+        )
     engine = model.engine("dense")
     assert isinstance(engine, DenseEngine | RoundedEngine)
     streams = engine.streams(tokens[None])
     basis = reading_basis(model)
     if basis is not None:
         streams = streams @ basis
-    return (streams[:, 0, :, directions.index(label)] > threshold).astype(np.int64)
+    columns = np.array([directions.index(label) for label in labels])
+    return (np.take_along_axis(streams[:, 0], columns[:, None, None], axis=2)[:, :, 0] > threshold).astype(np.int64)
 
 
 def _trace_columns(model: Model, transcript: Transcript) -> Iterator[str]:

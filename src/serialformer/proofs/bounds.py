@@ -32,6 +32,7 @@ class NormInput:
         epsilon: what is added to the variance.
         error_sum: the sum of the magnitudes of the stream's error, if that is known.
         largest: the largest magnitude of an ideal coordinate, if that is known.
+        product: the sum over dimensions of the magnitude of an ideal coordinate times that of its error, if known.
     """
 
     sums: tuple[float, float]
@@ -41,6 +42,7 @@ class NormInput:
     epsilon: float
     error_sum: float = np.inf
     largest: float = np.inf
+    product: float = np.inf
 
     @property
     def mean(self) -> float:
@@ -62,7 +64,8 @@ class NormInput:
         over 2 s. Errors of the stream move the root by their 2-norm over the root of the width, and the mean by as
         much. Where few coordinates err, e by e, other bounds are smaller: |e|_1 over the width for the mean; for the
         root what the mean square changes by, at most (2 |x|_max |e|_1 + |e|_2^2) over the width, over the sum of the
-        roots before and after. A stream of whole numbers without error is summed exactly.
+        roots before and after; <|x|, |e|> may stand for the first product. A stream of whole numbers without error is
+        summed exactly.
         """
         least, most = self.deviations
         roundoff = rounding.accumulation_roundoff
@@ -70,7 +73,7 @@ class NormInput:
         stream = self.error / np.sqrt(self.width)
         shift, of_root = min(stream, self.error_sum / self.width), stream
         if self.error_sum < np.inf and self.largest < np.inf:
-            change = (2 * self.largest * self.error_sum + self.error**2) / self.width
+            change = (2 * min(self.largest * self.error_sum, self.product) + self.error**2) / self.width
             if change <= 0.4 * least**2:  # then the root after is at least 0.75 times the one before
                 of_root = min(stream, change / (1.75 * least))
         size = most + of_root

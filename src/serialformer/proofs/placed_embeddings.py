@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from serialformer.constructions.claim import BitClaim, TableClaim
+from serialformer.constructions.claim import BitClaim, ColumnsClaim, CompositionClaim, ScanClaim, TableClaim
 from serialformer.constructions.construction import NOTHING, Construction
+from serialformer.constructions.placed_depth import standing_tokens
 from serialformer.constructions.placed_tasks import claimed_tokens
 from serialformer.constructions.placed_tokens import ABSENT, SPECIAL, PlacedTokens
 from serialformer.constructions.placement import Placement
+from serialformer.errors import CompileError
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.transformer.transformer import Transformer
@@ -38,8 +40,14 @@ def check_placed_claims(construction: Construction, placed: PlacedTokens) -> Non
             needed[:, [zero, one]] = True
             needed[claim.num_inputs] = False
             needed[claim.num_inputs, construction.end_token] = True
+        elif isinstance(claim, ColumnsClaim | ScanClaim | CompositionClaim):
+            try:
+                needed = standing_tokens(construction, claim)
+            except CompileError as error:
+                raise InductionError(error.message, construction.num_positions - 1) from None
+            _check_last_position(construction)
         else:
-            raise InductionError("only chains of one layout have tokens that say where they stand", 0)
+            raise InductionError("only prompts of one layout have tokens that say where they stand", 0)
         missing = (needed & ~present).any(axis=1)
         if missing.any():
             raise InductionError("there is no token for what can stand there", int(np.argmax(missing)))
@@ -59,6 +67,21 @@ def _check_end(construction: Construction) -> None:
         if all((values != end).all() for values in written):
             return
     raise InductionError("units may write the end of the chain, which must stand where none writes", 0)
+
+
+def _check_last_position(construction: Construction) -> None:
+    """Shows that at the last position, where the last token of the answer stands, no unit writes: the text ends there.
+
+    Every table must read a field of the position whose value there no unit watches for.
+    """
+    last = construction.num_positions - 1
+    for table in construction.layers[-1].tables:
+        for place, name in enumerate(table.reads):
+            part = construction.field_named[name]
+            if part.origin == "position" and int(part.at(slice(last, last + 1))[0]) not in table.watched[:, place]:
+                break
+        else:
+            raise InductionError(f"a unit of table {table.name} may write after the end of the answer", last)
 
 
 def check_placed_embeddings(transformer: Transformer, placement: Placement, allowed: np.ndarray) -> Stream:

@@ -31,6 +31,7 @@ from serialformer.constructions.claim import (
     ValueProblemClaim,
 )
 from serialformer.constructions.construction import Construction
+from serialformer.constructions.fresh_fields import write_fresh
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError, CompileError
 from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRange
@@ -94,6 +95,12 @@ def certify_construction(
         occurring, first, prompts = check_claims(construction, MAX_GATES if max_gates is None else max_gates)
         if placement.placed is not None:
             check_placed_claims(construction, placement.placed)
+            # The last token of an answer stands at a position, too, and the end is written there.
+            anywhere, current = (part | occurring.written for part in (occurring.anywhere, occurring.current))
+            occurring = replace(occurring, anywhere=anywhere, current=current)
+        if placement.is_fresh:
+            occurring = _in_fresh_fields(construction, occurring)
+            placement = placement.realised
         if arithmetic is not None:
             for claim in construction.claims():
                 if isinstance(claim, BitClaim):
@@ -134,6 +141,12 @@ def certify_construction(
         witness=True,
         logit_error=realisation.logit_error if realisation is not None and rotation is not None else None,
     )
+
+
+def _in_fresh_fields(construction: Construction, occurring: Occurring) -> Occurring:
+    """The same where every layer writes into fields of its own: what is filled is so in each of them."""
+    versions = write_fresh(construction).versions
+    return replace(occurring, filled=frozenset(new for name in occurring.filled for new in versions.get(name, ())))
 
 
 def _covered(rounding: Rounding) -> dict[str, str]:

@@ -80,9 +80,16 @@ class Stream:
             epsilon=epsilon,
             error_sum=float(np.abs(self.error).sum() + np.sqrt(self.placement.width) * self.ball),
             largest=self.placement.largest_coordinate,
+            product=self._product_of_errors(),
         )
         self.norms.append((seen.mean, *seen.deviations))
         return seen
+
+    def _product_of_errors(self) -> float:
+        """The sum of what dimensions can hold times what they can err by, where pairs of gated units profit from it."""
+        if self.takes_mean or not self.placement.is_saturated:
+            return float(np.inf)
+        return float(self.placement.magnitudes @ self.error)
 
     @property
     def size(self) -> float:
@@ -156,6 +163,7 @@ class Stream:
         """The sum and square norm that all codes of a field share, that of nothing included."""
         rows = np.vstack([self.placement.codes[name], self.placement.nothing[name]]).astype(np.float64)
         sums = np.stack([rows.sum(axis=1), np.square(rows).sum(axis=1)], axis=1)
+        sums[:, 0] *= self.takes_mean
         if (sums != sums[0]).any():
             raise RealisationError(f"the codes of {name}, which is overwritten, differ in their sum or norm")
         return sums[0]

@@ -14,6 +14,7 @@ from serialformer.errors import CompileError
 from serialformer.proofs.activations import activation_errors, silu_errors
 from serialformer.proofs.bounds import round_any, round_values
 from serialformer.proofs.clearing import check_clearing
+from serialformer.proofs.gated_pairs import NormedParts, PairInput, pair_errors, split_norm
 from serialformer.proofs.layer_maps import LayerMaps, map_errors, one_of
 from serialformer.proofs.moving import check_moving
 from serialformer.proofs.rounding import FLOAT64_SLACK, Rounding
@@ -57,6 +58,9 @@ def check_units(
     copies = 1 + placement.is_saturated
     num_units = copies * sum(table.num_units for table in tables)
     up_error = _up_error(stream, maps, num_units, errors, rounding)
+    parts = None
+    if maps.unit_up is not None and placement.is_saturated:
+        parts = split_norm(stream, maps, transformer.architecture.norm_epsilon, up_error, rounding)
     moved = check_moving(stream, maps, num_units, errors, rounding) if is_moving else None
     num_units += 0 if moved is None else len(moved.dimensions)
     cleared, num_units = check_clearing(transformer, stream, maps, layer.clears, num_units, errors, rounding)
@@ -76,9 +80,10 @@ def check_units(
                 _check_pairs(placement, table, [weight[..., units] for weight in (into, bias, out.T)],
                              [weight[..., seconds] for weight in (into, bias, out.T)])  # fmt: skip
             on, off, near_zero = _unit_errors(
-                transformer.architecture.activation, stream, table, rows, into[:, units], bias[units], errors, rounding
-            )
-            if maps.unit_up is not None:
+                transformer.architecture.activation, stream, table, rows, into[:, units], bias[units], errors, parts,
+                rounding,
+            )  # fmt: skip
+            if maps.unit_up is not None and parts is None:
                 on, off, near_zero = _multiplied(placement.unit_output, (on, off, near_zero), up_error, rounding)
             _check_written(stream, table, rows, out[units], is_last)
             magnitude = np.abs(out[units])
@@ -208,6 +213,7 @@ def _unit_errors(
     into: np.ndarray,
     bias: np.ndarray,
     errors: np.ndarray,
+    parts: NormedParts | None,
     rounding: Rounding,
 ) -> tuple[Float64[np.ndarray, " units"], Float64[np.ndarray, " units"], Float64[np.ndarray, " units"]]:
     """Checks that units fire where they should and nowhere else.
@@ -244,6 +250,19 @@ def _unit_errors(
     if into[unread].any():
         raise RealisationError(f"a unit of table {table.name} reads a field that it should not")
     bound = map_errors(into, bias, stream, errors, rounding)
+    if parts is not None:
+        second = map_errors(into, bias - placement.unit_output, stream, errors, rounding)
+        if not (size + np.abs(bias) + placement.unit_output < rounding.largest / 4).all():
+            raise RealisationError(f"a unit of table {table.name} can overflow")
+        pairs = PairInput(
+            table=table.name,
+            into=into,
+            constant=bias,
+            off_ideal=np.abs(on - 2 * placement.unit_output).max(axis=0),
+            most_off=largest - np.minimum(loss, loss_of_nothing),
+            bound=np.maximum(bound, second),
+        )
+        return *pair_errors(pairs, stream, parts, rounding), np.zeros(num_units)
     # What the units of a pair see where they fire; or the one unit, if there are no pairs.
     ideals = (2 * placement.unit_output, placement.unit_output) if placement.is_saturated else (placement.unit_output,)
     ideal, gives, lost = ideals[0], np.zeros(num_units), np.zeros(num_units)

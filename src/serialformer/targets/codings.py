@@ -124,6 +124,17 @@ def sign_coding(signs: tuple[int, ...], *, nothing: int = 0) -> Coding:
     return replace(_plain(codes, ("{field}",), np.array([nothing], dtype=np.int8)), gap=2)
 
 
+def binary_coding(num_values: int) -> Coding:
+    """Values as the signs of their bits, least significant first, each in one dimension.
+
+    >>> binary_coding(3).codes.tolist()
+    [[-1, -1], [1, -1], [-1, 1]]
+    """
+    num_bits = max(1, (num_values - 1).bit_length())
+    bits = np.arange(num_values)[:, None] >> np.arange(num_bits) & 1
+    return replace(_plain((2 * bits - 1).astype(np.int8), tuple(f"{{field}}[{bit}]" for bit in range(num_bits))), gap=2)
+
+
 def number_rows_coding(codes: np.ndarray) -> Coding:
     """Rows of whole numbers as they are, which no look-up compares and no unit watches for."""
     return replace(_plain(codes.astype(np.int8), _numbered(codes.shape[1])), gap=0)

@@ -75,7 +75,7 @@ def construction_to_llama(
     """The weights, and where everything lies in them.
 
     Args:
-        construction: what to realise, of one layer: a circuit as a chain, or a task as ``placed_tasks`` has it.
+        construction: what to realise: a circuit as a chain, or what ``placed_tasks`` or ``placed_depth`` makes.
         placed: its tokens.
         dtype: number format of the weights.
         shape: what is asked of the shape.
@@ -92,19 +92,21 @@ def construction_to_llama(
     layout = lay_out_llama(construction, placed, shape)
     rotation = None
     if shape.addressing in ("distances", "window"):
-        distances = [look_up.distance for look_up in construction.layers[0].look_ups]
+        distances = [look_up.distance for layer in construction.layers for look_up in layer.look_ups]
         rotation = find_rotation(
             [distance for distance in distances if distance is not None],
             construction.num_positions,
             layout.head_width,
             has_window=shape.addressing == "window",
         )
-    num_units = sum(table.num_units for table in layout.construction.layers[0].tables) + layout.num_moving
+    num_layers, copies = len(layout.heads), 1 + layout.is_saturated
+    of_tables = [sum(table.num_units for table in layout.tables(index)) for index in range(num_layers)]
+    num_units = max(max(of_tables) * copies, of_tables[-1] * copies + layout.num_moving)
     architecture = Architecture(
         vocabulary=placed.vocabulary,
         num_positions=construction.num_positions + layout.spare_positions,
         width=layout.width,
-        num_layers=len(layout.heads),
+        num_layers=num_layers,
         num_heads=layout.num_heads,
         hidden_width=max(layout.width, num_units + -num_units % WIDTH_MULTIPLE),
         activation="silu",
@@ -168,7 +170,7 @@ def llama_to_placement(layout: LlamaLayout) -> Placement:
     """The witness for the proof: what lies where, and how much units write."""
     codings = layout.codings
     return Placement(
-        construction=layout.construction,
+        construction=layout.claimed,
         width=layout.width,
         deviation=DEVIATION,
         spans={name: layout.span(name) for name in codings},
@@ -181,11 +183,13 @@ def llama_to_placement(layout: LlamaLayout) -> Placement:
         unit_output=SHARPNESS,
         answer_weight=ANSWER,
         default_weight=END_ANSWER,
-        steps=(0,) * len(layout.heads),
+        is_saturated=layout.is_saturated,
+        steps=layout.steps,
         placed=layout.placed,
         one=ONE,
         address=layout.address,
         following=layout.following,
+        is_fresh=any(layer.clears for layer in layout.claimed.layers),
     )
 
 
@@ -252,18 +256,22 @@ def _attention(
 ) -> tuple[Float64[np.ndarray, "width qkv"], Float64[np.ndarray, "attended width"]]:
     """The matrices of a layer's heads."""
     width, heads, groups = architecture.width, architecture.num_heads, architecture.num_key_heads
-    head_width, (layer,) = architecture.head_width, layout.construction.layers
+    head_width, layer = architecture.head_width, layout.construction.layers[layout.steps[index]]
     queries, keys, values = (np.zeros((width, count, head_width)) for count in (heads, groups, groups))
     out = np.zeros((heads, head_width, width))
     one = layout.starts[ONE]
     served = layout.heads[index]
     columns_of: list[dict[int, slice]] = [{} for _ in range(groups)]
-    for number in sorted({number for number in served if number != IDLE}):
+    maps_of = {number: bring_maps(layout, layer.look_ups[number]) for number in sorted(set(served) - {IDLE})}
+    room = [head_width] * groups
+    for group in range(groups):
+        of_group = served[group * (heads // groups) : (group + 1) * (heads // groups)]
+        room[group] -= sum(len(maps_of[number]) + 1 for number in set(of_group) - {IDLE})
+    for number, maps in maps_of.items():
         look_up = layer.look_ups[number]
         mine = [head for head, which in enumerate(served) if which == number]
         # Halves, quarters and so on, which add up to 1 exactly.
         shares = [0.5 ** min(place + 1, len(mine) - 1) for place in range(len(mine))]
-        maps = bring_maps(layout, look_up)
         for head, share in zip(mine, shares, strict=True):
             group = head // (heads // groups)
             codes, scale, first = layout.columns[index, group], 0.0, 0
@@ -287,12 +295,16 @@ def _attention(
                     queries[own[places[0]], head, columns[places[1]]] = scale * clause.weight * asked[places]
             # Heads that share keys share values; a look-up of theirs has columns of its own.
             taken = columns_of[group]
-            start = max((one.stop for one in taken.values()), default=(index * groups + group) % (head_width // 2))
+            first_column = max(0, min((index * groups + group) % (head_width // 2), room[group]))
+            start = max((one.stop for one in taken.values()), default=first_column)
             if number not in taken:
                 taken[number] = slice(start, start + len(maps) + 1)
             mine_columns = taken[number]
             if mine_columns.stop > head_width:
-                raise CompileError(f"heads of width {head_width} cannot bring {mine_columns.stop} values")
+                raise CompileError(
+                    f"heads of width {head_width} cannot bring {mine_columns.stop} values",
+                    hint="ask for wider heads (--head-width) or more of them (--kv-heads)",
+                )
             for column, (sources, weights, targets, written) in zip(
                 range(mine_columns.start, mine_columns.stop - 1), maps, strict=True
             ):
@@ -316,13 +328,12 @@ def _feed_forward(
 ) -> tuple[
     Float64[np.ndarray, "width hidden"], Float64[np.ndarray, "width hidden"], Float64[np.ndarray, "hidden width"]
 ]:
-    """The matrices of a layer's hidden units, which the last layer has; those beyond the construction's are zero."""
+    """The matrices of a layer's hidden units; those beyond the construction's are zero."""
     width, hidden = architecture.width, architecture.hidden_width
     gate, up, down = np.zeros((width, hidden)), np.zeros((width, hidden)), np.zeros((hidden, width))
-    if index < architecture.num_layers - 1:
-        return gate, up, down
     first, one = 0, layout.starts[ONE]
-    for table in layout.construction.layers[0].tables:
+    is_last = index == architecture.num_layers - 1
+    for table in layout.tables(index):
         units = slice(first, first + table.num_units)
         first = units.stop
         bias = np.full(table.num_units, SHARPNESS)
@@ -333,9 +344,15 @@ def _feed_forward(
         gate[one, units] = bias / ONE_VALUE
         up[one, units] = 1 / ONE_VALUE
         written = np.zeros((table.num_units, width), dtype=np.float32)
-        write_outputs(layout, table, ANSWER, SHARPNESS, written)
+        write_outputs(layout, table, ANSWER, SHARPNESS, written, is_last=is_last)
         down[units] = written
-    if layout.following:
+        if layout.is_saturated:
+            gate[:, units] *= 2
+            seconds = slice(first, first + table.num_units)
+            first = seconds.stop
+            gate[:, seconds], up[:, seconds], down[seconds] = gate[:, units], up[:, units], -written
+            gate[one, seconds] -= SHARPNESS / ONE_VALUE
+    if is_last and layout.following:
         # Units that are multiplied by the difference between two names.
         moving = np.arange(first, first + layout.num_moving)
         old, new = (layout.carriers(name) for name in (layout.address, layout.following))

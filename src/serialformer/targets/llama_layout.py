@@ -27,12 +27,13 @@ from serialformer.constructions.construction import (
     Field,
     UnitTable,
 )
+from serialformer.constructions.fresh_fields import write_fresh
 from serialformer.constructions.placed_tasks import repeat_claim
 from serialformer.constructions.placed_tokens import PlacedTokens
 from serialformer.constructions.placement import IDLE
 from serialformer.constructions.program import VOCABULARY
 from serialformer.errors import CompileError
-from serialformer.targets.codings import Coding, number_rows_coding, position_coding, sign_coding
+from serialformer.targets.codings import Coding, binary_coding, number_rows_coding, position_coding, sign_coding
 from serialformer.targets.fields import FieldLayout
 
 DEVIATION = 2
@@ -68,6 +69,7 @@ class LlamaLayout(FieldLayout):
         following: the field that names the position after it, if the unembedding is the token embedding.
         columns: for each layer and head with keys of its own the columns of the head that hold codes, in order.
         spare_positions: positions of the context beyond those that are needed.
+        claimed: what is realised; the construction that is laid out has the same in fields that are written once.
     """
 
     placed: PlacedTokens
@@ -78,6 +80,23 @@ class LlamaLayout(FieldLayout):
     following: str
     columns: Int64[np.ndarray, "layers key_heads codes"]
     spare_positions: int
+    claimed: Construction
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """For each layer of the transformer which layer of the construction it is a part of."""
+        several = len(self.construction.layers) > 1
+        return tuple(range(len(self.heads))) if several else (0,) * len(self.heads)
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether each hidden unit is a pair, so that what one layer errs by does not grow in the next."""
+        return len(self.construction.layers) > 1
+
+    def tables(self, index: int) -> tuple[UnitTable, ...]:
+        """The unit tables of a layer of the transformer: those of a step are in the last layer of it."""
+        step = self.steps[index]
+        return () if step in self.steps[index + 1 :] else self.construction.layers[step].tables
 
     @property
     def num_moving(self) -> int:
@@ -93,7 +112,7 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
     """Chooses codes and places for all fields, and a shape that holds them.
 
     Args:
-        construction: of one layer, whose positions have names of their own.
+        construction: whose positions have names of their own; of several layers if it has no chain.
         placed: the tokens.
         shape: what is asked for.
 
@@ -102,22 +121,28 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
     """
     head_width = DEFAULT_HEAD_WIDTH if shape.head_width is None else shape.head_width
     key_heads = DEFAULT_KEY_HEADS if shape.key_heads is None else shape.key_heads
-    num_layers = DEFAULT_LAYERS if shape.layers is None else shape.layers
+    num_steps = len(construction.layers)
+    num_layers = max(DEFAULT_LAYERS, num_steps) if shape.layers is None else shape.layers
     if min(head_width, key_heads, num_layers) < 1 or head_width % 2:
         raise CompileError(
             f"expected an even head width and positive numbers of heads and layers, found {head_width}, {key_heads}"
             f" and {num_layers}"
         )
-    (layer,) = construction.layers
-    num_look_ups = len(layer.look_ups)
-    construction = repeat_look_ups(construction, max(1, min(num_layers, MAX_LOOK_UPS // num_look_ups)))
+    if num_steps > 1 and num_layers != num_steps:
+        raise CompileError(f"expected {num_steps} layers, as many as {construction.name} has, found {num_layers}")
+    num_look_ups = len(construction.layers[0].look_ups)
+    if num_steps == 1:
+        construction = repeat_look_ups(construction, max(1, min(num_layers, MAX_LOOK_UPS // num_look_ups)))
     names = construction.field_named.get(NAME)
     address = NAME if names is not None and names.num_values == construction.num_positions else PLACE
     if address == PLACE:
         construction = _add_place(construction, PLACE, 0)
     if shape.tied:
         construction = _add_place(construction, FOLLOWING, 1)
-    stages = _spread(len(construction.layers[0].look_ups), num_look_ups, num_layers)
+    claimed, construction = construction, write_fresh(construction).construction
+    stages = [list(range(len(layer.look_ups))) for layer in construction.layers]
+    if num_steps == 1:
+        stages = _spread(len(stages[0]), num_look_ups, num_layers)
     widest = max(len(stage) for stage in stages)
     queries = max(QUERIES_PER_KEY, -(-widest // key_heads))
     num_heads = key_heads * queries
@@ -134,7 +159,8 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
             f"hidden {width} does not hold {bare} dimensions of square norm {missing.largest}, in {num_heads} heads",
             hint=f"a multiple of {num_heads} from {max(bare, -(-missing.largest // DEVIATION**2))} on",
         )
-    construction, ballast = _add_fillers(construction, missing, DEVIATION**2 * width)
+    claimed, ballast = _add_fillers(claimed, missing, DEVIATION**2 * width)
+    construction = write_fresh(claimed).construction
     codings |= {ONE: number_rows_coding(np.array([[ONE_VALUE]])), BALLAST: number_rows_coding(ballast)}
     starts, used = {}, 0
     for name, coding in codings.items():
@@ -155,6 +181,7 @@ def lay_out_llama(construction: Construction, placed: PlacedTokens, shape: Shape
         following=FOLLOWING if shape.tied else "",
         columns=_code_columns(construction, codings, head_width, (num_layers, key_heads)),
         spare_positions=DEFAULT_SPARE_POSITIONS if shape.spare_positions is None else shape.spare_positions,
+        claimed=claimed,
     )
 
 
@@ -225,9 +252,12 @@ def _code_columns(
     """The columns of each head that hold codes: in the slowest pairs, and in another order in each head and layer."""
     num_layers, key_heads = counts
     needed = max(
-        sum(codings[clause.key].length for clause in look_up.clauses)
-        for layer in construction.layers
-        for look_up in layer.look_ups
+        (
+            sum(codings[clause.key].length for clause in look_up.clauses)
+            for layer in construction.layers
+            for look_up in layer.look_ups
+        ),
+        default=0,
     )
     if needed == 0:
         return np.zeros((num_layers, key_heads, 0), dtype=np.int64)
@@ -247,21 +277,28 @@ def _code_columns(
 
 
 def _choose_codings(construction: Construction) -> dict[str, Coding]:
-    """The coding of each field, in the order in which they lie: a sign for a bit, and position codes for the rest."""
-    (layer,) = construction.layers
-    clauses = [clause for look_up in layer.look_ups for clause in look_up.clauses]
+    """The coding of each field, in the order in which they lie: a sign for a bit, and position codes for the rest.
+
+    With several layers what no look-up compares is signs, one for each bit of its value: errors of large codes move
+    the norm more, and with it everything.
+    """
+    look_ups = [look_up for layer in construction.layers for look_up in layer.look_ups]
+    clauses = [clause for look_up in look_ups for clause in look_up.clauses]
     compared = {NAME, PLACE, FOLLOWING} | {clause.key for clause in clauses} | {clause.asked for clause in clauses}
+    is_deep = len(construction.layers) > 1
     codings = {}
     for part in construction.fields:
         if part.origin == "token" and construction.vocabulary == VOCABULARY:
             # Of a circuit: the end mark reads as 0.
             codings[part.name] = sign_coding((-1, 1, -1))
-        elif part.origin == "layers" and part.num_values != 2:
-            # Something as large as what heads will bring.
-            coding = position_coding(part.num_values)
-            codings[part.name] = replace(coding, nothing=coding.codes[0])
         elif part.num_values == 2 and part.name not in compared:
             codings[part.name] = sign_coding((-1, 1), nothing=-1 if part.origin == "layers" else 0)
+        elif part.origin == "layers" or (is_deep and part.name not in compared):
+            coding = position_coding(part.num_values)
+            if is_deep and part.name not in compared:
+                coding = binary_coding(part.num_values)
+            # Where layers will fill it in, something as large as what will stand there.
+            codings[part.name] = replace(coding, nothing=coding.codes[0]) if part.origin == "layers" else coding
         else:
             codings[part.name] = position_coding(part.num_values)
     return codings

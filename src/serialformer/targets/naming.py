@@ -36,12 +36,11 @@ def layout_to_names(layout: Layout | CountingLayout | LlamaLayout | PaperLayout,
     heads: list[tuple[str, ...]] = []
     units: list[tuple[UnitRange, ...]] = []
     if isinstance(layout, LlamaLayout):
-        (layer,) = construction.layers
-        for served in layout.heads:
-            heads.append(tuple(_served_name(layer.look_ups, served, head) for head in range(len(served))))
-            tables = layer.tables if len(heads) == architecture.num_layers else ()
-            parts = list(_unit_ranges(construction, tables, is_saturated=False))
-            if tables and layout.following:
+        for index, served in enumerate(layout.heads):
+            look_ups = construction.layers[layout.steps[index]].look_ups
+            heads.append(tuple(_served_name(look_ups, served, head) for head in range(len(served))))
+            parts = list(_unit_ranges(construction, layout.tables(index), is_saturated=layout.is_saturated))
+            if index == architecture.num_layers - 1 and layout.following:
                 parts.append(UnitRange(name=f"puts {layout.following} into {layout.address}", count=layout.num_moving))
             units.append(_with_unused(parts, architecture))
         return Names(directions=layout.directions(), heads=tuple(heads), units=tuple(units))
