@@ -15,9 +15,11 @@ import numpy as np
 from serialformer.engines.cases import Case, read_cases, write_cases
 from serialformer.engines.families import FAMILIES, MIN_CHAIN_TOKENS, CaseWriter, write_families
 from serialformer.engines.known import KnownAnswers
+from serialformer.engines.known_tasks import KnownTaskAnswers
 from serialformer.engines.recipes import Draft, Recipe, default_recipes, recipe_to_draft, recipe_to_model
 from serialformer.errors import FormatError, InputError, SerialformerError
 from serialformer.files import new_directory, read_file
+from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.load import load
 from serialformer.models.model import Model
 from serialformer.transformer.gpt2_tokenizer import special_ids
@@ -92,15 +94,16 @@ def model_facts(model: Model) -> dict[str, Any]:
 
 
 def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: int = 0) -> tuple[Case, ...]:
-    """The cases for a compiled circuit.
+    """The cases for a compiled circuit, or for a model constructed for a task with a chain.
 
     Args:
-        model: a compiled circuit.
+        model: which one.
         families: names of ``engines.families.FAMILIES``, in order.
         seed: of the random prompts.
 
     Raises:
-        InputError: the model is no compiled circuit, or its chain is shorter than the cases need.
+        InputError: the model is neither, the prompts of its task differ in length, or its chain is shorter than the
+            cases need.
 
     >>> from serialformer import compile
     >>> from serialformer.engines.scattered import scattered_circuit
@@ -108,24 +111,24 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
     >>> len(cases), cases[0].family, len(cases[0].expected)
     (47, 'whole chain', 57)
     """
-    known = KnownAnswers(model)
+    known = KnownAnswers(model) if isinstance(model.protocol, CircuitWords) else KnownTaskAnswers(model)
     if model.num_new_tokens < MIN_CHAIN_TOKENS:
         raise InputError(
             f"expected a chain of at least {MIN_CHAIN_TOKENS} tokens, found {model.num_new_tokens}",
             where=None if model.directory is None else str(model.directory),
-            hint="compile a circuit of more gates",
+            hint="compile a circuit of more gates, or construct the task for a greater length",
         )
     return tuple(write_families(known, families, seed))
 
 
 def engine_cases(directory: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, int]:
-    """Writes the cases for the compiled circuit in a checkpoint directory, a line each.
+    """Writes the cases for the compiled circuit or the constructed task in a checkpoint directory, a line each.
 
     Returns:
         How many cases, and how many tokens they expect.
 
     Raises:
-        SerialformerError: it is no compiled circuit, or the file cannot be written.
+        SerialformerError: there are no cases for such a model, or the file cannot be written.
     """
     cases = make_cases(load(directory))
     write_cases(cases, Path(output))
