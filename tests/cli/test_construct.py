@@ -87,8 +87,6 @@ def test_a_llama(cli: Any, tmp_path: Path) -> None:
     status, _, err = cli("run", directory, "--prompt", "1 0 1")
     assert status == 2 and err.startswith("error: parity of length 3: the model is made for prompts of 6 items")
     assert cli("explore", directory, "-o", str(tmp_path / "page.html"))[0] == 0
-    status, _, err = cli("explore", directory, "--serve")
-    assert status == 2 and err.startswith("error: is a Llama of a task") and "-o PAGE.html" in err
     refused: tuple[tuple[tuple[str, ...], str], ...] = (
         (("iterated-squaring", "--target", "llama"), "error: the prompts of iterated-squaring differ in length"),
         (

@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.explorer.conftest import Open
+from tests.explorer.conftest import Open, Serve
 from tests.explorer.models import adder
-from tests.explorer.test_browser import expect, go_to, heads_on_screen, logits_on_screen
+from tests.explorer.test_browser import check_heads, expect, go_to, logits_on_screen
 from tests.explorer.test_what_if import fill_words
 
 from serialformer import Model, Shape, compile, construct
 from serialformer.architecture import DtypeName
 from serialformer.engines.recurrences import shift_register_circuit
-from serialformer.explorer.content import circuit_content, task_content
+from serialformer.explorer.content import circuit_content, page_tokens, task_content
 from serialformer.explorer.intervened import Change, intervene
-from serialformer.explorer.reading import MADE
-from serialformer.transformer.forward import compute_attention, compute_logits
+from serialformer.explorer.reading import MADE, to_plain
+from serialformer.explorer.server import PageServer
+from serialformer.transformer.forward import compute_logits
 
 SHAPES: dict[str, tuple[Shape, DtypeName]] = {
     "two heads of keys": (Shape(), "float32"),
@@ -43,20 +44,14 @@ def values_of(model: Model, seed: int) -> dict[str, int]:
     return {word.name: int(random.integers(1 << word.width)) for word in model.inputs}
 
 
-def check_position(page: Any, model: Model, ids: np.ndarray, position: int, shown_at: int = 0) -> None:
+def check_position(page: Any, model: Model, ids: np.ndarray, position: int) -> None:
     """Attention and logits on the screen are those of the forward pass over the model's own tokens."""
     assert model.placed is not None
-    attention = compute_attention(model.transformer, ids)
+    check_heads(page, model.transformer, ids, position)
     logits = compute_logits(model.transformer, ids)[0, position]
-    heads = heads_on_screen(page, shown_at)
-    assert len(heads) == sum(layer.shape[1] for layer in attention)
-    for row in heads:
-        expected = attention[int(row["layer"])][0, int(row["head"]), position]
-        assert int(row["look"]) == expected.argmax()
-        assert float(row["weight"]) == pytest.approx(expected.max(), rel=1e-9)
     following = model.placed.ids[position + 1] if position + 1 < model.placed.num_positions else None
     written = int(logits.argmax())
-    for plain, logit in logits_on_screen(page, shown_at).items():
+    for plain, logit in logits_on_screen(page).items():
         found = [logits.min()]
         if following is not None and plain < len(following) and following[plain] >= 0:
             found.append(logits[following[plain]])
@@ -142,14 +137,32 @@ def test_interventions_are_those_of_numpy(name: str, open_page: Open) -> None:
     assert changed >= 2
 
 
-def test_a_task_as_a_llama_beside_a_gpt2(open_page: Open) -> None:
+@pytest.mark.parametrize("is_served", [False, True])
+def test_a_task_as_a_llama_beside_a_gpt2(is_served: bool, open_page: Open, serve: Serve) -> None:
     models = [construct("modular-addition", 4, target="llama"), construct("modular-addition", 4)]
-    page = open_page(task_content(models, num_samples=2))
+    content = task_content(models, num_samples=2, embedded=not is_served)
+    transformers, placed = [model.transformer for model in models], [page_tokens(model) for model in models]
+    page = open_page(serve(PageServer(content, transformers, placed=placed)) if is_served else content)
     page.wait_for_function("() => document.querySelectorAll('.score .verdict').length === 2")
     expect(page.locator(".score .verdict.is-right")).to_have_count(2)
-    model, sample = models[0], task_content(models, num_samples=2)["models"][0]["samples"][0]
+    model, sample = models[0], content["models"][0]["samples"][0]
     assert model.placed is not None
     ids = model.placed.place(np.array([sample["tokens"]]))
     for position in (sample["prompt"] - 1, len(sample["tokens"]) - 1):
         go_to(page, position)
         check_position(page, model, ids, position)
+
+
+def test_a_token_of_another_position_is_unknown() -> None:
+    """One that a task's Llama writes out of its place has a name of its own, in a page and from its server."""
+    model = construct("parity", 4, target="llama")
+    tokens = page_tokens(model)
+    assert model.placed is not None and tokens is not None
+    content = task_content([model], num_samples=1)["models"][0]
+    vocabulary = content["architecture"]["vocabulary"]
+    assert vocabulary == ["0", "1", "=", "<unk>"] and content["placed"]["ids"]["shape"][1] == len(vocabulary)
+    out_of_place = model.placed.ids[[3, 0], [1, 0]]
+    assert to_plain(tokens, out_of_place, 0) == [3, 3] and to_plain(tokens, model.placed.ids[[0, 1], [1, 0]], 0) == [
+        1,
+        0,
+    ]

@@ -164,7 +164,7 @@ def test_a_llama_is_told_of_in_plain_bits() -> None:
     transcript = model.run(a=1, b=3)
     content = circuit_content(model, embedded=False)
     assert content["models"][0]["architecture"]["vocabulary"] == ["0", "1", "=", "<unk>"]
-    with PageServer(content, [model.transformer], placed=model.words.placed) as server:
+    with PageServer(content, [model.transformer], placed=[model.placed]) as server:
         sequence = [*transcript.prompt.tolist(), *[-1] * len(transcript.chain)]
         run = server.begin({"model": 0, "tokens": sequence})
         assert run["tokens"] == [*transcript.prompt.tolist(), *transcript.chain.tolist()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from serialformer.architecture import UNKNOWN, token_separator
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.gate_words import describe_gate
 from serialformer.circuits.words import Word
-from serialformer.constructions.placed_tokens import PlacedTokens
+from serialformer.constructions.placed_tokens import ABSENT, PlacedTokens
 from serialformer.constructions.program import VOCABULARY
 from serialformer.constructions.schedule import Schedule
 from serialformer.errors import CheckpointError, InputError
 from serialformer.explorer.grammar import prompt_grammar
 from serialformer.explorer.packing import pack_array
+from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance, ConstructedProvenance, Provenance
 from serialformer.tasks.examples import Examples
@@ -85,7 +87,7 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
                 facts,
                 model.provenance,
                 embedded=embedded,
-                placed=model.words.placed,
+                placed=page_tokens(model),
             )
         ],
         "circuit": _circuit_arrays(model.circuit, model.schedule, model.inputs, model.outputs),
@@ -107,11 +109,6 @@ def task_content(
         SerialformerError: the models are not of one task and length, or one is too large for a page.
     """
     first = models[0]
-    if not embedded and any(model.placed is not None for model in models):
-        raise InputError(
-            "is a Llama of a task, whose tokens say where they stand; a served page shows GPT-2s of tasks",
-            hint="serialformer explore DIR -o PAGE.html shows it",
-        )
     for other in models[1:]:
         if _task_words(other) != _task_words(first):
             raise InputError(
@@ -131,7 +128,7 @@ def task_content(
             facts,
             model.provenance,
             embedded=embedded,
-            placed=model.placed,
+            placed=page_tokens(model),
             plain=(*model.task.vocabulary(model.length), UNKNOWN),
         )
         rows = [
@@ -179,6 +176,18 @@ def _frame(kind: str, title: str, embedded: bool) -> dict[str, Any]:
         "title": title,
         "live": not embedded,
     }
+
+
+def page_tokens(model: Model) -> PlacedTokens | None:
+    """The tokens of a model that say where they stand, as its page numbers the plain ones; None for other models.
+
+    The last plain token is one that stands nowhere, `<unk>`: the page's name for all tokens that are out of place. The
+    vocabulary of circuits has it already.
+    """
+    placed = model.placed
+    if placed is None or isinstance(model.protocol, CircuitWords):
+        return placed
+    return replace(placed, ids=np.pad(placed.ids, ((0, 0), (0, 1)), constant_values=ABSENT))
 
 
 def page_title(model: Model) -> str:
