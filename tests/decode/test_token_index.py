@@ -92,6 +92,10 @@ def check_whole(model: Model, seed: int = 0) -> None:
         said = compute_logits(transformer, whole).argmax(axis=-1)[:, prompt.shape[1] - 1 : -1]
         assert made.shape[1] == count and np.array_equal(said, made)
         assert np.array_equal(DenseEngine(transformer).generate(prompt, count), made)
+        if count and transformer.architecture.num_positions > model.words.num_tokens:
+            ended = engine.generate(prompt, count + 5)
+            assert ended[0].tolist() == [*made[0].tolist(), transformer.architecture.end_token]
+            assert (engine.refusal, engine.name) == ("", "indexed")
 
 
 @pytest.mark.parametrize(("shape", "dtype"), pairs(NAMES, DTYPES))

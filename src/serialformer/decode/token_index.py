@@ -30,6 +30,9 @@ from serialformer.transformer.transformer import Layer, Transformer
 TOKENS_PER_BLOCK = 1 << 16
 
 MAX_SOURCES = 6
+MAX_ALONE = 4
+"""The most tokens for which all logits are worked out."""
+
 LARGEST_TABLES = 1 << 28
 """Numbers in the tables while they are made."""
 
@@ -489,6 +492,12 @@ class _Tabulator:
             margin = highest - np.maximum(columns.max(axis=1), others)
             is_proven = has_code & (margin > off) & (search.count[candidates[0]] <= 2)
             following[known, choice] = np.where(is_proven, tokens[rows, best], -1)
+        # Tokens after which none stands, such as the last of a chain: all their logits are worked out.
+        alone = np.flatnonzero(~has_code)
+        if 0 < len(alone) <= MAX_ALONE:
+            logits = (content[alone] @ head[:, still].T)[:, None] + moving[alone] @ by_moving.T
+            second, first = np.moveaxis(np.partition(logits, -2, axis=-1)[..., -2:], -1, 0)
+            following[known[alone]] = np.where(first - second > off, logits.argmax(axis=-1), -1)
         return following
 
 
