@@ -138,7 +138,13 @@ def version_of(program: Path) -> str:
     return (done.stdout + done.stderr).partition("version: ")[2].partition("\n")[0]
 
 
-def main() -> int:
+def parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Our own options, and those of ``engine-test``, which follow ``--``.
+
+    >>> arguments, options = parse(["vllm", "--model", "llama-129-bfloat16", "--", "--set", "stream=True"])
+    >>> arguments.server, options
+    ('vllm', ['--set', 'stream=True'])
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", choices=SERVERS)
     parser.add_argument("--model", required=True, help="the model of the suite that is served")
@@ -148,12 +154,16 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the report goes")
     parser.add_argument("--log", type=Path, default=Path(os.devnull), help="where the server's output goes")
     parser.add_argument("--program", type=Path, help="of llama-server: what build_llama_server.sh has built")
-    given = sys.argv[1:]
-    cut = given.index("--") if "--" in given else len(given)
-    arguments = parser.parse_args(given[:cut])
-    server = SERVERS[arguments.server]
-    if ("{program}" in server.command) != (arguments.program is not None):
+    cut = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_args(words[:cut])
+    if ("{program}" in SERVERS[arguments.server].command) != (arguments.program is not None):
         parser.error("--program is needed for llama-server, and for no other server")
+    return arguments, words[cut + 1 :]
+
+
+def main() -> int:
+    arguments, options = parse(sys.argv[1:])
+    server = SERVERS[arguments.server]
     python = make_environment(server.environment, arguments.environments.resolve())
     directory = (arguments.suite / "models" / arguments.model).resolve()
     url = f"http://127.0.0.1:{arguments.port}"
@@ -182,8 +192,7 @@ def main() -> int:
         )
         try:
             wait_for(url, process)
-            options = [*shlex.split(server.options), *given[cut + 1 :]]
-            asked = ["--url", url, "--model", arguments.model, *options]
+            asked = ["--url", url, "--model", arguments.model, *shlex.split(server.options), *options]
             command = [*serialformer, "engine-test", str(arguments.suite), *asked]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         finally:
