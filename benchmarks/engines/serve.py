@@ -39,7 +39,8 @@ class Server:
 
     Attributes:
         environment: the file in ``environments``.
-        command: what starts it; ``{bin}``, ``{servers}``, ``{model}``, ``{gguf}`` and ``{port}`` are replaced.
+        command: what starts it; ``{bin}``, ``{servers}``, ``{program}``, ``{model}``, ``{gguf}`` and ``{port}`` are
+            replaced.
         packages: whose versions the report states.
         options: what ``engine-test`` needs.
         variables: of its process's environment.
@@ -68,6 +69,11 @@ SERVERS = {
         environment="llamacpp",
         command="{bin}/python {servers}/llamacpp_server.py {gguf} {port} 16",
         packages=("xllamacpp", "gguf"),
+    ),
+    "llama-server": Server(
+        environment="llamacpp",
+        command="{program} --model {gguf} --host 127.0.0.1 --port {port} --parallel 16 --ctx-size 8192 --no-warmup",
+        packages=("gguf",),
     ),
     "mlx-lm": Server(
         environment="mlx-lm",
@@ -126,7 +132,19 @@ def versions_of(python: Path, packages: tuple[str, ...]) -> str:
     return ", ".join(f"{name} {version}" for name, version in zip(packages, found, strict=True))
 
 
-def main() -> int:
+def version_of(program: Path) -> str:
+    """What a program says of its version, which llama-server does on standard error."""
+    done = subprocess.run([str(program), "--version"], check=True, capture_output=True, text=True)
+    return (done.stdout + done.stderr).partition("version: ")[2].partition("\n")[0]
+
+
+def parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Our own options, and those of ``engine-test``, which follow ``--``.
+
+    >>> arguments, options = parse(["vllm", "--model", "llama-129-bfloat16", "--", "--set", "stream=True"])
+    >>> arguments.server, options
+    ('vllm', ['--set', 'stream=True'])
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", choices=SERVERS)
     parser.add_argument("--model", required=True, help="the model of the suite that is served")
@@ -135,8 +153,16 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8111)
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the report goes")
     parser.add_argument("--log", type=Path, default=Path(os.devnull), help="where the server's output goes")
-    parser.add_argument("options", nargs="*", help="behind --: options of engine-test")
-    arguments = parser.parse_args()
+    parser.add_argument("--program", type=Path, help="of llama-server: what build_llama_server.sh has built")
+    cut = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_args(words[:cut])
+    if ("{program}" in SERVERS[arguments.server].command) != (arguments.program is not None):
+        parser.error("--program is needed for llama-server, and for no other server")
+    return arguments, words[cut + 1 :]
+
+
+def main() -> int:
+    arguments, options = parse(sys.argv[1:])
     server = SERVERS[arguments.server]
     python = make_environment(server.environment, arguments.environments.resolve())
     directory = (arguments.suite / "models" / arguments.model).resolve()
@@ -147,6 +173,7 @@ def main() -> int:
         places: dict[str, object] = {
             "bin": python.parent,
             "servers": SERVERS_FOLDER,
+            "program": (arguments.program or Path()).resolve(),
             "model": directory,
             "gguf": gguf,
             "port": arguments.port,
@@ -165,19 +192,22 @@ def main() -> int:
         )
         try:
             wait_for(url, process)
-            options = [*shlex.split(server.options), *arguments.options]
-            asked = ["--url", url, "--model", arguments.model, *options]
+            asked = ["--url", url, "--model", arguments.model, *shlex.split(server.options), *options]
             command = [*serialformer, "engine-test", str(arguments.suite), *asked]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     started = server.command.replace("{bin}/", "").replace("{servers}/", "").replace("{port}", str(arguments.port))
+    started = started.replace("{program}", arguments.server)
     hidden = done.stdout.replace(str(directory), arguments.model).replace(str(gguf), "model.gguf")
+    versions = versions_of(python, server.packages)
+    if arguments.program is not None:
+        versions = f"llama-server {version_of(arguments.program)}; {versions}"
     shown = (
         f"$ {started.format(model=arguments.model, gguf='model.gguf')}\n"
         f"$ serialformer engine-test {arguments.suite.name} {shlex.join(asked)}\n"
-        f"# {versions_of(python, server.packages)}; {processor()}\n\n{hidden}"
+        f"# {versions}; {processor()}\n\n{hidden}"
     )
     name = f"server-{arguments.server}-{arguments.model}.txt"
     (arguments.results / name).write_text(shown, encoding="utf-8")

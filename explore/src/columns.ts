@@ -132,8 +132,7 @@ async function run(
   const clean = new Run(weights, sequence.given.length);
   const cleanSaid = new Int32Array(sequence.given.length);
   sequence.given.forEach((token, place) => {
-    const logits = clean.read(sequence.made[place] ? cleanSaid[place - 1] : token);
-    cleanSaid[place] = logits.indexOf(Math.max(...logits));
+    cleanSaid[place] = sequence.made[place] ? clean.readOwn() : clean.read(token);
   });
   if (position >= sequence.given.length) return [make("p", `This input has ${sequence.given.length} positions.`, { role: "alert" })];
   if (kind === "token" && !depth.tokens) {

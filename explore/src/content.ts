@@ -21,11 +21,17 @@ export interface Architecture {
   width: number;
   layers: number;
   heads: number;
+  /** Heads with keys and values of their own, which the others share. */
+  key_heads: number;
+  head_width: number;
   hidden: number;
-  activation: "relu" | "gelu_new";
+  activation: "relu" | "gelu_new" | "silu";
   epsilon: number;
-  normed: boolean;
   scaled: boolean;
+  /** Of the wavelengths of rotary positions; 0 without them. */
+  rotary_base: number;
+  /** How many positions a position sees, itself included; 0 for all. */
+  window: number;
   end: number;
 }
 
@@ -51,6 +57,9 @@ export interface ModelContent {
   facts: Record<string, string>;
   architecture: Architecture;
   weights: Record<string, Packed> | null;
+  /** Of a model whose tokens say where they stand: for each position and each of the page's tokens the id that stands for
+   * it there, or -1; and the id that ends a chain. */
+  placed: { ids: Packed; end: number } | null;
   directions: string[];
   units: string[];
   /** For each layer the names of its heads; none where nobody knows them. */

@@ -1,8 +1,8 @@
-// The forward pass of a GPT-2 in the page: one position at a time, with a cache of keys and values, in doubles.
-// It is written after the definition of the model, as serialformer/transformer/forward.py is; nothing here knows what
+// The forward pass of a GPT-2 or a Llama in the page: one position at a time, with a cache of keys and values, in
+// doubles. It is written after the definition of the model, as serialformer/transformer/forward.py is; nothing here knows what
 // the weights mean, and no shortcut is taken.
 
-import { unpackNumbers, type Architecture, type ModelContent } from "./content";
+import { unpackIntegers, unpackNumbers, type Architecture, type ModelContent } from "./content";
 
 export interface Look {
   position: number;
@@ -35,16 +35,18 @@ interface Layer {
   attentionNormGain?: Float64Array;
   attentionNormBias?: Float64Array;
   attentionInWeight: Sparse;
-  attentionInBias: Float64Array;
+  attentionInBias?: Float64Array;
   attentionOutWeight: Sparse;
-  attentionOutBias: Float64Array;
+  attentionOutBias?: Float64Array;
   relativeBias?: Float64Array;
   mlpNormGain?: Float64Array;
   mlpNormBias?: Float64Array;
   mlpInWeight: Sparse;
-  mlpInBias: Float64Array;
+  mlpInBias?: Float64Array;
+  /** What the hidden units are multiplied by, if the model is gated. */
+  mlpUpWeight?: Sparse;
   mlpOutWeight: Sparse;
-  mlpOutBias: Float64Array;
+  mlpOutBias?: Float64Array;
 }
 
 /** A matrix, row by row; rows without a weight other than 0 are left out, which changes no sum. */
@@ -57,10 +59,22 @@ interface Sparse {
 export interface Weights {
   architecture: Architecture;
   tokenEmbedding: Float64Array;
-  positionEmbedding: Float64Array;
+  positionEmbedding?: Float64Array;
   layers: Layer[];
   finalNormGain?: Float64Array;
   finalNormBias?: Float64Array;
+  /** The embedding again, or a matrix of its own. */
+  unembedding: Float64Array;
+  /** The model's tokens, if each says at which position it stands; the page's own are plain then. */
+  placed: Placed | null;
+}
+
+/** For each position and each of the page's tokens the id that stands for it there, or -1, and the id that ends a chain;
+ * serialformer/constructions/placed_tokens.py. */
+interface Placed {
+  ids: Int32Array;
+  numPlain: number;
+  end: number;
 }
 
 export async function readWeights(model: ModelContent): Promise<Weights> {
@@ -71,27 +85,31 @@ export async function readWeights(model: ModelContent): Promise<Weights> {
       arrays[name] = await unpackNumbers(one);
     }),
   );
-  const { width, hidden, layers } = model.architecture;
+  const { width, hidden, layers, heads, key_heads, head_width } = model.architecture;
+  const { placed } = model;
   return {
     architecture: model.architecture,
     tokenEmbedding: arrays["token_embedding"],
     positionEmbedding: arrays["position_embedding"],
     finalNormGain: arrays["final_norm_gain"],
     finalNormBias: arrays["final_norm_bias"],
+    unembedding: arrays["unembedding"] ?? arrays["token_embedding"],
+    placed: placed && { ids: await unpackIntegers(placed.ids), numPlain: placed.ids.shape[1], end: placed.end },
     layers: Array.from({ length: layers }, (_, index) => {
       const part = (name: string) => arrays[`layers.${index}.${name}`];
       return {
         attentionNormGain: part("attention_norm_gain"),
         attentionNormBias: part("attention_norm_bias"),
-        attentionInWeight: sparse(part("attention_in_weight"), width, 3 * width),
+        attentionInWeight: sparse(part("attention_in_weight"), width, (heads + 2 * key_heads) * head_width),
         attentionInBias: part("attention_in_bias"),
-        attentionOutWeight: sparse(part("attention_out_weight"), width, width),
+        attentionOutWeight: sparse(part("attention_out_weight"), heads * head_width, width),
         attentionOutBias: part("attention_out_bias"),
         relativeBias: part("attention_relative_bias"),
         mlpNormGain: part("mlp_norm_gain"),
         mlpNormBias: part("mlp_norm_bias"),
         mlpInWeight: sparse(part("mlp_in_weight"), width, hidden),
         mlpInBias: part("mlp_in_bias"),
+        mlpUpWeight: part("mlp_up_weight") && sparse(part("mlp_up_weight"), width, hidden),
         mlpOutWeight: sparse(part("mlp_out_weight"), hidden, width),
         mlpOutBias: part("mlp_out_bias"),
       };
@@ -113,9 +131,9 @@ function sparse(values: Float64Array, rows: number, columns: number): Sparse {
 }
 
 /** y = x weight + bias. */
-function multiply(x: Float64Array, weight: Sparse, bias: Float64Array): Float64Array {
+function multiply(x: Float64Array, weight: Sparse, bias?: Float64Array): Float64Array {
   const { values, columns, rows } = weight;
-  const y = Float64Array.from(bias);
+  const y = bias ? Float64Array.from(bias) : new Float64Array(columns);
   for (let index = 0; index < rows.length; index++) {
     const row = rows[index];
     const factor = x[row];
@@ -126,8 +144,15 @@ function multiply(x: Float64Array, weight: Sparse, bias: Float64Array): Float64A
   return y;
 }
 
-function layerNorm(x: Float64Array, gain: Float64Array | undefined, bias: Float64Array | undefined, epsilon: number) {
-  if (!gain || !bias) return x;
+/** Layer norm; without a bias, RMS norm. */
+function norm(x: Float64Array, gain: Float64Array | undefined, bias: Float64Array | undefined, epsilon: number) {
+  if (!gain) return x;
+  if (!bias) {
+    let square = 0;
+    for (const value of x) square += value * value;
+    const scale = 1 / Math.sqrt(square / x.length + epsilon);
+    return x.map((value, index) => value * scale * gain[index]);
+  }
   let mean = 0;
   for (const value of x) mean += value;
   mean /= x.length;
@@ -139,8 +164,25 @@ function layerNorm(x: Float64Array, gain: Float64Array | undefined, bias: Float6
 
 function activate(x: Float64Array, activation: string): Float64Array {
   if (activation === "relu") return x.map((value) => Math.max(0, value));
+  if (activation === "silu") return x.map((value) => value / (1 + Math.exp(-value)));
   const factor = Math.sqrt(2 / Math.PI);
   return x.map((value) => 0.5 * value * (1 + Math.tanh(factor * (value + 0.044715 * value * value * value))));
+}
+
+/** Turns dimension i and dimension i + half of some heads side by side by the angles of a position. */
+function rotate(values: Float64Array, position: number, headWidth: number, base: number) {
+  const half = headWidth / 2;
+  for (let pair = 0; pair < half; pair++) {
+    const angle = position * base ** ((-2 * pair) / headWidth);
+    const cosine = Math.cos(angle);
+    const sine = Math.sin(angle);
+    for (let first = pair; first < values.length; first += headWidth) {
+      const one = values[first];
+      const other = values[first + half];
+      values[first] = one * cosine - other * sine;
+      values[first + half] = other * cosine + one * sine;
+    }
+  }
 }
 
 /** What is changed, in place, while a position is computed. */
@@ -161,6 +203,7 @@ export interface Captured {
 export class Run {
   readonly weights: Weights;
   readonly hooks: Hooks;
+  /** The tokens that were read, as the page names them. */
   readonly tokens: Int32Array;
   /** How many positions have been read. */
   length = 0;
@@ -168,22 +211,65 @@ export class Run {
   readonly tops: Int32Array;
   private readonly keys: Float64Array[];
   private readonly values: Float64Array[];
+  /** The model's ids of the tokens that were read, and of the one that was written last. */
+  private readonly ids: Int32Array;
+  private written = 0;
 
   constructor(weights: Weights, capacity: number, hooks: Hooks = {}) {
     this.weights = weights;
     this.hooks = hooks;
     this.tokens = new Int32Array(capacity);
+    this.ids = new Int32Array(capacity);
     this.tops = new Int32Array(capacity * weights.layers.length * weights.architecture.heads).fill(-1);
-    const size = capacity * weights.architecture.width;
+    const size = capacity * weights.architecture.key_heads * weights.architecture.head_width;
     this.keys = weights.layers.map(() => new Float64Array(size));
     this.values = weights.layers.map(() => new Float64Array(size));
   }
 
-  /** Reads the next token and returns the logits. */
-  read(token: number): Float64Array {
+  /** Reads a token and returns the one that is written. */
+  read(token: number): number {
+    const { placed } = this.weights;
+    if (!placed) return this.readId(token, token);
+    const id = token < placed.numPlain ? placed.ids[this.length * placed.numPlain + token] : -1;
+    return this.readId(token, Math.max(0, id)); // 0 is <unk>
+  }
+
+  /** Reads the token that the model has written itself. */
+  readOwn(): number {
+    return this.readId(this.nameOf(this.written, this.length), this.written);
+  }
+
+  private readId(token: number, id: number): number {
     this.tokens[this.length] = token;
+    this.ids[this.length] = id;
     this.length += 1;
-    return this.pass(this.length - 1);
+    this.written = largest(this.pass(this.length - 1));
+    return this.nameOf(this.written, this.length);
+  }
+
+  /** A token of the model as the page names it; the last of the page's names is that of all that are out of place. */
+  private nameOf(id: number, position: number): number {
+    const { placed, architecture } = this.weights;
+    if (!placed) return id;
+    const { ids, numPlain, end } = placed;
+    if (id === end) return architecture.end;
+    for (let plain = 0; plain < numPlain; plain++) if (ids[position * numPlain + plain] === id) return plain;
+    return architecture.vocabulary.length - 1;
+  }
+
+  /** The logits of the tokens that the page names; of those that cannot follow, the least of all. */
+  private namedLogits(logits: Float64Array, position: number): number[] {
+    const { placed, architecture } = this.weights;
+    if (!placed) return Array.from(logits);
+    const { ids, numPlain, end } = placed;
+    const least = logits.reduce((one, other) => Math.min(one, other));
+    const named = new Array<number>(architecture.vocabulary.length).fill(least);
+    for (let plain = 0; plain < numPlain; plain++) {
+      const id = ids[(position + 1) * numPlain + plain];
+      if (id >= 0) named[plain] = logits[id];
+    }
+    named[architecture.end] = Math.max(named[architecture.end], logits[end]);
+    return named;
   }
 
   /** What happened at a position that has been read. */
@@ -198,7 +284,7 @@ export class Run {
       },
       units: (values) => view.units.push(largestUnits(values)),
     });
-    view.logits = Array.from(logits);
+    view.logits = this.namedLogits(logits, position);
     return view;
   }
 
@@ -229,38 +315,43 @@ export class Run {
     },
   ): Float64Array {
     const { hooks } = this;
-    const { architecture, tokenEmbedding, positionEmbedding, layers } = this.weights;
-    const { width, heads, epsilon } = architecture;
-    const headWidth = width / heads;
-    const token = this.tokens[position];
-    let x = new Float64Array(width);
-    for (let index = 0; index < width; index++) {
-      x[index] = tokenEmbedding[token * width + index] + positionEmbedding[position * width + index];
+    const { architecture, tokenEmbedding, positionEmbedding, unembedding, layers } = this.weights;
+    const { width, heads, key_heads: keyHeads, head_width: headWidth, epsilon } = architecture;
+    const queryWidth = heads * headWidth;
+    const keyWidth = keyHeads * headWidth;
+    const start = architecture.window ? Math.max(0, position + 1 - architecture.window) : 0;
+    const id = this.ids[position];
+    let x = tokenEmbedding.slice(id * width, (id + 1) * width);
+    if (positionEmbedding) {
+      for (let index = 0; index < width; index++) x[index] += positionEmbedding[position * width + index];
     }
     hooks.stream?.(0, position, x);
     watch?.stage?.("embedding", x);
     const divisor = architecture.scaled ? Math.sqrt(headWidth) : 1;
     layers.forEach((layer, number) => {
-      const normed = layerNorm(x, layer.attentionNormGain, layer.attentionNormBias, epsilon);
+      const normed = norm(x, layer.attentionNormGain, layer.attentionNormBias, epsilon);
       const projected = multiply(normed, layer.attentionInWeight, layer.attentionInBias);
       const keys = this.keys[number];
       const values = this.values[number];
-      keys.set(projected.subarray(width, 2 * width), position * width);
-      values.set(projected.subarray(2 * width), position * width);
-      const mixed = new Float64Array(width);
+      if (architecture.rotary_base) rotate(projected.subarray(0, queryWidth + keyWidth), position, headWidth, architecture.rotary_base);
+      keys.set(projected.subarray(queryWidth, queryWidth + keyWidth), position * keyWidth);
+      values.set(projected.subarray(queryWidth + keyWidth), position * keyWidth);
+      const mixed = new Float64Array(queryWidth);
       const allShares: Float64Array[] = [];
       for (let head = 0; head < heads; head++) {
         const first = head * headWidth;
+        // Heads that follow one another share keys and values.
+        const shared = Math.floor(head / (heads / keyHeads)) * headWidth;
         const shares = new Float64Array(position + 1);
         // Dimensions in which the query is 0 add nothing to any score.
         const used: number[] = [];
-        for (let index = first; index < first + headWidth; index++) if (projected[index] !== 0) used.push(index);
+        for (let index = 0; index < headWidth; index++) if (projected[first + index] !== 0) used.push(index);
         let most = -Infinity;
         let top = 0;
-        for (let other = 0; other <= position; other++) {
-          const start = other * width;
+        for (let other = start; other <= position; other++) {
+          const key = other * keyWidth + shared;
           let score = 0;
-          for (let index = 0; index < used.length; index++) score += projected[used[index]] * keys[start + used[index]];
+          for (let index = 0; index < used.length; index++) score += projected[first + used[index]] * keys[key + used[index]];
           score /= divisor;
           if (layer.relativeBias) score += layer.relativeBias[head * architecture.positions + position - other];
           shares[other] = score;
@@ -270,16 +361,16 @@ export class Run {
           }
         }
         let total = 0;
-        for (let other = 0; other <= position; other++) {
+        for (let other = start; other <= position; other++) {
           const below = shares[other] - most;
           shares[other] = below < -746 ? 0 : Math.exp(below); // smaller than any double
           total += shares[other];
         }
-        for (let other = 0; other <= position; other++) {
+        for (let other = start; other <= position; other++) {
           const share = (shares[other] /= total);
           if (share === 0) continue;
-          const start = other * width + first;
-          for (let index = 0; index < headWidth; index++) mixed[first + index] += share * values[start + index];
+          const value = other * keyWidth + shared;
+          for (let index = 0; index < headWidth; index++) mixed[first + index] += share * values[value + index];
         }
         this.tops[(position * layers.length + number) * heads + head] = shares[top] > 0.5 ? top : -1;
         allShares.push(shares);
@@ -291,19 +382,20 @@ export class Run {
       x = x.map((value, index) => value + attended[index]);
       hooks.stream?.(2 * number + 1, position, x);
       watch?.stage?.(layers.length > 1 ? `after attention ${number}` : "after attention", x);
-      const again = layerNorm(x, layer.mlpNormGain, layer.mlpNormBias, epsilon);
+      const again = norm(x, layer.mlpNormGain, layer.mlpNormBias, epsilon);
       const hidden = activate(multiply(again, layer.mlpInWeight, layer.mlpInBias), architecture.activation);
+      if (layer.mlpUpWeight) multiply(again, layer.mlpUpWeight).forEach((value, unit) => (hidden[unit] *= value));
       watch?.units?.(hidden);
       const said = multiply(hidden, layer.mlpOutWeight, layer.mlpOutBias);
       x = x.map((value, index) => value + said[index]);
       hooks.stream?.(2 * number + 2, position, x);
       watch?.stage?.(layers.length > 1 ? `after feed-forward ${number}` : "after feed-forward", x);
     });
-    const last = layerNorm(x, this.weights.finalNormGain, this.weights.finalNormBias, epsilon);
-    const logits = new Float64Array(architecture.vocabulary.length);
+    const last = norm(x, this.weights.finalNormGain, this.weights.finalNormBias, epsilon);
+    const logits = new Float64Array(unembedding.length / width);
     for (let word = 0; word < logits.length; word++) {
       let sum = 0;
-      for (let index = 0; index < width; index++) sum += last[index] * tokenEmbedding[word * width + index];
+      for (let index = 0; index < width; index++) sum += last[index] * unembedding[word * width + index];
       logits[word] = sum;
     }
     return logits;

@@ -1,7 +1,7 @@
 // An intervention: what is changed in a run, and the run with it. The model reads its own tokens after the change, so
 // that a change propagates through the chain. serialformer/interp/interventions.py does the same in Python.
 
-import { largest, Run, type Captured, type Hooks, type Weights } from "./forward";
+import { Run, type Captured, type Hooks, type Weights } from "./forward";
 import { SLICE_MILLISECONDS, yieldToPage } from "./slices";
 import type { Sequence } from "./thinker";
 
@@ -30,15 +30,14 @@ export interface Intervened {
 function* readTo(run: Run, sequence: Sequence, last: number, said: Int32Array) {
   while (run.length <= last) {
     const position = run.length;
-    const token = sequence.made[position] ? said[position - 1] : sequence.given[position];
-    said[position] = largest(run.read(token));
+    said[position] = sequence.made[position] ? run.readOwn() : run.read(sequence.given[position]);
     yield;
   }
 }
 
 /** The mean output of a head over the positions that write, from the first one on. */
 function* meanOutput(run: Run, first: number, layer: number, head: number) {
-  const width = run.weights.architecture.width / run.weights.architecture.heads;
+  const width = run.weights.architecture.head_width;
   const mean = new Float64Array(width);
   for (let position = first; position < run.length; position++) {
     const output = run.capture(position).heads[layer].subarray(head * width, (head + 1) * width);

@@ -1,7 +1,7 @@
 // Who runs the model: this page, from the weights in it, or the server that the page came from.
 
 import { signal, type Signal } from "@preact/signals";
-import { largest, readWeights, Run, type View } from "./forward";
+import { readWeights, Run, type View } from "./forward";
 import type { ModelContent } from "./content";
 import { SLICE_MILLISECONDS, yieldToPage } from "./slices";
 
@@ -75,8 +75,7 @@ export async function localThinker(model: ModelContent): Promise<Thinker> {
         const started = performance.now();
         while (run.length < given.length && performance.now() - started < SLICE_MILLISECONDS) {
           const position = run.length;
-          const token = made[position] ? thought.said[position - 1] : given[position];
-          thought.said[position] = largest(run.read(token));
+          thought.said[position] = made[position] ? run.readOwn() : run.read(given[position]);
         }
         milliseconds += performance.now() - started;
         // The page is drawn anew at each of these, so there are few.

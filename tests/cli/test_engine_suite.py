@@ -25,10 +25,17 @@ def test_engine_cases(cli: Callable[..., Result], tmp_path: Path) -> None:
     assert json.loads(result.out)["tokens"] == tokens
 
 
-def test_engine_cases_of_no_circuit(cli: Callable[..., Result], tmp_path: Path) -> None:
+def test_engine_cases_of_a_task(cli: Callable[..., Result], tmp_path: Path) -> None:
+    made = cli("construct", "parity", "--length", 30, "--target", "llama", "-o", tmp_path / "parity")
+    assert made.status == 0
+    result = cli("engine-cases", tmp_path / "parity", "-o", tmp_path / "cases.jsonl", "--json")
+    assert json.loads(result.out)["cases"] == len(read_cases(tmp_path / "cases.jsonl"))
+
+
+def test_engine_cases_of_too_short_a_chain(cli: Callable[..., Result], tmp_path: Path) -> None:
     assert cli("construct", "parity", "--length", 4, "-o", tmp_path / "parity").status == 0
     result = cli("engine-cases", tmp_path / "parity", "-o", tmp_path / "cases.jsonl")
-    assert result.status == 2 and "is a model of a task, not a compiled circuit" in result.err
+    assert result.status == 2 and "expected a chain of at least 27 tokens, found 4" in result.err
     assert not (tmp_path / "cases.jsonl").exists()
 
 

@@ -24,7 +24,7 @@ def noisy(transformer: Transformer, size: float, seed: int) -> Transformer:
     random = np.random.default_rng(seed)
     weights = {}
     for name, weight in transformer.named_weights():
-        scale = size * max(1e-3, float(np.abs(weight).max()))
+        scale = size * max(1e-3, float(np.abs(weight).max(initial=0.0)))
         weights[name] = (weight + random.normal(0, scale, weight.shape)).astype(weight.dtype)
     return weights_to_transformer(transformer.architecture, weights)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.engines.run import ENVIRONMENTS, HERE, WITHOUT, make_environment
-from benchmarks.engines.serve import SERVERS, fill, wait_for
+from benchmarks.engines.serve import SERVERS, fill, parse, version_of, wait_for
 
 from serialformer.engines.adapters.registry import ADAPTERS
 
@@ -32,10 +32,28 @@ def test_versions_are_fixed(name: str) -> None:
 @pytest.mark.parametrize("name", SERVERS)
 def test_commands_of_servers(name: str) -> None:
     server = SERVERS[name]
-    places: dict[str, object] = {"bin": "b", "servers": "s", "model": "m", "gguf": "g", "port": 1}
+    places: dict[str, object] = {"bin": "b", "servers": "s", "program": "b/p", "model": "m", "gguf": "g", "port": 1}
     words = fill(server.command, places)
     assert words[0].startswith("b/") and "1" in words and {"m", "g"} & set(words)
     assert all("=" in word for word in fill(server.variables, places))
+
+
+def test_options_of_a_server(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["llama-server", "--program", "bin/llama-server", "--model", "m", "--", "--set", "stream=True", "--"]
+    arguments, options = parse(words)
+    assert (arguments.program, options) == (Path("bin/llama-server"), ["--set", "stream=True", "--"])
+    assert parse(["vllm", "--model", "m"])[1] == []
+    for wrong in (["llama-server", "--model", "m"], ["vllm", "--model", "m", "--program", "p"]):
+        with pytest.raises(SystemExit):
+            parse(wrong)
+        assert "--program is needed for llama-server, and for no other server" in capsys.readouterr().err
+
+
+def test_what_a_program_says_of_its_version(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\necho 'version: 7 (abc)\nbuilt with care' >&2\n")
+    program.chmod(0o755)
+    assert version_of(program) == "7 (abc)"
 
 
 def test_a_server_that_ends_at_once() -> None:

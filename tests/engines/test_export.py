@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serialformer import compile
+from serialformer import Shape, compile
 from serialformer.engines.export import export_gguf, export_onnx
 from serialformer.engines.scattered import scattered_circuit
 from serialformer.errors import InputError, SerialformerError
@@ -133,6 +133,21 @@ def test_gguf_of_a_compiled_circuit(dtype: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(tensors["position_embd.weight"], weights["position_embedding"])
     np.testing.assert_array_equal(tensors["blk.0.attn_qkv.weight"], weights["layers.0.attention_in_weight"].T)
     assert "output.weight" not in tensors  # llama.cpp ties it
+
+
+@pytest.mark.parametrize("is_qwen", [False, True])
+def test_gguf_of_a_tied_model(is_qwen: bool, tmp_path: Path) -> None:
+    """There is no output matrix, which tells llama.cpp to take the embedding."""
+    shape = Shape(tied=True, head_biases=is_qwen)
+    circuit = scattered_circuit(0, num_inputs=6, num_gates=57)
+    model = compile(circuit, target="llama", dtype="bfloat16", shape=shape).save(tmp_path / "model")
+    assert export_gguf(tmp_path / "model", tmp_path / "model.gguf")["dtype"] == "bfloat16"
+    fields, tensors = read_gguf(tmp_path / "model.gguf")
+    assert fields["general.architecture"] == ("qwen2" if is_qwen else "llama") and "output.weight" not in tensors
+    embedding = model.transformer.token_embedding.astype(np.float32)
+    np.testing.assert_array_equal(tensors["token_embd.weight"], embedding)
+    # The gain is 0 where the head must not look.
+    assert (tensors["output_norm.weight"] == 0).any() and ("blk.0.attn_q.bias" in tensors) == is_qwen
 
 
 def test_gguf_in_fewer_bits(tmp_path: Path) -> None:

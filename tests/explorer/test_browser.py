@@ -119,15 +119,20 @@ def sequence(model: Model, **values: int) -> np.ndarray:
     return np.concatenate([transcript.prompt, transcript.chain])[None]
 
 
-def check_position(page: Any, transformer: Any, tokens: np.ndarray, position: int, side: int = 0) -> None:
-    """Attention and logits on the screen are those of the reference forward pass in float64."""
-    attention, logits = compute_attention(transformer, tokens), compute_logits(transformer, tokens)[0, position]
-    heads = heads_on_screen(page, side)
+def check_heads(page: Any, transformer: Any, tokens: np.ndarray, position: int, side: int = 0) -> None:
+    """Attention on the screen is that of the reference forward pass in float64."""
+    attention, heads = compute_attention(transformer, tokens), heads_on_screen(page, side)
     assert len(heads) == sum(layer.shape[1] for layer in attention)
     for row in heads:
         expected = attention[int(row["layer"])][0, int(row["head"]), position]
         assert int(row["look"]) == expected.argmax()
         assert float(row["weight"]) == pytest.approx(expected.max(), rel=1e-9)
+
+
+def check_position(page: Any, transformer: Any, tokens: np.ndarray, position: int, side: int = 0) -> None:
+    """Attention and logits on the screen are those of the reference forward pass in float64."""
+    check_heads(page, transformer, tokens, position, side)
+    logits = compute_logits(transformer, tokens)[0, position]
     shown = logits_on_screen(page, side)
     for token, logit in shown.items():
         assert logit == pytest.approx(logits[token], rel=1e-9, abs=1e-9)

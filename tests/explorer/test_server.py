@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 from tests.explorer.models import adder, compiled_adder
 from tests.task_models import exact_parity
 
-from serialformer import SerialformerError, compile, explore
+from serialformer import SerialformerError, compile
 from serialformer.explorer.content import circuit_content, own_samples, task_content
 from serialformer.explorer.server import PageServer
 from serialformer.transformer.forward import compute_attention
@@ -165,7 +164,7 @@ def test_a_llama_is_told_of_in_plain_bits() -> None:
     transcript = model.run(a=1, b=3)
     content = circuit_content(model, embedded=False)
     assert content["models"][0]["architecture"]["vocabulary"] == ["0", "1", "=", "<unk>"]
-    with PageServer(content, [model.transformer], placed=model.words.placed) as server:
+    with PageServer(content, [model.transformer], placed=[model.placed]) as server:
         sequence = [*transcript.prompt.tolist(), *[-1] * len(transcript.chain)]
         run = server.begin({"model": 0, "tokens": sequence})
         assert run["tokens"] == [*transcript.prompt.tolist(), *transcript.chain.tolist()]
@@ -174,10 +173,3 @@ def test_a_llama_is_told_of_in_plain_bits() -> None:
             view = server.view(run["run"], position)
             assert int(np.argmax(view["logits"])) == run["said"][position]
             assert [look[0]["weight"] for layer in view["attention"] for look in layer] == pytest.approx([1.0] * 8)
-
-
-def test_a_page_does_not_compute_llamas(tmp_path: Path) -> None:
-    with pytest.raises(
-        SerialformerError, match="computes GPT-2s by itself; this model is a Llama\nhint: serialformer exp"
-    ):
-        explore(compile(adder(), target="llama"), output=tmp_path / "page.html")

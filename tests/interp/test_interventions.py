@@ -6,9 +6,11 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
-from serialformer import CircuitBuilder, Model, compile, construct
+from serialformer import CircuitBuilder, Model, Shape, compile, construct
+from serialformer.engines.recurrences import shift_register_circuit
 from serialformer.errors import InputError
 from serialformer.interp.interventions import Intervention, intervene
 from serialformer.interp.predict import UNKNOWN
@@ -94,9 +96,62 @@ def test_weights_that_are_others_are_caught() -> None:
     assert not intervene(broken, CLEAN, Intervention(kind="head", part="a0.h0", position=4), OTHER).is_as_expected
 
 
-def test_a_llama_is_refused() -> None:
-    with pytest.raises(InputError, match="look-ups are made in several layers"):
-        intervene(compile(adder(1), target="llama"), {"a": 1, "b": 1}, Intervention(kind="zero", part="a0.h0"))
+LLAMAS = {
+    "two heads of keys": Shape(),
+    "one head of keys, three layers": Shape(key_heads=1, layers=3),
+    "a look-up a layer, none repeated": Shape(key_heads=1, layers=2),
+    "tied": Shape(tied=True, layers=1),
+    "by distance": Shape(addressing="distances"),
+    "a Mistral": Shape(addressing="window", layers=1),
+}
+
+
+@pytest.mark.parametrize("shape", LLAMAS)
+def test_a_llama_is_predicted_wherever_its_parts_agree(shape: str) -> None:
+    circuit = adder()
+    if LLAMAS[shape].addressing is not None:
+        circuit = shift_register_circuit(1, num_inputs=5, num_gates=7, distances=(4, 2, 0))
+    llama = compile(circuit, target="llama", shape=LLAMAS[shape])
+    architecture, first, random = llama.transformer.architecture, circuit.num_inputs, np.random.default_rng(0)
+    values, others = ({word.name: int(random.integers(1 << word.width)) for word in llama.inputs} for _ in range(2))
+    layers = range(architecture.num_layers)
+    wanted = [
+        *(Intervention(kind="token", position=at, token=int(bit)) for at in (0, first + 2) for bit in "01"),
+        *(Intervention(kind="residual", part="input", position=at) for at in (1, first + 1)),
+        *(
+            Intervention(kind="residual", part=f"{letter}{layer}", position=first + 1)
+            for layer in layers
+            for letter in "am"
+        ),
+        *(
+            Intervention(kind="head", part=f"a{layer}.h{head}", position=first + 2)
+            for layer in layers
+            for head in (0, architecture.num_heads - 1)
+        ),
+        Intervention(kind="zero", part="a0.h1"),
+        Intervention(kind="mean", part="a0.h0"),
+    ]
+    known = changed = 0
+    for one in wanted:
+        found = intervene(llama, values, one, others if one.kind in ("head", "residual") else None)
+        assert found.is_as_expected, one
+        known += int((found.expected != UNKNOWN).sum())
+        changed += bool((found.written != found.clean).any())
+        if one.kind == "token" or one.part == "input":
+            assert (found.expected != UNKNOWN).all()
+        assert found.clean.tolist() == [*llama.run(values).chain.tolist(), 2]
+    assert changed >= 4 and known > 6 * circuit.num_gates
+
+
+def test_a_llama_that_has_lost_its_place_is_not_predicted() -> None:
+    """A head that is silent makes it end its chain; the end token has no position from which to go on."""
+    llama = compile(adder(), target="llama")
+    found = intervene(llama, CLEAN, Intervention(kind="zero", part="a0.h0"))
+    assert (found.expected == UNKNOWN).all() and 2 in found.written[:-1].tolist()
+    with pytest.raises(InputError, match="token 2 cannot stand at position 6"):
+        intervene(llama, CLEAN, Intervention(kind="token", position=6, token=2))
+    with pytest.raises(InputError, match="no token 4 in a vocabulary of 4"):
+        intervene(llama, CLEAN, Intervention(kind="token", position=6, token=4))
 
 
 @pytest.mark.parametrize(

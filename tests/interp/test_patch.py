@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from serialformer import CircuitBuilder, Model, SerialformerError, compile, construct
+from serialformer import CircuitBuilder, Model, SerialformerError, Shape, compile, construct
 from serialformer.constructions.edges import find_edges
+from serialformer.engines.recurrences import shift_register_circuit
 from serialformer.interp.patch import Patch, Run, run_patched
 from serialformer.interp.predict import UNKNOWN, Prediction, predict
+from serialformer.interp.universe import all_edges
 from serialformer.models.ground_truth import GroundTruth
 from serialformer.transformer.forward import compute_logits
 
@@ -121,3 +124,95 @@ def test_edges_that_are_not_there(patch: Patch, message: str) -> None:
     run = run_patched(clean.model.transformer, clean.followed.tokens)
     with pytest.raises(SerialformerError, match=message):
         run_patched(clean.model.transformer, clean.followed.tokens, run, [patch])
+
+
+SHAPES = {
+    "a Llama by name": Shape(layers=2),
+    "each head its own keys": Shape(key_heads=4, addressing="distances"),
+    "one head of keys, three layers": Shape(key_heads=1, layers=3, addressing="distances"),
+    "a Mistral": Shape(addressing="window"),
+    "a Qwen2, tied": Shape(head_biases=True, tied=True, addressing="distances"),
+}
+
+
+@cache
+def llama(shape: str) -> tuple[Model, np.ndarray, np.ndarray]:
+    """A model, and the tokens of two of its sequences."""
+    circuit = shift_register_circuit(1, num_inputs=7, num_gates=14, distances=(6, 2, 0))
+    model = compile(circuit, target="llama", shape=SHAPES[shape])
+    placed, random = model.words.placed, np.random.default_rng(0)
+    assert placed is not None
+    bits = random.integers(0, 2, (2, 7), dtype=np.uint8)
+    plain = np.concatenate([bits, [[2], [2]], model.think(bits, model.engine("dense"))], axis=1)
+    first, second = placed.place(plain.astype(np.int64))
+    return model, first, second
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_llama_without_patches_is_the_forward_pass(shape: str) -> None:
+    model, tokens, _ = llama(shape)
+    run = run_patched(model.transformer, tokens)
+    plain = compute_logits(model.transformer, tokens[None])[0]
+    np.testing.assert_allclose(run.logits, plain, atol=1e-9)
+    assert run.tokens[7:-1].tolist() == tokens[8:].tolist()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_llama_that_hears_another_embedding_everywhere_is_the_other_run(shape: str) -> None:
+    """Each head hears queries, keys and values of the other run; heads that share keys do so one by one."""
+    model, tokens, others = llama(shape)
+    other = run_patched(model.transformer, others)
+    edges = [edge for edge in all_edges(model.transformer.architecture) if edge.source == "input"]
+    patched = run_patched(model.transformer, tokens, other, edges)
+    np.testing.assert_allclose(patched.logits, other.logits, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_head_of_a_llama_hears_what_transformers_would_give_it(shape: str, tmp_path: Path) -> None:
+    """One edge into a head is a whole run of transformers in which that head's queries, keys or values are replaced."""
+    torch = pytest.importorskip("torch", reason="the extra torch is not installed")
+    transformers = pytest.importorskip("transformers", reason="the extra torch is not installed")
+    model, tokens, others = llama(shape)
+    model.save(tmp_path / "model")
+    stock = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float64)
+    architecture, attention = model.transformer.architecture, stock.model.layers[-1].self_attn
+    width, shared = architecture.head_width, architecture.num_heads // architecture.num_key_heads
+    other = run_patched(model.transformer, others)
+
+    def go(sequence: np.ndarray, name: str, hook: Any) -> None:
+        """Runs a sequence with a hook on a map of the last layer."""
+        handle = getattr(attention, name).register_forward_hook(hook)
+        with torch.no_grad():
+            stock(torch.from_numpy(sequence)[None])
+        handle.remove()
+
+    for via in "qkv":
+        for head in (0, architecture.num_heads - 1):
+            block = head if via == "q" else head // shared
+            columns, rows = (slice(place * width, (place + 1) * width) for place in (block, head))
+            kept: list[Any] = []
+            go(others, f"{via}_proj", partial(_keep_output, kept))
+            handle = attention.o_proj.register_forward_hook(partial(_keep_input, kept))
+            go(tokens, f"{via}_proj", partial(_replace_columns, kept[0], columns))
+            handle.remove()
+            term = kept[1][0][:, rows] @ attention.o_proj.weight[:, rows].T
+            # The last layer hears all that earlier layers have written.
+            name = f"a{architecture.num_layers - 1}.h{head}"
+            edges = [edge for edge in all_edges(architecture) if (edge.target, edge.via) == (name, via)]
+            ours = run_patched(model.transformer, tokens, other, edges).terms[name]
+            # The angles of transformers are float32.
+            np.testing.assert_allclose(ours, term.detach().numpy(), atol=2e-4)
+
+
+def _keep_output(kept: list[Any], module: Any, given: Any, made: Any) -> None:
+    kept.append(made)
+
+
+def _keep_input(kept: list[Any], module: Any, given: Any, made: Any) -> None:
+    kept.append(given[0])
+
+
+def _replace_columns(theirs: Any, columns: slice, module: Any, given: Any, made: Any) -> Any:
+    changed = made.clone()
+    changed[..., columns] = theirs[..., columns]
+    return changed

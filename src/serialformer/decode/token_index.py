@@ -1,10 +1,11 @@
 """The indexed engine of Llamas whose tokens say where they stand: what follows a token is looked up in a table.
 
 It reads the weights and nothing else. Where queries, keys and values read what no layer has written, they depend on the
-token alone; so it can be shown once, for all contexts, of which one or two tokens a head reads one (``code_search``).
-Then what a token writes is a table over which of them stand in the context. Its entries are worked out when the engine
-is made, together with how far float32 can be off; the arg max comes from an index of the unembedding, not from all
-logits. At the first position where something is not proven the dense engine takes over.
+token alone; so it can be shown once, for all contexts, of which one or two tokens a head reads one (``code_search``),
+or how far back the token stands that it reads (``distance_heads``). Then what a token writes is a table over which of
+two tokens stands in the context, or which of two values is brought from that distance. Its entries are worked out when
+the engine is made, together with how far float32 can be off; the arg max comes from an index of the unembedding, not
+from all logits. At the first position where something is not proven the dense engine takes over.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from serialformer.arrays import Bool, Float64, Int32, Int64
 from serialformer.decode.code_search import CodeSearch
 from serialformer.decode.dense import DenseEngine
+from serialformer.decode.distance_heads import DistanceHead, FarSources, find_distance, two_values
 from serialformer.decode.fall_back import FallBackEngine
 from serialformer.decode.rounding import LARGEST_LEAK
 from serialformer.decode.token_index_kernels import DONE, NO_ONE_SOURCE, STRANGE_CONTEXT, UNPROVEN, decode_placed
@@ -28,6 +30,9 @@ from serialformer.transformer.transformer import Layer, Transformer
 TOKENS_PER_BLOCK = 1 << 16
 
 MAX_SOURCES = 6
+MAX_ALONE = 4
+"""The most tokens for which all logits are worked out."""
+
 LARGEST_TABLES = 1 << 28
 """Numbers in the tables while they are made."""
 
@@ -35,6 +40,11 @@ ROUNDOFF = 2.0**-24
 
 SETTLED = 2.0**-8
 """A dimension that some layer writes, but that holds nearly the same whatever is read, may differ by this much."""
+
+SAME_NORM = 2.0**-8
+"""Tokens whose square norm in the embedding differs from the usual one by more than this part are not known."""
+
+NOTHING_KNOWN = "no token decides what its heads read"
 
 REASONS = {
     STRANGE_CONTEXT: "the context holds a token of which nothing is known",
@@ -103,8 +113,9 @@ class TokenIndexEngine(FallBackEngine):
         while position < stop:
             goal = min(stop, position + TOKENS_PER_BLOCK)
             reached, reason = decode_placed(
-                sequence, position, goal, length, tables.is_known, tables.sources, tables.following, end, seen
-            )
+                sequence, position, goal, length, tables.is_known, tables.far.distances, tables.far.is_second,
+                tables.sources, tables.following, end, seen,
+            )  # fmt: skip
             made_from = max(length, position + 1)
             if reached + 1 > made_from:
                 self._use("indexed")
@@ -126,11 +137,13 @@ class TokenTables:
 
     Attributes:
         is_known: for each token whether it is known what it reads.
+        far: what is read by distance; the first things that each token reads are these.
         sources: for each token, and each thing that it reads, the two tokens of which one is read; -1 after the last.
         following: for each token and each choice of its sources the token that follows, or -1 if that is not proven.
     """
 
     is_known: Bool[np.ndarray, " vocabulary"]
+    far: FarSources
     sources: Int32[np.ndarray, "vocabulary sources two"]
     following: Int32[np.ndarray, "vocabulary choices"]
 
@@ -141,11 +154,6 @@ def tabulate_tokens(transformer: Transformer) -> TokenTables:
     Raises:
         EngineError: the model is not one whose tokens decide what is read.
     """
-    architecture = transformer.architecture
-    if architecture.window is not None and architecture.window < architecture.num_positions:
-        raise EngineError("attention sees a window of the context only")
-    if architecture.biases != "none":
-        raise EngineError("queries, keys and values have biases")
     return _Tabulator(transformer).tables()
 
 
@@ -161,6 +169,11 @@ class _Tabulator:
         self._embedding = transformer.token_embedding
         self._num_tokens, self._width = self._embedding.shape
         self._epsilon = architecture.norm_epsilon
+        squares = np.square(self._embedding.astype(np.float64)).sum(axis=1)
+        usual = float(np.median(squares[squares > 0])) if squares.any() else 1.0
+        self._is_usual = np.abs(squares - usual) <= SAME_NORM * usual
+        self._factor = 1 / np.sqrt(usual / self._width + self._epsilon)
+        self._drift = 0.0
         written = np.zeros(self._width, dtype=bool)
         self._heads: list[list[_Head]] = []
         for index, layer in enumerate(self._layers):
@@ -173,9 +186,9 @@ class _Tabulator:
 
     def tables(self) -> TokenTables:
         """All stages in order."""
-        is_known, sources, choices = self._route()
+        is_known, far, sources, choices = self._route()
         if not is_known.any():
-            raise EngineError("no token decides what its heads read")
+            raise EngineError(NOTHING_KNOWN)
         num_choices = 1 << sources.shape[1]
         if self._num_tokens * num_choices * (len(self._moving) + 4) > LARGEST_TABLES:
             raise EngineError("the tables would be too large")
@@ -185,54 +198,64 @@ class _Tabulator:
         self._error = np.zeros(self._width)
         moving, squares = self._fill(is_known, sources, choices)
         following = self._follow(is_known, moving, squares)
-        return TokenTables(is_known=is_known, sources=sources.astype(np.int32), following=following)
+        return TokenTables(is_known=is_known, far=far, sources=sources.astype(np.int32), following=following)
 
     def _list_heads(self, into: Float64[np.ndarray, "width qkv"], layer: Layer) -> list[_Head]:
         """The heads of a layer that have an effect."""
         architecture, result = self._transformer.architecture, []
         size, heads, groups = architecture.head_width, architecture.num_heads, architecture.num_key_heads
         out = layer.attention_out_weight.reshape(heads, size, -1)
+        bias = layer.attention_in_bias if layer.attention_in_bias.size else np.zeros(into.shape[1])
         for head in range(heads):
             group = head // (heads // groups)
-            query = into[:, head * size : (head + 1) * size]
-            key, value = (into[:, (heads + part * groups + group) * size :][:, :size] for part in range(2))
-            effective = value.any(axis=0) & out[head].any(axis=1)
+            starts = (head * size, (heads + group) * size, (heads + groups + group) * size)
+            query, key, value = (_Map(into[:, first : first + size], bias[first : first + size]) for first in starts)
+            effective = (value.weight.any(axis=0) | (value.bias != 0)) & out[head].any(axis=1)
             if effective.any():
-                result.append(_Head(query, key, value[:, effective], out[head][effective]))
+                value = _Map(value.weight[:, effective], value.bias[effective])
+                result.append(_Head(query, key, value, out[head][effective]))
         return result
 
-    def _apply(self, weight: np.ndarray) -> Float64[np.ndarray, "vocabulary outputs"]:
-        """A map of what tokens put into the stream, before the norm's factor."""
-        rows = np.flatnonzero(weight.any(axis=1))
-        product: Float64[np.ndarray, "vocabulary outputs"] = self._embedding[:, rows].astype(np.float64) @ weight[rows]
+    def _apply(self, part: _Map) -> Float64[np.ndarray, "vocabulary outputs"]:
+        """A map of what tokens put into the stream, over the norm's factor, which is taken to be the usual one."""
+        rows = np.flatnonzero(part.weight.any(axis=1))
+        product: Float64[np.ndarray, "vocabulary outputs"]
+        product = self._embedding[:, rows].astype(np.float64) @ part.weight[rows] + part.bias / self._factor
         return product
 
     # --- what heads read
 
-    def _route(self) -> tuple[np.ndarray, np.ndarray, list[list[np.ndarray]]]:
-        """Which tokens are known, the sources of each, and for each layer and head which of them it reads."""
-        sources = np.full((self._num_tokens, MAX_SOURCES, 2), -1, dtype=np.int64)
-        is_known = np.ones(self._num_tokens, dtype=bool)
-        choices: list[list[np.ndarray]] = []
+    def _route(self) -> tuple[np.ndarray, FarSources, np.ndarray, list[list[np.ndarray]]]:
+        """Which tokens are known, what is read by distance, what each reads, and which of that each head reads."""
+        is_known = self._is_usual.copy()
+        found: list[list[DistanceHead | np.ndarray]] = []
         self._leads: list[list[tuple[np.ndarray, np.ndarray, float]]] = []
         for heads in self._heads:
-            choices.append([])
+            found.append([])
             self._leads.append([])
             for head in heads:
-                queries, keys = self._apply(head.query), self._apply(head.key)
-                search = CodeSearch(keys)
-                if search.refusal:
-                    raise EngineError(f"a head cannot be indexed: {search.refusal}")
-                found = search.find(queries)
-                is_known &= (found.first >= 0) & search.is_code & (search.count <= 2) & (found.lead > 0)
-                rotated = self._rotation_error(queries, keys)
-                self._leads[-1].append((found.lead, found.product, rotated))
-                pair = np.stack([found.first, found.last], axis=1)
+                reads, is_proven, lead = self._find(head)
+                is_known &= is_proven
+                found[-1].append(reads)
+                self._leads[-1].append(lead)
+        if not is_known.any():
+            raise EngineError(NOTHING_KNOWN)
+        far, places = self._look_back(found, is_known)
+        num_far = len(far.distances)
+        sources = np.full((self._num_tokens, MAX_SOURCES, 2), -1, dtype=np.int64)
+        sources[:, :num_far] = far.tokens
+        choices: list[list[np.ndarray]] = []
+        for layer in found:
+            choices.append([])
+            for reads in layer:
+                if isinstance(reads, DistanceHead):
+                    choices[-1].append(np.full(self._num_tokens, next(places)))
+                    continue
                 place = np.full(self._num_tokens, -1, dtype=np.int64)
-                for number in range(MAX_SOURCES):
+                for number in range(num_far, MAX_SOURCES):
                     free = (place < 0) & is_known & (sources[:, number, 0] < 0)
-                    sources[free, number] = pair[free]
-                    place[(place < 0) & (sources[:, number] == pair).all(axis=1)] = number
+                    sources[free, number] = reads[free]
+                    place[(place < 0) & (sources[:, number] == reads).all(axis=1)] = number
                 is_known &= place >= 0
                 choices[-1].append(np.maximum(place, 0))
         sources[~is_known] = -1
@@ -240,7 +263,55 @@ class _Tabulator:
         while (lost := is_known & ((sources >= 0) & ~is_known[np.maximum(sources, 0)]).any(axis=(1, 2))).any():
             is_known &= ~lost
         used = int((sources[is_known][:, :, 0] >= 0).sum(axis=1).max(initial=0))
-        return is_known, sources[:, : max(1, used)], choices
+        return is_known, far, sources[:, : max(1, used)], choices
+
+    def _find(self, head: _Head) -> tuple[DistanceHead | np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray, float]]:
+        """What a head reads, for which tokens that is shown, and its scores.
+
+        Returns:
+            A distance, or for each token the two of which the head reads one; the tokens; and the lead over other
+            scores, the score, and how far rotating can move it.
+        """
+        queries, keys = self._apply(head.query), self._apply(head.key)
+        architecture = self._transformer.architecture
+        back = find_distance(queries, keys, architecture)
+        if back is not None:
+            same = np.ones(self._num_tokens)
+            return back, back.is_alike, (back.lead * same, back.product * same, back.error)
+        if architecture.window is not None and architecture.window < architecture.num_positions:
+            raise EngineError("attention sees a window of the context only")
+        search = CodeSearch(keys)
+        if search.refusal:
+            raise EngineError(f"a head cannot be indexed: {search.refusal}")
+        found = search.find(queries)
+        is_proven = (found.first >= 0) & search.is_code & (search.count <= 2) & (found.lead > 0)
+        pair = np.stack([found.first, found.last], axis=1)
+        return pair, is_proven, (found.lead, found.product, self._rotation_error(queries, keys))
+
+    def _look_back(
+        self, found: list[list[DistanceHead | np.ndarray]], is_known: np.ndarray
+    ) -> tuple[FarSources, Iterator[int]]:
+        """What is read by distance, and for each head by distance which entry of that."""
+        entries: dict[tuple[int, bytes], tuple[np.ndarray, tuple[int, int]]] = {}
+        keys = []
+        for heads, layer in zip(self._heads, found, strict=True):
+            for head, reads in zip(heads, layer, strict=True):
+                if not isinstance(reads, DistanceHead):
+                    continue
+                split = two_values(self._apply(head.value), is_known)
+                if split is None:
+                    raise EngineError("a head by distance brings more than two values")
+                keys.append((reads.distance, split[0].tobytes()))
+                entries.setdefault(keys[-1], split)
+        if len(entries) > MAX_SOURCES:
+            raise EngineError("a token depends on too many positions to tabulate")
+        number_of = {key: number for number, key in enumerate(entries)}
+        far = FarSources(
+            distances=np.array([distance for distance, _ in entries], dtype=np.int64),
+            is_second=np.array([split[0] for split in entries.values()], dtype=bool).reshape(-1, self._num_tokens),
+            tokens=np.array([split[1] for split in entries.values()], dtype=np.int64).reshape(-1, 2),
+        )
+        return far, iter([number_of[key] for key in keys])
 
     def _rotation_error(self, queries: np.ndarray, keys: np.ndarray) -> float:
         """How far rotary positions can move a product of query and key."""
@@ -271,6 +342,7 @@ class _Tabulator:
             # A norm's factor is nearly the same whatever was read, or nothing is proven below.
             factor = self._factors(fixed, state)
             low, high = float(factor.min()), float(factor.max())
+            self._drift = 1.01 * max(abs(1 / low - 1 / self._factor), abs(1 / high - 1 / self._factor))
             middle, spread = (low + high) / 2, (high - low) / (low + high) + self._width * ROUNDOFF
             added = np.zeros_like(state)
             for head, place, gap in zip(self._heads[index], choices[index], self._leads[index], strict=True):
@@ -280,7 +352,8 @@ class _Tabulator:
                 for choice in range(num_choices):
                     read = sources[known, place[known], bits[choice][place[known]]]
                     added[:, choice] += values[read] @ head.out[:, moving]
-                errors = (2 * leak + spread) * largest + middle * self._map_errors(head.value)
+                errors = (2 * leak + spread) * largest
+                errors = errors + middle * self._map_errors(head.value.weight, head.value.bias)
                 self._add(head.out, largest, errors)
             state = state + added
             self._note(state)
@@ -301,9 +374,9 @@ class _Tabulator:
         """How much attention other tokens can have together; refuses more than is as good as nothing."""
         lead, product, rotated = gap
         sizes, errors = [], []
-        for weight in (head.query, head.key):
-            sizes.append(float(np.sqrt(np.square(self._apply(weight)).sum(axis=1).max())))
-            errors.append(float(np.sqrt(np.square(self._map_errors(weight)).sum())))
+        for part in (head.query, head.key):
+            sizes.append(float(np.sqrt(np.square(self._apply(part)).sum(axis=1).max())))
+            errors.append(float(np.sqrt(np.square(self._map_errors(part.weight, part.bias)).sum())))
         off = 2 * (sizes[0] * errors[1] + errors[0] * sizes[1] + errors[0] * errors[1]) + 2 * rotated
         off += 8 * self._width * ROUNDOFF * sizes[0] * sizes[1]
         least = low * (low * lead[known] - (high - low) * np.maximum(0.0, product[known] - lead[known]))
@@ -313,11 +386,12 @@ class _Tabulator:
             raise EngineError("the score gap of a head is too small to be one-hot at float32")
         return leak
 
-    def _map_errors(self, weight: np.ndarray) -> Float64[np.ndarray, " outputs"]:
+    def _map_errors(self, weight: np.ndarray, bias: np.ndarray | float = 0.0) -> Float64[np.ndarray, " outputs"]:
         """How far a map of what a norm hands on can be off, over the norm's factor, and this factor with it."""
         size = np.abs(weight)
         rate = (self._width + 16 + np.count_nonzero(weight, axis=0)) * ROUNDOFF
-        errors: Float64[np.ndarray, " outputs"] = self._error @ size + rate * (self._reach @ size)
+        of_bias = np.abs(bias) * (self._drift + 8 * ROUNDOFF / self._factor)
+        errors: Float64[np.ndarray, " outputs"] = self._error @ size + rate * (self._reach @ size) + of_bias
         return errors
 
     def _add(self, out: np.ndarray, sizes: np.ndarray, errors: np.ndarray) -> None:
@@ -418,14 +492,28 @@ class _Tabulator:
             margin = highest - np.maximum(columns.max(axis=1), others)
             is_proven = has_code & (margin > off) & (search.count[candidates[0]] <= 2)
             following[known, choice] = np.where(is_proven, tokens[rows, best], -1)
+        # Tokens after which none stands, such as the last of a chain: all their logits are worked out.
+        alone = np.flatnonzero(~has_code)
+        if 0 < len(alone) <= MAX_ALONE:
+            logits = (content[alone] @ head[:, still].T)[:, None] + moving[alone] @ by_moving.T
+            second, first = np.moveaxis(np.partition(logits, -2, axis=-1)[..., -2:], -1, 0)
+            following[known[alone]] = np.where(first - second > off, logits.argmax(axis=-1), -1)
         return following
 
 
 @dataclass(frozen=True, eq=False)
-class _Head:
-    """A head with an effect: its maps with the norm's gain in them, and what its values add to the stream."""
+class _Map:
+    """A linear map after a norm, with the norm's gain in it, and its bias."""
 
-    query: Float64[np.ndarray, "width columns"]
-    key: Float64[np.ndarray, "width columns"]
-    value: Float64[np.ndarray, "width values"]
+    weight: Float64[np.ndarray, "width outputs"]
+    bias: Float64[np.ndarray, " outputs"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """A head with an effect: its maps, and what its values add to the stream."""
+
+    query: _Map
+    key: _Map
+    value: _Map
     out: Float64[np.ndarray, "values width"]

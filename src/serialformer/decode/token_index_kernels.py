@@ -8,7 +8,9 @@ DONE, STRANGE_CONTEXT, NO_ONE_SOURCE, UNPROVEN = 0, 1, 2, 3
 
 
 @loop(nogil=True, error_model="numpy")
-def decode_placed(sequence, position, stop, prompt_length, is_known, sources, following, end_token, seen):
+def decode_placed(
+    sequence, position, stop, prompt_length, is_known, distances, is_second, sources, following, end_token, seen
+):
     """Writes tokens into a sequence from a position on.
 
     Args:
@@ -17,7 +19,10 @@ def decode_placed(sequence, position, stop, prompt_length, is_known, sources, fo
         stop: one past the last to read.
         prompt_length: how many tokens are given.
         is_known: for each token whether the tables speak of it.
+        distances: how far back the first things that each token reads stand.
+        is_second: for each of these and each token whether the token there brings the second of two values.
         sources: for each token, and each thing that it reads, the two tokens of which one is read; -1 after the last.
+            The first of them are those at ``distances``.
         following: for each token and each choice of its sources the token that follows, or -1.
         end_token: the token that ends the chain.
         seen: for each token how often it has been read; updated.
@@ -34,7 +39,12 @@ def decode_placed(sequence, position, stop, prompt_length, is_known, sources, fo
             position += 1
             continue
         choice = 0
-        for place in range(sources.shape[1]):
+        for place in range(len(distances)):
+            if distances[place] > position:
+                return position, NO_ONE_SOURCE
+            if is_second[place, sequence[position - distances[place]]]:
+                choice |= 1 << place
+        for place in range(len(distances), sources.shape[1]):
             first, second = sources[token, place, 0], sources[token, place, 1]
             if first < 0:
                 break

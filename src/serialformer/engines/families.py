@@ -9,6 +9,7 @@ import numpy as np
 
 from serialformer.engines.cases import Case
 from serialformer.engines.known import KnownAnswers
+from serialformer.engines.known_tasks import KnownTaskAnswers
 
 BLOCKS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 """Sizes in which engines cut caches, prompts and buffers."""
@@ -29,17 +30,17 @@ MIN_CHAIN_TOKENS = 27
 class CaseWriter:
     """Collects the cases of one model: numbers them, and fills in what must come and why.
 
-    Prompts are in plain tokens (``KnownAnswers``); the cases have the model's own ids.
+    Prompts are in plain tokens (``KnownAnswers``, ``KnownTaskAnswers``); the cases have the model's own ids.
     """
 
-    known: KnownAnswers
+    known: KnownAnswers | KnownTaskAnswers
     random: np.random.Generator
     cases: list[Case] = field(default_factory=list)
     next_call: int = 0
 
     def question(self) -> list[int]:
-        """The prompt for random input bits."""
-        return self.known.prompt(self.random.integers(0, 2, self.known.num_inputs).tolist())
+        """A random prompt without any of its chain."""
+        return self.known.question(self.random)
 
     def prompt(self, length: int) -> list[int]:
         """A random prompt of some length, of which the part after ``=`` is its own chain."""
@@ -125,8 +126,8 @@ def altered_chain(write: CaseWriter) -> None:
     for length in (room // 3, 2 * room // 3):
         prompt = write.prompt(write.first + length)
         for place in write.random.choice(length, max(1, length // 4), replace=False).tolist():
-            prompt[write.first + place] ^= 1
-        purpose = "A quarter of the chain in the prompt is inverted; the right continuation is another one."
+            prompt[write.first + place] = write.known.other(prompt[write.first + place], write.first + place)
+        purpose = "A quarter of the chain in the prompt is altered; the right continuation is another one."
         write.ask("altered chain", purpose, [prompt], 12)
 
 
@@ -142,7 +143,7 @@ def shared_prefixes(write: CaseWriter) -> None:
         purpose = f"The first {place} tokens are the first prompt's, then another bit and what follows from it."
         write.ask("shared prefix", purpose, [branch], 6)
     inner = [*base]
-    inner[1] ^= 1
+    inner[1] = write.known.other(inner[1], 1)
     write.ask("shared prefix", "All tokens but the second are the first prompt's.", [inner], 6)
     if length >= 56 and write.first <= 16:
         repeated = base[:32] + base[16:32]
@@ -164,7 +165,7 @@ def _next(write: CaseWriter, prompt: list[int], count: int) -> list[int]:
 def _branch(write: CaseWriter, base: list[int], place: int, length: int) -> list[int]:
     """A prompt of some length that first differs from another at a place of the chain."""
     place = max(write.first, min(place, len(base) - 1))
-    branch = [*base[:place], base[place] ^ 1]
+    branch = [*base[:place], write.known.other(base[place], place)]
     return branch + _next(write, branch, length - len(branch))
 
 
@@ -225,7 +226,7 @@ FAMILIES: dict[str, Callable[[CaseWriter], None]] = {
 """The functions by name; each docstring says what the family is for."""
 
 
-def write_families(known: KnownAnswers, names: Sequence[str], seed: int) -> Iterator[Case]:
+def write_families(known: KnownAnswers | KnownTaskAnswers, names: Sequence[str], seed: int) -> Iterator[Case]:
     """The cases of some families for one model, calls numbered in their order.
 
     Args:

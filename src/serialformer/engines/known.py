@@ -98,6 +98,14 @@ class KnownAnswers:
         """The prompt for input bits."""
         return [*bits, EQUALS]
 
+    def question(self, random: np.random.Generator) -> list[int]:
+        """A random prompt without any of its chain."""
+        return self.prompt(random.integers(0, 2, self.num_inputs).tolist())
+
+    def other(self, token: int, position: int) -> int:
+        """Another token that can stand at a position: the other bit."""
+        return token ^ 1
+
     def ids(self, plain: Sequence[int], first: int = 0) -> tuple[int, ...]:
         """The model's ids of plain tokens that stand from a position on."""
         placed = self.words.placed

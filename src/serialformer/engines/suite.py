@@ -15,10 +15,12 @@ import numpy as np
 from serialformer.engines.cases import Case, read_cases, write_cases
 from serialformer.engines.families import FAMILIES, MIN_CHAIN_TOKENS, CaseWriter, write_families
 from serialformer.engines.known import KnownAnswers
-from serialformer.engines.known_columns import known_answers
+from serialformer.engines.known_columns import KnownColumns, known_answers
+from serialformer.engines.known_tasks import KnownTaskAnswers
 from serialformer.engines.recipes import Draft, Recipe, default_recipes, recipe_to_draft, recipe_to_model
 from serialformer.errors import FormatError, InputError, SerialformerError
 from serialformer.files import new_directory, read_file
+from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.load import load
 from serialformer.models.model import Model
 from serialformer.transformer.gpt2_tokenizer import special_ids
@@ -100,15 +102,16 @@ def model_facts(model: Model) -> dict[str, Any]:
 
 
 def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: int = 0) -> tuple[Case, ...]:
-    """The cases for a compiled circuit.
+    """The cases for a compiled circuit, or for a model constructed for a task with a chain.
 
     Args:
-        model: a compiled circuit.
-        families: names of ``engines.families.FAMILIES``, in order; a model without a chain gets those that fit.
+        model: which one.
+        families: names of ``engines.families.FAMILIES``, in order; a circuit without a chain gets those that fit.
         seed: of the random prompts.
 
     Raises:
-        InputError: the model is no compiled circuit, or its chain is shorter than the cases need.
+        InputError: the model is neither, the prompts of its task differ in length, or its chain is shorter than the
+            cases need.
 
     >>> from serialformer import compile
     >>> from serialformer.engines.scattered import scattered_circuit
@@ -116,19 +119,19 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
     >>> len(cases), cases[0].family, len(cases[0].expected)
     (47, 'whole chain', 57)
     """
-    known = known_answers(model)
-    if known.chain == "none":
+    known = known_answers(model) if isinstance(model.protocol, CircuitWords) else KnownTaskAnswers(model)
+    if isinstance(known, KnownColumns):
         return tuple(write_families(known, _families_of_answers(known), seed))
     if model.num_new_tokens < MIN_CHAIN_TOKENS:
         raise InputError(
             f"expected a chain of at least {MIN_CHAIN_TOKENS} tokens, found {model.num_new_tokens}",
             where=None if model.directory is None else str(model.directory),
-            hint="compile a circuit of more gates",
+            hint="compile a circuit of more gates, or construct the task for a greater length",
         )
     return tuple(write_families(known, families, seed))
 
 
-def _families_of_answers(known: KnownAnswers) -> tuple[str, ...]:
+def _families_of_answers(known: KnownColumns) -> tuple[str, ...]:
     """The families whose cases fit the answer of a model without a chain."""
     num_tokens = known.num_tokens - known.num_prompt
     if num_tokens == 0:
@@ -137,13 +140,13 @@ def _families_of_answers(known: KnownAnswers) -> tuple[str, ...]:
 
 
 def engine_cases(directory: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, int]:
-    """Writes the cases for the compiled circuit in a checkpoint directory, a line each.
+    """Writes the cases for the compiled circuit or the constructed task in a checkpoint directory, a line each.
 
     Returns:
         How many cases, and how many tokens they expect.
 
     Raises:
-        SerialformerError: it is no compiled circuit, or the file cannot be written.
+        SerialformerError: there are no cases for such a model, or the file cannot be written.
     """
     cases = make_cases(load(directory))
     write_cases(cases, Path(output))

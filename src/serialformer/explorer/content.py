@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from serialformer.architecture import token_separator
+from serialformer.architecture import UNKNOWN, token_separator
 from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.gate_words import describe_gate
 from serialformer.circuits.words import Word
-from serialformer.constructions.placed_tokens import PlacedTokens
+from serialformer.constructions.placed_tokens import ABSENT, PlacedTokens
 from serialformer.constructions.program import VOCABULARY
 from serialformer.constructions.schedule import Schedule
 from serialformer.errors import CheckpointError, InputError
 from serialformer.explorer.grammar import prompt_grammar
 from serialformer.explorer.packing import pack_array
+from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.model import Model
 from serialformer.models.provenance import CompiledProvenance, ConstructedProvenance, Provenance
 from serialformer.tasks.examples import Examples
@@ -85,7 +87,7 @@ def circuit_content(model: Model, *, embedded: bool = True) -> dict[str, Any]:
                 facts,
                 model.provenance,
                 embedded=embedded,
-                placed=model.words.placed,
+                placed=page_tokens(model),
             )
         ],
         "circuit": _circuit_arrays(model.circuit, model.schedule, model.inputs, model.outputs),
@@ -107,11 +109,6 @@ def task_content(
         SerialformerError: the models are not of one task and length, or one is too large for a page.
     """
     first = models[0]
-    if any(model.placed is not None for model in models):
-        raise InputError(
-            "is a Llama of a task, whose tokens say where they stand; the page shows GPT-2s of tasks",
-            hint="construct it with --target gpt2; model.ground_truth says what its heads read",
-        )
     for other in models[1:]:
         if _task_words(other) != _task_words(first):
             raise InputError(
@@ -124,7 +121,16 @@ def task_content(
         facts = {"task": _task_words(model), "setting": model.setting}
         origin = "constructed" if isinstance(model.provenance, ConstructedProvenance) else "trained"
         title = page_title(model)
-        content = model_content(model.transformer, title, origin, facts, model.provenance, embedded=embedded)
+        content = model_content(
+            model.transformer,
+            title,
+            origin,
+            facts,
+            model.provenance,
+            embedded=embedded,
+            placed=page_tokens(model),
+            plain=(*model.task.vocabulary(model.length), UNKNOWN),
+        )
         rows = [
             _sample(model, samples.select(np.array([row], dtype=np.int64)), model.length) for row in range(num_samples)
         ]
@@ -172,6 +178,18 @@ def _frame(kind: str, title: str, embedded: bool) -> dict[str, Any]:
     }
 
 
+def page_tokens(model: Model) -> PlacedTokens | None:
+    """The tokens of a model that say where they stand, as its page numbers the plain ones; None for other models.
+
+    The last plain token is one that stands nowhere, `<unk>`: the page's name for all tokens that are out of place. The
+    vocabulary of circuits has it already.
+    """
+    placed = model.placed
+    if placed is None or isinstance(model.protocol, CircuitWords):
+        return placed
+    return replace(placed, ids=np.pad(placed.ids, ((0, 0), (0, 1)), constant_values=ABSENT))
+
+
 def page_title(model: Model) -> str:
     """The name of a model's directory, or ``model`` for one that has none."""
     return "model" if model.directory is None else Path(model.directory).resolve().name
@@ -205,6 +223,7 @@ def model_content(
     *,
     embedded: bool,
     placed: PlacedTokens | None = None,
+    plain: tuple[str, ...] = VOCABULARY,
 ) -> dict[str, Any]:
     """What the page holds of one model.
 
@@ -216,18 +235,13 @@ def model_content(
         provenance: where it comes from; it may know the names of parts.
         embedded: whether the weights are in the page.
         placed: the tokens, if each says where it stands.
+        plain: the names of the plain tokens that the page shows then; the last one is that of all tokens out of place.
 
     Raises:
-        CheckpointError: the page cannot compute the model, or its weights are too many for a page.
+        CheckpointError: the model's arithmetic is not that of floats, or its weights are too many for a page.
     """
     refuse_rounding(transformer, name)
     architecture = transformer.architecture
-    if embedded and not architecture.is_gpt2 and architecture.is_stock:
-        raise CheckpointError(
-            "the page computes GPT-2s by itself; this model is a Llama",
-            where=name,
-            hint="serialformer explore DIR --serve shows it from this machine",
-        )
     if embedded and (transformer.num_bytes > MAX_EMBEDDED_BYTES or architecture.num_positions > MAX_EMBEDDED_POSITIONS):
         raise CheckpointError(
             f"{transformer.num_bytes / 2**20:,.1f} MiB of weights and {architecture.num_positions:,} positions are too"
@@ -236,7 +250,7 @@ def model_content(
             hint="serialformer explore DIR --serve shows it from this machine",
         )
     # Of tokens that say where they stand the page shows the plain ones.
-    vocabulary = architecture.vocabulary if placed is None else VOCABULARY
+    vocabulary = architecture.vocabulary if placed is None else plain
     return {
         "name": name,
         "origin": origin,
@@ -260,15 +274,21 @@ def model_content(
             "width": architecture.width,
             "layers": architecture.num_layers,
             "heads": architecture.num_heads,
+            "key_heads": architecture.num_key_heads,
+            "head_width": architecture.head_width,
             "hidden": architecture.hidden_width,
             "activation": architecture.activation,
             "epsilon": architecture.norm_epsilon,
-            "normed": architecture.norm == "layer_norm",
             "scaled": architecture.scaled_scores,
+            "rotary_base": architecture.rotary_base if architecture.positions == "rotary" else 0,
+            "window": architecture.window or 0,
             "end": architecture.end_token if placed is None else placed.plain_end,
         },
         "weights": {name: pack_array(weight) for name, weight in transformer.named_weights() if weight.size}
         if embedded
+        else None,
+        "placed": {"ids": pack_array(placed.ids.astype(np.int32)), "end": architecture.end_token}
+        if embedded and placed is not None
         else None,
         "directions": list(provenance.names.directions) if provenance.names is not None else [],
         "units": _unit_names(provenance),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from serialformer.errors import InputError
-from serialformer.explorer.content import circuit_content, own_samples, task_content
+from serialformer.explorer.content import circuit_content, own_samples, page_tokens, task_content
 from serialformer.explorer.inline import InlinePage, make_inline
 from serialformer.explorer.layers import FRONT as LAYERS_FRONT
 from serialformer.explorer.layers import layers_content
@@ -78,7 +78,7 @@ def explore(
             serve_page(
                 content,
                 [each.transformer for each in (first, *others)],
-                placed=first.words.placed if isinstance(first.protocol, CircuitWords) else None,
+                placed=[page_tokens(each) for each in (first, *others)],
                 read_prompt=None
                 if isinstance(first.protocol, CircuitWords)
                 else lambda text: own_samples([first, *others], text),

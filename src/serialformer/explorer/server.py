@@ -47,7 +47,7 @@ class PageServer(ThreadingHTTPServer):
         content: dict[str, Any],
         transformers: Sequence[Transformer],
         *,
-        placed: PlacedTokens | None = None,
+        placed: Sequence[PlacedTokens | None] = (),
         read_prompt: ReadPrompt | None = None,
         port: int = 0,
     ) -> None:
@@ -56,7 +56,7 @@ class PageServer(ThreadingHTTPServer):
         self.page = render_page(content)
         self.hosts = {f"{ADDRESS}:{self.server_port}", f"localhost:{self.server_port}"}
         self._transformers = list(transformers)
-        self._placed = placed
+        self._placed = list(placed) or [None] * len(transformers)
         self._readings: OrderedDict[int, Reading] = OrderedDict()
         self._last = 0
         self._lock = threading.Lock()
@@ -73,12 +73,12 @@ class PageServer(ThreadingHTTPServer):
     def begin(self, body: Any) -> dict[str, Any]:
         """Reads a sequence: ``{"model": index, "tokens": [id or -1, ...]}``."""
         try:
-            transformer = self._transformers[_whole(body["model"], len(self._transformers))]
+            number = _whole(body["model"], len(self._transformers))
             tokens = np.array([_whole(token, 1 << 31, least=-1) for token in body["tokens"]], dtype=np.int64)
         except (KeyError, TypeError):
             raise InputError("expected a model and its tokens") from None
         with self._lock:
-            reading = Reading(transformer, tokens, self._placed)
+            reading = Reading(self._transformers[number], tokens, self._placed[number])
             self._last += 1
             self._readings[self._last] = reading
             while len(self._readings) > NUM_READINGS:
@@ -88,7 +88,7 @@ class PageServer(ThreadingHTTPServer):
     def intervene(self, body: Any) -> dict[str, Any]:
         """Reads a sequence with an intervention: what ``begin`` takes, ``first``, ``change``, and ``other`` or None."""
         try:
-            transformer = self._transformers[_whole(body["model"], len(self._transformers))]
+            number = _whole(body["model"], len(self._transformers))
             tokens, other = (
                 None if part is None else np.array([_whole(token, 1 << 31, least=-1) for token in part], dtype=np.int64)
                 for part in (body["tokens"], body["other"])
@@ -99,7 +99,8 @@ class PageServer(ThreadingHTTPServer):
         if tokens is None:
             raise InputError("expected a model, its tokens and a change")
         with self._lock:
-            return {**intervene(transformer, tokens, change, other, first, self._placed)}
+            found = intervene(self._transformers[number], tokens, change, other, first, self._placed[number])
+            return {**found}
 
     def prompt(self, body: Any) -> dict[str, Any]:
         """A prompt of one's own, checked by the task: ``{"text": "0 1 1"}``."""
@@ -220,7 +221,7 @@ def serve_page(
     content: dict[str, Any],
     transformers: Sequence[Transformer],
     *,
-    placed: PlacedTokens | None = None,
+    placed: Sequence[PlacedTokens | None] = (),
     read_prompt: ReadPrompt | None = None,
     port: int,
     announce: Callable[[str], None],
@@ -230,7 +231,7 @@ def serve_page(
     Args:
         content: what the page holds, made with ``embedded=False``.
         transformers: the models, in the order of the content's.
-        placed: the tokens of the model, if each says where it stands.
+        placed: the tokens of each model that say where they stand; see ``content.page_tokens``.
         read_prompt: for models of a task: makes prompts of texts.
         port: where to listen; 0 takes a free one.
         announce: called with the page's address once it can be opened.

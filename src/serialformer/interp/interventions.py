@@ -16,6 +16,7 @@ import numpy as np
 from serialformer.architecture import Architecture
 from serialformer.arrays import Int64
 from serialformer.constructions.edges import INPUT, LOGITS
+from serialformer.constructions.placed_tokens import ABSENT, PlacedTokens
 from serialformer.errors import InputError
 from serialformer.interp.patch import Patch, Run, run_patched
 from serialformer.interp.predict import UNKNOWN, Prediction, Term, predict
@@ -49,6 +50,9 @@ class Intervention:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
     """What came of an intervention. Arrays have an entry for each position that writes, the end of the prompt first.
+
+    Tokens are those of the circuit or the task also where the model's own say where they stand, as those of a Llama do;
+    ``placed.strange`` is then a token that is out of its place.
 
     Attributes:
         clean: the token that each position writes without the intervention.
@@ -87,21 +91,20 @@ def intervene(model: Model, question: Any, intervention: Intervention, counterfa
     >>> found.clean.tolist(), found.written.tolist(), found.expected.tolist()
     ([1, 2], [0, 2], [0, 2])
     """
-    architecture = model.transformer.architecture
-    if architecture.is_stock and not architecture.is_gpt2:
-        raise InputError("is a Llama, whose look-ups are made in several layers", hint="compile it for target gpt2")
+    architecture, placed = model.transformer.architecture, model.placed
     truth = model.ground_truth(model.run(question))
     tokens, first = truth.followed.tokens, truth.followed.first_writer
-    _check(intervention, architecture, len(tokens))
+    _check(intervention, architecture, len(tokens), placed)
     edges = _edges(intervention, architecture)
-    clean = run_patched(model.transformer, tokens)
+    clean = run_patched(model.transformer, _ids(placed, tokens))
     run, prediction = _source(truth, clean, intervention, counterfactual)
-    # In rotated and superposed models a head's output of 0 stands for no value at all.
-    is_open = intervention.kind == "zero" and model.provenance.realism is not None
+    # In rotated and superposed models a head's output of 0 stands for no value at all, and in a Llama for a part.
+    is_open = intervention.kind == "zero" and (model.provenance.realism is not None or placed is not None)
     read = tokens.copy()
     written, expected = [], []
     if intervention.kind == "token" and intervention.position <= first:
         read[intervention.position] = intervention.token
+    read_ids = _ids(placed, read)
     for position in range(first, len(tokens)):
         prefix = read[: position + 1]
         place = None if intervention.position < 0 else intervention.position
@@ -109,19 +112,41 @@ def intervene(model: Model, question: Any, intervention: Intervention, counterfa
             Patch(source=edge.source, target=edge.target, via=edge.via, position=place)
             for edge in (edges if place is None or place <= position else [])
         ]
-        patched = run_patched(model.transformer, prefix, _shorten_run(run, position + 1), patches)
-        predicted = predict(
-            truth.followed.construction, truth.heads, prefix, _shorten_prediction(prediction, position + 1), patches
-        )
-        written.append(int(patched.tokens[position]))
-        expected.append(UNKNOWN if is_open else int(predicted.tokens[position]))
+        patched = run_patched(model.transformer, read_ids[: position + 1], _shorten_run(run, position + 1), patches)
+        token = int(patched.tokens[position])
+        written.append(int(_names(placed, patched.tokens[position:], position + 1)[0]))
+        expected.append(UNKNOWN)
+        if not is_open:
+            before = _shorten_prediction(prediction, position + 1)
+            predicted = predict(truth.followed.construction, truth.heads, prefix, before, patches)
+            expected[-1] = int(predicted.tokens[position])
         if position + 1 < len(tokens):
             is_replaced = intervention.kind == "token" and intervention.position == position + 1
+            if is_replaced:
+                token = int(_ids(placed, np.array([intervention.token]), position + 1)[0])
+            # The construction has no position that holds such a token: nothing is known from here on.
+            is_open |= placed is not None and token not in placed.ids[position + 1]
+            read_ids[position + 1] = token
             read[position + 1] = intervention.token if is_replaced else written[-1]
-    return Outcome(clean=clean.tokens[first:], written=np.array(written), expected=np.array(expected))
+    return Outcome(
+        clean=_names(placed, clean.tokens[first:], first + 1), written=np.array(written), expected=np.array(expected)
+    )
 
 
-def _check(intervention: Intervention, architecture: Architecture, num_positions: int) -> None:
+def _ids(placed: PlacedTokens | None, tokens: np.ndarray, first: int = 0) -> Int64[np.ndarray, " tokens"]:
+    """The model's tokens for those of the circuit or the task, from a position on."""
+    ids: Int64[np.ndarray, " tokens"] = tokens.astype(np.int64)
+    return ids.copy() if placed is None else placed.place(ids[None], first)[0]
+
+
+def _names(placed: PlacedTokens | None, tokens: np.ndarray, first: int) -> Int64[np.ndarray, " tokens"]:
+    """The inverse of ``_ids``."""
+    return tokens if placed is None else placed.read(tokens[None], first)[0]
+
+
+def _check(
+    intervention: Intervention, architecture: Architecture, num_positions: int, placed: PlacedTokens | None
+) -> None:
     """Refuses what is not there."""
     kind, part, position = intervention.kind, intervention.part, intervention.position
     heads = [node for node in all_nodes(architecture) if ".h" in node]
@@ -134,8 +159,11 @@ def _check(intervention: Intervention, architecture: Architecture, num_positions
             raise InputError(f"{kind} ablates a head at every position", hint="leave the position out")
     elif not 0 <= position < num_positions:
         raise InputError(f"no position {position}: there are {num_positions}")
-    if kind == "token" and not 0 <= intervention.token < len(architecture.vocabulary):
-        raise InputError(f"no token {intervention.token} in a vocabulary of {len(architecture.vocabulary)}")
+    num_tokens = len(architecture.vocabulary) if placed is None else placed.num_plain
+    if kind == "token" and not 0 <= intervention.token < num_tokens:
+        raise InputError(f"no token {intervention.token} in a vocabulary of {num_tokens}")
+    if kind == "token" and placed is not None and placed.ids[position, intervention.token] == ABSENT:
+        raise InputError(f"token {intervention.token} cannot stand at position {position}")
 
 
 def _stage(part: str, num_layers: int) -> int:
@@ -166,7 +194,8 @@ def _source(truth: GroundTruth, clean: Run, intervention: Intervention, counterf
         other = truth.model.ground_truth(truth.model.run(counterfactual)).followed.tokens
         if len(other) != len(tokens):
             raise InputError(f"the other run has {len(other)} tokens, this one {len(tokens)}")
-        return run_patched(truth.model.transformer, other), predict(construction, heads, other)
+        ids = _ids(truth.model.placed, other)
+        return run_patched(truth.model.transformer, ids), predict(construction, heads, other)
     prediction = predict(construction, heads, tokens)
     if kind == "token":
         return clean, prediction

@@ -22,6 +22,8 @@ from serialformer.transformer.forward import (
     cast_layer,
     embed,
     hidden_units,
+    rotary_angles,
+    rotate,
     score_bias,
     visible_keys,
 )
@@ -88,7 +90,7 @@ def run_patched(
     """A forward pass in which some edges carry what they carry in another run.
 
     Args:
-        transformer: the weights: of a stock architecture whose heads have keys of their own.
+        transformer: the weights. Heads that share keys and values hear what these are made of each by itself.
         tokens: token ids of the whole sequence.
         other: a run of the same model over a sequence of the same length.
         patches: the edges.
@@ -98,8 +100,6 @@ def run_patched(
         InputError: there is no such part, or it does not come before the one that hears it.
     """
     architecture = transformer.architecture
-    if architecture.num_key_heads != architecture.num_heads:
-        raise InputError("edges are patched where every head has keys of its own", where="run_patched")
     wanted: dict[tuple[str, str], list[Patch]] = {}
     for patch in patches:
         wanted.setdefault((patch.target, patch.via), []).append(patch)
@@ -158,12 +158,14 @@ class _Machine:
         plain = add_bias(normed @ layer.attention_in_weight, layer.attention_in_bias)
         bias = score_bias(layer, self.positions, len(self.positions))
         visible = visible_keys(architecture, self.positions, len(self.positions))
+        heads, groups = architecture.num_heads, architecture.num_key_heads
+        angles = rotary_angles(architecture, self.positions) if architecture.positions == "rotary" else None
         found = []
-        for head in range(architecture.num_heads):
+        for head in range(heads):
             parts = []
-            for number, via in enumerate("qkv"):
-                first = (number * architecture.num_heads + head) * width
-                columns = slice(first, first + width)
+            group = head // (heads // groups)
+            for via, place in zip("qkv", (head, heads + group, heads + groups + group), strict=True):
+                columns = slice(place * width, (place + 1) * width)
                 heard = self.hear(stream, f"a{index}.h{head}", via)
                 if heard is stream:
                     parts.append(plain[None, None, :, columns])
@@ -172,6 +174,8 @@ class _Machine:
                 own_bias = layer.attention_in_bias[columns] if layer.attention_in_bias.size else layer.attention_in_bias
                 parts.append(add_bias(own @ layer.attention_in_weight[:, columns], own_bias)[None, None])
             queries, keys, values = parts
+            if angles is not None:
+                queries, keys = (rotate(part, angles.astype(self.dtype)) for part in (queries, keys))
             shares = attention_shares(
                 queries,
                 keys,

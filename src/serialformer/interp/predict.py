@@ -3,7 +3,7 @@
 The terms of the residual stream are known as values of fields: what each part adds, and what it takes away. A patched
 edge brings another run's values into the sum that its reader sees. Where such a sum is one value of the field, the
 reader uses that value. Where it is two values at once, or a value was taken away that was not there, nothing is
-predicted.
+predicted; nor where heads that bring parts of one value, as in a Llama, bring parts of different ones.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from serialformer.constructions.construction import NOTHING, Clause, Constructio
 from serialformer.constructions.edges import INPUT, LOGITS
 from serialformer.constructions.follow import NOWHERE, find_positions
 from serialformer.constructions.interpret import UNWRITTEN, fields_to_tokens, match_units
+from serialformer.constructions.placement import IDLE
 from serialformer.interp.patch import Patch
 
 UNKNOWN = -1
@@ -66,7 +67,7 @@ def predict(
 
     Args:
         construction: of the model.
-        heads: for each layer and head the number of the look-up that it serves.
+        heads: for each layer and head the number of the look-up that it serves, or IDLE.
         tokens: token ids of the whole sequence.
         other: the other run, over a sequence of the same length.
         patches: the edges.
@@ -112,6 +113,12 @@ class _Machine:
     ) -> None:
         self.construction, self.heads, self.other, self.wanted = construction, heads, other, wanted
         self.length = len(tokens)
+        served: dict[tuple[int, int], list[str]] = {}
+        for index, layer in enumerate(heads):
+            for head, number in enumerate(layer):
+                if number != IDLE:
+                    served.setdefault((index, number), []).append(f"a{index}.h{head}")
+        self.sharing = {name: names for names in served.values() for name in names}
         added = {
             part.name: (part.of_token[tokens] if part.origin == "token" else part.at(slice(0, self.length))).astype(
                 np.int64
@@ -125,6 +132,8 @@ class _Machine:
         """The terms of the heads of a layer, all of which see the stream before it."""
         made = {}
         for head, number in enumerate(self.heads[index]):
+            if number == IDLE:
+                continue
             name = f"a{index}.h{head}"
             made[name] = self._head(layer.look_ups[number], name)
         self.terms |= made
@@ -134,7 +143,7 @@ class _Machine:
         own, own_unknown = self._hear(name, "q", asked)
         keys, keys_unknown = self._hear(name, "k", [clause.key for clause in look_up.clauses])
         sources, sources_unknown = self._hear(name, "v", [bring.source for bring in look_up.brings])
-        target = _find(look_up, own, keys)
+        target = _find(look_up, own, keys) if look_up.distance is None else find_positions(look_up, sources)
         # A key that nobody knows may be the one that is asked for.
         unknown = own_unknown | np.logical_or.accumulate(keys_unknown) | (target == NOWHERE)
         unknown |= sources_unknown[target]
@@ -197,6 +206,17 @@ class _Machine:
             found[position] = UNKNOWN if token is None else token[0]
         return found
 
+    def _together(self, terms: dict[str, Term]) -> list[Term]:
+        """The terms, where those of heads that bring parts of one value are one."""
+        found = []
+        for part, term in terms.items():
+            sharing = self.sharing.get(part, [part])
+            if len(sharing) == 1:
+                found.append(term)
+            elif part == sharing[0]:
+                found.append(_joined([terms[name] for name in sharing]))
+        return found
+
     def _hear(
         self, target: str, via: str, names: Iterable[str]
     ) -> tuple[dict[str, Rows], Bool[np.ndarray, " positions"]]:
@@ -210,12 +230,24 @@ class _Machine:
         unknown = np.zeros(self.length, dtype=bool)
         values = {}
         for name in dict.fromkeys(names):
-            writers = [term for term in terms.values() if name in term.added or name in term.removed]
+            writers = [term for term in self._together(terms) if name in term.added or name in term.removed]
             for term in writers:
                 unknown |= term.is_unknown
             values[name], is_mixed = _sum(name, writers, self.length)
             unknown |= is_mixed
         return values, unknown
+
+
+def _joined(terms: Sequence[Term]) -> Term:
+    """What heads add that bring parts of one value; it is unknown where they do not agree."""
+    names = {name: None for term in terms for name in term.added}
+    unknown = np.logical_or.reduce([term.is_unknown for term in terms])
+    added: dict[str, Rows] = {}
+    for name in names:
+        columns = [term.added.get(name, np.full(len(unknown), NOTHING, dtype=np.int64)) for term in terms]
+        added[name] = columns[0]
+        unknown |= np.logical_or.reduce([column != columns[0] for column in columns])
+    return Term(added=added, removed={}, is_unknown=unknown)
 
 
 def _mixed(own: Term, theirs: Term, position: int | None) -> Term:
