@@ -58,6 +58,11 @@ class KnownTaskAnswers:
         return self._claim.num_prompt - 1
 
     @property
+    def num_prompt(self) -> int:
+        """Tokens of a prompt without any of its chain."""
+        return self._claim.num_prompt
+
+    @property
     def num_tokens(self) -> int:
         """Prompt, ``=`` and the whole chain."""
         return self._claim.num_prompt + self.model.num_new_tokens

@@ -249,6 +249,11 @@ def _unit_errors(
         size += np.abs(codes).max(axis=0) @ np.abs(into[span])
     if into[unread].any():
         raise RealisationError(f"a unit of table {table.name} reads a field that it should not")
+
+    def distance_from(ideal: float) -> Float64[np.ndarray, " units"]:
+        """How far what each unit sees where it fires can be from the ideal, before rounding."""
+        return np.maximum(np.abs(on_least - ideal), np.abs(on_most - ideal))
+
     bound = map_errors(into, bias, stream, errors, rounding)
     if parts is not None:
         second = map_errors(into, bias - placement.unit_output, stream, errors, rounding)
@@ -258,7 +263,7 @@ def _unit_errors(
             table=table.name,
             into=into,
             constant=bias,
-            off_ideal=np.abs(on - 2 * placement.unit_output).max(axis=0),
+            off_ideal=distance_from(2 * placement.unit_output),
             most_off=largest - np.minimum(loss, loss_of_nothing),
             bound=np.maximum(bound, second),
         )
@@ -270,7 +275,7 @@ def _unit_errors(
     inherited = errors @ np.abs(into) + stream.heard * np.linalg.norm(into, axis=0)
     for seen in ideals:
         own = bias - (ideal - seen)
-        before = bound + np.maximum(np.abs(on_least - ideal), np.abs(on_most - ideal))
+        before = bound + distance_from(ideal)
         if not placement.one:  # the sum before the bias is added may be stored
             before = round_values(seen - own, before, rounding)
         on_error = round_values(np.full(num_units, seen), before, rounding)
