@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from serialformer.architecture import DTYPES, DtypeName
 from serialformer.circuits.strategies import circuits
 from serialformer.decode.dense import DenseEngine
 from serialformer.decode.distance_heads import find_distance
-from serialformer.decode.token_index import TokenIndexEngine
+from serialformer.decode.token_index import TokenIndexEngine, _Tabulator
+from serialformer.decode.token_index_kernels import DONE, NO_ONE_SOURCE, decode_placed
 from serialformer.engines.recurrences import shift_register_circuit
 from serialformer.transformer.forward import compute_attention, compute_logits
 from serialformer.transformer.transformer import Transformer
@@ -219,3 +221,52 @@ def test_what_is_refused() -> None:
     seen = replace(by_name.transformer.architecture, window=5)
     refusals = same_as_dense(replace(by_name.transformer, architecture=seen), contexts(by_name, 0), 9)
     assert set(refusals) == {"attention sees a window of the context only"}
+
+
+@pytest.mark.parametrize("shape", ["by distance, three layers", "a Mistral, tied, three layers", "a Qwen2 by distance"])
+def test_norms_of_positions_that_find_nothing(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first positions of a prompt read mixtures, which later norms see; what they bring is known all the same."""
+    model = serialformer.compile(REGISTER, target="llama", shape=DISTANCES[shape])
+    transformer, architecture = model.transformer, model.transformer.architecture
+    claimed: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    check_gap = _Tabulator._check_gap
+
+    def keep(self: Any, gap: Any, known: Any, factors: Any, head: Any) -> float:
+        claimed.append(factors)
+        return check_gap(self, gap, known, factors, head)
+
+    monkeypatch.setattr(_Tabulator, "_check_gap", keep)
+    _Tabulator(transformer).tables()
+    by_layer = list(dict.fromkeys(claimed))
+    assert len(by_layer) == 2, "any further layer is idle"
+    strayed = False
+    for prompt in contexts(model, 3):
+        count = model.words.num_tokens - prompt.shape[1]
+        whole = np.concatenate([prompt, model.engine("dense").generate(prompt, count)], axis=1)
+        streams = DenseEngine(transformer).streams(whole)[:, 0].astype(np.float64)
+        for layer, (writing, anywhere) in enumerate(by_layer):
+            factor = 1 / np.sqrt(np.square(streams[layer]).mean(axis=1) + architecture.norm_epsilon)
+            written = factor[model.words.num_inputs :]
+            for (low, high), found in ((writing, written), (anywhere, factor)):
+                assert low * (1 - 1e-6) <= found.min() and found.max() <= high * (1 + 1e-6)
+            strayed |= bool((factor > writing[1] * (1 + 1e-6)).any())
+    assert strayed, "some position reads a mixture"
+
+
+def test_sources_that_are_not_there() -> None:
+    """Positions of a prompt need theirs only where a later layer sees what they have read."""
+    sources = np.array([[[2, 2]], [[0, 0]], [[1, 1]]], dtype=np.int32)
+    following = np.array([[0, 0], [2, 2], [0, 0]], dtype=np.int32)
+    known, nothing = np.ones(3, dtype=bool), np.zeros((0, 3), dtype=bool)
+    for is_deep, expected in ((False, (2, DONE)), (True, (0, NO_ONE_SOURCE))):
+        sequence, seen = np.array([0, 1, 0]), np.zeros(3, dtype=np.int32)
+        reached = decode_placed(
+            sequence, 0, 2, 2, is_deep, known, np.zeros(0, dtype=np.int64), nothing, sources, following, 9, seen
+        )
+        assert reached == expected and sequence[2] == (0 if is_deep else 2)
+    far, brings = np.array([5]), np.zeros((1, 3), dtype=bool)
+    sequence, seen = np.array([0, 1, 0]), np.zeros(3, dtype=np.int32)
+    assert decode_placed(sequence, 0, 2, 2, False, known, far, brings, sources, following, 9, seen) == (
+        1,
+        NO_ONE_SOURCE,
+    )

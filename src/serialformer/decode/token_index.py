@@ -113,8 +113,8 @@ class TokenIndexEngine(FallBackEngine):
         while position < stop:
             goal = min(stop, position + TOKENS_PER_BLOCK)
             reached, reason = decode_placed(
-                sequence, position, goal, length, tables.is_known, tables.far.distances, tables.far.is_second,
-                tables.sources, tables.following, end, seen,
+                sequence, position, goal, length, self.architecture.num_layers > 1, tables.is_known,
+                tables.far.distances, tables.far.is_second, tables.sources, tables.following, end, seen,
             )  # fmt: skip
             made_from = max(length, position + 1)
             if reached + 1 > made_from:
@@ -196,7 +196,7 @@ class _Tabulator:
         rows = self._embedding[is_known]
         self._reach = np.maximum(rows.max(axis=0), -rows.min(axis=0)).astype(np.float64)
         self._error = np.zeros(self._width)
-        moving, squares = self._fill(is_known, sources, choices)
+        moving, squares = self._fill(is_known, sources, choices, is_far=len(far.distances) > 0)
         following = self._follow(is_known, moving, squares)
         return TokenTables(is_known=is_known, far=far, sources=sources.astype(np.int32), following=following)
 
@@ -275,7 +275,8 @@ class _Tabulator:
         queries, keys = self._apply(head.query), self._apply(head.key)
         architecture = self._transformer.architecture
         back = find_distance(queries, keys, architecture)
-        if back is not None:
+        # Where rotating hardly turns anything, distances cannot be told by it.
+        if back is not None and back.lead > 2 * back.error:
             same = np.ones(self._num_tokens)
             return back, back.is_alike, (back.lead * same, back.product * same, back.error)
         if architecture.window is not None and architecture.window < architecture.num_positions:
@@ -327,7 +328,7 @@ class _Tabulator:
     # --- what the stream holds
 
     def _fill(
-        self, is_known: np.ndarray, sources: np.ndarray, choices: list[list[np.ndarray]]
+        self, is_known: np.ndarray, sources: np.ndarray, choices: list[list[np.ndarray]], *, is_far: bool
     ) -> tuple[Float64[np.ndarray, "known choices moving"], Float64[np.ndarray, "known choices"]]:
         """The moving dimensions after the last layer and the square norm, for each known token and choice."""
         known, moving = np.flatnonzero(is_known), self._moving
@@ -338,26 +339,37 @@ class _Tabulator:
         embedded = self._embedding[known].astype(np.float64)
         fixed = np.square(embedded).sum(axis=1) - np.square(embedded[:, moving]).sum(axis=1)
         state = np.repeat(embedded[:, None, moving], num_choices, axis=1)
+        # What attention adds in any context, also at positions before a distance, which read a mixture instead.
+        any_added = np.zeros((2, len(moving)))
         for index, layer in enumerate(self._layers):
             # A norm's factor is nearly the same whatever was read, or nothing is proven below.
-            factor = self._factors(fixed, state)
-            low, high = float(factor.min()), float(factor.max())
-            self._drift = 1.01 * max(abs(1 / low - 1 / self._factor), abs(1 / high - 1 / self._factor))
+            factors = self._factors(fixed, state)
+            writing = (float(factors.min()), float(factors.max()))
+            if is_far:
+                factors = self._any_factors(fixed, embedded[:, moving] + any_added[:, None])
+            low, high = float(factors.min()), float(factors.max())
             middle, spread = (low + high) / 2, (high - low) / (low + high) + self._width * ROUNDOFF
             added = np.zeros_like(state)
             for head, place, gap in zip(self._heads[index], choices[index], self._leads[index], strict=True):
-                leak = self._check_gap(gap, known, low, high, head)
-                values = middle * self._apply(head.value)
-                largest = np.abs(values[known]).max(axis=0)
+                leak = self._check_gap(gap, known, (writing, (low, high)), head)
+                weighted = middle * self._apply(_Map(head.value.weight, np.zeros(len(head.value.bias))))
+                values = weighted + head.value.bias
+                largest, varying = (np.abs(part[known]).max(axis=0) for part in (values, weighted))
+                brought = values[known] @ head.out[:, moving]
+                room = 2 * spread * (varying @ np.abs(head.out[:, moving]))
+                any_added += brought.min(axis=0) - room, brought.max(axis=0) + room
                 for choice in range(num_choices):
                     read = sources[known, place[known], bits[choice][place[known]]]
                     added[:, choice] += values[read] @ head.out[:, moving]
-                errors = (2 * leak + spread) * largest
+                self._drift = 0.0
+                errors = 2 * leak * largest + spread * varying
                 errors = errors + middle * self._map_errors(head.value.weight, head.value.bias)
                 self._add(head.out, largest, errors)
             state = state + added
             self._note(state)
             if layer.mlp_out_weight.any():
+                if any(self._heads[index + 1 :]):
+                    raise EngineError(f"layer {index}: hidden units come before a head")
                 state = state + self._hidden(layer, embedded, fixed, state)
                 self._note(state)
         return state, fixed[:, None] + np.square(state).sum(axis=2)
@@ -368,19 +380,48 @@ class _Tabulator:
         factors: Float64[np.ndarray, "known choices"] = 1 / np.sqrt(squares / self._width + self._epsilon)
         return factors
 
+    def _any_factors(
+        self, fixed: np.ndarray, ends: Float64[np.ndarray, "two known moving"]
+    ) -> Float64[np.ndarray, "known two"]:
+        """The least and the largest factor of a norm if each moving dimension lies anywhere between two ends."""
+        squares = np.square(ends)
+        least = np.where(ends[0] * ends[1] <= 0, 0.0, squares.min(axis=0))
+        return self._factors(fixed, np.stack([squares.max(axis=0), least], axis=1) ** 0.5)
+
+    def _drift_of(self, part: _Map, factors: tuple[float, float]) -> float:
+        """How far the inverse of a norm's factor is from the usual one, where the map makes use of the factor."""
+        if not part.weight.any():
+            return 0.0
+        return 1.01 * max(abs(1 / factor - 1 / self._factor) for factor in factors)
+
     def _check_gap(
-        self, gap: tuple[np.ndarray, np.ndarray, float], known: np.ndarray, low: float, high: float, head: _Head
+        self,
+        gap: tuple[np.ndarray, np.ndarray, float],
+        known: np.ndarray,
+        factors: tuple[tuple[float, float], tuple[float, float]],
+        head: _Head,
     ) -> float:
-        """How much attention other tokens can have together; refuses more than is as good as nothing."""
+        """How much attention other tokens can have together; refuses more than is as good as nothing.
+
+        Args:
+            gap: the lead of each token, the product that it is part of, and how far rotating can move a product.
+            known: the tokens.
+            factors: the least and the largest factor of the norm, where a query is made and where keys are.
+            head: which head.
+        """
         lead, product, rotated = gap
-        sizes, errors = [], []
-        for part in (head.query, head.key):
+        sizes, errors, ranges = [], [], []
+        for part, (low, high) in zip((head.query, head.key), factors, strict=True):
+            # A map of biases alone does not see the norm.
+            ranges.append((low, high) if part.weight.any() else (self._factor, self._factor))
+            self._drift = self._drift_of(part, (low, high))
             sizes.append(float(np.sqrt(np.square(self._apply(part)).sum(axis=1).max())))
             errors.append(float(np.sqrt(np.square(self._map_errors(part.weight, part.bias)).sum())))
+        (low, high), (low_key, high_key) = ranges
         off = 2 * (sizes[0] * errors[1] + errors[0] * sizes[1] + errors[0] * errors[1]) + 2 * rotated
         off += 8 * self._width * ROUNDOFF * sizes[0] * sizes[1]
-        least = low * (low * lead[known] - (high - low) * np.maximum(0.0, product[known] - lead[known]))
-        least = (least - high**2 * off) / np.sqrt(self._transformer.architecture.head_width)
+        least = low * (low_key * lead[known] - (high_key - low_key) * np.maximum(0.0, product[known] - lead[known]))
+        least = (least - high * high_key * off) / np.sqrt(self._transformer.architecture.head_width)
         leak = float(self._transformer.architecture.num_positions * np.exp(-least.min(initial=np.inf)))
         if not leak <= LARGEST_LEAK:
             raise EngineError("the score gap of a head is too small to be one-hot at float32")

@@ -9,7 +9,18 @@ DONE, STRANGE_CONTEXT, NO_ONE_SOURCE, UNPROVEN = 0, 1, 2, 3
 
 @loop(nogil=True, error_model="numpy")
 def decode_placed(
-    sequence, position, stop, prompt_length, is_known, distances, is_second, sources, following, end_token, seen
+    sequence,
+    position,
+    stop,
+    prompt_length,
+    is_deep,
+    is_known,
+    distances,
+    is_second,
+    sources,
+    following,
+    end_token,
+    seen,
 ):
     """Writes tokens into a sequence from a position on.
 
@@ -18,6 +29,7 @@ def decode_placed(
         position: the next one to read; those before it have been read.
         stop: one past the last to read.
         prompt_length: how many tokens are given.
+        is_deep: whether later layers see what attention has read at the positions of the prompt, too.
         is_known: for each token whether the tables speak of it.
         distances: how far back the first things that each token reads stand.
         is_second: for each of these and each token whether the token there brings the second of two values.
@@ -35,11 +47,14 @@ def decode_placed(
         if not is_known[token]:
             return position, STRANGE_CONTEXT
         seen[token] += 1
-        if position < prompt_length - 1:
+        writes = position >= prompt_length - 1
+        if not writes and not is_deep:
             position += 1
             continue
         choice = 0
         for place in range(len(distances)):
+            if not writes:
+                break
             if distances[place] > position:
                 return position, NO_ONE_SOURCE
             if is_second[place, sequence[position - distances[place]]]:
@@ -55,6 +70,9 @@ def decode_placed(
             if one + other != 1:
                 return position, NO_ONE_SOURCE
             choice |= other << place
+        if not writes:
+            position += 1
+            continue
         found = following[token, choice]
         if found < 0:
             return position, UNPROVEN
