@@ -117,7 +117,8 @@ def test_a_task_shows_the_change_alone(browser: Any, tmp_path: Path) -> None:
 
 
 def test_a_model_that_the_page_cannot_compute_says_why(browser: Any, tmp_path: Path) -> None:
-    assert set(columns_content(compile(adder(1), chain="none", target="paper"))) == {"problem"}
+    for target in ("paper", "llama"):
+        assert set(columns_content(compile(adder(1), chain="none", target=target))) == {"problem"}
     content = {**layers_content(compile(adder(1), chain="none")), "model": {"problem": "it is too large"}}
     write_page(tmp_path / "page.html", content, front=FRONT)
     page, complaints = opened(browser, tmp_path / "page.html")

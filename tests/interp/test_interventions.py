@@ -143,6 +143,22 @@ def test_a_llama_is_predicted_wherever_its_parts_agree(shape: str) -> None:
     assert changed >= 4 and known > 6 * circuit.num_gates
 
 
+def test_a_llama_without_a_chain() -> None:
+    llama = compile(adder(), target="llama", chain="none")
+    wanted = [
+        Intervention(kind="token", position=0, token=0),
+        *(Intervention(kind="residual", part=part, position=6) for part in ("input", "a0", "m0", "m1", "m2")),
+        *(Intervention(kind="head", part=f"a{layer}.h0", position=5) for layer in range(3)),
+    ]
+    known = changed = 0
+    for one in wanted:
+        found = intervene(llama, CLEAN, one, OTHER)
+        assert found.is_as_expected, one
+        known += int((found.expected != UNKNOWN).sum())
+        changed += bool((found.written != found.clean).any())
+    assert changed >= 2 and known > 2 * len(wanted)
+
+
 def test_a_llama_that_has_lost_its_place_is_not_predicted() -> None:
     """A head that is silent makes it end its chain; the end token has no position from which to go on."""
     llama = compile(adder(), target="llama")
