@@ -141,5 +141,4 @@ def test_a_llama_without_a_chain(cli: Any, tmp_path: Path) -> None:
     assert status == 0 and "prompts: all words of 6 bits, for what the last 3 come to" in out
     status, out, _ = cli("run", directory, "--prompt", "1 1 1 0 1 0")
     assert status == 0 and "answer: 1" in out
-    status, _, err = cli("explore", directory, "-o", str(tmp_path / "page.html"))
-    assert status == 2 and err.startswith("error: is a Llama of a task")
+    assert cli("explore", directory, "-o", str(tmp_path / "page.html"))[0] == 0

@@ -153,6 +153,17 @@ def test_a_task_as_a_llama_beside_a_gpt2(is_served: bool, open_page: Open, serve
         check_position(page, model, ids, position)
 
 
+def test_a_task_without_a_chain_as_a_llama(open_page: Open) -> None:
+    model = construct("parity", 4, setting="base", target="llama")
+    content = task_content([model], num_samples=2)
+    page = open_page(content)
+    expect(page.locator(".score .verdict.is-right")).to_have_count(1)
+    sample = content["models"][0]["samples"][0]
+    assert model.placed is not None
+    go_to(page, sample["prompt"] - 1)
+    check_position(page, model, model.placed.place(np.array([sample["tokens"]])), sample["prompt"] - 1)
+
+
 def test_a_token_of_another_position_is_unknown() -> None:
     """One that a task's Llama writes out of its place has a name of its own, in a page and from its server."""
     model = construct("parity", 4, target="llama")
