@@ -418,3 +418,14 @@ def check_mutations(model: Model, number: int, seed: int) -> tuple[int, int]:
 def test_no_wrong_checkpoint_is_certified(name: str) -> None:
     certified, wrong = check_mutations(mutants()[name](), 40, 1)
     assert certified > 2 and wrong > 2
+
+
+def test_too_many_layers_are_refused_before_they_are_made() -> None:
+    build = CircuitBuilder()
+    wires = build.inputs("a", 2)
+    for _ in range(200):
+        wires.append(build.xor(wires[-1], wires[-2]))
+    build.output("y", wires[-1])
+    with pytest.raises(CompileError, match=r"201 layers of width 640 take .* weights, over 268,435,456") as caught:
+        made_circuit(build.circuit())
+    assert caught.value.hint and "--target gpt2" in caught.value.hint
