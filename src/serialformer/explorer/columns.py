@@ -39,6 +39,8 @@ def columns_content(model: Model) -> dict[str, Any]:
 
 def weights_content(model: Model) -> dict[str, Any]:
     """The weights of a model without a chain; only ``problem`` where the page cannot compute the model."""
+    if model.placed is not None:
+        return {"problem": "it is a Llama, whose tokens say where they stand, and the columns here are those of GPT-2s"}
     origin = "compiled" if isinstance(model.provenance, CompiledProvenance) else "constructed"
     try:
         return model_content(model.transformer, "model", origin, {}, model.provenance, embedded=True)

@@ -108,6 +108,13 @@ def task_content(
     Raises:
         SerialformerError: the models are not of one task and length, or one is too large for a page.
     """
+    for model in models:
+        if model.placed is not None and model.setting == "base":
+            raise InputError(
+                "is a Llama of a task without a chain; the page shows Llamas of tasks with one",
+                where=None if model.directory is None else str(model.directory),
+                hint="construct it with --setting cot or --target gpt2; model.ground_truth says what its heads read",
+            )
     first = models[0]
     for other in models[1:]:
         if _task_words(other) != _task_words(first):
