@@ -147,6 +147,11 @@ def try_constructions(number: int, names: list[str]) -> dict[str, tuple[int, int
         checks[f"llama without a chain: {name}"] = lambda make=make: test_llama_without_a_chain.check_mutations(
             make(), number, 2
         )
+    for task in ("squarings", "circuits"):
+        for dtype in DTYPES:
+            checks[f"llama without a chain: {task}, {dtype}"] = partial(
+                test_llama_without_a_chain.check_several_lengths, task, number, 2, dtype
+            )
     found = {}
     for name, check in checks.items():
         if names and not any(name.startswith(one) for one in names):

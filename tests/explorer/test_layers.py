@@ -134,3 +134,8 @@ def test_hostile_names_stay_text(browser: Any, tmp_path: Path) -> None:
     assert shown[-len(HOSTILE) :] == list(HOSTILE)
     page.close()
     assert complaints == []
+
+
+def test_the_page_does_not_intervene_on_a_llama() -> None:
+    content = layers_content(both("llama")[0])
+    assert set(content["model"]) == {"problem"} and "a Llama" in content["model"]["problem"]

@@ -20,7 +20,7 @@ from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.interpret import interpret
 from serialformer.constructions.placed_depth import place_without_chain, standing_tokens
 from serialformer.constructions.task_depth import task_depth_construction
-from serialformer.errors import CompileError
+from serialformer.errors import CompileError, TaskError
 from serialformer.interp.suite import build_adder
 from serialformer.models.circuit_words import CircuitWords
 from serialformer.models.construction_of import construction_of
@@ -242,8 +242,6 @@ def test_heads_look_and_units_fire_as_the_ground_truth_says(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "length", "options", "message"),
     [
-        ("iterated-squaring", 3, {}, "differ in length, so that a token of a Llama cannot say where it stands"),
-        ("circuit-value", 4, {}, "takes circuits of any size"),
         ("majority", 5, {"by": "counting"}, "counts: its head takes the mean over all positions"),
         ("permutation-composition", 1, {}, "one permutation has no layer that tells where its answer ends"),
         ("parity", 4, {"shape": Shape(layers=2)}, "the number of layers follows from the depth"),
@@ -289,6 +287,95 @@ def test_tokens_and_end_are_part_of_the_proof() -> None:
         standing_tokens(sums, claim)
 
 
+def check_transformers(model: Model, plain: np.ndarray, first: int) -> None:
+    """transformers writes the answer and ends there."""
+    pytest.importorskip("transformers", reason="the extra torch is not installed")
+    assert model.placed is not None
+    made = model.engine("hf").generate(place(model, plain[::5, :first]), plain.shape[1] - first + 2)
+    assert np.array_equal(model.placed.read(made, first), should_say(model, plain[::5], first))
+
+
+def every_squaring(model: Model, times: int) -> tuple[np.ndarray, int]:
+    """Prompts of so many squarings for each prime and residue, with their answers, in plain tokens."""
+    bound = int(model.task.parameters["bound"])
+    primes = [prime for prime in range(3, bound) if all(prime % factor for factor in range(2, prime))]
+    rows = [
+        [prime, residue, *[bound + 1] * times, bound, pow(residue, 2**times, prime)]
+        for prime in primes
+        for residue in range(1, prime)
+    ]
+    return np.array(rows), times + 3
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_squarings_of_every_prompt(dtype: DtypeName, tmp_path: Path) -> None:
+    task = make_task("iterated-squaring", {"bound": 20})
+    model = construct(task, 3, setting="base", target="llama", dtype=dtype).save(tmp_path / "model")
+    assert model.certificate is not None and model.certificate.prompts == "all prompts of up to 3 squarings"
+    for times in (1, 2, 3):
+        plain, first = every_squaring(model, times)
+        assert np.array_equal(says(model, model.transformer, plain, first), should_say(model, plain, first))
+    loaded = serialformer.load(tmp_path / "model")
+    assert serialformer.certify(loaded) == model.certificate
+    assert loaded.run("13 5 ^2 ^2").made == (str(pow(5, 4, 13)),)
+    check_transformers(loaded, *every_squaring(loaded, 2))
+    scores = serialformer.evaluate(loaded, num_samples=30).score
+    assert scores.generated_answers == scores.answers == 30
+    with pytest.raises(TaskError, match="made for prompts of 3 items"):
+        loaded.run("13 5 ^2 ^2 ^2 ^2")
+
+
+def some_circuits(model: Model, num_gates: int) -> tuple[np.ndarray, int]:
+    """Circuits of so many gates, with the values of their last gates, in the model's plain tokens."""
+    examples = model.task.sample(np.random.default_rng(num_gates), num_gates, 60)
+    own = examples.renumber(model.items.token_ids(model.transformer.architecture, num_gates))
+    return np.concatenate([own.prompts, own.answers], axis=1), own.prompts.shape[1]
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_circuits_in_the_prompt(dtype: DtypeName, tmp_path: Path) -> None:
+    model = construct("circuit-value", 5, setting="base", target="llama", dtype=dtype).save(tmp_path / "model")
+    assert model.certificate is not None and model.certificate.prompts == "all circuits of up to 5 gates"
+    for num_gates in range(1, 6):
+        plain, first = some_circuits(model, num_gates)
+        assert np.array_equal(says(model, model.transformer, plain, first), should_say(model, plain, first))
+    loaded = serialformer.load(tmp_path / "model")
+    assert serialformer.certify(loaded) == model.certificate
+    assert loaded.run("TRUE NA NA 1 NOT 1 NA 2").made == ("FALSE",)
+    assert loaded.run("TRUE NA NA 1 NOT 1 NA 2 OR 1 2 3").made == ("TRUE",)
+    check_transformers(loaded, *some_circuits(loaded, 3))
+    scores = serialformer.evaluate(loaded, num_samples=30).score
+    assert scores.generated_answers == scores.answers == 30
+
+
+@pytest.mark.parametrize("task", ["squarings", "circuits"])
+def test_no_wrong_model_of_prompts_of_several_lengths_is_certified(task: str) -> None:
+    certified, wrong = check_several_lengths(task, 40, 4)
+    assert certified > 2 and wrong > 2
+
+
+def check_several_lengths(task: str, number: int, seed: int, dtype: DtypeName = "float32") -> tuple[int, int]:
+    """The same as ``check_mutations`` for squarings or circuit values, with prompts of all lengths."""
+    if task == "squarings":
+        made = make_task("iterated-squaring", {"bound": 8})
+        model = construct(made, 2, setting="base", target="llama", shape=SMALL, dtype=dtype)
+        prompts = [every_squaring(model, times) for times in (1, 2)]
+    else:
+        model = construct("circuit-value", 3, setting="base", target="llama", shape=SMALL, dtype=dtype)
+        prompts = [some_circuits(model, num_gates) for num_gates in (1, 2, 3)]
+    random, certified, wrong = np.random.default_rng(seed), 0, 0
+    for _ in range(number):
+        transformer, what = mutate(model.transformer, random)
+        holds = serialformer.certify(replace(model, transformer=transformer)).holds
+        right = all(
+            np.array_equal(says(model, transformer, plain, first), should_say(model, plain, first))
+            for plain, first in prompts
+        )
+        assert right or not holds, what
+        certified, wrong = certified + holds, wrong + (not right)
+    return certified, wrong
+
+
 def mutants() -> dict[str, Callable[[], Model]]:
     """Small models of several layers, by name; none is made before it is wanted."""
     build = CircuitBuilder()
@@ -331,3 +418,14 @@ def check_mutations(model: Model, number: int, seed: int) -> tuple[int, int]:
 def test_no_wrong_checkpoint_is_certified(name: str) -> None:
     certified, wrong = check_mutations(mutants()[name](), 40, 1)
     assert certified > 2 and wrong > 2
+
+
+def test_too_many_layers_are_refused_before_they_are_made() -> None:
+    build = CircuitBuilder()
+    wires = build.inputs("a", 2)
+    for _ in range(200):
+        wires.append(build.xor(wires[-1], wires[-2]))
+    build.output("y", wires[-1])
+    with pytest.raises(CompileError, match=r"201 layers of width 640 take .* weights, over 268,435,456") as caught:
+        made_circuit(build.circuit())
+    assert caught.value.hint and "--target gpt2" in caught.value.hint

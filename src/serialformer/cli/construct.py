@@ -63,7 +63,7 @@ def construct_command(
     dtype: Annotated[DtypeOption, typer.Option(help="The number format of the weights.")] = DtypeOption.FLOAT32,
     target: Annotated[
         TaskTarget,
-        typer.Option(help="A stock GPT-2; or a stock Llama, for tasks whose prompts have one layout."),
+        typer.Option(help="A stock GPT-2; or a stock Llama, for base, and for cot if prompts have one layout."),
     ] = TaskTarget.GPT2,
     hidden: HiddenOption = None,
     head_width: Annotated[

@@ -16,6 +16,8 @@ for residues below B, P primes and b(v) = ceil(log2(v)).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from serialformer.arrays import Int64
@@ -47,8 +49,12 @@ def squarings_construction(
     primes: Int64[np.ndarray, " primes"],
     length: int,
     num_layers: int | None = None,
+    *,
+    ends: bool = False,
 ) -> Construction:
     """The construction for up to ``length`` squarings; the first tokens are the numbers from 0, by their own value.
+
+    With ``ends`` there is a position for the answer, and only ``=`` has it written, so that nothing follows it.
 
     Raises:
         CompileError: it would take too many hidden units or positions, or there is only one layer.
@@ -56,7 +62,7 @@ def squarings_construction(
     num_layers = length + 1 if num_layers is None else num_layers
     if num_layers < 2:
         raise CompileError(f"{name} takes at least 2 layers, found {num_layers}", hint="the first squaring takes two")
-    num_positions, bound = length + 3, end_token
+    num_positions, bound = length + 3 + ends, end_token
     largest = int((primes // 2).sum()) + bound + 10
     check_sizes(name, largest, num_positions)
     if num_layers * largest > MAX_UNITS_OF_LAYERS:
@@ -112,7 +118,7 @@ def squarings_construction(
                 look_ups=look_ups if layer == 1 else (),
                 tables=tuple(
                     table
-                    for table in _tables(primes, layer, answers if layer == num_layers else None)
+                    for table in _tables(primes, layer, answers if layer == num_layers else None, ends=ends)
                     if table.num_units
                 ),
                 clears=("square",) if 2 < layer < num_layers else (),
@@ -144,9 +150,26 @@ def occurring_residues(
 
 
 def _tables(
-    primes: Int64[np.ndarray, " primes"], layer: int, answers: Int64[np.ndarray, "vocabulary 3"] | None
+    primes: Int64[np.ndarray, " primes"], layer: int, answers: Int64[np.ndarray, "vocabulary 3"] | None, *, ends: bool
 ) -> tuple[UnitTable, ...]:
     """What a layer squares and keeps; the last one writes tokens, whose fields ``answers`` has."""
+    tables = _tables_anywhere(primes, layer, answers)
+    if answers is None or not ends:
+        return tables
+    return tuple(
+        replace(
+            table,
+            reads=(*table.reads, "equals"),
+            watched=np.pad(table.watched, ((0, 0), (0, 1), (0, 0)), constant_values=1),
+        )
+        for table in tables
+    )
+
+
+def _tables_anywhere(
+    primes: Int64[np.ndarray, " primes"], layer: int, answers: Int64[np.ndarray, "vocabulary 3"] | None
+) -> tuple[UnitTable, ...]:
+    """The same of units that fire whatever token stands there."""
 
     def written(values: np.ndarray) -> np.ndarray:
         return values[:, None] if answers is None else answers[values]

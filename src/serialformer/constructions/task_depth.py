@@ -86,7 +86,7 @@ def task_depth_construction(
         length: the number of items; of gates, the most.
         num_layers: by default as many as every prompt needs.
         method: ``counting`` in one layer, for the tasks in COUNTED.
-        ends: of products: whether there is a position for the last token of the answer, at which nothing is written.
+        ends: whether there is a position for the last token of the answer, where nothing is written; not of counting.
 
     Raises:
         CompileError: the task has no such construction, it would be too large, or has no layers.
@@ -101,10 +101,12 @@ def task_depth_construction(
     if method == "counting":
         return _counting(task, length, num_layers)
     if isinstance(task, CircuitValue):
-        return value_problem_construction(length, num_layers)
+        return value_problem_construction(length, num_layers, ends=ends)
     if isinstance(task, IteratedSquaring):
         vocabulary, primes = task.vocabulary(length), primes_below(task.bound)
-        return squarings_construction(task.name, vocabulary, task.end_token(length), primes, length, num_layers)
+        return squarings_construction(
+            task.name, vocabulary, task.end_token(length), primes, length, num_layers, ends=ends
+        )
     if is_written_by_symbol(task):
         vocabulary, end = task.vocabulary(length), task.end_token(length)
         return composition_construction(

@@ -16,6 +16,7 @@ for m gates, p = ceil(log2(4 m + 1)) and q = ceil(log2(m + 2)).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -50,12 +51,13 @@ def gate_value(kind: int, left: int, right: int) -> int:
     return {TRUE: 1, AND: left & right, OR: left | right, NOT: 1 - left}.get(kind, 0)
 
 
-def value_problem_construction(num_gates: int, num_layers: int | None = None) -> Construction:
+def value_problem_construction(num_gates: int, num_layers: int | None = None, *, ends: bool = False) -> Construction:
     """The construction for circuits of up to ``num_gates`` gates.
 
     Args:
         num_gates: the most gates of a circuit.
         num_layers: by default as many as any circuit needs, ``num_gates``.
+        ends: whether there is a position for the answer, and only ``=`` has it written, so that nothing follows it.
 
     Raises:
         CompileError: it would be too large.
@@ -65,7 +67,7 @@ def value_problem_construction(num_gates: int, num_layers: int | None = None) ->
     ('all circuits of up to 8 gates, the last of them on level 3 or less', 33)
     """
     num_layers = num_gates if num_layers is None else num_layers
-    num_positions, num_values = SLOTS * num_gates + 1, num_gates + 2
+    num_positions, num_values = SLOTS * num_gates + 1 + ends, num_gates + 2
     check_sizes("circuit-value", 40 * num_layers, num_positions)
     vocabulary = (*map(str, range(1, num_gates + 1)), *KINDS)
     tokens = np.arange(len(vocabulary))
@@ -104,6 +106,8 @@ def value_problem_construction(num_gates: int, num_layers: int | None = None) ->
         layers.append(ConstructionLayer(look_ups=fetch, tables=(_values(["kind", "number"], _as_token),)))
     else:
         layers.append(ConstructionLayer(look_ups=gather, tables=(_constants(["kind", "number"], _as_token),)))
+    if ends:
+        layers[-1] = replace(layers[-1], tables=tuple(map(_only_after_equals, layers[-1].tables)))
     return Construction(
         name="circuit-value without a chain",
         vocabulary=vocabulary,
@@ -135,6 +139,12 @@ def value_problem_construction(num_gates: int, num_layers: int | None = None) ->
         num_chain_tokens=1,
         claims=lambda: iter([claim]),
     )
+
+
+def _only_after_equals(table: UnitTable) -> UnitTable:
+    """The units of a table, which fire at ``=`` only."""
+    is_equals = np.pad(table.watched, ((0, 0), (0, 1), (0, 0)), constant_values=EQUALS)
+    return replace(table, reads=(*table.reads, "kind"), watched=is_equals)
 
 
 def _as_value(value: int) -> list[int]:

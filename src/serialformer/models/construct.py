@@ -50,7 +50,7 @@ def construct(
             precision carries it, or ``doubling``, in log n layers. By default majority counts, unless a depth is given.
         dtype: number format of the weights; the result holds for runtimes that compute in it or in a wider one.
         activation: gpt2 only: ``gelu_new`` is what stock GPT-2 has; ``relu`` takes the same weights.
-        target: ``gpt2``, or ``llama`` for tasks whose prompts of one length have one layout.
+        target: ``gpt2``; or ``llama``, with a chain for tasks whose prompts of one length have one layout.
         shape: llama only: what is chosen of the transformer's shape.
 
     Raises:
@@ -118,7 +118,7 @@ def _construct_llama(
         )
     if activation != "gelu_new":
         raise CompileError("target llama has no activation", hint="activation requires target gpt2")
-    if isinstance(task, CircuitValue):
+    if isinstance(task, CircuitValue) and setting == "cot":
         raise CompileError(
             "circuit-value takes circuits of any size, so that a token of a Llama cannot say where it stands",
             hint="--target gpt2 takes it; compile CIRCUIT --target llama makes a Llama of one circuit",

@@ -21,7 +21,9 @@ from serialformer.errors import InputError, TaskError
 from serialformer.models.protocol import Protocol, Run
 from serialformer.models.transcript import Transcript
 from serialformer.python_file import split_reference
+from serialformer.tasks.circuit_value import CircuitValue
 from serialformer.tasks.examples import Examples
+from serialformer.tasks.iterated_squaring import IteratedSquaring
 from serialformer.tasks.layout import check_setting, num_new_tokens, num_positions
 from serialformer.tasks.registry import find_reference, make_task, make_user_task
 from serialformer.tasks.task import EQUALS, ParameterValue, Task
@@ -46,8 +48,8 @@ class TaskItems(Protocol):
         length: the number of items it is made for; it may be asked about fewer, and about more if its positions and
             tokens suffice.
         setting: what it reads and predicts; see ``tasks.layout``.
-        placed: the model's tokens, if each says at which position it stands; only prompts of ``length`` items have some
-            then. Prompts and chains are still given in the task's own tokens.
+        placed: the model's tokens, if each says at which position it stands; then only prompts of ``length`` items have
+            some, and shorter ones of squarings and circuits. Prompts and chains are still given in the task's tokens.
 
     Raises:
         TaskError: the task has no such length, or there is no such setting.
@@ -120,14 +122,16 @@ class TaskItems(Protocol):
         """
         self.task.check_size(length, 1)
         if self.placed is not None:
-            if length != self.length:
+            is_shorter = isinstance(self.task, IteratedSquaring | CircuitValue) and length < self.length
+            if length != self.length and not is_shorter:
                 raise TaskError(
                     f"the model is made for prompts of {self.length} items, and each of its tokens says where it"
                     " stands",
                     where=f"{self.task.name} of length {length}",
                     hint=f"ask for length {self.length}",
                 )
-            return np.arange(len(self.task.vocabulary(length)))
+            own = self.task.vocabulary(self.length)
+            return np.array([own.index(text) for text in self.task.vocabulary(length)], dtype=np.int64)
         where = f"{self.task.name} of length {length}"
         needed = num_positions(self.task, self.setting, length)
         if needed > architecture.num_positions:
@@ -200,7 +204,7 @@ class TaskItems(Protocol):
         examples = self.task.solve(prompt[None], length)
         texts, vocabulary = self.task.vocabulary(length), run.architecture.vocabulary
         if self.placed is not None:
-            vocabulary = (*texts, STRANGE)
+            vocabulary = (*self.task.vocabulary(self.length), STRANGE)
         own = examples.renumber(self.token_ids(run.architecture, length))
         started = time.perf_counter()
         made = self.generate(own, length, run.engine, run.progress)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from serialformer.constructions.claim import BitClaim, ColumnsClaim, CompositionClaim, ScanClaim, TableClaim
+from serialformer.constructions.claim import (
+    BitClaim,
+    TableClaim,
+)
 from serialformer.constructions.construction import NOTHING, Construction
-from serialformer.constructions.placed_depth import standing_tokens
+from serialformer.constructions.placed_depth import DepthClaim, standing_tokens
 from serialformer.constructions.placed_tasks import claimed_tokens
 from serialformer.constructions.placed_tokens import ABSENT, SPECIAL, PlacedTokens
 from serialformer.constructions.placement import Placement
@@ -40,12 +43,12 @@ def check_placed_claims(construction: Construction, placed: PlacedTokens) -> Non
             needed[:, [zero, one]] = True
             needed[claim.num_inputs] = False
             needed[claim.num_inputs, construction.end_token] = True
-        elif isinstance(claim, ColumnsClaim | ScanClaim | CompositionClaim):
+        elif isinstance(claim, DepthClaim):
             try:
                 needed = standing_tokens(construction, claim)
             except CompileError as error:
                 raise InductionError(error.message, construction.num_positions - 1) from None
-            _check_last_position(construction)
+            _check_end_of_answer(construction, needed[-1])
         else:
             raise InductionError("only prompts of one layout have tokens that say where they stand", 0)
         missing = (needed & ~present).any(axis=1)
@@ -69,16 +72,28 @@ def _check_end(construction: Construction) -> None:
     raise InductionError("units may write the end of the chain, which must stand where none writes", 0)
 
 
-def _check_last_position(construction: Construction) -> None:
-    """Shows that at the last position, where the last token of the answer stands, no unit writes: the text ends there.
+def _check_end_of_answer(construction: Construction, answers: np.ndarray) -> None:
+    """Shows that at the last position, where the last token of an answer stands, no unit writes: the text ends there.
 
-    Every table must read a field of the position whose value there no unit watches for.
+    Every table must read a field for which no unit watches there: one that the position decides, or one that the token
+    decides, and no layer changes.
+
+    Args:
+        construction: of several layers, perhaps.
+        answers: for each token whether it can stand at the last position.
     """
     last = construction.num_positions - 1
+    changed = {name for layer in construction.layers[:-1] for name in layer.clears}
+    changed |= {name for layer in construction.layers[:-1] for table in layer.tables for name in table.writes}
     for table in construction.layers[-1].tables:
         for place, name in enumerate(table.reads):
             part = construction.field_named[name]
-            if part.origin == "position" and int(part.at(slice(last, last + 1))[0]) not in table.watched[:, place]:
+            held = np.zeros(0)
+            if part.origin == "position":
+                held = part.at(slice(last, last + 1))
+            elif part.origin == "token" and name not in changed:
+                held = part.of_token[answers]
+            if len(held) and not np.isin(held, table.watched[:, place]).any():
                 break
         else:
             raise InductionError(f"a unit of table {table.name} may write after the end of the answer", last)

@@ -28,6 +28,7 @@ import numpy as np
 
 from serialformer.architecture import DTYPES, Architecture, DtypeName, Shape
 from serialformer.arrays import Float64, Shaped
+from serialformer.constructions.circuit_depth import MAX_WEIGHTS
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placed_tokens import ABSENT, BEGINNING, END, PADDING, PlacedTokens
 from serialformer.constructions.placement import IDLE, Placement
@@ -60,6 +61,9 @@ ANSWER = 8.0
 END_ANSWER = 4.0
 """The logit of the end token, over the square norm of a token's own fields: between those of a token that was written
 and one that was not."""
+
+FEW_LAYERS = 16
+"""Up to this many layers there is no limit to the weights of all of them."""
 
 POSITIONS_PER_BLOCK = 1 << 14
 
@@ -125,6 +129,7 @@ def construction_to_llama(
         beginning_token=BEGINNING,
         padding_token=PADDING,
     )
+    _check_size(architecture)
     stored = partial(store, dtype=dtype)
     nothing = np.zeros(0, DTYPES[dtype])
     gain = np.full(layout.width, float(DEVIATION)).astype(DTYPES[dtype])
@@ -164,6 +169,18 @@ def construction_to_llama(
         unembedding=unembedding,
     )
     return transformer, layout
+
+
+def _check_size(architecture: Architecture) -> None:
+    """Refuses, before anything is made, what memory would not hold: fields of many layers make a stream wide."""
+    attended, width = architecture.attention_width + architecture.key_width, architecture.width
+    of_layer = 2 * width * attended + 3 * width * architecture.hidden_width
+    total = architecture.num_layers * of_layer + 2 * len(architecture.vocabulary) * width
+    if architecture.num_layers > FEW_LAYERS and total > MAX_WEIGHTS:
+        raise CompileError(
+            f"{architecture.num_layers:,} layers of width {width:,} take {total:,} weights, over {MAX_WEIGHTS:,}",
+            hint="a chain takes one layer, and --target gpt2 overwrites fields, so that it stays narrow",
+        )
 
 
 def llama_to_placement(layout: LlamaLayout) -> Placement:

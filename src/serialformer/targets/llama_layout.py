@@ -286,6 +286,18 @@ def _choose_codings(construction: Construction) -> dict[str, Coding]:
     clauses = [clause for look_up in look_ups for clause in look_up.clauses]
     compared = {NAME, PLACE, FOLLOWING} | {clause.key for clause in clauses} | {clause.asked for clause in clauses}
     is_deep = len(construction.layers) > 1
+    brings = [bring for look_up in look_ups for bring in look_up.brings if is_deep]
+    # What is brought keeps its code.
+    while (
+        more := {
+            name
+            for bring in brings
+            for name in (bring.source, bring.target)
+            if not compared.isdisjoint((bring.source, bring.target))
+        }
+        - compared
+    ):
+        compared |= more
     codings = {}
     for part in construction.fields:
         if part.origin == "token" and construction.vocabulary == VOCABULARY:
