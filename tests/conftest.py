@@ -37,8 +37,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "serialformer"
 REAL_CIRCUITS = ROOT.parent / "shared" / "circuits"
 
-NUM_LEFT_OUT = pytest.StashKey[int]()
-
 NO_REAL_CIRCUITS = f"needs circuits from elsewhere, in {REAL_CIRCUITS}"
 
 WHERE_REAL_CIRCUITS_ARE = """\
@@ -85,13 +83,20 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks the tests of other programs before pytest takes those that it was asked for."""
-    from tests.integration import BY_DEFAULT, mark
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files all of whose tests would be left out are not imported."""
+    from tests.integration import BY_DEFAULT, is_whole
 
-    count = mark(items)
-    config.stash[NUM_LEFT_OUT] = count if config.option.markexpr == BY_DEFAULT else 0
+    is_left_out = config.option.markexpr == BY_DEFAULT and collection_path.is_relative_to(ROOT)
+    return True if is_left_out and is_whole(collection_path.relative_to(ROOT).as_posix()) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of other programs before pytest takes those that it was asked for."""
+    from tests.integration import mark
+
+    mark(items)
 
 
 def pytest_collection_finish() -> None:
@@ -99,18 +104,6 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A process of xdist says how many it left out: the first one collects nothing."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["left_out"] = session.config.stash.get(NUM_LEFT_OUT, 0)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """Every process of xdist collects the same."""
-    node.config.stash[NUM_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -122,11 +115,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says how many tests were left out, how many had no circuits, and where those are."""
-    if count := terminalreporter.config.stash.get(NUM_LEFT_OUT, 0):
-        from tests.integration import left_out
+    """Says which tests were left out, how many had no circuits, and where those are."""
+    from tests.integration import BY_DEFAULT, LEFT_OUT
 
-        terminalreporter.line(left_out(count))
+    if terminalreporter.config.option.markexpr == BY_DEFAULT:
+        terminalreporter.line(LEFT_OUT)
     skipped = [report for report in terminalreporter.getreports("skipped") if NO_REAL_CIRCUITS in str(report.longrepr)]
     if skipped:
         terminalreporter.section("circuits from elsewhere")

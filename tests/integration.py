@@ -77,6 +77,36 @@ PATHS = {
         "tests/interp/test_tools.py",
         "tests/transformer/test_checkpoint.py::test_ctranslate2_makes_the_same_chain",
     ),
+    "stock transformers, which reads and runs what we write": (
+        "tests/engines/test_known_tasks.py::test_cases_are_right_for_the_weights_and_for_transformers",
+        "tests/interp/test_patch.py::test_one_head_of_a_llama_hears_what_transformers_would_give_it",
+        "tests/models/test_circuit_prompt.py::test_transformers_generates_the_same_tokens",
+        "tests/models/test_circuit_prompt.py::test_transformers_in_narrow_formats",
+        "tests/models/test_construct.py::test_transformers_generates_the_chain",
+        "tests/models/test_construct_base.py::test_transformers_gives_the_same_answers",
+        "tests/models/test_construct_llama.py::test_transformers_generates_the_chain",
+        "tests/models/test_depth.py::test_transformers_gives_the_same_answer",
+        "tests/models/test_llama_without_a_chain.py::test_transformers_generates_the_answer",
+        "tests/targets/test_llama.py::test_transformers_generates_the_chain",
+        "tests/targets/test_llama_tied.py::test_transformers_generates_the_chain",
+        "tests/test_levels.py::test_random_circuits_in_transformers",
+        "tests/test_levels.py::test_small_circuits_in_transformers",
+    ),
+    "hundreds of models with altered weights": (
+        "tests/decode/test_token_index.py::test_one_altered_weight",
+        "tests/models/test_construct_llama.py::test_no_wrong_checkpoint_is_certified",
+        "tests/models/test_llama_without_a_chain.py::test_no_wrong_checkpoint_is_certified",
+        "tests/models/test_llama_without_a_chain.py::test_no_wrong_model_of_prompts_of_several_lengths_is_certified",
+        "tests/proofs/test_constructions.py::test_no_altered_weights_are_wrongly_certified",
+        "tests/proofs/test_distances.py::test_no_wrong_checkpoint_is_certified",
+        "tests/proofs/test_llama.py::test_no_wrong_checkpoint_is_certified",
+        "tests/proofs/test_packed.py::test_no_altered_weights_are_wrongly_certified",
+        "tests/targets/test_llama_tied.py::test_no_wrong_checkpoint_is_certified",
+    ),
+    "circuits so large that the loops which map gates are compiled": (
+        "tests/circuits/function/test_arithmetic.py::test_whole_adders_map_better",
+        "tests/circuits/mapping/test_mapping.py::test_a_long_chain",
+    ),
     "commands in processes and terminals of their own": (
         "tests/cli/test_batch.py::test_a_disk_that_fills_up",
         "tests/cli/test_batch.py::test_from_pipe_to_pipe",
@@ -98,8 +128,20 @@ PATHS = {
 }
 """Folders, files and test functions, by what makes them expensive."""
 
+_LISTED = frozenset(path for group in PATHS.values() for path in group)
+
 FIXTURES = ("browser",)
 """Pages in a browser: whatever asks for one of these fixtures."""
+
+
+def is_whole(path: str) -> bool:
+    """Whether all tests of a file or folder are integration tests; then it need not even be imported without them.
+
+    >>> [is_whole(path) for path in ("tests/sweeps", "tests/sweeps/test_local.py", "tests/cli/test_compile.py")]
+    [True, True, False]
+    """
+    parts = path.split("/")
+    return any("/".join(parts[:count]) in _LISTED for count in range(1, len(parts) + 1))
 
 
 def is_integration(name: str, fixtures: Sequence[str] = ()) -> bool:
@@ -111,23 +153,18 @@ def is_integration(name: str, fixtures: Sequence[str] = ()) -> bool:
     True
     """
     function = name.partition("[")[0]
-    paths = (path for group in PATHS.values() for path in group)
-    return any(f in fixtures for f in FIXTURES) or any(
-        function == path or function.startswith((f"{path}/", f"{path}::")) for path in paths
-    )
+    return any(f in fixtures for f in FIXTURES) or is_whole(function) or is_whole(function.partition("::")[0])
 
 
-def mark(items: Sequence[pytest.Item]) -> int:
-    """Marks those among some tests that are, and says how many are not slow besides."""
-    marked = [item for item in items if is_integration(item.nodeid, getattr(item, "fixturenames", ()))]
-    for item in marked:
-        item.add_marker(pytest.mark.integration)
-    return sum(item.get_closest_marker("slow") is None for item in marked)
+def mark(items: Sequence[pytest.Item]) -> None:
+    """Marks those among some tests that are."""
+    for item in items:
+        if is_integration(item.nodeid, getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.integration)
 
 
-def left_out(count: int) -> str:
-    """What the end of a run says of those that it did not run."""
-    return (
-        f"{count} tests of browsers, simulators, trainings, documents and other programs were left out; "
-        'all tests: pytest -m "not slow"'
-    )
+LEFT_OUT = (
+    "Tests of browsers, simulators, trainings, altered weights, documents and other programs were left out; "
+    'all tests: pytest -m "not slow"'
+)
+"""What the end of a run that left them out says."""

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 TOGETHER = {
-    "tests/circuits/function/test_arithmetic.py": "tests/circuits/mapping",
     "tests/cli/test_bound.py": "tests/bounds",
     "tests/recipes/test_bounds.py": "tests/bounds",
     "tests/cli/test_certify.py": "tests/decode",
