@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from serialformer.figures.sheet import Band, Panel
-from serialformer.figures.style import Axes, Style, draw_share_axis, line_style
+from serialformer.figures.style import Axes, Style, draw_share_axis, draw_whole_axis, line_style
 from serialformer.sweeps.row import Row
 
 BY_DEPTH = "circuits-by-depth"
@@ -64,6 +64,7 @@ def _drawer(lines: Mapping[int, Shares], styles: Mapping[int, Style]) -> Any:
                 linestyle=style.dashes,
             )
         draw_share_axis(axes)
+        draw_whole_axis(axes, [place for shares in lines.values() for place in shares])
         return handles
 
     return draw

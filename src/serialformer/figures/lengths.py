@@ -8,7 +8,7 @@ from typing import Any
 from serialformer.figures.depth import draw_lines
 from serialformer.figures.measures import MEASURES, Measure
 from serialformer.figures.points import pool, select_lengths, trained_lengths
-from serialformer.figures.style import GREY, SETTING_LINES, SETTING_ORDER, Axes
+from serialformer.figures.style import GREY, SETTING_LINES, SETTING_ORDER, Axes, draw_whole_axis
 from serialformer.sweeps.row import Row
 
 SHIFT = 0.8
@@ -47,14 +47,3 @@ def draw_lengths(axes: Axes, rows: Sequence[Row], *, measure: Measure = MEASURES
     if points:
         draw_whole_axis(axes, [point.evaluated_length for point in points])
     return handles
-
-
-def draw_whole_axis(axes: Axes, values: Sequence[int]) -> None:
-    """A horizontal axis with a few whole numbers written."""
-    from matplotlib.ticker import MaxNLocator
-
-    low, high = min(values), max(values)
-    ticks = [round(tick) for tick in MaxNLocator(nbins=4, integer=True).tick_values(low, high)]
-    axes.set_xticks([tick for tick in dict.fromkeys(ticks) if low <= tick <= high])
-    margin = 0.04 * (high - low) + 0.1
-    axes.set_xlim(low - margin, high + margin)

@@ -109,6 +109,17 @@ def draw_doubling_axis(axes: Axes, values: Sequence[int], most: int = 6) -> None
     axes.set_xlim(found[0] / 1.35, found[-1] * 1.35)
 
 
+def draw_whole_axis(axes: Axes, values: Sequence[int]) -> None:
+    """A horizontal axis with a few whole numbers written."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = min(values), max(values)
+    ticks = [round(tick) for tick in MaxNLocator(nbins=4, integer=True).tick_values(low, high)]
+    axes.set_xticks([tick for tick in dict.fromkeys(ticks) if low <= tick <= high])
+    margin = 0.04 * (high - low) + 0.1
+    axes.set_xlim(low - margin, high + margin)
+
+
 def _spread(values: Sequence[int], most: int) -> list[int]:
     """At most ``count`` of ascending numbers, including the first and the last, about evenly spaced in ratio."""
     if len(values) <= most:
