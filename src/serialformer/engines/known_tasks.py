@@ -40,7 +40,11 @@ class KnownTaskAnswers:
         self.model = model
         items = model.items
         if items.setting != "cot":
-            raise InputError(f"has the setting {items.setting}; known answers are those of chains")
+            raise InputError(
+                f"has the setting {items.setting}; known answers are those of chains",
+                where=None if model.directory is None else str(model.directory),
+                hint="construct the task with --setting cot",
+            )
         construction = construction_of(model)
         claims = construction.claims()
         claim = next(claims)
