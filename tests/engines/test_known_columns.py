@@ -10,8 +10,14 @@ import pytest
 from serialformer import CircuitBuilder, Shape, compile
 from serialformer.engines.cases import Case
 from serialformer.engines.known import KnownAnswers
-from serialformer.engines.known_columns import KnownColumns, known_answers
-from serialformer.engines.suite import ANSWER_FAMILIES, MIN_ANSWER_TOKENS, SHORT_ANSWER_FAMILIES, make_cases
+from serialformer.engines.known_columns import KnownColumns
+from serialformer.engines.suite import (
+    ANSWER_FAMILIES,
+    MIN_ANSWER_TOKENS,
+    SHORT_ANSWER_FAMILIES,
+    known_answers,
+    make_cases,
+)
 from serialformer.errors import InputError
 from serialformer.interp.suite import build_adder
 from serialformer.models.lower import Target

@@ -8,6 +8,7 @@ from serialformer.decode.kernels import (
     NEVER,
     NO_MATCH,
     apply_embedded,
+    column_error,
     find_code,
     gamma,
     grid_norm,
@@ -127,12 +128,11 @@ def route_queries(query, inputs, keys, needed, routed):
                         term = weight * (own + read[entry, row] - means[row])
                         dots[row] += term
                         sizes[row] += abs(term)
-                of_spread, constant = size_of[output, 0], of_bias * size_of[output, 1]
                 for row in range(count):
                     coordinate = inverses[row] * dots[row] + bias[output]
                     vectors[output, row] = coordinate
                     squares[row] += coordinate * coordinate
-                    error = spreads[row] * of_spread + slopes[row] * sizes[row] + constant
+                    error = column_error(size_of, output, (spreads[row], slopes[row], of_bias), sizes[row])
                     errors[row] += error * error
             for row in range(count):
                 squares[row] = np.sqrt(squares[row])

@@ -173,7 +173,6 @@ class _Tabulator:
         usual = float(np.median(squares[squares > 0])) if squares.any() else 1.0
         self._is_usual = np.abs(squares - usual) <= SAME_NORM * usual
         self._factor = 1 / np.sqrt(usual / self._width + self._epsilon)
-        self._drift = 0.0
         written = np.zeros(self._width, dtype=bool)
         self._heads: list[list[_Head]] = []
         for index, layer in enumerate(self._layers):
@@ -361,7 +360,6 @@ class _Tabulator:
                 for choice in range(num_choices):
                     read = sources[known, place[known], bits[choice][place[known]]]
                     added[:, choice] += values[read] @ head.out[:, moving]
-                self._drift = 0.0
                 errors = 2 * leak * largest + spread * varying
                 errors = errors + middle * self._map_errors(head.value.weight, head.value.bias)
                 self._add(head.out, largest, errors)
@@ -414,9 +412,9 @@ class _Tabulator:
         for part, (low, high) in zip((head.query, head.key), factors, strict=True):
             # A map of biases alone does not see the norm.
             ranges.append((low, high) if part.weight.any() else (self._factor, self._factor))
-            self._drift = self._drift_of(part, (low, high))
+            drift = self._drift_of(part, (low, high))
             sizes.append(float(np.sqrt(np.square(self._apply(part)).sum(axis=1).max())))
-            errors.append(float(np.sqrt(np.square(self._map_errors(part.weight, part.bias)).sum())))
+            errors.append(float(np.sqrt(np.square(self._map_errors(part.weight, part.bias, drift)).sum())))
         (low, high), (low_key, high_key) = ranges
         off = 2 * (sizes[0] * errors[1] + errors[0] * sizes[1] + errors[0] * errors[1]) + 2 * rotated
         off += 8 * self._width * ROUNDOFF * sizes[0] * sizes[1]
@@ -427,11 +425,19 @@ class _Tabulator:
             raise EngineError("the score gap of a head is too small to be one-hot at float32")
         return leak
 
-    def _map_errors(self, weight: np.ndarray, bias: np.ndarray | float = 0.0) -> Float64[np.ndarray, " outputs"]:
-        """How far a map of what a norm hands on can be off, over the norm's factor, and this factor with it."""
+    def _map_errors(
+        self, weight: np.ndarray, bias: np.ndarray | float = 0.0, drift: float = 0.0
+    ) -> Float64[np.ndarray, " outputs"]:
+        """How far a map of what a norm hands on can be off, over the norm's factor, and this factor with it.
+
+        Args:
+            weight: of the map.
+            bias: of the map.
+            drift: how far the inverse of the norm's factor is from the usual one, by which the bias was divided.
+        """
         size = np.abs(weight)
         rate = (self._width + 16 + np.count_nonzero(weight, axis=0)) * ROUNDOFF
-        of_bias = np.abs(bias) * (self._drift + 8 * ROUNDOFF / self._factor)
+        of_bias = np.abs(bias) * (drift + 8 * ROUNDOFF / self._factor)
         errors: Float64[np.ndarray, " outputs"] = self._error @ size + rate * (self._reach @ size) + of_bias
         return errors
 

@@ -52,13 +52,12 @@ def decode_placed(
             position += 1
             continue
         choice = 0
-        for place in range(len(distances)):
-            if not writes:
-                break
-            if distances[place] > position:
-                return position, NO_ONE_SOURCE
-            if is_second[place, sequence[position - distances[place]]]:
-                choice |= 1 << place
+        if writes:
+            for place in range(len(distances)):
+                if distances[place] > position:
+                    return position, NO_ONE_SOURCE
+                if is_second[place, sequence[position - distances[place]]]:
+                    choice |= 1 << place
         for place in range(len(distances), sources.shape[1]):
             first, second = sources[token, place, 0], sources[token, place, 1]
             if first < 0:

@@ -17,6 +17,15 @@ END = "end"
 """What the end token is called where gates are named."""
 
 
+def beginning(prompt: Sequence[int]) -> str:
+    """The first tokens of a prompt, as messages show it.
+
+    >>> beginning([1, 0, 2])
+    '1 0 2'
+    """
+    return " ".join(map(str, prompt[:40])) + (" ..." if len(prompt) > 40 else "")
+
+
 class KnownAnswers:
     """What must follow, according to the circuit, after any prompt of a model of it.
 
@@ -136,7 +145,7 @@ class KnownAnswers:
         if not first <= len(prompt) <= self.num_tokens or prompt[first - 1] != EQUALS or not {*chain} <= {0, 1}:
             raise InputError(
                 f"expected {self.num_inputs} bits, = and at most {self.program.num_chain_tokens} bits, found"
-                f" {' '.join(map(str, prompt[:40]))}{' ...' if len(prompt) > 40 else ''}"
+                f" {beginning(prompt)}"
             )
         values = list(prompt)
         values[first - 1] = 0  # ``=`` reads as 0

@@ -11,9 +11,8 @@ from serialformer.circuits.circuit import NO_WIRE
 from serialformer.circuits.evaluate import evaluate_wires
 from serialformer.constructions.circuit_depth import FILLER
 from serialformer.constructions.program import EQUALS
-from serialformer.engines.known import KnownAnswers
+from serialformer.engines.known import KnownAnswers, beginning
 from serialformer.errors import InputError
-from serialformer.models.model import Model
 
 
 class KnownColumns(KnownAnswers):
@@ -60,8 +59,7 @@ class KnownColumns(KnownAnswers):
         if not is_whole or len(prompt) > self.num_tokens or not {*bits, *made} <= {0, 1}:
             raise InputError(
                 f"expected {self.num_inputs} bits, {self.words.num_columns} fillers, = and at most"
-                f" {self.words.num_outputs} bits, found {' '.join(map(str, prompt[:40]))}"
-                f"{' ...' if len(prompt) > 40 else ''}"
+                f" {self.words.num_outputs} bits, found {beginning(prompt)}"
             )
         circuit = self.words.circuit
         wires = evaluate_wires(circuit, np.array([bits], dtype=np.uint8).reshape(1, self.num_inputs))[0]
@@ -75,12 +73,3 @@ class KnownColumns(KnownAnswers):
         for row in circuit.fan_in.tolist():
             reached.append(frozenset().union(*(reached[wire] for wire in row if wire != NO_WIRE)))
         return [tuple(sorted(reached[wire])) for wire in circuit.outputs.tolist()]
-
-
-def known_answers(model: Model) -> KnownAnswers:
-    """The known answers of a compiled circuit, with a chain or without one.
-
-    Raises:
-        InputError: the model is none.
-    """
-    return KnownColumns(model) if model.words.chain == "none" else KnownAnswers(model)

@@ -10,6 +10,7 @@ import numpy as np
 from serialformer.architecture import token_separator
 from serialformer.constructions.claim import ANY, Rule, TableClaim
 from serialformer.constructions.placed_tasks import claimed_tokens
+from serialformer.engines.known import beginning
 from serialformer.errors import InputError
 from serialformer.models.construction_of import construction_of
 from serialformer.models.model import Model
@@ -78,7 +79,7 @@ class KnownTaskAnswers:
 
     def reads(self, position: int) -> tuple[int, ...]:
         """The positions whose tokens decide the token at a position of the chain, or of the end token."""
-        rule, row = self._rule_of(position - 1)
+        rule, row = self._rules[position - 1]
         columns = np.flatnonzero((rule.read != ANY).any(axis=0))
         own = [position - 1] if (rule.own != ANY).any() else []
         return tuple(sorted({*own, *rule.sources[row, columns].tolist()}))
@@ -118,12 +119,11 @@ class KnownTaskAnswers:
         is_placed = all(self._allowed[place, token] for place, token in enumerate(prompt[: self.num_tokens]))
         if not first <= len(prompt) <= self.num_tokens or not is_placed:
             raise InputError(
-                f"expected {first} to {self.num_tokens} tokens that can stand where they do, found"
-                f" {' '.join(map(str, prompt[:40]))}{' ...' if len(prompt) > 40 else ''}"
+                f"expected {first} to {self.num_tokens} tokens that can stand where they do, found {beginning(prompt)}"
             )
         values = list(prompt)
         while len(values) < stop:
-            rule, row = self._rule_of(len(values) - 1)
+            rule, row = self._rules[len(values) - 1]
             read = np.array([values[place] for place in rule.sources[row].tolist()], dtype=np.int64)
             fits = ((rule.own == ANY) | (rule.own == values[-1])) & ((rule.read == ANY) | (rule.read == read)).all(
                 axis=1
@@ -136,12 +136,9 @@ class KnownTaskAnswers:
             values.append(token)
         return tuple(values[len(prompt) :])
 
-    def _rule_of(self, position: int) -> tuple[Rule, int]:
-        """The rule by which a position writes, and its row in it."""
-        return self._rules[position]
-
     @cached_property
     def _rules(self) -> dict[int, tuple[Rule, int]]:
+        """The rule by which each position writes, and its row in it."""
         return {
             position: (rule, row) for rule in self._claim.rules for row, position in enumerate(rule.positions.tolist())
         }

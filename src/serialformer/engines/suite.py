@@ -15,7 +15,7 @@ import numpy as np
 from serialformer.engines.cases import Case, read_cases, write_cases
 from serialformer.engines.families import FAMILIES, MIN_CHAIN_TOKENS, CaseWriter, write_families
 from serialformer.engines.known import KnownAnswers
-from serialformer.engines.known_columns import KnownColumns, known_answers
+from serialformer.engines.known_columns import KnownColumns
 from serialformer.engines.known_tasks import KnownTaskAnswers
 from serialformer.engines.recipes import Draft, Recipe, default_recipes, recipe_to_draft, recipe_to_model
 from serialformer.errors import FormatError, InputError, SerialformerError
@@ -119,7 +119,7 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
     >>> len(cases), cases[0].family, len(cases[0].expected)
     (47, 'whole chain', 57)
     """
-    known = known_answers(model) if isinstance(model.protocol, CircuitWords) else KnownTaskAnswers(model)
+    known = known_answers(model)
     if isinstance(known, KnownColumns):
         return tuple(write_families(known, _families_of_answers(known), seed))
     if model.num_new_tokens < MIN_CHAIN_TOKENS:
@@ -129,6 +129,13 @@ def make_cases(model: Model, families: Sequence[str] = DEFAULT_FAMILIES, seed: i
             hint="compile a circuit of more gates, or construct the task for a greater length",
         )
     return tuple(write_families(known, families, seed))
+
+
+def known_answers(model: Model) -> KnownAnswers | KnownTaskAnswers:
+    """What is known of a compiled circuit, with a chain or without one, or of a constructed task."""
+    if not isinstance(model.protocol, CircuitWords):
+        return KnownTaskAnswers(model)
+    return KnownColumns(model) if model.words.chain == "none" else KnownAnswers(model)
 
 
 def _families_of_answers(known: KnownColumns) -> tuple[str, ...]:

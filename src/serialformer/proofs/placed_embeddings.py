@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from serialformer.constructions.claim import (
-    BitClaim,
-    TableClaim,
-)
+from serialformer.constructions.claim import BitClaim, TableClaim
 from serialformer.constructions.construction import NOTHING, Construction
 from serialformer.constructions.placed_depth import DepthClaim, standing_tokens
 from serialformer.constructions.placed_tasks import claimed_tokens
