@@ -11,7 +11,7 @@ NO_MATCH = -1
 
 # Why the decoding loop stopped.
 DONE, UNPROVEN_HEAD, SMALL_GAP, OFF_GRID, LONG_KEY, SMALL_VARIANCE, SMALL_MARGIN, NOT_ROUTED = range(8)
-TOO_MANY_SOURCES, TOO_MANY_TOKENS, UNEVEN_END = range(8, 11)
+TOO_MANY_SOURCES, TOO_MANY_TOKENS, UNEVEN_END, NOT_GROUPED = range(8, 12)
 
 MAX_SOURCES = 7
 """How many positions a folded position may depend on: six heads and itself."""
@@ -25,6 +25,11 @@ FAR_BELOW, TINY = -7.0, 1e-8
 """A hidden unit's input below the first gives relu 0 and gelu_new less than the second, whatever its rounding."""
 
 
+GROUP_BITS = 6
+GROUP = 1 << GROUP_BITS
+"""How many positions ``group_kernels`` decodes together, at most."""
+
+
 @loop(inline="always")
 def gamma(terms):
     """The relative error of a float32 sum of a number of products; see ``rounding``."""
@@ -35,27 +40,29 @@ def gamma(terms):
 def norm_rounding(mean, deviation, inverse, stream_error, width):
     """Layer norm in float32: factors, in a following column's error, of its 1-norm, its terms and its bias.
 
-    Infinite where nothing can be said.
+    See ``rounding``; ``deviation`` has epsilon in it, as from ``norm_of_sums``. Infinite where nothing can be said.
     """
     bias_factor = gamma(width + 8)
     shift = 2 * stream_error + gamma(width + 4) * (deviation + abs(mean) + stream_error)
-    if not deviation > 0:
-        return np.inf, np.inf, bias_factor
-    ratio = shift / deviation
+    ratio = shift * inverse
     of_variance = 2 * ratio + ratio * ratio + gamma(width + 6)
     if not of_variance < 0.5:
         return np.inf, np.inf, bias_factor
-    rest = 1 - of_variance
-    spread = 0.5 * of_variance / (rest * np.sqrt(rest)) + 8 * 2.0**-24
+    # (1 - x)^(-3/2) is convex, so below 1 + 4 x up to x = 1/2.
+    spread = 0.5 * of_variance * (1 + 4 * of_variance) + 8 * 2.0**-24
     return inverse * shift * (1 + spread), spread + bias_factor, bias_factor
 
 
 @loop(inline="always")
 def norm_of_sums(total, square, width, epsilon):
-    """Mean, 1 / deviation (epsilon inside) and deviation of coordinates with this sum and sum of squares."""
-    mean = total / width
-    variance = max(0.0, square / width - mean * mean)
-    return mean, 1 / np.sqrt(variance + epsilon), np.sqrt(variance)
+    """Mean, 1 / deviation and deviation (both with epsilon inside) of coordinates with this sum and sum of squares.
+
+    So it is at least the deviation of the coordinates alone, which is what the bounds on errors need.
+    """
+    per_width = 1 / width
+    mean = total * per_width
+    deviation = np.sqrt(max(0.0, square * per_width - mean * mean) + epsilon)
+    return mean, 1 / deviation, deviation
 
 
 @loop(inline="always")
@@ -278,7 +285,7 @@ def apply_embedded(sparse, first, last, tokens, positions, token, position, mean
 
 @loop(inline="always")
 def norm_of(x, settings):
-    """Mean, 1 / deviation (epsilon inside) and deviation of the residual stream at a position."""
+    """``norm_of_sums`` of the residual stream at a position."""
     total, square = settings.passive_sum, settings.passive_square
     for column in range(len(x)):
         total += x[column]

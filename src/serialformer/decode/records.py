@@ -323,7 +323,8 @@ class KeyTable(NamedTuple):
 class Tabulated(NamedTuple):
     """A one-layer model with everything tabulated that position and token alone decide.
 
-    The *late* dimensions are those that the feed-forward layer changes or the unembedding reads.
+    The *late* dimensions are those that the feed-forward layer changes or the unembedding reads. Where positions are
+    decoded in groups, ``moments`` and ``still`` hold ``kernels.GROUP`` of them side by side in the last axis, else one.
 
     Attributes:
         width: the dimensions of the residual stream.
@@ -331,20 +332,20 @@ class Tabulated(NamedTuple):
         is_relu: whether the activation is relu, or gelu_new.
         end_token: the token that ends the chain.
         targets: for each position the position that each value comes from, or -1.
+        latest: for each position the last of these, or ``NEVER`` if one is -1.
         values: for each position and token its values.
         moments: for each position and token the sum of the stream with the attention's bias, the sum of its squares,
             and its products with the direction that each fetched value writes.
-        static_hidden: for each position what it alone gives the hidden units.
-        token_hidden: for each token what it alone gives them.
+        still: for each position its embedding and the attention's bias over the late dimensions, then what it alone
+            gives the hidden units.
+        token_still: for each token its embedding over the late dimensions, then what it alone gives the hidden units.
         fetched_hidden: what a fetched value gives them.
         hidden_total: for each hidden unit the sum of its weights.
         hidden_bias: its bias.
         hidden_size: the 1-norm of its weights.
         hidden_bias_size: the size of its bias.
         hidden_onward: the largest weight with which it goes on into the stream.
-        late_positions: the position embedding and the attention's bias over the late dimensions.
-        late_tokens: the token embedding over them.
-        late_fetched: what a fetched value gives them.
+        late_fetched: what a fetched value gives the late dimensions.
         late_bias: the bias of the feed-forward layer there.
         hidden_late: for each late dimension the weight of each hidden unit.
         fetched_sum: for each fetched value the sum of what it writes.
@@ -361,18 +362,17 @@ class Tabulated(NamedTuple):
     is_relu: bool
     end_token: int
     targets: Int32[np.ndarray, "positions values"]
+    latest: Int32[np.ndarray, " positions"]
     values: Float64[np.ndarray, "positions vocabulary values"]
-    moments: Float64[np.ndarray, "positions vocabulary values_and_two"]
-    static_hidden: Float64[np.ndarray, "positions units"]
-    token_hidden: Float64[np.ndarray, "vocabulary units"]
+    moments: Float64[np.ndarray, "groups vocabulary values_and_two lanes"]
+    still: Float64[np.ndarray, "groups late_and_units lanes"]
+    token_still: Float64[np.ndarray, "vocabulary late_and_units"]
     fetched_hidden: Float64[np.ndarray, "values units"]
     hidden_total: Float64[np.ndarray, " units"]
     hidden_bias: Float64[np.ndarray, " units"]
     hidden_size: Float64[np.ndarray, " units"]
     hidden_bias_size: Float64[np.ndarray, " units"]
     hidden_onward: Float64[np.ndarray, " units"]
-    late_positions: Float64[np.ndarray, "positions late"]
-    late_tokens: Float64[np.ndarray, "vocabulary late"]
     late_fetched: Float64[np.ndarray, "values late"]
     late_bias: Float64[np.ndarray, " late"]
     hidden_late: Float64[np.ndarray, "late units"]

@@ -6,8 +6,10 @@ any order, err by at most gamma(n) = n u / (1 - n u) times the sum of their magn
 of Numerical Algorithms, section 3.1), u = 2^-24.
 
 *Layer norm.* If coordinates err by e, a centred coordinate errs by at most ``shift`` = 2 e + gamma (deviation +
-|mean|), and 1 / deviation by a relative ``spread``, from the error (2 shift deviation + shift^2) of the variance. A
-linear map after it, with the column w, errs by at most
+|mean|), and the variance v by 2 shift sqrt(v) + shift^2 and a rounding. Relative to v + epsilon, whose root is the
+deviation that the norm divides by, that is at most x = 2 r + r^2 + gamma with r = shift / deviation, so 1 / deviation
+errs by a relative ``spread`` of at most (1 - x)^(-3/2) x / 2 and its own rounding. A linear map after it, with the
+column w, errs by at most
 
     shift / deviation |w|_1 + (spread + gamma) (sum of |w_i normed_i|) + gamma |bias|.
 

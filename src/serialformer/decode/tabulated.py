@@ -6,7 +6,8 @@ import numpy as np
 
 from serialformer.arrays import Float64, Int32, Int64
 from serialformer.decode.flat import FlatLayer, SparseMap, to_dense
-from serialformer.decode.kernels import gamma
+from serialformer.decode.group_kernels import decode_grouped
+from serialformer.decode.kernels import GROUP, NEVER, NOT_GROUPED, gamma
 from serialformer.decode.records import FlatModel, Tabulated
 from serialformer.decode.rounding import LARGEST_LEAK, UNIT_ROUNDOFF
 from serialformer.decode.tabulated_kernels import decode_tabulated, tabulate_positions
@@ -15,11 +16,24 @@ LARGEST_TABLES = 1 << 31
 """Bytes of tables that are worth it; a compiled circuit of 10^6 gates takes a tenth."""
 
 
+LONG = 1 << 15
+"""Shorter sequences are decoded one by one: that takes 5 ms at most, and compiling another loop takes seconds."""
+
+MOST_NEAR = 0.1
+"""The largest share of positions that read one of the GROUP / 2 before them: where more do, groups are short."""
+
+
 class TabulatedDecoder:
-    """Decodes what ``kernels.decode_tokens`` decodes, in a third of the time, for the models that it takes."""
+    """Decodes what ``kernels.decode_tokens`` decodes, in a third of the time, for the models that it takes.
+
+    Attributes:
+        in_groups: whether long sequences are decoded in groups of positions, which takes half the time again: where
+            the tables are made for it, until a chain turns out to hold more than two tokens.
+    """
 
     def __init__(self, tables: Tabulated) -> None:
         self._tables = tables
+        self.in_groups = tables.moments.shape[3] == GROUP
 
     def values(self, num_positions: int) -> Float64[np.ndarray, "positions values"]:
         """Room for the values of a sequence."""
@@ -29,6 +43,11 @@ class TabulatedDecoder:
         self, sequence: Int64[np.ndarray, " sequence"], start: int, stop: int, prompt_length: int, values: np.ndarray
     ) -> tuple[int, int]:
         """Writes tokens into the sequence; returns the position it reached and why it stopped."""
+        if self.in_groups and len(values) >= LONG:
+            start, reason = decode_grouped(sequence, start, stop, prompt_length, self._tables, values)
+            if reason != NOT_GROUPED:
+                return int(start), int(reason)
+            self.in_groups = False
         reached, reason = decode_tabulated(sequence, start, stop, prompt_length, self._tables, values)
         return int(reached), int(reason)
 
@@ -60,11 +79,15 @@ def tabulate(
     logits = to_dense(unembed, width)[active]
     attention_bias, mlp_bias = layer.attention_out.bias[active], layer.mlp_out.bias[active]
     late = np.flatnonzero((hidden_out != 0).any(axis=0) | (mlp_bias != 0) | (logits != 0).any(axis=1))
+    latest = np.where((targets < 0).any(axis=1), NEVER, targets.max(axis=1, initial=0)).astype(np.int32)
+    is_near = np.arange(num_positions, dtype=np.int32) - latest <= GROUP // 2
+    num_lanes = GROUP if num_positions >= LONG and is_near.mean() <= MOST_NEAR else 1
+    num_groups = -(-num_positions // num_lanes)
     values = np.empty((num_positions, num_tokens, num_values))
-    moments = np.empty((num_positions, num_tokens, 2 + num_values))
-    static_hidden = np.empty((num_positions, num_units))
+    moments = np.zeros((num_groups, num_tokens, 2 + num_values, num_lanes))
+    still = np.zeros((num_groups, len(late) + num_units, num_lanes))
     value_error, largest, stream_error, furthest = tabulate_positions(
-        model, into_hidden, attention_bias, fetched_out, values, moments, static_hidden
+        model, into_hidden, attention_bias, fetched_out, late, values, moments, still
     )
     if not np.isfinite(value_error):
         return None
@@ -77,18 +100,17 @@ def tabulate(
         is_relu=model.is_relu,
         end_token=model.end_token,
         targets=np.ascontiguousarray(targets),
+        latest=latest,
         values=values,
         moments=moments,
-        static_hidden=static_hidden,
-        token_hidden=tokens @ into_hidden,
+        still=still,
+        token_still=np.concatenate([tokens[:, late], tokens @ into_hidden], axis=1),
         fetched_hidden=fetched_out @ into_hidden,
         hidden_total=into_hidden.sum(axis=0),
         hidden_bias=layer.mlp_in.bias,
         hidden_size=np.ascontiguousarray(layer.mlp_in.size[:, 0]),
         hidden_bias_size=np.ascontiguousarray(layer.mlp_in.size[:, 1]),
         hidden_onward=np.ascontiguousarray(layer.mlp_in.size[:, 2]),
-        late_positions=positions[:, late].astype(np.float64) + attention_bias[late],
-        late_tokens=np.ascontiguousarray(tokens[:, late]),
         late_fetched=np.ascontiguousarray(fetched_out[:, late]),
         late_bias=mlp_bias[late],
         hidden_late=np.ascontiguousarray(hidden_out[:, late].T),

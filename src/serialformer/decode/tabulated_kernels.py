@@ -7,6 +7,8 @@ import numpy as np
 from serialformer.decode.kernels import (
     DONE,
     FAR_BELOW,
+    GROUP,
+    GROUP_BITS,
     NOT_ROUTED,
     SMALL_MARGIN,
     SMALL_VARIANCE,
@@ -21,12 +23,18 @@ from serialformer.decode.kernels import (
 from serialformer.loops import loop
 
 
+@loop(inline="always")
+def _place_of_positions(moments):
+    """By how much to shift a position for its group, and the mask that leaves its place there."""
+    return (GROUP_BITS, GROUP - 1) if moments.shape[3] == GROUP else (0, 0)
+
+
 @loop(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, moments, static_hidden):
+def tabulate_positions(model, into_hidden, attention_bias, fetched_out, late, values, moments, still):
     """For every token at every position: its values, and the moments of the stream before anything is fetched.
 
-    Fills ``values``, ``moments`` and ``static_hidden`` as ``records.Tabulated`` describes them, from the weights of
-    the hidden units, the bias of the attention output and the directions that fetched values write.
+    Fills ``values``, ``moments`` and ``still`` as ``records.Tabulated`` describes them, from the weights of the hidden
+    units, the bias of the attention output, the directions that fetched values write and the late dimensions.
 
     Returns largest error of a value, largest value, largest error of the embedding, largest coordinate that hidden
     units read; the first is infinite where float32 cannot be bounded.
@@ -35,7 +43,8 @@ def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, 
     first_value, last_value, size_of = model.layout[0, 0], model.layout[0, 1], model.maps.size
     passive_sum, passive_square, epsilon = model.passive_sum, model.passive_square, model.epsilon
     sparse = model.maps.start, model.maps.inputs, model.maps.value, model.maps.bias
-    num_active, num_values, num_units = tokens.shape[1], values.shape[2], static_hidden.shape[1]
+    num_active, num_values, num_units, num_late = tokens.shape[1], values.shape[2], into_hidden.shape[1], len(late)
+    shift, mask = _place_of_positions(moments)
     counts, columns = written_columns(tokens)
     products, hidden = np.empty(num_values), np.empty(num_units)
     row, sizes = np.empty(num_values), np.empty(num_values)
@@ -63,12 +72,16 @@ def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, 
                 hidden[unit] += into_hidden[column, unit] * later
             for fetched in range(num_values):
                 products[fetched] += later * fetched_out[fetched, column]
+        group, lane = position >> shift, position & mask
+        for place in range(num_late):
+            column = late[place]
+            still[group, place, lane] = np.float64(positions[position, column]) + attention_bias[column]
         for unit in range(num_units):
-            static_hidden[position, unit] = hidden[unit]
+            still[group, num_late + unit, lane] = hidden[unit]
         for token in range(len(tokens)):
             all_total, all_square, moment, square_moment = total, square, later_total, later_square
             for fetched in range(num_values):
-                moments[position, token, 2 + fetched] = products[fetched]
+                moments[group, token, 2 + fetched, lane] = products[fetched]
             for place in range(counts[token]):
                 column = columns[token, place]
                 own, part = tokens[token, column], np.float64(positions[position, column])
@@ -79,8 +92,8 @@ def tabulate_positions(model, into_hidden, attention_bias, fetched_out, values, 
                 square_moment += own * (own + 2 * later)
                 furthest = max(furthest, reads[column] * abs(own + later))
                 for fetched in range(num_values):
-                    moments[position, token, 2 + fetched] += own * fetched_out[fetched, column]
-            moments[position, token, 0], moments[position, token, 1] = moment, square_moment
+                    moments[group, token, 2 + fetched, lane] += own * fetched_out[fetched, column]
+            moments[group, token, 0, lane], moments[group, token, 1, lane] = moment, square_moment
             mean, inverse, deviation = norm_of_sums(all_total, all_square, width, epsilon)
             error = root * (deviation + abs(mean))
             embedding_error = max(embedding_error, error)
@@ -104,15 +117,16 @@ def decode_tabulated(sequence, position, stop, prompt_length, tables, values):
     # Read once, outside the loops: a field that is read inside one counts references there.
     width, epsilon, is_relu, end_token = tables.width, tables.epsilon, tables.is_relu, tables.end_token
     targets, tabulated, moments = tables.targets, tables.values, tables.moments
-    static_hidden, token_hidden, fetched_hidden = tables.static_hidden, tables.token_hidden, tables.fetched_hidden
+    still, token_still, fetched_hidden = tables.still, tables.token_still, tables.fetched_hidden
     hidden_total, hidden_bias, hidden_onward = tables.hidden_total, tables.hidden_bias, tables.hidden_onward
     hidden_size, hidden_bias_size, hidden_late = tables.hidden_size, tables.hidden_bias_size, tables.hidden_late
-    late_positions, late_tokens, late_fetched = tables.late_positions, tables.late_tokens, tables.late_fetched
-    late_bias, fetched_sum, fetched_products = tables.late_bias, tables.fetched_sum, tables.fetched_products
+    late_fetched, late_bias = tables.late_fetched, tables.late_bias
+    fetched_sum, fetched_products = tables.fetched_sum, tables.fetched_products
     unembedding, unembedding_bias = tables.unembedding, tables.unembedding_bias
     unembedding_size, stream_error, furthest = tables.unembedding_size, tables.stream_error, tables.furthest
-    num_values, num_units, num_late = values.shape[1], static_hidden.shape[1], late_positions.shape[1]
+    num_values, num_units, num_late = values.shape[1], len(hidden_total), len(late_bias)
     num_tokens = len(unembedding)
+    shift, mask = _place_of_positions(moments)
     fetched, hidden, late = np.empty(max(1, num_values)), np.empty(max(1, num_units)), np.empty(num_late)
     logits, errors = np.empty(num_tokens), np.empty(num_tokens)
     root, sum_rounding = 2.0**-24 * np.sqrt(width), gamma(num_units + 2)
@@ -123,14 +137,15 @@ def decode_tabulated(sequence, position, stop, prompt_length, tables, values):
         if position < prompt_length - 1:
             position += 1
             continue
-        total, square = moments[position, token, 0], moments[position, token, 1]
+        group, lane = position >> shift, position & mask
+        total, square = moments[group, token, 0, lane], moments[group, token, 1, lane]
         for column in range(num_values):
             where = targets[position, column]
             if where < 0:
                 return position, NOT_ROUTED
             fetched[column] = values[where, column]
             total += fetched[column] * fetched_sum[column]
-            square += 2 * fetched[column] * moments[position, token, 2 + column]
+            square += 2 * fetched[column] * moments[group, token, 2 + column, lane]
             for other in range(column + 1):
                 double = 1.0 if other == column else 2.0
                 square += double * fetched[column] * fetched[other] * fetched_products[column, other]
@@ -141,7 +156,8 @@ def decode_tabulated(sequence, position, stop, prompt_length, tables, values):
             return position, SMALL_VARIANCE
         of_size = factors[0] + factors[1] * inverse * (furthest + abs(mean))
         for unit in range(num_units):
-            hidden[unit] = static_hidden[position, unit] + token_hidden[token, unit] - mean * hidden_total[unit]
+            row = num_late + unit
+            hidden[unit] = still[group, row, lane] + token_still[token, row] - mean * hidden_total[unit]
         for column in range(num_values):
             for unit in range(num_units):
                 hidden[unit] += fetched[column] * fetched_hidden[column, unit]
@@ -167,7 +183,7 @@ def decode_tabulated(sequence, position, stop, prompt_length, tables, values):
                 error += hidden_onward[unit] * (counted if before + own > FAR_BELOW else TINY)
                 hidden[unit] = after
         for column in range(num_late):
-            before = late_positions[position, column] + late_tokens[token, column]
+            before = still[group, column, lane] + token_still[token, column]
             for source in range(num_values):
                 before += fetched[source] * late_fetched[source, column]
             after = before + late_bias[column]
