@@ -14,7 +14,7 @@ from serialformer.transformer.narrow_attention import MIN_KEYS, NarrowAttention,
 
 SHAPES = [
     # rows, heads, head width, queries, keys: whole blocks of keys and not, whole groups of queries and not
-    (2, 3, 4, 8, 32),
+    (2, 3, 8, 8, 32),
     (1, 16, 8, 11, 45),
     (3, 2, 16, 64, 64),
     (2, 5, 12, 30, 97),
@@ -70,20 +70,40 @@ def test_results_and_gradients_are_torchs(shape: tuple[int, ...], last: bool, sp
         assert (our.grad - their.grad).abs().max() <= 2e-5 * largest
 
 
+def test_parts_of_one_tensor_are_read_where_they_lie() -> None:
+    """Queries, keys and values side by side, and a gradient of one number that is spread over the result."""
+    projected = torch.randn(2, 40, 3 * 32, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for parts in (projected.split(32, dim=2), [part.contiguous() for part in projected.split(32, dim=2)]):
+        ours = [part.detach().requires_grad_() for part in parts]
+        NarrowAttention.apply(*ours, torch.arange(40), 4, 0.3).sum().backward()
+        gradients.append([part.grad for part in ours])
+    for of_parts, of_copies in zip(*gradients, strict=True):
+        assert torch.equal(of_parts, of_copies)
+
+
 def test_far_scores_are_exact() -> None:
     """One key a thousand ahead of the others: all the attention, and no overflow."""
-    queries, keys, values, _ = draw((1, 1, 4, 8, 32), 1.0, seed=0)
+    queries, keys, values, _ = draw((1, 1, 8, 8, 32), 1.0, seed=0)
     keys[0, 3] = 1000 * queries[0, 0]
     mixed = NarrowAttention.apply(queries[:, :1].repeat(1, 8, 1), keys, values, torch.full((8,), 31), 1, 1.0)
     assert torch.equal(mixed[0], values[0, 3].repeat(8, 1))
 
 
 def test_what_is_no_number_is_not_hidden() -> None:
-    queries, keys, values, _ = draw((1, 1, 4, 8, 32), 1.0, seed=0)
+    queries, keys, values, _ = draw((1, 1, 8, 8, 32), 1.0, seed=0)
     keys[0, 5] = math.nan
     mixed = NarrowAttention.apply(queries, keys, values, torch.arange(8), 1, 1.0)
     assert mixed.isfinite()[0, :5].all()
     assert mixed.isnan()[0, 5:].all()
+
+
+def test_a_query_that_is_no_number_spoils_no_other() -> None:
+    queries, keys, values, _ = draw((1, 1, 8, 20, 32), 1.0, seed=0)
+    queries[0, 7] = math.nan
+    mixed = NarrowAttention.apply(queries, keys, values, torch.arange(12, 32), 1, 1.0)
+    assert mixed.isnan().all(dim=2).flatten().nonzero().flatten().tolist() == [7]
+    assert mixed.isnan().any(dim=2).sum() == 1
 
 
 def test_it_is_asked_only_where_it_is_right() -> None:
