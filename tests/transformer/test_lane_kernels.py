@@ -83,15 +83,18 @@ def test_powers_below_normal_numbers_are_zero_and_nan_stays() -> None:
 
 
 @njit
-def _turned(block):  # type: ignore[no-untyped-def]  # numba types it
-    turn(block)
+def _turn(block, turned):  # type: ignore[no-untyped-def]  # numba types it
+    turn(block, turned)
 
 
 def test_turning_is_transposing() -> None:
-    block = draw(LANES, LANES)
-    expected = block.T.copy()
-    _turned(block)
-    assert np.array_equal(block, expected)
+    block, turned = draw(LANES, LANES), np.empty((LANES, LANES), np.float32)
+    before = block.copy()
+    _turn(block, turned)
+    assert np.array_equal(turned, before.T)
+    assert np.array_equal(block, before)
+    _turn(block, block)
+    assert np.array_equal(block, before.T)
 
 
 @njit

@@ -13,11 +13,11 @@ from torch.nn import functional
 from serialformer.transformer.narrow_attention import MIN_KEYS, NarrowAttention, is_narrow
 
 SHAPES = [
-    # rows, heads, head width, queries, keys: whole blocks of keys and not, whole groups of queries and not
+    # rows, heads, head width, queries, keys: whole blocks of queries and not, heads of one part and of two
     (2, 3, 8, 8, 32),
     (1, 16, 8, 11, 45),
     (3, 2, 16, 64, 64),
-    (2, 5, 12, 30, 97),
+    (2, 5, 24, 30, 97),
 ]
 
 
@@ -107,12 +107,12 @@ def test_a_query_that_is_no_number_spoils_no_other() -> None:
 
 
 def test_it_is_asked_only_where_it_is_right() -> None:
-    queries, keys, _, _ = draw((2, 4, 8, 16, 64), 1.0, seed=0)
+    queries, keys, _, _ = draw((2, 4, 16, 16, 64), 1.0, seed=0)
     positions = torch.arange(48, 64)
     assert is_narrow(queries, keys, 4, positions)
     assert not is_narrow(queries.double(), keys.double(), 4, positions)
-    assert not is_narrow(queries, keys, 1, positions)  # a head 32 wide
-    assert not is_narrow(queries, keys, 16, positions)  # a head 2 wide
+    assert not is_narrow(queries, keys, 1, positions)  # a head 64 wide
+    assert not is_narrow(queries, keys, 32, positions)  # a head 2 wide
     assert not is_narrow(queries, keys[:, : MIN_KEYS - 1], 4, positions)
     assert not is_narrow(queries[:, :1], keys, 4, positions[:1])
     assert not is_narrow(queries, keys, 4, positions.repeat(2, 1))

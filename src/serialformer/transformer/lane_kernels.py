@@ -112,23 +112,25 @@ def store_all(typing, array, vectors):
 
 
 @intrinsic
-def turn(typing, array):
-    """Transposes sixteen rows of sixteen in place: interleaving row i with row i + 8, four times over, does that."""
+def turn(typing, array, turned):
+    """Transposes sixteen rows of sixteen; the two arrays may be the same.
+
+    Interleaving each row i with row i + 8, four times over, does that.
+    """
     halves = [
         ir.Constant(_INTEGERS, [half + lane // 2 + lane % 2 * LANES for lane in range(LANES)])
         for half in (0, LANES // 2)
     ]
 
     def generate(context, builder, signature, given):
-        addresses = _addresses(context, builder, array, given[0], LANES)
-        rows = [builder.load(address, align=4) for address in addresses]
+        rows = [builder.load(row, align=4) for row in _addresses(context, builder, array, given[0], LANES)]
         for _ in range(LANES.bit_length() - 1):
             pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
             rows = [builder.shuffle_vector(*pair, half) for pair in pairs for half in halves]
-        for row, address in zip(rows, addresses, strict=True):
+        for row, address in zip(rows, _addresses(context, builder, turned, given[1], LANES), strict=True):
             builder.store(row, address, align=4)
 
-    return types.void(array), generate
+    return types.void(array, turned), generate
 
 
 @intrinsic

@@ -16,10 +16,10 @@ from serialformer.arrays import Float, Int64
 from serialformer.transformer.lane_kernels import LANES
 from serialformer.transformer.narrow_attention_kernels import attend, attend_backward
 
-MAX_HEAD_WIDTH = 16
-MIN_KEYS = 32
+MAX_HEAD_WIDTH = 32
+MIN_KEYS = 16
 MIN_QUERIES = 8
-"""Wider heads, shorter rows and single tokens are left to torch, which was as fast there or faster."""
+"""The rest is left to torch, which is faster with few queries; wider heads and short rows would gain little."""
 
 
 def is_narrow(
@@ -55,9 +55,11 @@ class NarrowAttention(torch.autograd.Function):  # type: ignore[misc]  # torch h
         context: Any, queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor, num_heads: int, scale: float
     ) -> Tensor:
         rows, num_queries, width = queries.shape
-        places = tuple(range(width // num_heads))
+        head_width = width // num_heads
+        num_parts = -(-head_width // LANES)
+        parts, places = tuple(range(num_parts)), tuple(range(head_width // num_parts))
         sources = [_span(tensor) for tensor in (queries, keys, values)]
-        held = (*sources, keys.shape[1], positions.contiguous().numpy(), places, np.float32(scale))
+        held = (*sources, keys.shape[1], positions.contiguous().numpy(), parts, places, np.float32(scale))
         statistics = np.empty((rows, num_heads, -(-num_queries // LANES), 2, LANES), np.float32)
         mixed = torch.empty((rows, num_queries, width))
         attend(*held, _span(mixed), statistics)
