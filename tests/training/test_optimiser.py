@@ -13,6 +13,7 @@ import torch
 
 from serialformer.training.config import ModelConfig, OptimiserConfig, TrainingConfig
 from serialformer.training.initial import draw_weights
+from serialformer.training.muon import Muon
 from serialformer.training.optimiser import Optimiser, take_step
 from serialformer.transformer.module import TransformerModule
 
@@ -105,7 +106,7 @@ def test_training_does_not_import_the_compiler(tmp_path: Path) -> None:
     assert made.stdout.split()[-2:] == ["False", "True"]
 
 
-@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.Muon])
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, Muon])
 def test_steps_are_those_of_torch(kind: type[torch.optim.Optimizer]) -> None:
     generator = torch.Generator().manual_seed(1)
     first = torch.randn((4, 3), generator=generator)

@@ -13,11 +13,11 @@ from torch.nn import functional
 from serialformer.transformer.narrow_attention import MIN_KEYS, NarrowAttention, is_narrow
 
 SHAPES = [
-    # rows, heads, head width, queries, keys: whole blocks of keys and not, whole groups of queries and not
-    (2, 3, 4, 8, 32),
+    # rows, heads, head width, queries, keys: whole blocks of queries and not, heads of one part and of two
+    (2, 3, 8, 8, 32),
     (1, 16, 8, 11, 45),
     (3, 2, 16, 64, 64),
-    (2, 5, 12, 30, 97),
+    (2, 5, 24, 30, 97),
 ]
 
 
@@ -70,29 +70,49 @@ def test_results_and_gradients_are_torchs(shape: tuple[int, ...], last: bool, sp
         assert (our.grad - their.grad).abs().max() <= 2e-5 * largest
 
 
+def test_parts_of_one_tensor_are_read_where_they_lie() -> None:
+    """Queries, keys and values side by side, and a gradient of one number that is spread over the result."""
+    projected = torch.randn(2, 40, 3 * 32, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for parts in (projected.split(32, dim=2), [part.contiguous() for part in projected.split(32, dim=2)]):
+        ours = [part.detach().requires_grad_() for part in parts]
+        NarrowAttention.apply(*ours, torch.arange(40), 4, 0.3).sum().backward()
+        gradients.append([part.grad for part in ours])
+    for of_parts, of_copies in zip(*gradients, strict=True):
+        assert torch.equal(of_parts, of_copies)
+
+
 def test_far_scores_are_exact() -> None:
     """One key a thousand ahead of the others: all the attention, and no overflow."""
-    queries, keys, values, _ = draw((1, 1, 4, 8, 32), 1.0, seed=0)
+    queries, keys, values, _ = draw((1, 1, 8, 8, 32), 1.0, seed=0)
     keys[0, 3] = 1000 * queries[0, 0]
     mixed = NarrowAttention.apply(queries[:, :1].repeat(1, 8, 1), keys, values, torch.full((8,), 31), 1, 1.0)
     assert torch.equal(mixed[0], values[0, 3].repeat(8, 1))
 
 
 def test_what_is_no_number_is_not_hidden() -> None:
-    queries, keys, values, _ = draw((1, 1, 4, 8, 32), 1.0, seed=0)
+    queries, keys, values, _ = draw((1, 1, 8, 8, 32), 1.0, seed=0)
     keys[0, 5] = math.nan
     mixed = NarrowAttention.apply(queries, keys, values, torch.arange(8), 1, 1.0)
     assert mixed.isfinite()[0, :5].all()
     assert mixed.isnan()[0, 5:].all()
 
 
+def test_a_query_that_is_no_number_spoils_no_other() -> None:
+    queries, keys, values, _ = draw((1, 1, 8, 20, 32), 1.0, seed=0)
+    queries[0, 7] = math.nan
+    mixed = NarrowAttention.apply(queries, keys, values, torch.arange(12, 32), 1, 1.0)
+    assert mixed.isnan().all(dim=2).flatten().nonzero().flatten().tolist() == [7]
+    assert mixed.isnan().any(dim=2).sum() == 1
+
+
 def test_it_is_asked_only_where_it_is_right() -> None:
-    queries, keys, _, _ = draw((2, 4, 8, 16, 64), 1.0, seed=0)
+    queries, keys, _, _ = draw((2, 4, 16, 16, 64), 1.0, seed=0)
     positions = torch.arange(48, 64)
     assert is_narrow(queries, keys, 4, positions)
     assert not is_narrow(queries.double(), keys.double(), 4, positions)
-    assert not is_narrow(queries, keys, 1, positions)  # a head 32 wide
-    assert not is_narrow(queries, keys, 16, positions)  # a head 2 wide
+    assert not is_narrow(queries, keys, 1, positions)  # a head 64 wide
+    assert not is_narrow(queries, keys, 32, positions)  # a head 2 wide
     assert not is_narrow(queries, keys[:, : MIN_KEYS - 1], 4, positions)
     assert not is_narrow(queries[:, :1], keys, 4, positions[:1])
     assert not is_narrow(queries, keys, 4, positions.repeat(2, 1))

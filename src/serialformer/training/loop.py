@@ -25,6 +25,7 @@ from serialformer.training.initial import draw_weights, make_generator
 from serialformer.training.interrupt import noted_interrupts
 from serialformer.training.log import Log
 from serialformer.training.measure import measure
+from serialformer.training.memory import keep_freed_memory
 from serialformer.training.objective import compute_loss, make_targets
 from serialformer.training.optimiser import Optimiser
 from serialformer.training.pointers import find_pointers, pointer_shares
@@ -137,6 +138,7 @@ def train(
             raise TrainingError("weights to start from go with their digest in the configuration", where="initial")
         start = initial or draw_weights(config.architecture(), config.model, config.seed)
         run = create_run(path, config, start, overwrite=overwrite)
+    keep_freed_memory()
     threads = torch.get_num_threads()
     try:
         if execution.num_threads is not None:

@@ -10,21 +10,18 @@ import torch
 from torch import Tensor
 
 from serialformer.training.config import OptimiserConfig
+from serialformer.training.muon import Muon
 from serialformer.transformer.module import TransformerModule
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
 """What the optimisers remember of a parameter, under torch's names."""
 
-MOMENTUM = 0.95
-"""Of Muon, with Nesterov's look ahead."""
-
 
 class Optimiser:
     """Updates the parameters of a module; its learning rates are those of a step.
 
-    Muon replaces the momentum of a matrix by the nearest orthogonal one (five Newton-Schulz steps in bfloat16), scaled
-    so that its entries move about as far as under AdamW; Jordan et al., 2024. Embeddings, relative biases and vectors
-    stay with AdamW.
+    Muon replaces the momentum of a matrix by the nearest orthogonal one, scaled so that its entries move about as far
+    as under AdamW. Embeddings, relative biases and vectors stay with AdamW.
 
     Args:
         module: whose parameters it updates.
@@ -54,13 +51,7 @@ class Optimiser:
         )
         self._muon = None
         if hidden:
-            self._muon = torch.optim.Muon(
-                hidden,
-                lr=config.matrix_rate,
-                momentum=MOMENTUM,
-                weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
+            self._muon = Muon(hidden, lr=config.matrix_rate, weight_decay=config.weight_decay)
 
     def step(self, step: int) -> float:
         """Updates every parameter by its gradient, and clears the gradients.

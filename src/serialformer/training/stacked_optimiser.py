@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from serialformer.training.config import OptimiserConfig
-from serialformer.training.optimiser import MOMENTUM
+from serialformer.training.muon import MOMENTUM, orthogonalise, update_scale
 from serialformer.training.stacked_weights import StackedWeights
-
-COEFFICIENTS, NUM_STEPS, SMALLEST_NORM = (3.4445, -4.7750, 2.0315), 5, 1e-7
-"""Of Muon's Newton-Schulz iteration, as in ``torch.optim.Muon``."""
 
 
 class StackedOptimiser:
@@ -64,12 +59,11 @@ class StackedOptimiser:
             for group, leaf, momentum in self._muon:
                 assert leaf.grad is not None
                 momentum.lerp_(leaf.grad, 1 - MOMENTUM)
-                rows, columns = leaf.shape[2:]
-                update = _orthogonalise(leaf.grad.lerp(momentum, MOMENTUM).flatten(0, 1)).float().view_as(leaf)
+                update = orthogonalise(leaf.grad.lerp(momentum, MOMENTUM).flatten(0, 1)).view_as(leaf)
                 own = rate * group.share
                 if group.decay:
                     leaf.mul_(1 - own * group.decay)
-                leaf.sub_(update * (own * 0.2 * math.sqrt(max(rows, columns))))
+                leaf.sub_(update * (own * update_scale(leaf.shape)))
         for leaf in self._weights.leaves:
             leaf.grad = None
 
@@ -90,15 +84,3 @@ class StackedOptimiser:
                     for key, value in self._adam.state[before].items()
                 }
         return kept
-
-
-def _orthogonalise(matrices: Tensor) -> Tensor:
-    """About the nearest orthogonal matrix of each, in bfloat16."""
-    wide = matrices.shape[1] <= matrices.shape[2]
-    found = (matrices if wide else matrices.mT).bfloat16()
-    found = found / found.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
-    first, second, third = COEFFICIENTS
-    for _ in range(NUM_STEPS):
-        gram = found @ found.mT
-        found = torch.baddbmm(found, torch.baddbmm(gram, gram, gram, beta=second, alpha=third), found, beta=first)
-    return found if wide else found.mT

@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from serialformer.arrays import Float, Int64
+from serialformer.transformer.lane_kernels import LANES
 from serialformer.transformer.narrow_attention_kernels import attend, attend_backward
 
-MAX_HEAD_WIDTH = 16
-MIN_KEYS = 32
+MAX_HEAD_WIDTH = 32
+MIN_KEYS = 16
 MIN_QUERIES = 8
-"""Wider heads, shorter rows and single tokens are left to torch, which was as fast there or faster."""
+"""The rest is left to torch, which is faster with few queries; wider heads and short rows would gain little."""
 
 
 def is_narrow(
@@ -53,18 +54,34 @@ class NarrowAttention(torch.autograd.Function):  # type: ignore[misc]  # torch h
     def forward(
         context: Any, queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor, num_heads: int, scale: float
     ) -> Tensor:
-        held = [tensor.detach().contiguous().numpy() for tensor in (queries, keys, values, positions)]
-        rows, num_queries, _ = held[0].shape
-        mixed = np.empty_like(held[0])
-        log_sums = np.empty((rows, num_heads, num_queries), np.float32)
-        attend(*held, num_heads, np.float32(scale), mixed, log_sums)
-        context.held = (*held, num_heads, np.float32(scale), mixed, log_sums)
-        return torch.from_numpy(mixed)
+        rows, num_queries, width = queries.shape
+        head_width = width // num_heads
+        num_parts = -(-head_width // LANES)
+        parts, places = tuple(range(num_parts)), tuple(range(head_width // num_parts))
+        sources = [_span(tensor) for tensor in (queries, keys, values)]
+        held = (*sources, keys.shape[1], positions.contiguous().numpy(), parts, places, np.float32(scale))
+        statistics = np.empty((rows, num_heads, -(-num_queries // LANES), 2, LANES), np.float32)
+        mixed = torch.empty((rows, num_queries, width))
+        attend(*held, _span(mixed), statistics)
+        context.held = (*held, statistics)
+        return mixed
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]  # torch has no types here
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, *_ = context.held
-        results = np.empty_like(queries), np.empty_like(keys), np.empty_like(keys)
-        attend_backward(*context.held, gradient.contiguous().numpy(), *results)
-        return (*(torch.from_numpy(result) for result in results), None, None, None)
+        rows, num_queries, width = gradient.shape
+        num_keys = context.held[3]
+        results = [torch.empty((rows, count, width)) for count in (num_queries, num_keys, num_keys)]
+        attend_backward(*context.held, _span(gradient), *(_span(result) for result in results))
+        return (*results, None, None, None)
+
+
+def _span(tensor: Float[Tensor, "B N D"]) -> tuple[Float[np.ndarray, " numbers"], int, int]:
+    """A tensor's memory from its first number on, and the steps there from row to row and from token to token."""
+    tensor = tensor.detach()
+    if tensor.stride(2) != 1:
+        tensor = tensor.contiguous()
+    rows, tokens, width = tensor.shape
+    row_step, step, _ = tensor.stride()
+    count = max(0, (rows - 1) * row_step + (tokens - 1) * step + width)
+    return tensor.as_strided((count,), (1,)).numpy(), row_step, step

@@ -1,193 +1,225 @@
 """Causal attention of narrow heads on one core, forward and backward, compiled by numba.
 
-A matrix product over a head eight wide keeps a core waiting for memory. Here the loops run along the keys instead, four
-dimensions of the head at a time, and a query reads only the keys up to its own position. Probabilities are not kept:
-the backward pass makes them again from each query's log-sum-exp.
+Sixteen queries pass over the keys together, one in each lane, with all dimensions of the head in registers. No sum runs
+across lanes, and a block of queries reads the keys only up to its last position. Probabilities are not kept: the
+backward pass computes them again from each query's highest score and the sum of its exponentials.
 
-Shapes: B rows, L queries, T keys, D width; P is T rounded up to whole blocks of keys. A head is a span of the width.
+A head wider than the vectors is taken in parts, one after the other.
+
+Shapes: B rows, L queries, T keys, N blocks of queries, the first of which may have fewer than sixteen. A tensor is a
+span: its memory in one dimension, and the steps there from row to row and from token to token.
 """
 
 import numpy as np
 from numba import njit
 
-BLOCK = 32
-"""Keys that the loops take at once: four vectors of eight, so that none are left over to be done one by one."""
+from serialformer.transformer.lane_kernels import (
+    LANES,
+    add_outer,
+    exp2,
+    inner,
+    larger,
+    load,
+    load_all,
+    read,
+    reciprocal,
+    spread,
+    store,
+    store_all,
+    turn,
+    up_to,
+    write,
+)
+
+LOG2_E = np.float32(1 / np.log(2))
+ALL_LANES = tuple(range(LANES))
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", boundscheck=False)
-def attend(queries, keys, values, positions, num_heads, scale, mixed, log_sums):
-    """``mixed`` (B L D) is the attention's result; ``log_sums`` (B heads L) the logarithm of each query's denominator.
+@njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
+def attend(queries, keys, values, num_keys, positions, parts, places, scale, mixed, statistics):
+    """``mixed`` is the attention's result; ``statistics`` each query's highest score and one over its denominator.
 
     Args:
-        queries, keys, values: B L D, B T D, B T D, float32.
+        queries, keys, values, mixed: spans; they have B rows, and L or T tokens.
+        num_keys: T.
         positions: L; query i sees the keys 0..positions[i].
-        num_heads: the width is as many heads wide.
+        parts, places: tuples whose lengths alone matter: how many parts a head has, and how wide each is, at most 16.
         scale: what scores are multiplied by.
+        statistics: B heads N 2 16.
     """
-    num_rows, num_queries, width = queries.shape
-    head_width = width // num_heads
-    padded = (keys.shape[1] + BLOCK - 1) // BLOCK * BLOCK
-    keys_wP = np.zeros((head_width, padded), np.float32)
-    values_wP = np.zeros((head_width, padded), np.float32)
-    scores, bits = np.empty(padded, np.float32), np.empty(padded, np.int32)
+    num_rows, num_heads, num_blocks = statistics.shape[:3]
+    num_parts, width = len(parts), len(places)
+    head_keys = np.empty((num_parts, num_keys * width), np.float32)
+    head_values = np.empty((num_parts, num_keys * width), np.float32)
+    block, zeros = np.zeros((LANES, LANES), np.float32), np.zeros((LANES, LANES), np.float32)
+    scores = np.empty((num_keys, LANES), np.float32)
+    unseen, nothing = spread(np.float32(-np.inf)), spread(np.float32(0))
     for row in range(num_rows):
         for head in range(num_heads):
-            start = head * head_width
-            _turn(keys[row], start, keys_wP)
-            _turn(values[row], start, values_wP)
-            for query in range(num_queries):
-                seen = positions[query] + 1
-                count = (seen + BLOCK - 1) // BLOCK * BLOCK
-                _weighted_sum(queries[row, query, start : start + head_width], keys_wP, count, scale, scores)
-                highest = _highest(scores, seen)
-                _exponentiate(scores, bits, highest, seen, count)
-                total = np.float32(0)
-                for key in range(count):
-                    total += scores[key]
-                _products(
-                    scores, values_wP, count, np.float32(1) / total, mixed[row, query, start : start + head_width]
-                )
-                log_sums[row, head, query] = highest + np.log(total)
+            for part in range(num_parts):
+                _gather(keys, row, head * num_parts + part, places, head_keys[part])
+                _gather(values, row, head * num_parts + part, places, head_values[part])
+            for index in range(num_blocks):
+                first = len(positions) - (num_blocks - index) * LANES
+                last, limits = _limits(positions, first, block)
+                highest = unseen
+                for part in range(num_parts):
+                    _take(queries, row, first, head * num_parts + part, places, scale * LOG2_E, block)
+                    turn(block, block)
+                    own = load_all(block, places)
+                    for key in range(last + 1):
+                        score = inner(own, head_keys[part], key)
+                        if part > 0:
+                            score = score + load(scores, key)
+                        if part == num_parts - 1:
+                            score = up_to(limits, np.float32(key), score, unseen)
+                            highest = larger(score, highest)
+                        store(scores, key, score)
+                total = nothing
+                for part in range(num_parts):
+                    sums = load_all(zeros, places)
+                    for key in range(last + 1):
+                        weight = load(scores, key)
+                        if part == 0:
+                            weight = exp2(weight - highest)
+                            total = total + weight
+                            store(scores, key, weight)
+                        sums = add_outer(sums, weight, head_values[part], key)
+                    if part == 0:
+                        store(statistics[row, head, index], 0, highest)
+                        store(statistics[row, head, index], 1, reciprocal(total))
+                    store_all(block, sums)
+                    turn(block, block)
+                    _give(block, statistics[row, head, index, 1], row, first, head * num_parts + part, places, mixed)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", boundscheck=False)
+@njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def attend_backward(
-    queries, keys, values, positions, num_heads, scale, mixed, log_sums, gradient, by_query, by_key, by_value
+    queries, keys, values, num_keys, positions, parts, places, scale, statistics, gradient, by_query, by_key, by_value
 ):
-    """The derivatives by queries (B L D), keys and values (B T D), written into the last three.
+    """The derivatives by queries, keys and values, written into the last three.
 
     Args:
-        queries, keys, values, positions, num_heads, scale: as in ``attend``.
-        mixed, log_sums: its results.
-        gradient: the derivative by ``mixed``, B L D.
+        queries, keys, values, num_keys, positions, parts, places, scale: as in ``attend``.
+        statistics: from there.
+        gradient: the derivative by ``mixed``.
+        by_query, by_key, by_value: spans like those of queries, keys and values.
     """
-    num_rows, num_queries, width = queries.shape
-    num_keys = keys.shape[1]
-    head_width = width // num_heads
-    padded = (num_keys + BLOCK - 1) // BLOCK * BLOCK
-    keys_wP = np.zeros((head_width, padded), np.float32)
-    values_wP = np.zeros((head_width, padded), np.float32)
-    by_key_wP = np.empty((head_width, padded), np.float32)
-    by_value_wP = np.empty((head_width, padded), np.float32)
-    # Four queries at a time, so that a sum over queries is read and written a quarter as often.
-    scores, by_score = np.zeros((4, padded), np.float32), np.zeros((4, padded), np.float32)
-    bits = np.empty(padded, np.int32)
+    num_rows, num_heads, num_blocks = statistics.shape[:3]
+    num_parts, width = len(parts), len(places)
+    head_keys = np.empty((num_parts, num_keys * width), np.float32)
+    head_values = np.empty((num_parts, num_keys * width), np.float32)
+    by_head_key = np.empty((num_parts, num_keys * width), np.float32)
+    by_head_value = np.empty((num_parts, num_keys * width), np.float32)
+    block, zeros = np.zeros((LANES, LANES), np.float32), np.zeros((LANES, LANES), np.float32)
+    query_rows = np.empty((num_parts, LANES, LANES), np.float32)
+    gradient_rows = np.empty((num_parts, LANES, LANES), np.float32)
+    weights, changes = np.empty((num_keys, LANES), np.float32), np.empty((num_keys, LANES), np.float32)
+    one, scales = np.float32(1), np.full(LANES, scale, np.float32)
+    nothing = spread(np.float32(0))
     for row in range(num_rows):
         for head in range(num_heads):
-            start, stop = head * head_width, (head + 1) * head_width
-            _turn(keys[row], start, keys_wP)
-            _turn(values[row], start, values_wP)
-            by_key_wP[:] = 0
-            by_value_wP[:] = 0
-            for first in range(0, num_queries, 4):
-                longest = 0
-                for lane in range(4):
-                    if first + lane < num_queries:
-                        longest = max(longest, positions[first + lane] + 1)
-                count = (longest + BLOCK - 1) // BLOCK * BLOCK
-                for lane in range(4):
-                    query = first + lane
-                    if query >= num_queries:
-                        scores[lane, :count] = 0
-                        by_score[lane, :count] = 0
-                        continue
-                    wanted = gradient[row, query, start:stop]
-                    _weighted_sum(queries[row, query, start:stop], keys_wP, count, scale, scores[lane])
-                    _exponentiate(scores[lane], bits, log_sums[row, head, query], positions[query] + 1, count)
-                    _weighted_sum(wanted, values_wP, count, np.float32(1), by_score[lane])
-                    mean = np.float32(0)
-                    for place in range(head_width):
-                        mean += wanted[place] * mixed[row, query, start + place]
-                    for key in range(count):
-                        by_score[lane, key] = scores[lane, key] * (by_score[lane, key] - mean) * scale
-                    _products(by_score[lane], keys_wP, count, np.float32(1), by_query[row, query, start:stop])
-                for place in range(head_width):
-                    _add_four(queries[row], first, start + place, by_score, count, by_key_wP[place])
-                    _add_four(gradient[row], first, start + place, scores, count, by_value_wP[place])
-            for key in range(num_keys):
-                for place in range(head_width):
-                    by_key[row, key, start + place] = by_key_wP[place, key]
-                    by_value[row, key, start + place] = by_value_wP[place, key]
+            for part in range(num_parts):
+                _gather(keys, row, head * num_parts + part, places, head_keys[part])
+                _gather(values, row, head * num_parts + part, places, head_values[part])
+            by_head_key[:] = 0
+            by_head_value[:] = 0
+            for index in range(num_blocks):
+                first = len(positions) - (num_blocks - index) * LANES
+                last, limits = _limits(positions, first, block)
+                highest, share = load(statistics[row, head, index], 0), load(statistics[row, head, index], 1)
+                mean = nothing
+                for part in range(num_parts):
+                    _take(queries, row, first, head * num_parts + part, places, scale * LOG2_E, query_rows[part])
+                    turn(query_rows[part], block)
+                    own = load_all(block, places)
+                    for key in range(last + 1):
+                        score = inner(own, head_keys[part], key)
+                        if part > 0:
+                            score = score + load(weights, key)
+                        if part == num_parts - 1:
+                            score = up_to(limits, np.float32(key), exp2(score - highest) * share, nothing)
+                        store(weights, key, score)
+                for part in range(num_parts):
+                    _take(gradient, row, first, head * num_parts + part, places, one, gradient_rows[part])
+                    turn(gradient_rows[part], block)
+                    own = load_all(block, places)
+                    for key in range(last + 1):
+                        change = inner(own, head_values[part], key)
+                        mean = mean + change * load(weights, key)
+                        if part > 0:
+                            change = change + load(changes, key)
+                        store(changes, key, change)
+                for part in range(num_parts):
+                    sums = load_all(zeros, places)
+                    for key in range(last + 1):
+                        change = load(changes, key)
+                        if part == 0:
+                            change = (change - mean) * load(weights, key)
+                            store(changes, key, change)
+                        sums = add_outer(sums, change, head_keys[part], key)
+                    store_all(block, sums)
+                    turn(block, block)
+                    _give(block, scales, row, first, head * num_parts + part, places, by_query)
+                for part in range(num_parts):
+                    rows = load_all(query_rows[part], ALL_LANES)
+                    for key in range(last + 1):
+                        before = read(by_head_key[part], key * width, places)
+                        write(by_head_key[part], key * width, places, before + inner(rows, changes, key))
+                    rows = load_all(gradient_rows[part], ALL_LANES)
+                    for key in range(last + 1):
+                        before = read(by_head_value[part], key * width, places)
+                        write(by_head_value[part], key * width, places, before + inner(rows, weights, key))
+            for part in range(num_parts):
+                _scatter(by_head_key[part], one / LOG2_E, row, head * num_parts + part, places, by_key)
+                _scatter(by_head_value[part], one, row, head * num_parts + part, places, by_value)
 
 
-@njit(inline="always")
-def _turn(rows, start, turned):
-    """A head's span of each row, the keys along the last axis."""
-    for key in range(rows.shape[0]):
-        for place in range(turned.shape[0]):
-            turned[place, key] = rows[key, start + place]
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _gather(span, row, head, places, gathered):
+    """A head's part of every token of a row."""
+    numbers, row_step, step = span
+    for token in range(len(gathered) // len(places)):
+        offset = row * row_step + token * step + head * len(places)
+        write(gathered, token * len(places), places, read(numbers, offset, places))
 
 
-@njit(inline="always")
-def _weighted_sum(weights, vectors, count, scale, result):
-    """``result`` is scale times the sum of the vectors, each with its weight; a head's width is a multiple of four."""
-    for place in range(0, weights.shape[0], 4):
-        a, b = weights[place] * scale, weights[place + 1] * scale
-        c, d = weights[place + 2] * scale, weights[place + 3] * scale
-        first, second, third, fourth = vectors[place], vectors[place + 1], vectors[place + 2], vectors[place + 3]
-        if place == 0:
-            for key in range(count):
-                result[key] = a * first[key] + b * second[key] + c * third[key] + d * fourth[key]
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _scatter(gathered, factor, row, head, places, span):
+    """The inverse of ``_gather``, times a factor."""
+    numbers, row_step, step = span
+    for token in range(len(gathered) // len(places)):
+        offset = row * row_step + token * step + head * len(places)
+        write(numbers, offset, places, read(gathered, token * len(places), places) * spread(factor))
+
+
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _take(span, row, first, head, places, factor, block):
+    """A head's part of sixteen tokens of a row, a row each, times a factor; 0 before the row's first token."""
+    numbers, row_step, step = span
+    for lane in range(LANES):
+        if first + lane < 0:
+            store(block, lane, spread(np.float32(0)))
         else:
-            for key in range(count):
-                result[key] += a * first[key] + b * second[key] + c * third[key] + d * fourth[key]
+            offset = row * row_step + (first + lane) * step + head * len(places)
+            store(block, lane, read(numbers, offset, places) * spread(factor))
 
 
-@njit(inline="always")
-def _products(weights, vectors, count, scale, result):
-    """``result`` is scale times the inner product of the weights with each vector."""
-    for place in range(0, result.shape[0], 4):
-        first, second, third, fourth = vectors[place], vectors[place + 1], vectors[place + 2], vectors[place + 3]
-        a = b = c = d = np.float32(0)
-        for key in range(count):
-            weight = weights[key]
-            a += weight * first[key]
-            b += weight * second[key]
-            c += weight * third[key]
-            d += weight * fourth[key]
-        result[place], result[place + 1] = a * scale, b * scale
-        result[place + 2], result[place + 3] = c * scale, d * scale
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _give(block, factors, row, first, head, places, span):
+    """The inverse of ``_take``, with a factor for each token."""
+    numbers, row_step, step = span
+    for lane in range(max(0, -first), LANES):
+        offset = row * row_step + (first + lane) * step + head * len(places)
+        write(numbers, offset, places, load(block, lane) * spread(factors[lane]))
 
 
-@njit(inline="always")
-def _add_four(rows, first, column, vectors, count, result):
-    """Adds four vectors to the result, weighted by a column of four rows; where those end, the vectors are 0."""
-    last = rows.shape[0] - 1
-    a, b = rows[first, column], rows[min(first + 1, last), column]
-    c, d = rows[min(first + 2, last), column], rows[min(first + 3, last), column]
-    one, two, three, four = vectors[0], vectors[1], vectors[2], vectors[3]
-    for key in range(count):
-        result[key] += a * one[key] + b * two[key] + c * three[key] + d * four[key]
-
-
-@njit(cache=True, fastmath={"reassoc", "nnan", "nsz"}, error_model="numpy")
-def _highest(vector, count):
-    """The greatest of the first numbers. A NaN may go unseen here: it comes out of the exponentials."""
-    highest = vector[0]
-    for key in range(count):
-        highest = max(highest, vector[key])
-    return highest
-
-
-@njit(inline="always")
-def _exponentiate(scores, bits, offset, seen, count):
-    """exp(score - offset) in place, to 2e-7 of itself; 0 after the keys that are seen.
-
-    2^n by the exponent's bits, and the rest, at most log(2) / 2 away from 0, by its Taylor polynomial.
-    """
-    powers = bits.view(np.float32)
-    for key in range(count):
-        x = max(scores[key] - offset, np.float32(-87))
-        n = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
-        bits[key] = (np.int32(n) + 127) << 23
-        r = (x - n * np.float32(0.693359375)) - n * np.float32(-2.12194440054690583e-4)
-        y = np.float32(1 / 720) + r * np.float32(1 / 5040)
-        y = np.float32(1 / 120) + r * y
-        y = np.float32(1 / 24) + r * y
-        y = np.float32(1 / 6) + r * y
-        y = np.float32(1 / 2) + r * y
-        scores[key] = np.float32(1) + r * (np.float32(1) + r * y)
-    for key in range(count):
-        scores[key] *= powers[key]
-    for key in range(seen, count):
-        scores[key] = 0
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _limits(positions, first, block):
+    """The last of sixteen positions, and each in its lane; -1 before the first query, which sees nothing."""
+    last = -1
+    for lane in range(LANES):
+        position = positions[first + lane] if first + lane >= 0 else -1
+        block[0, lane] = position
+        last = max(last, position)
+    return last, load(block, 0)
