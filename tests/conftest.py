@@ -100,9 +100,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported and collected stays until the end, so the search for garbage need not go through it."""
+    """What has been imported and collected stays until the end, so the search for garbage need not go through it.
+
+    Nor need it be made for every 700 objects, of which numba makes millions.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 
