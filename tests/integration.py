@@ -60,6 +60,7 @@ PATHS = {
     "proofs by ABC": (
         "tests/bounds/test_extract.py::test_abc_proves_it_equal_to_the_deep_simulation",
         "tests/bounds/test_writers.py::test_abc_finds_the_formats_equal",
+        "tests/cli/test_compile.py::test_levels",
         "tests/proofs/test_decompile.py::test_abc_proves_the_multiplier",
         "tests/test_generated_circuits.py::test_abc_proves_its_files_equal",
         "tests/test_generated_circuits.py::test_abc_proves_that_mapping_changed_nothing",
@@ -80,6 +81,7 @@ PATHS = {
     "stock transformers, which reads and runs what we write": (
         "tests/engines/test_known_tasks.py::test_cases_are_right_for_the_weights_and_for_transformers",
         "tests/interp/test_patch.py::test_one_head_of_a_llama_hears_what_transformers_would_give_it",
+        "tests/models/test_card.py::test_its_lines_run",
         "tests/models/test_circuit_prompt.py::test_transformers_generates_the_same_tokens",
         "tests/models/test_circuit_prompt.py::test_transformers_in_narrow_formats",
         "tests/models/test_construct.py::test_transformers_generates_the_chain",
@@ -92,6 +94,7 @@ PATHS = {
         "tests/targets/test_llama_tied.py::test_transformers_generates_the_chain",
         "tests/test_levels.py::test_random_circuits_in_transformers",
         "tests/test_levels.py::test_small_circuits_in_transformers",
+        "tests/test_levels_without_a_chain.py::test_every_level_of_small_circuits",
     ),
     "hundreds of models with altered weights or witnesses": (
         "tests/decode/test_token_index.py::test_one_altered_weight",

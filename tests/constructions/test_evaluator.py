@@ -27,6 +27,7 @@ from serialformer.transformer.forward import (
     merge_heads,
     project_heads,
 )
+from tests.effort import effort
 from tests.value_problems import WORKED_CHAIN, WORKED_PROMPT, every_problem, random_problem, slow_chain
 
 
@@ -92,6 +93,7 @@ def test_every_circuit_of_up_to_four_gates(num_gates: int, activation: Activatio
     assert count == 2 + 10 + 120 + -(-2760 // stride)
 
 
+@effort(0.5)
 @given(st.sampled_from([1, 2, 3, 7, 20, 33, 256]), st.data())
 def test_random_circuits_of_every_length(num_gates: int, data: st.DataObject) -> None:
     made = evaluator(num_gates)

@@ -120,7 +120,7 @@ def test_tasks(name: str, dtype: DtypeName) -> None:
     check_levels(made_task(name, dtype), 24)
 
 
-@effort(0.2)
+@effort(0.1)
 @given(circuits(max_inputs=5, max_gates=12))
 def test_random_circuits(circuit: Circuit) -> None:
     check_levels(made_circuit(circuit, "bfloat16", Shape(head_width=32)), 16)

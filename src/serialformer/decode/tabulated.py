@@ -87,7 +87,7 @@ def tabulate(
         hidden_size=np.ascontiguousarray(layer.mlp_in.size[:, 0]),
         hidden_bias_size=np.ascontiguousarray(layer.mlp_in.size[:, 1]),
         hidden_onward=np.ascontiguousarray(layer.mlp_in.size[:, 2]),
-        late_positions=positions[:, late].astype(np.float64) + attention_bias[late],
+        late_positions=np.ascontiguousarray(positions[:, late].astype(np.float64) + attention_bias[late]),
         late_tokens=np.ascontiguousarray(tokens[:, late]),
         late_fetched=np.ascontiguousarray(fetched_out[:, late]),
         late_bias=mlp_bias[late],

@@ -277,7 +277,7 @@ class TaskItems(Protocol):
 
 def _place(task: Task, length: int, setting: str) -> PlacedTokens:
     """The tokens of a model whose tokens say where they stand."""
-    # The constructions of all tasks take a tenth of the time that it takes to load a circuit's model, which needs none.
+    # Imported here, since a circuit's model is loaded without the constructions of any task.
     if setting == "base":
         from serialformer.constructions.placed_depth import place_without_chain
         from serialformer.constructions.task_depth import task_depth_construction

@@ -153,8 +153,7 @@ def _check_block(
     wrong |= (clash & possible) != 0
     chain = slice(rows.start, min(rows.stop, num_tokens))
     number = chain.stop - chain.start
-    reads = targets[chain].astype(np.int32)
-    makes = canonical_functions(reads, np.full(number, num_look_ups, dtype=np.uint8), ones[:number])
+    makes = canonical_functions(targets[chain], np.full(number, num_look_ups, dtype=np.uint8), ones[:number])
     says = canonical_functions(claim.reads[chain], claim.arity[chain], claim.table[chain])
     differs = (makes[1] != says[1]) | (makes[2] != says[2]) | (makes[0] != says[0]).any(axis=1)
     # A table that reads "=" reads a constant.
