@@ -33,7 +33,7 @@ check: .venv/all  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases tests benchmarks
-	set -e; for file in recipes/*/*.py; do $(BIN)/mypy $$file; done
+	set -e; for folder in recipes/*/; do $(BIN)/mypy $$folder*.py; done
 
 dist: .venv/all  ## source distribution and wheel in dist/; the wheel is installed in an empty environment and compiles a circuit
 	rm -rf dist .venv-wheel

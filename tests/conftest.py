@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,15 @@ if os.environ.get("CHECK_SHAPES"):
 
     install_import_hook(_checked_modules(), "beartype.beartype")
 
+# With CHECK_SHAPES=few two cases of each test are run and few examples are tried, since arrays have the same shapes in
+# all of them, and integration tests are left out as they are by default.
+FEW_CASES = os.environ.get("CHECK_SHAPES") == "few"
+
 # `pytest --hypothesis-profile nightly` tries many more examples; see `tests.effort`.
+settings.register_profile("few", max_examples=5, deadline=None)
 settings.register_profile("default", max_examples=20, deadline=None)
 settings.register_profile("nightly", max_examples=1000, deadline=None)
-settings.load_profile("default")
+settings.load_profile("few" if FEW_CASES else "default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     # Whoever names a file wants all of it. The processes of xdist are given the same arguments, and do the same.
     is_named = config.args_source is pytest.Config.ArgsSource.ARGS
-    if is_named and config.option.markexpr == BY_DEFAULT:
+    if is_named and not FEW_CASES and config.option.markexpr == BY_DEFAULT:
         config.option.markexpr = ALL_BUT_SLOW
     # The run-time checks look at random items of lists, also inside hypothesis strategies, where that changes nothing.
     config.addinivalue_line(
@@ -91,18 +97,28 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if is_left_out and is_whole(collection_path.relative_to(ROOT).as_posix()) else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of other programs before pytest takes those that it was asked for."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Marks the tests of other programs before pytest takes those that it was asked for; perhaps few cases of these."""
+    from tests.effort import first_and_last
     from tests.integration import mark
 
     mark(items)
+    yield
+    if FEW_CASES:
+        kept = first_and_last([item.nodeid for item in items])
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
+        items[:] = [item for item in items if item.nodeid in kept]
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported and collected stays until the end, so the search for garbage need not go through it."""
+    """What has been imported and collected stays until the end, so the search for garbage need not go through it.
+
+    Nor need it be made for every 700 objects, of which numba makes millions.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 

@@ -1,4 +1,4 @@
-"""How much is tried: examples of a property as a multiple of the profile's, and pairs of two parameters."""
+"""How much is tried: examples of a property as a multiple of the profile's, pairs of two parameters, few cases."""
 
 from __future__ import annotations
 
@@ -35,6 +35,17 @@ def pairs(rows: Iterable[Any], columns: Iterable[Any], *, each: int = 1) -> list
         for place, column in enumerate(columns):
             found.append(pytest.param(row, column, marks=() if place in now else pytest.mark.slow))
     return found
+
+
+def first_and_last(names: Sequence[str]) -> set[str]:
+    """Of each test the first case and the last, by their names as pytest writes them.
+
+    >>> sorted(first_and_last(["a.py::test[1]", "a.py::test[2]", "a.py::test[3]", "a.py::test_one"]))
+    ['a.py::test[1]', 'a.py::test[3]', 'a.py::test_one']
+    """
+    backwards = {name.partition("[")[0]: name for name in reversed(names)}
+    forwards = {name.partition("[")[0]: name for name in names}
+    return {*backwards.values(), *forwards.values()}
 
 
 def later(rows: Sequence[Any], chosen: Iterable[Any]) -> list[Any]:

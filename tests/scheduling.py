@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 TOGETHER = {
+    "tests/bounds": "tests/bounds",
+    "tests/circuits": "tests/circuits",
     "tests/cli/test_bound.py": "tests/bounds",
     "tests/recipes/test_bounds.py": "tests/bounds",
     "tests/cli/test_certify.py": "tests/decode",
@@ -21,9 +23,12 @@ TOGETHER = {
     "tests/cli/test_functions.py": "tests/decode",
     "tests/cli/test_paper.py": "tests/decode",
     "tests/cli/test_tasks.py": "tests/decode",
+    "tests/constructions/test_evaluator.py": "tests/decode",
     "tests/constructions/test_tasks.py": "tests/decode",
+    "tests/decode": "tests/decode",
+    "tests/engines/test_known.py": "tests/decode",
 }
-"""Files that are run with a folder, and the folders of which all files are."""
+"""Folders and files, and the name under which those that belong together are run."""
 
 
 class FileScheduling(LoadScopeScheduling):
@@ -44,12 +49,17 @@ class FileScheduling(LoadScopeScheduling):
         >>> scheduling = object.__new__(FileScheduling)
         >>> scheduling._split_scope("tests/bounds/test_sums.py::test_sums[3]")
         'tests/bounds'
+        >>> scheduling._split_scope("tests/circuits/formats/test_bench.py::test_gates")
+        'tests/circuits'
         >>> scheduling._split_scope("tests/tasks/test_text.py::test_text")
         'tests/tasks/test_text.py'
         """
-        file = nodeid.partition("::")[0]
-        folder = file.rpartition("/")[0]
-        return TOGETHER.get(file, folder if folder in TOGETHER.values() else file)
+        path = file = nodeid.partition("::")[0]
+        while path:
+            if path in TOGETHER:
+                return TOGETHER[path]
+            path = path.rpartition("/")[0]
+        return file
 
 
 def make_scheduler(config: Any, log: Any) -> FileScheduling | None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from serialformer.circuits.function.calls import concat
     from serialformer.circuits.function.decorator import CircuitFunction, circuit
     from serialformer.circuits.function.types import I8, I16, I32, I64, U1, U8, U16, U32, U64, Array, Bits, I, U
-    from serialformer.circuits.mapping.optimise import Optimisation, optimise
+    from serialformer.circuits.mapping.optimisation import Optimisation
+    from serialformer.circuits.mapping.optimise import optimise
     from serialformer.circuits.sequential.sequential import SequentialCircuit
     from serialformer.circuits.words import Word
     from serialformer.errors import SerialformerError
@@ -54,7 +55,8 @@ _NAMES_OF_MODULES = {
     "serialformer.circuits.function.calls": "concat",
     "serialformer.circuits.function.decorator": "CircuitFunction circuit",
     "serialformer.circuits.function.types": "I8 I16 I32 I64 U1 U8 U16 U32 U64 Array Bits I U",
-    "serialformer.circuits.mapping.optimise": "Optimisation optimise",
+    "serialformer.circuits.mapping.optimisation": "Optimisation",
+    "serialformer.circuits.mapping.optimise": "optimise",
     "serialformer.circuits.sequential.sequential": "SequentialCircuit",
     "serialformer.circuits.words": "Word",
     "serialformer.errors": "SerialformerError",

@@ -105,7 +105,7 @@ def exact(array: np.ndarray) -> list:
 def test_random_transformers_against_rational_numbers(arithmetic: Arithmetic) -> None:
     random = np.random.default_rng(5)
     divisions = logits_seen = 0
-    for seed in range(14 if arithmetic.exponent_bits == 0 else 5):
+    for seed in range(8 if arithmetic.exponent_bits == 0 else 4):
         transformer = random_transformer(arithmetic, seed)
         tokens = random.integers(0, 3, (3, 6))
         expected = [slow_logits(transformer, row) for row in tokens.tolist()]

@@ -68,8 +68,8 @@ MORE_SIZES = [1e-5, 1e-3, 1e-2, 0.1, 1.0]
 @pytest.mark.parametrize("size", [*SIZES, *(pytest.param(size, marks=pytest.mark.slow) for size in MORE_SIZES)])
 def test_noise_on_every_weight(size: float) -> None:
     model = serialformer.compile(CASES["random, 2 inputs a gate"])
-    for seed in range(3):
-        refusal = same_as_dense(noisy(model.transformer, size, seed), model.prompts(every_input(6)[::3]), 30)
+    for seed in range(2):
+        refusal = same_as_dense(noisy(model.transformer, size, seed), model.prompts(every_input(6)[::5]), 30)
         if size <= 1e-5:
             assert refusal == "", "small noise leaves the proof standing"
 

@@ -132,6 +132,7 @@ def test_a_llama_is_predicted_wherever_its_parts_agree(shape: str) -> None:
         Intervention(kind="mean", part="a0.h0"),
     ]
     known = changed = 0
+    clean = [*llama.run(values).chain.tolist(), 2]
     for one in wanted:
         found = intervene(llama, values, one, others if one.kind in ("head", "residual") else None)
         assert found.is_as_expected, one
@@ -139,7 +140,7 @@ def test_a_llama_is_predicted_wherever_its_parts_agree(shape: str) -> None:
         changed += bool((found.written != found.clean).any())
         if one.kind == "token" or one.part == "input":
             assert (found.expected != UNKNOWN).all()
-        assert found.clean.tolist() == [*llama.run(values).chain.tolist(), 2]
+        assert found.clean.tolist() == clean
     assert changed >= 4 and known > 6 * circuit.num_gates
 
 

@@ -184,6 +184,11 @@ def test_codes_are_compared_without_going_through_all_pairs(name: str, monkeypat
     certificate = certify_construction(*lowered)
     assert certificate.holds
     assert certificate.attention.exact == pytest.approx(exact.attention.exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", LOOKED_UP)
+def test_codes_that_are_not_all_compared_certify_nothing_wrong(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serialformer.proofs.clause_scores.MAX_PAIRS", 0)
     num_certified, num_wrong = check_mutations(name, 40 if name in SELDOM_WRONG else 20, seed=4, rows=20)
     assert num_certified > 0 and num_wrong > 0
 

@@ -78,6 +78,26 @@ def split_gates(circuit: Circuit, *, max_fan_in: int = 2, xor_cost: int = 1) -> 
     )
 
 
+def arrays_of_pairs(
+    circuit: Circuit,
+) -> tuple[Int32[np.ndarray, "gates 2"], UInt8[np.ndarray, " gates"], UInt64[np.ndarray, " gates"]]:
+    """What gates of at most two inputs read, in two columns, their fan-in and their tables, for ``lower_to_ands``.
+
+    They are copies, since numba would compile the loop again for the read-only arrays of some circuits.
+
+    >>> from serialformer.circuits.builder import CircuitBuilder
+    >>> build = CircuitBuilder()
+    >>> build.output("y", build.not_(build.input("a")))
+    >>> fan_in, arity, table = arrays_of_pairs(build.circuit())
+    >>> fan_in.tolist(), arity.tolist(), table.tolist()
+    ([[0, -1]], [1], [1])
+    """
+    fan_in = np.full((circuit.num_gates, 2), NO_WIRE, dtype=np.int32)
+    columns = min(2, circuit.fan_in.shape[1])
+    fan_in[:, :columns] = circuit.fan_in[:, :columns]
+    return fan_in, circuit.arity.copy(), circuit.table.copy()
+
+
 def _fill(
     network: tuple[tuple[int, tuple[int, ...]], ...],
     gates: Int64[np.ndarray, " gates"],

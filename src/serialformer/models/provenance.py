@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-from serialformer.circuits.mapping.optimise import Optimisation
+from serialformer.circuits.mapping.optimisation import Optimisation
 from serialformer.models.realism import Realism
 from serialformer.models.score import Score
 from serialformer.transformer.names import Names

@@ -11,11 +11,7 @@ import numpy as np
 
 from serialformer.architecture import Architecture
 from serialformer.arrays import Int64
-from serialformer.constructions.placed_depth import place_without_chain
-from serialformer.constructions.placed_tasks import place_task
 from serialformer.constructions.placed_tokens import PlacedTokens
-from serialformer.constructions.task_depth import task_depth_construction
-from serialformer.constructions.tasks import task_construction
 from serialformer.decode.engine import Engine, Progress
 from serialformer.errors import InputError, TaskError
 from serialformer.models.protocol import Protocol, Run
@@ -281,8 +277,15 @@ class TaskItems(Protocol):
 
 def _place(task: Task, length: int, setting: str) -> PlacedTokens:
     """The tokens of a model whose tokens say where they stand."""
+    # Imported here, since a circuit's model is loaded without the constructions of any task.
     if setting == "base":
+        from serialformer.constructions.placed_depth import place_without_chain
+        from serialformer.constructions.task_depth import task_depth_construction
+
         return place_without_chain(task_depth_construction(task, length, ends=True))[1]
+    from serialformer.constructions.placed_tasks import place_task
+    from serialformer.constructions.tasks import task_construction
+
     return place_task(task_construction(task, length))[1]
 
 

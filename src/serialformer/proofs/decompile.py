@@ -8,11 +8,11 @@ from serialformer.arrays import Int32, UInt64
 from serialformer.circuits.circuit import NO_WIRE, Circuit
 from serialformer.circuits.words import Word
 from serialformer.errors import CheckpointError
+from serialformer.proofs.canonical import canonical_functions
 from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.reading import Reading
 from serialformer.proofs.rounded_reading import read_rounded
 from serialformer.proofs.rounding import covered_rounding
-from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.transformer.transformer import Transformer
 
 IDENTITY = 0b10
@@ -75,10 +75,8 @@ def program_to_reading(
         constant = reads[:, column] == num_inputs
         low = tables[constant] & clear
         tables[constant] = low | low << np.uint64(1 << column)
-    sources, fan_in = np.zeros((num_tokens, MAX_FAN_IN), dtype=np.int32), np.zeros(num_tokens, dtype=np.uint8)
-    canonical = np.zeros(num_tokens, dtype=np.uint64)
     arity = np.full(num_tokens, columns, dtype=np.uint8)
-    canonical_tables(np.ascontiguousarray(reads), arity, tables, sources, fan_in, canonical)
+    sources, fan_in, canonical = canonical_functions(reads, arity, tables)
     nothing = np.zeros((0, 2))
     return Reading(
         num_inputs=num_inputs,

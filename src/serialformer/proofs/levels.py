@@ -18,9 +18,9 @@ from serialformer.constructions.claim import ColumnsClaim
 from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, LookUp
 from serialformer.constructions.interpret import fields_to_tokens, fire_tables
 from serialformer.errors import CompileError
+from serialformer.proofs.canonical import canonical_functions
 from serialformer.proofs.induction import InductionError, position_keys
 from serialformer.proofs.logits import Occurring
-from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 
 IDENTITY = 0b10
 
@@ -229,9 +229,7 @@ def canonical_rows(
 ) -> Int64[np.ndarray, "rows 8"]:
     """Truth tables over distinct wires in order, of which each makes a difference: equal rows are equal functions."""
     arity = np.full(len(reads), reads.shape[1], dtype=np.uint8) if arity is None else arity
-    sources, fan_in = np.zeros((len(reads), MAX_FAN_IN), dtype=np.int32), np.zeros(len(reads), dtype=np.uint8)
-    canonical = np.zeros(len(reads), dtype=np.uint64)
-    canonical_tables(np.ascontiguousarray(reads, dtype=np.int32), arity, table, sources, fan_in, canonical)
+    sources, fan_in, canonical = canonical_functions(reads, arity, table)
     return np.concatenate(
         [sources.astype(np.int64), fan_in[:, None].astype(np.int64), canonical.view(np.int64)[:, None]], axis=1
     )

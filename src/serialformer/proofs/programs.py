@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from serialformer.arrays import Int32, Int64, UInt8, UInt64
+from serialformer.arrays import Int64, UInt64
 from serialformer.constructions.claim import BitClaim
 from serialformer.constructions.construction import Construction, UnitTable
+from serialformer.proofs.canonical import Canonical, canonical_functions
 from serialformer.proofs.induction import InductionError, position_keys
 from serialformer.proofs.logits import Occurring
-from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 
 POSITIONS_PER_BLOCK = 1 << 16
-
-Canonical = tuple[Int32[np.ndarray, "rows 6"], UInt8[np.ndarray, " rows"], UInt64[np.ndarray, " rows"]]
 
 
 def check_bit_claim(construction: Construction, claim: BitClaim) -> Occurring:
@@ -155,9 +153,8 @@ def _check_block(
     wrong |= (clash & possible) != 0
     chain = slice(rows.start, min(rows.stop, num_tokens))
     number = chain.stop - chain.start
-    reads = targets[chain].astype(np.int32)
-    makes = _canonical(reads, np.full(number, num_look_ups, dtype=np.uint8), ones[:number])
-    says = _canonical(claim.reads[chain], claim.arity[chain], claim.table[chain])
+    makes = canonical_functions(targets[chain], np.full(number, num_look_ups, dtype=np.uint8), ones[:number])
+    says = canonical_functions(claim.reads[chain], claim.arity[chain], claim.table[chain])
     differs = (makes[1] != says[1]) | (makes[2] != says[2]) | (makes[0] != says[0]).any(axis=1)
     # A table that reads "=" reads a constant.
     bad = wrong.copy()
@@ -204,14 +201,6 @@ def _run_tables(
             if value:
                 ones[here] |= chosen
     return written, ones, clash
-
-
-def _canonical(reads: np.ndarray, arity: np.ndarray, table: np.ndarray) -> Canonical:
-    """Truth tables over distinct positions in order, of which each makes a difference."""
-    sources, fan_in = np.zeros((len(reads), MAX_FAN_IN), dtype=np.int32), np.zeros(len(reads), dtype=np.uint8)
-    canonical = np.zeros(len(reads), dtype=np.uint64)
-    canonical_tables(np.ascontiguousarray(reads), arity, table, sources, fan_in, canonical)
-    return sources, fan_in, canonical
 
 
 def _describe(table: Canonical, row: int) -> str:

@@ -34,6 +34,7 @@ from serialformer.constructions.construction import Construction
 from serialformer.constructions.fresh_fields import write_fresh
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError, CompileError
+from serialformer.proofs.canonical import canonical_functions
 from serialformer.proofs.certificate import Certificate, Failure, Lead, NormRange
 from serialformer.proofs.circuit_prompts import MAX_GATES, SLOTS, CircuitPrompts
 from serialformer.proofs.compositions import check_composition_claim
@@ -53,7 +54,6 @@ from serialformer.proofs.rounding import Rounding, covered_rounding
 from serialformer.proofs.scans import check_scan_claim
 from serialformer.proofs.squarings import check_squaring_claim
 from serialformer.proofs.stream import RealisationError
-from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
 from serialformer.proofs.value_problems import check_value_problem_claim
 from serialformer.transformer.precision import arithmetic_to_format
 from serialformer.transformer.rotation import Rotation
@@ -300,10 +300,7 @@ def _compare(
     """The first chain token whose function is not the one it should be."""
     for start in range(0, len(reads), TOKENS_PER_BLOCK):
         rows = slice(start, min(start + TOKENS_PER_BLOCK, len(reads)))
-        number = rows.stop - rows.start
-        sources, fan_in = np.zeros((number, MAX_FAN_IN), dtype=np.int32), np.zeros(number, dtype=np.uint8)
-        canonical = np.zeros(number, dtype=np.uint64)
-        canonical_tables(reads[rows], arity[rows], table[rows], sources, fan_in, canonical)
+        sources, fan_in, canonical = canonical_functions(reads[rows], arity[rows], table[rows])
         differs = (fan_in != reading.fan_in[rows]) | (canonical != reading.table[rows])
         differs |= (sources != reading.sources[rows]).any(axis=1)
         if differs.any():

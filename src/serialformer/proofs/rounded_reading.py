@@ -18,6 +18,7 @@ import numpy as np
 
 from serialformer.arrays import Float64, Int32, Int64
 from serialformer.errors import CheckpointError
+from serialformer.proofs.canonical import canonical_functions
 from serialformer.proofs.certificate import Failure
 from serialformer.proofs.codes import SortedNumbers
 from serialformer.proofs.reading import (
@@ -27,7 +28,7 @@ from serialformer.proofs.reading import (
     group_equal_rows,
     list_sources,
 )
-from serialformer.proofs.token_kernels import MAX_FAN_IN, canonical_tables
+from serialformer.proofs.token_kernels import MAX_FAN_IN
 from serialformer.transformer.precision import NumberFormat, arithmetic_to_format
 from serialformer.transformer.transformer import Transformer
 
@@ -249,4 +250,4 @@ def _tabulate(
     weights = np.uint64(1) << np.arange(is_one.shape[1], dtype=np.uint64)
     tables = (is_one * weights).sum(axis=1, dtype=np.uint64)
     reads = np.tile(np.arange(MAX_FAN_IN, dtype=np.int32), (len(count), 1))
-    canonical_tables(reads, count.astype(np.uint8), tables, places, fan_in, table)
+    places[:], fan_in[:], table[:] = canonical_functions(reads, count, tables)

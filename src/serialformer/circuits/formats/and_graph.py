@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from serialformer.arrays import Bool, Int64
-from serialformer.circuits.circuit import NO_WIRE, Circuit
+from serialformer.circuits.circuit import Circuit
 from serialformer.circuits.kernels import lower_to_ands
-from serialformer.circuits.passes import split_gates
+from serialformer.circuits.passes import arrays_of_pairs, split_gates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,5 @@ def circuit_to_and_graph(circuit: Circuit, *, xor_nodes: bool) -> AndGraph:
     ([[5, 3]], [7])
     """
     narrow = split_gates(circuit, max_fan_in=2, xor_cost=1 if xor_nodes else 3)
-    fan_in = narrow.fan_in[:, :2]
-    if fan_in.shape[1] < 2:
-        missing = np.full((narrow.num_gates, 2 - fan_in.shape[1]), NO_WIRE, dtype=np.int32)
-        fan_in = np.concatenate([fan_in, missing], axis=1)
-    operands, is_xor, literals = lower_to_ands(
-        narrow.num_inputs, np.ascontiguousarray(fan_in), narrow.arity, narrow.table, xor_nodes
-    )
+    operands, is_xor, literals = lower_to_ands(narrow.num_inputs, *arrays_of_pairs(narrow), xor_nodes)
     return AndGraph(num_inputs=narrow.num_inputs, operands=operands, is_xor=is_xor, outputs=literals[narrow.outputs])

@@ -21,7 +21,7 @@ import numpy as np
 from serialformer.arrays import Bool, Int32, Int64, UInt8
 from serialformer.circuits.circuit import MAX_FAN_IN, NO_WIRE, Circuit
 from serialformer.circuits.name_table import NameTable
-from serialformer.circuits.passes import split_gates
+from serialformer.circuits.passes import arrays_of_pairs, split_gates
 from serialformer.errors import CircuitError
 
 _KEPT_CUTS = 8
@@ -135,9 +135,7 @@ def _circuit_to_graph(circuit: Circuit) -> _Graph:
     from serialformer.circuits.kernels import lower_to_ands
 
     narrow = split_gates(circuit, max_fan_in=2)
-    fan_in = np.full((narrow.num_gates, 2), NO_WIRE, dtype=np.int32)
-    fan_in[:, : narrow.fan_in.shape[1]] = narrow.fan_in[:, :2]
-    operands, is_xor, literals = lower_to_ands(narrow.num_inputs, fan_in, narrow.arity, narrow.table, True)
+    operands, is_xor, literals = lower_to_ands(narrow.num_inputs, *arrays_of_pairs(narrow), True)
     return _Graph(
         num_inputs=narrow.num_inputs,
         operands=operands,

@@ -4,47 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from serialformer.circuits.circuit import MAX_FAN_IN, Circuit
 from serialformer.circuits.mapping.abc import SCRIPTS, find_abc, prove_equal, restructure
 from serialformer.circuits.mapping.mapping import copy_names, map_gates, simplify
+from serialformer.circuits.mapping.optimisation import Optimisation
 from serialformer.circuits.passes import split_gates
 from serialformer.errors import CircuitError
 
 MAX_LEVEL = 3
 MAX_SECONDS = 1800.0
 _ROUNDS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimisation:
-    """What optimising did to a circuit.
-
-    Attributes:
-        level: how hard it tried, 0 to 3.
-        max_fan_in: how many wires a gate may read.
-        gates_before: gates of the circuit given.
-        gates_after: gates of the circuit returned.
-        steps: what led to it, in order: ``simplify``, and scripts of ABC.
-        proven: whether the two were proven to compute the same; None where that was not asked for.
-        out_of_time: whether something was left out because ``seconds`` ran out.
-        seconds: how long it took.
-    """
-
-    level: int
-    max_fan_in: int
-    gates_before: int
-    gates_after: int
-    steps: tuple[str, ...]
-    proven: bool | None
-    out_of_time: bool
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields, for JSON."""
-        return {**asdict(self), "steps": list(self.steps)}
 
 
 def optimise(
