@@ -31,6 +31,7 @@ from serialformer.training.optimiser import Optimiser
 from serialformer.training.pointers import find_pointers, pointer_shares
 from serialformer.training.run import RunDirectory, create_run, open_run, record_config
 from serialformer.training.state import Progress, load_progress, load_state, save_state
+from serialformer.training.subnormals import subnormals_flushed
 from serialformer.transformer.forward import compute_attention
 from serialformer.transformer.module import TransformerModule
 from serialformer.transformer.transformer import Transformer
@@ -143,7 +144,8 @@ def train(
     try:
         if execution.num_threads is not None:
             torch.set_num_threads(execution.num_threads)
-        return _Training(run, execution, construction).go(progress)
+        with subnormals_flushed():
+            return _Training(run, execution, construction).go(progress)
     finally:
         torch.set_num_threads(threads)
 

@@ -189,8 +189,8 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
         }
     model = ModelConfig(num_layers=num_layers, num_heads=16, activation="relu", initial_deviation=0.08)
     if num_layers == 1 and setting in ("cot", "aligned"):
-        # One layer finds all heads that it needs under Muon. Under AdamW it takes twice as long for eight gates, and for
-        # more gates it learns types and own values only.
+        # One layer finds all heads that it needs under Muon. AdamW takes twice as long for eight gates, and of more
+        # gates it learns types and own values only.
         few = length <= MOST_GATES_BY_HEADS
         return {
             "model": model,

@@ -38,6 +38,7 @@ from serialformer.training.stacked_batches import Batches, batches_ahead
 from serialformer.training.stacked_optimiser import StackedOptimiser
 from serialformer.training.stacked_weights import StackedWeights
 from serialformer.training.state import Progress, save_state
+from serialformer.training.subnormals import subnormals_flushed
 from serialformer.transformer.module import TransformerModule
 
 STEPS_BEFORE_CAPTURE = 3
@@ -102,7 +103,8 @@ def train_stack(
     stack = _Stack(configs, directories, device)
     steps = range(configs[0].optimiser.num_steps)
     seeds = [config.seed for config in configs]
-    with batches_ahead(configs[0], seeds, steps, in_process=in_process) as batches, stack.on_stream():
+    ahead = batches_ahead(configs[0], seeds, steps, in_process=in_process)
+    with ahead as batches, stack.on_stream(), subnormals_flushed():
         return stack.go(batches, stop, progress)
 
 
