@@ -48,7 +48,8 @@ def _by_depth(rows: Sequence[Row]) -> list[str]:
     depths = sorted({depth for cell in counts.values() for depth, (_, total) in cell.items() if total > FEWEST_SAMPLES})
     lines = [f"| setting | gates | layers | {' | '.join(map(str, depths))} |", "|---|---|---|" + "---|" * len(depths)]
     for (setting, length, layers), cell in sorted(counts.items()):
-        shares = [f"{cell[depth][0] / cell[depth][1]:.3f}" if depth in cell else "" for depth in depths]
+        right_and_total = (cell.get(depth, (0, 0)) for depth in depths)
+        shares = [f"{right / total:.3f}" if total > FEWEST_SAMPLES else "" for right, total in right_and_total]
         lines.append(f"| {setting} | {length} | {layers} | {' | '.join(shares)} |")
     return lines
 
