@@ -97,6 +97,7 @@ PATHS = {
         "tests/test_levels_without_a_chain.py::test_every_level_of_small_circuits",
     ),
     "hundreds of models with altered weights or witnesses": (
+        "tests/decode/test_group_kernels.py::test_one_altered_weight",
         "tests/decode/test_token_index.py::test_one_altered_weight",
         "tests/models/test_construct_llama.py::test_no_wrong_checkpoint_is_certified",
         "tests/models/test_llama_without_a_chain.py::test_no_wrong_checkpoint_is_certified",
