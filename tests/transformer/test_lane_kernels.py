@@ -31,7 +31,7 @@ def draw(*shape: int) -> Float[np.ndarray, "..."]:
 
 
 @njit
-def _each(first, second, results):  # type: ignore[no-untyped-def]  # numba types it
+def _each(first, second, results):
     """A row of results for each operation on two vectors."""
     a, b = load(first, 0), load(second, 0)
     operations = (a + b, a - b, a * b, larger(a, b), reciprocal(b), up_to(a, np.float32(0.5), a, b), spread(first[3]))
@@ -57,7 +57,7 @@ def test_the_larger_of_a_nan_and_a_number_is_the_second() -> None:
 
 
 @njit
-def _exponentials(numbers, results):  # type: ignore[no-untyped-def]  # numba types it
+def _exponentials(numbers, results):
     for index in range(len(numbers) // LANES):
         store(results, index, exp2(load(numbers, index)))
 
@@ -83,7 +83,7 @@ def test_powers_below_normal_numbers_are_zero_and_nan_stays() -> None:
 
 
 @njit
-def _turn(block, turned):  # type: ignore[no-untyped-def]  # numba types it
+def _turn(block, turned):
     turn(block, turned)
 
 
@@ -98,14 +98,14 @@ def test_turning_is_transposing() -> None:
 
 
 @njit
-def _products(block, numbers, index, places, results):  # type: ignore[no-untyped-def]  # numba types it
+def _products(block, numbers, index, places, results):
     vectors = load_all(block, places)
     store(results, len(places), inner(vectors, numbers, index))
     store_all(results, add_outer(vectors, load(block, 15), numbers, index))
 
 
 @njit
-def _copied(numbers, offset, places, wide, part):  # type: ignore[no-untyped-def]  # numba types it
+def _copied(numbers, offset, places, wide, part):
     store(wide, 0, read(numbers, offset, places))
     write(part, offset, places, read(numbers, offset, places))
 
