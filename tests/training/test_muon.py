@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from serialformer.training.muon import COEFFICIENTS, NUM_STEPS, Muon, orthogonalise
+from serialformer.training.muon import COEFFICIENTS, NUM_STEPS, Muon, iterate, orthogonalise
 
 
 def step_by_step(matrix: Tensor) -> Tensor:
@@ -37,6 +37,16 @@ def test_matrices_together_are_each_step_by_step(shape: tuple[int, int], smalles
     for matrix, found in zip(matrices, orthogonalise(matrices), strict=True):
         expected = step_by_step(matrix)
         assert (found.double() - expected).norm() < 1e-3 * expected.norm()
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 64)])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-3), (torch.bfloat16, 0.1)])
+def test_the_iteration_of_gpus(shape: tuple[int, int], dtype: torch.dtype, error: float) -> None:
+    matrices = draw_matrices(*shape, 0.5)
+    starts = matrices / matrices.norm(dim=(1, 2), keepdim=True)
+    for matrix, found in zip(matrices, iterate(starts.to(dtype)), strict=True):
+        expected = step_by_step(matrix)
+        assert (found.double() - expected).norm() < error * expected.norm()
 
 
 def test_no_gradient_no_update() -> None:
