@@ -1,9 +1,9 @@
-"""The compiled loop that decodes a tabulated model in groups of positions, for two tokens that each may hold.
+"""The compiled loop that decodes a tabulated model in groups of positions, for either of two tokens at each.
 
-One by one, a token waits for the arg max of the one before. But all that it takes from there is which token stands at
-its position: what the heads fetch was written long before, and the rest is tabulated. So the loop works out what
-follows each of two tokens at every position of a group. Then the chain takes the one that applies, with its own proof.
-The processor does several positions in one instruction, and none waits for another.
+Decoded one at a time, a token waits for the arg max of the token before. All that it needs from there is which token
+stands at its position: what the heads fetch was written long before, and the rest is tabulated. So the loop computes
+what follows each of two tokens at every position of a group, and then the chain takes the result that applies, with its
+own proof. The processor handles several positions in one instruction, and none waits for another.
 """
 
 from __future__ import annotations
