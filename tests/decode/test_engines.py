@@ -9,6 +9,7 @@ import pytest
 
 import serialformer
 from serialformer import Model
+from serialformer.architecture import UNKNOWN
 from serialformer.decode import engine as engine_module
 from serialformer.decode.engine import ENGINE_NAMES, make_engine
 from serialformer.errors import EngineError
@@ -29,6 +30,17 @@ def noisy(transformer: Transformer, size: float, seed: int) -> Transformer:
     return weights_to_transformer(transformer.architecture, weights)
 
 
+def writes_any_token(transformer: Transformer) -> Transformer:
+    """The same weights, of a vocabulary in which no token is unknown.
+
+    Files have further tokens, with the row of the unknown one. Where a model writes that, as only altered weights do,
+    its logit and theirs are equal, and which of them a program takes depends on how its processor rounds.
+    """
+    architecture = transformer.architecture
+    vocabulary = tuple("?" if text == UNKNOWN else text for text in architecture.vocabulary)
+    return replace(transformer, architecture=replace(architecture, vocabulary=vocabulary))
+
+
 def greedy_by_forward_pass(transformer: Transformer, prompts: np.ndarray, num_tokens: int) -> np.ndarray:
     """Decoding without a cache: the whole sequence again for every token."""
     end = transformer.architecture.end_token
@@ -43,7 +55,7 @@ def greedy_by_forward_pass(transformer: Transformer, prompts: np.ndarray, num_to
 @pytest.mark.parametrize("size", [0.0, 1e-6, 1e-3, 0.1, 0.5])
 def test_dense_and_transformers_decode_any_weights_alike(size: float) -> None:
     model = serialformer.compile(CASES["random, 2 inputs a gate"])
-    transformer = noisy(model.transformer, size, seed=3)
+    transformer = noisy(writes_any_token(model.transformer), size, seed=3)
     prompts = model.prompts(every_input(6)[::8])
     num_tokens = model.num_new_tokens
     expected = greedy_by_forward_pass(transformer, prompts, num_tokens)

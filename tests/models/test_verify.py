@@ -19,7 +19,7 @@ from serialformer.decode.engine import make_engine
 from serialformer.decode.hugging_face import HuggingFaceEngine
 from serialformer.errors import EngineError
 from tests.cases import every_input, small_circuits, with_circuit
-from tests.decode.test_engines import noisy
+from tests.decode.test_engines import noisy, writes_any_token
 
 CASES = small_circuits()
 verify_module = __import__("sys").modules["serialformer.models.verify"]
@@ -68,7 +68,7 @@ def test_confirming_is_generating_with_any_weights(size: float, dtype: Any) -> N
     bits = every_input(6)[::5]
     prompts = model.prompts(bits)
     for seed in range(2):
-        transformer = noisy(model.transformer, size, seed)
+        transformer = noisy(writes_any_token(model.transformer), size, seed)
         engine = HuggingFaceEngine(transformer)
         generated = engine.generate(prompts, num_tokens)
         generated = np.pad(generated, ((0, 0), (0, num_tokens - generated.shape[1])), constant_values=2)
