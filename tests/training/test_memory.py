@@ -1,4 +1,4 @@
-"""Memory that a step frees is there for the next one, without new pages from the system."""
+"""Memory that a step frees is there for the next one, without new pages from the system, until training has ended."""
 
 from __future__ import annotations
 
@@ -10,25 +10,32 @@ import pytest
 
 COUNT_PAGES = """
 import resource
-from serialformer.training.memory import keep_freed_memory
+from pathlib import Path
+from serialformer.training.memory import freed_memory_kept
 
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    [bytes([1]) * (1 << 20) for _ in range(64)]
+    [bytes([1]) * (1 << 20) for _ in range(256)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 def least():
     return min(new_pages() for _ in range(5))
 
-before = least()
-keep_freed_memory()
-print(before, least())
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
+
+before = least(), resident_mb()
+with freed_memory_kept():
+    within = least(), resident_mb()
+print(*before, *within, resident_mb())
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library has these options")
-def test_memory_is_taken_once() -> None:
+def test_memory_is_taken_once_and_returned_at_the_end() -> None:
     shown = subprocess.run([sys.executable, "-c", COUNT_PAGES], capture_output=True, text=True, check=True)
-    before, after = map(int, shown.stdout.split())
-    assert before > 1000
-    assert after < 100
+    pages_before, mb_before, pages_within, mb_within, mb_after = map(int, shown.stdout.split())
+    assert pages_before > 1000
+    assert pages_within < 100
+    assert mb_within > mb_before + 200
+    assert mb_after < mb_before + 50

@@ -25,7 +25,7 @@ from serialformer.training.initial import draw_weights, make_generator
 from serialformer.training.interrupt import noted_interrupts
 from serialformer.training.log import Log
 from serialformer.training.measure import measure
-from serialformer.training.memory import keep_freed_memory
+from serialformer.training.memory import freed_memory_kept
 from serialformer.training.objective import compute_loss, make_targets
 from serialformer.training.optimiser import Optimiser
 from serialformer.training.pointers import find_pointers, pointer_shares
@@ -139,12 +139,11 @@ def train(
             raise TrainingError("weights to start from go with their digest in the configuration", where="initial")
         start = initial or draw_weights(config.architecture(), config.model, config.seed)
         run = create_run(path, config, start, overwrite=overwrite)
-    keep_freed_memory()
     threads = torch.get_num_threads()
     try:
         if execution.num_threads is not None:
             torch.set_num_threads(execution.num_threads)
-        with subnormals_flushed():
+        with freed_memory_kept(), subnormals_flushed():
             return _Training(run, execution, construction).go(progress)
     finally:
         torch.set_num_threads(threads)

@@ -31,7 +31,7 @@ from serialformer.training.initial import draw_weights, make_generator
 from serialformer.training.log import Log
 from serialformer.training.loop import score_facts
 from serialformer.training.measure import measure
-from serialformer.training.memory import keep_freed_memory
+from serialformer.training.memory import freed_memory_kept
 from serialformer.training.optimiser import Optimiser
 from serialformer.training.run import RunDirectory, create_run, record_config, untrained_model
 from serialformer.training.stacked_batches import Batches, batches_ahead
@@ -99,12 +99,11 @@ def train_stack(
             "a stack takes configurations that differ in their seeds only, on one length and from random weights",
             where="stack",
         )
-    keep_freed_memory()
     stack = _Stack(configs, directories, device)
     steps = range(configs[0].optimiser.num_steps)
     seeds = [config.seed for config in configs]
     ahead = batches_ahead(configs[0], seeds, steps, in_process=in_process)
-    with ahead as batches, stack.on_stream(), subnormals_flushed():
+    with ahead as batches, stack.on_stream(), freed_memory_kept(), subnormals_flushed():
         return stack.go(batches, stop, progress)
 
 
