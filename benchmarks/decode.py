@@ -205,7 +205,7 @@ def plot(rows: list[dict[str, object]], path: Path) -> None:
             axes.loglog([row["tokens"] for row in mine], [row["ns_per_token"] for row in mine], style, label=name)
     axes.set_xlabel("chain length (tokens)")
     axes.set_ylabel("nanoseconds a token")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center right")
     figure.savefig(path, dpi=150)
 
 
