@@ -14,6 +14,17 @@ from serialformer.constructions.claim import ColumnsClaim
 from serialformer.constructions.construction import Construction, ConstructionLayer, Field
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.levels import check_columns_claim
+from tests.proofs.alterations import (
+    add_field,
+    alter_bring,
+    alter_clause,
+    alter_field,
+    alter_table,
+    alter_value,
+    reading,
+    table_of,
+    writing,
+)
 
 
 def construction() -> Construction:
@@ -181,3 +192,37 @@ def test_every_claim_of_another_circuit_is_refused() -> None:
         with pytest.raises(InductionError):
             check_columns_claim(made, other)
     assert len(others) > 10
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda made: replace(made, num_positions=6), "prompt and answer do not fit the positions"),
+        (
+            lambda made: alter_table(add_field(made), 0, 0, reading(table_of(made, 0, 0), "extra")),
+            "reads extra, which no claim is about",
+        ),
+        (lambda made: alter_bring(made, 0, 0, 0, target="mark"), "brings a bit to where something stands"),
+        (
+            lambda made: alter_table(add_field(made), 0, 0, writing(table_of(made, 0, 0), "extra")),
+            "writes what it should not",
+        ),
+        (
+            lambda made: alter_table(made, -1, 0, reading(table_of(made, -1, 0), "bit")),
+            "depends on what stood at the position itself",
+        ),
+        (
+            lambda made: alter_table(
+                made, -1, 4, replace(table_of(made, -1, 4), replaced=table_of(made, -1, 4).written)
+            ),
+            "depends on what stood at the position itself",
+        ),
+        (lambda made: alter_clause(made, 0, 0, 0, asked="bit"), "asks for more than the position decides"),
+        (lambda made: alter_value(made, "bit", 4, 1), "is not the token's bit"),
+        (lambda made: alter_field(made, "bit", num_values=3), "is not the token's bit"),
+    ],
+)
+def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+    made = construction()
+    with pytest.raises(InductionError, match=reason):
+        check_columns_claim(change(made), claim_of(made))

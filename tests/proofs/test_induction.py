@@ -1,0 +1,172 @@
+"""Claims of tables: a witness refers to values that there are, and a construction that does something else is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from serialformer.constructions.claim import ANY, Rule, TableClaim, token_sets
+from serialformer.constructions.construction import NOTHING, Construction, Field
+from serialformer.constructions.tasks import task_construction
+from serialformer.proofs.induction import InductionError, Keys, check_consistent, check_table_claim, covers
+from serialformer.proofs.prove import check_claims
+from serialformer.tasks.registry import make_task
+from tests.proofs.alterations import (
+    alter_bring,
+    alter_clause,
+    alter_field,
+    alter_layer,
+    alter_look_up,
+    alter_table,
+    alter_value,
+    table_of,
+)
+
+
+def parity() -> Construction:
+    """Words of four bits; positions 0 to 3 hold them, 4 holds ``=``, and 5 to 8 the running parity."""
+    return task_construction(make_task("parity"), 4)
+
+
+def permutations() -> Construction:
+    """Of five things, in brackets; each look-up brings one symbol."""
+    return task_construction(make_task("permutation-composition", {}), 2)
+
+
+def claim_of(made: Construction) -> TableClaim:
+    (claim,) = made.claims()
+    assert isinstance(claim, TableClaim)
+    return claim
+
+
+def with_watched(made: Construction, value: int) -> Construction:
+    table = table_of(made, 0, 0)
+    watched = table.watched.copy()
+    watched[0, 0, 1] = value
+    return alter_table(made, 0, 0, replace(table, watched=watched))
+
+
+def with_written(made: Construction, value: int) -> Construction:
+    table = table_of(made, 0, 0)
+    written = table.written.copy()
+    written[0, 0] = value
+    return alter_table(made, 0, 0, replace(table, written=written))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda made: alter_value(made, "digit[0]", 0, 2), "tokens hold values that digit"),
+        (lambda made: alter_value(made, "digit[0]", 0, -2), "tokens hold values that digit"),
+        (
+            lambda made: alter_field(made, "digit[0]", values=made.field_named["digit[0]"].of_token[:2]),
+            "tokens hold values that digit",
+        ),
+        (lambda made: alter_clause(made, 0, 0, 0, asked=None, constant=5), "asks for a value that there is not"),
+        (lambda made: alter_clause(made, 0, 0, 0, asked=None, constant=NOTHING), "asks for a value that there is not"),
+        (lambda made: alter_clause(made, 0, 0, 0, asked="mode"), "asks for a value that there is not"),
+        (lambda made: alter_clause(made, 0, 0, 0, of_value=(0, 1, 2, 3)), "asks for a value that there is not"),
+        (lambda made: alter_clause(made, 0, 0, 0, of_value=(0, 1, 2, 3, 5)), "asks for a value that there is not"),
+        (lambda made: alter_clause(made, 0, 0, 0, of_value=(0, 1, 2, 3, -2)), "asks for a value that there is not"),
+        (lambda made: alter_bring(made, 0, 0, 0, target="mode"), "brings a value that there is not"),
+        (lambda made: alter_bring(made, 0, 0, 0, source="name"), "brings a value that there is not"),
+        (lambda made: alter_bring(made, 0, 0, 0, of_value=(0,)), "brings a value that there is not"),
+        (lambda made: alter_bring(made, 0, 0, 0, of_value=(0, 2)), "brings a value that there is not"),
+        (lambda made: alter_bring(made, 0, 0, 0, of_value=(0, -2)), "brings a value that there is not"),
+        (lambda made: with_watched(made, 2), "watches for values that mode has not"),
+        (lambda made: with_watched(made, NOTHING), "watches for values that mode has not"),
+        (lambda made: with_written(made, 2), "writes values that digit"),
+        (lambda made: with_written(made, -2), "writes values that digit"),
+    ],
+)
+def test_a_witness_refers_to_values_that_there_are(change: Callable[[Construction], Construction], reason: str) -> None:
+    check_consistent(parity())
+    with pytest.raises(InductionError, match=reason):
+        check_consistent(change(parity()))
+
+
+def test_nothing_is_a_value_of_tokens_and_may_be_brought_and_asked_for() -> None:
+    made = alter_clause(parity(), 0, 0, 0, of_value=(0, 1, 2, 3, NOTHING))
+    made = alter_bring(made, 0, 0, 0, of_value=(NOTHING, 1))
+    check_consistent(with_written(alter_value(made, "digit[0]", 2, NOTHING), NOTHING))
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "reason"),
+    [
+        (parity, lambda made: alter_look_up(made, 0, 0, clauses=(), distance=1), "goes by a distance"),
+        (parity, lambda made: alter_clause(made, 0, 0, 0, key="equals"), "which the position does not decide"),
+        (parity, lambda made: alter_value(made, "read", 4, 1), "reads another position than the claim says"),
+        (parity, lambda made: alter_value(made, "read", 7, 2), "reads another position than the claim says"),
+        (parity, lambda made: alter_value(made, "name", 1, 0), "finds no one position"),
+        (parity, lambda made: alter_value(made, "name", 0, 4), "finds no one position"),
+        (parity, lambda made: alter_value(made, "mode", 5, 1), "writes another token than the claim says"),
+        (parity, lambda made: alter_clause(made, 0, 0, 0, asked="symbol[0]"), "asks for what is brought"),
+        (
+            parity,
+            lambda made: alter_table(
+                made,
+                0,
+                1,
+                replace(table_of(made, 0, 1), writes=("equals",), written=table_of(made, 0, 1).written[:, 1:]),
+            ),
+            "write only a part of a token's fields",
+        ),
+        (permutations, lambda made: alter_bring(made, 0, 0, 0, of_value=(1, 0, *range(2, 8))), "another token than"),
+    ],
+)
+def test_a_part_that_is_wrong(
+    make: Callable[[], Construction], change: Callable[[Construction], Construction], reason: str
+) -> None:
+    made = make()
+    check_table_claim(made, claim_of(made))
+    with pytest.raises(InductionError, match=reason):
+        check_table_claim(change(made), claim_of(made))
+
+
+def test_only_circuits_go_by_distances() -> None:
+    made = alter_look_up(parity(), 0, 0, clauses=(), distance=1)
+    with pytest.raises(InductionError, match="only circuits have look-ups that go by a distance"):
+        check_claims(made)
+
+
+def test_two_values_never_join() -> None:
+    made = parity()
+    claim, twice = claim_of(made), alter_layer(made, 0, look_ups=2 * made.layers[0].look_ups)
+    for number, rule in enumerate(claim.rules):
+        claim = with_rule(
+            claim, number, sources=np.repeat(rule.sources, 2, axis=1), read=np.repeat(rule.read, 2, axis=1)
+        )
+    with pytest.raises(InductionError, match="symbol.0. holds a value that another joins"):
+        check_table_claim(twice, claim)
+
+
+def with_rule(claim: TableClaim, number: int, **changes: np.ndarray) -> TableClaim:
+    rules = list(claim.rules)
+    rules[number] = replace(rules[number], **changes)
+    return replace(claim, rules=tuple(rules))
+
+
+def test_every_case_that_can_be_read_must_be_one_of_the_claim() -> None:
+    made = parity()
+    claim = claim_of(made)
+    for number, rule in enumerate(claim.rules):
+        for kept in (slice(1, None), slice(None, -1)):
+            fewer = with_rule(claim, number, own=rule.own[kept], read=rule.read[kept], expected=rule.expected[kept])
+            with pytest.raises(InductionError, match="is no case of the claim"):
+                check_table_claim(made, fewer)
+
+
+def test_every_position_that_writes_must_be_in_a_rule() -> None:
+    made = parity()
+    claim = claim_of(made)
+    number = int(np.argmax([len(rule.positions) for rule in claim.rules]))
+    rule = claim.rules[number]
+    positions, sources = rule.positions.copy(), rule.sources.copy()
+    positions[-1], sources[-1] = positions[-2], sources[-2]
+    with pytest.raises(InductionError, match="the claim does not say what is written") as caught:
+        check_table_claim(made, with_rule(claim, number, positions=positions, sources=sources))
+    assert caught.value.position == rule.positions[-1]
