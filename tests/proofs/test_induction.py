@@ -1,4 +1,4 @@
-"""Claims of tables: a witness refers to values that there are, and a construction that does something else is refused."""
+"""Claims of tables: a witness refers to values that there are, and a construction of anything else is refused."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from serialformer.constructions.claim import ANY, Rule, TableClaim, token_sets
-from serialformer.constructions.construction import NOTHING, Construction, Field
+from serialformer.constructions.claim import TableClaim
+from serialformer.constructions.construction import NOTHING, Construction
 from serialformer.constructions.tasks import task_construction
-from serialformer.proofs.induction import InductionError, Keys, check_consistent, check_table_claim, covers
+from serialformer.proofs.induction import InductionError, check_consistent, check_table_claim
 from serialformer.proofs.prove import check_claims
 from serialformer.tasks.registry import make_task
 from tests.proofs.alterations import (
@@ -80,6 +80,8 @@ def with_written(made: Construction, value: int) -> Construction:
         (lambda made: with_watched(made, NOTHING), "watches for values that mode has not"),
         (lambda made: with_written(made, 2), "writes values that digit"),
         (lambda made: with_written(made, -2), "writes values that digit"),
+        (lambda made: replace(made, default={"equals": NOTHING}), "the default is a value that equals has not"),
+        (lambda made: replace(made, default={"equals": 2}), "the default is a value that equals has not"),
     ],
 )
 def test_a_witness_refers_to_values_that_there_are(change: Callable[[Construction], Construction], reason: str) -> None:

@@ -131,6 +131,8 @@ def check_consistent(construction: Construction) -> None:
         values = part.of_token
         in_range = len(values) == len(construction.vocabulary) and bool((values < part.num_values).all())
         demand(in_range and bool((values >= NOTHING).all()), f"tokens hold values that {part.name} has not")
+    for name, value in construction.default.items():
+        demand(0 <= value < fields[name].num_values, f"the default is a value that {name} has not")
     for layer in construction.layers:
         for look_up in layer.look_ups:
             for clause in look_up.clauses:

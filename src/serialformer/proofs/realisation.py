@@ -193,7 +193,7 @@ def check_embeddings(transformer: Transformer, placement: Placement, allowed: np
         block = np.tile(constant.astype(np.float32), (rows.stop - rows.start, 1))
         for part in construction.fields_of("position"):
             values = part.at(rows)
-            if (values >= part.num_values).any():
+            if ((values < NOTHING) | (values >= part.num_values)).any():
                 raise RealisationError(f"positions hold values that {part.name} has not")
             may_be_nothing[part.name] |= bool((values < 0).any())
             block[:, placement.spans[part.name]] = placement.rows(part.name, values)
