@@ -310,7 +310,7 @@ def test_a_field_that_is_overwritten_has_codes_of_one_sum_and_norm(act: str) -> 
 
 
 def scaled(transformer: Transformer, placement: Placement, names: list[str], units: slice, share: float) -> Transformer:
-    """Units that read some fields with less weight, and have the rest in their bias: where they fire they see the same."""
+    """Units that read some fields with less weight, and the rest in their bias: the same where they fire."""
     weights = dict(transformer.named_weights())
     into, bias = weights["layers.0.mlp_in_weight"].copy(), weights["layers.0.mlp_in_bias"].copy()
     for name in names:
