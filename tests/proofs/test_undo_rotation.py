@@ -51,7 +51,7 @@ def test_the_plain_weights_are_found(turns_heads: bool) -> None:
 
 @pytest.mark.parametrize("turns_heads", [False, True])
 def test_the_error_of_weights_is_the_largest_of_all_sums(turns_heads: bool) -> None:
-    """Turned back, the numbers that enter a sum are no further from the plain ones than is said, and one is that far."""
+    """Turned back, numbers that enter a sum are no further from the plain ones than is said, and some are that far."""
     transformer, rotation = rotated(turns_heads)
     _, frame = undo_rotation(transformer, rotation)
     stored = {name: weight.astype(np.float64) for name, weight in transformer.named_weights()}

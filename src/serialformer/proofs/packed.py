@@ -329,9 +329,6 @@ def _check_slot(
         says = (claim.reads[gate, : claim.arity[gate]].tolist(), int(claim.table[gate]))
     if not np.array_equal(_canonical(reads, truth), _canonical(*says)):
         raise InductionError(f"slot {slot} of a token holds another function", position)
-    own = set(claim.wire[token].tolist())
-    if any(not known[source] and source not in own for source in reads):
-        raise InductionError(f"slot {slot} of a token reads a wire that is not known yet", position)
 
 
 def _insert_zero(index: int, place: int) -> int:
