@@ -1,4 +1,4 @@
-"""Numbers with error bounds: a runtime that does what is covered, from anything within the bounds, stays within them."""
+"""Numbers with error bounds: a covered runtime that begins with anything within the bounds stays within them."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ def test_attention_passes_on_no_more_than_its_bound(seed: int) -> None:
         into = random.standard_normal((width, 3, width)) * sizes[:, None]
         weights = {
             "attention_norm_gain": np.ones(width), "attention_norm_bias": 0.1 * random.standard_normal(width),
-            "attention_in_weight": into.reshape(width, -1), "attention_in_bias": 0.5 * random.standard_normal(3 * width),
+            "attention_in_weight": into.reshape(width, -1),
+            "attention_in_bias": 0.5 * random.standard_normal(3 * width),
             "attention_out_weight": random.standard_normal((width, width)),
             "attention_out_bias": random.standard_normal(width),
         }  # fmt: skip
