@@ -110,6 +110,19 @@ def test_silu_is_within_its_bound(dtype: DtypeName) -> None:
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
+def test_silu_may_err_by_some_units_in_the_last_place(dtype: DtypeName) -> None:
+    """Of a runtime whose exponential and quotient do, on top of what its input errs by."""
+    rounding = covered_rounding(dtype)
+    some = 4 * rounding.accumulation_roundoff
+    for ideal in (16.0, 0.0):
+        for off in (-0.3, -1e-4, 0.0, 1e-4, 0.3):
+            x = ideal + off
+            given = [x / (1 + np.exp(-x) * (1 + sign * some)) * (1 + sign * some) for sign in (-1, 1)]
+            bound = float(silu_errors(ideal, np.array([abs(off)]), rounding)[0])
+            assert np.abs(np.array(given) - ideal).max() <= bound
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
 def test_a_rotation_is_within_its_bound(dtype: DtypeName) -> None:
     random, rounding, number = np.random.default_rng(1), covered_rounding(dtype), DTYPES[dtype]
 

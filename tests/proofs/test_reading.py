@@ -177,4 +177,3 @@ def test_a_vector_is_as_far_from_its_code_as_is_said(seed: int) -> None:
     assert not round_to_codes(flipped, 0 * errors, np.ones((30, 2)), grid).agrees.any()
     far = round_to_codes(9 * points[:, None].repeat(2, axis=1), 0 * errors, np.ones((30, 2)), grid)
     assert np.isinf(far.distance).all()
-

@@ -347,3 +347,14 @@ def test_a_table_more_is_not_in_the_weights() -> None:
             replace(placement, construction=add_table(placement.construction, 0, more)),
             placement.construction,
         )
+
+
+def test_units_must_not_overflow_on_the_way() -> None:
+    """What is added to both dimensions of a value cancels in the end only."""
+    transformer, placement = lower(CONSTRUCTIONS[PARITY](), "float16")
+    rows = placement.spans["mode"]
+    change = {
+        (row, 0): float(transformer.layers[0].mlp_in_weight[row, 0]) + 2.0**14 for row in range(*rows.indices(99))
+    }
+    wrong = altered(transformer, {"layers.0.mlp_in_weight": change})
+    assert "a unit of table rule 0" in reason_of(wrong, placement)
