@@ -36,6 +36,16 @@ def permutations() -> Construction:
     return task_construction(make_task("permutation-composition", {}), 2)
 
 
+def redirected(made: Construction, number: int, target: str) -> Construction:
+    """What a look-up brings goes into another field, and units read it there."""
+    former = made.layers[0].look_ups[number].brings[0].target
+    altered = alter_bring(made, 0, number, 0, target=target)
+    for place, table in enumerate(made.layers[0].tables):
+        reads = tuple(target if name == former else name for name in table.reads)
+        altered = alter_table(altered, 0, place, replace(table, reads=reads))
+    return altered
+
+
 def claim_of(made: Construction) -> TableClaim:
     (claim,) = made.claims()
     assert isinstance(claim, TableClaim)
@@ -80,6 +90,15 @@ def with_written(made: Construction, value: int) -> Construction:
         (lambda made: with_watched(made, NOTHING), "watches for values that mode has not"),
         (lambda made: with_written(made, 2), "writes values that digit"),
         (lambda made: with_written(made, -2), "writes values that digit"),
+        (lambda made: alter_layer(made, 0, clears=("digit[0]",)), "the last layer clears fields"),
+        (
+            lambda made: alter_layer(replace(made, layers=2 * made.layers), 0, clears=("read",)),
+            "a layer changes read, which positions decide",
+        ),
+        (
+            lambda made: alter_table(made, 0, 0, replace(table_of(made, 0, 0), writes=("mode", "equals"))),
+            "a layer changes mode, which positions decide",
+        ),
         (lambda made: replace(made, default={"equals": NOTHING}), "the default is a value that equals has not"),
         (lambda made: replace(made, default={"equals": 2}), "the default is a value that equals has not"),
     ],
@@ -118,6 +137,9 @@ def test_nothing_is_a_value_of_tokens_and_may_be_brought_and_asked_for() -> None
             "write only a part of a token's fields",
         ),
         (permutations, lambda made: alter_bring(made, 0, 0, 0, of_value=(1, 0, *range(2, 8))), "another token than"),
+        (permutations, lambda made: alter_bring(made, 0, 1, 0, source="item"), "brings what no token decides"),
+        # The claim leaves open which token stands there; but the sum of two codes is no code.
+        (permutations, lambda made: redirected(made, 1, "token"), "token may hold a value that another joins"),
     ],
 )
 def test_a_part_that_is_wrong(

@@ -16,6 +16,8 @@ from serialformer.constructions.program import schedule_to_program
 from serialformer.constructions.schedule import schedule_chain
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.programs import check_bit_claim, check_prompt
+from serialformer.proofs.prove import certify_construction
+from tests.construction_cases import circuit_construction
 from tests.proofs.alterations import (
     add_field,
     add_table,
@@ -28,6 +30,7 @@ from tests.proofs.alterations import (
     table_of,
     writing,
 )
+from tests.proofs.test_constructions import lower, some_prompts, writes
 
 TOKEN = Field(name="extra", num_values=2, origin="token", values=np.zeros(4, dtype=np.int64))
 
@@ -88,6 +91,7 @@ def test_a_position_that_is_wrong(name: str, place: int, value: int, reason: str
         (lambda made: alter_bring(made, 0, 0, 0, of_value=(1, 0, 0)), "does not bring bits as they are"),
         (lambda made: alter_bring(made, 0, 0, 0, of_value=(0, 1, 1)), "does not bring bits as they are"),
         (lambda made: alter_bring(made, 0, 0, 0, of_value=(0, 1, -1)), "does not bring bits as they are"),
+        (lambda made: alter_bring(made, 0, 0, 0, target="token"), "brings a bit to where something stands"),
         (lambda made: alter_clause(made, 0, 0, 0, asked="token"), "asks for more than the position decides"),
         (lambda made: alter_look_up(made, 0, 0, clauses=(), distance=-1), "finds no position"),
         (lambda made: alter_look_up(made, 0, 0, clauses=(), distance=3), "finds no position"),
@@ -149,3 +153,16 @@ def test_every_claim_of_another_circuit_is_refused() -> None:
                 reads[token, place] = position
                 with pytest.raises(InductionError, match="the circuit says"):
                     check_bit_claim(made, replace(claim, reads=reads))
+
+
+def test_a_bit_that_is_brought_to_where_a_token_stands_is_in_the_way() -> None:
+    """Units that were to see what is fetched would see the sum of it and of the token: the weights are wrong."""
+    made = circuit_construction("gates of one, two and three inputs")
+    wrong = alter_bring(made, 0, 0, 0, target="token")
+    for number, table in enumerate(made.layers[0].tables):
+        reads = tuple("token" if name == "fetched[0]" else name for name in table.reads)
+        wrong = alter_table(wrong, 0, number, replace(table, reads=reads))
+    transformer, placement = lower(wrong)
+    assert not all(writes(transformer, *case) for case in some_prompts(made, np.random.default_rng(0), 32))
+    failure = certify_construction(transformer, placement).failure
+    assert failure is not None and "brings a bit to where something stands" in failure.reason

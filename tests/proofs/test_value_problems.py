@@ -126,6 +126,8 @@ def test_a_layer_that_is_wrong(
         (lambda made: replace(made, num_positions=12), "vocabulary or positions are not those of the task"),
         (lambda made: replace(made, vocabulary=("0", *made.vocabulary[1:])), "vocabulary or positions are not those"),
         (lambda made: alter_field(made, "kind", num_values=9), "tokens do not hold their kinds"),
+        (lambda made: alter_field(made, "kind", origin="position"), "tokens do not hold their kinds"),
+        (lambda made: alter_field(made, "number", origin="position"), "tokens do not hold their kinds"),
         (
             lambda made: alter_clause(made, 0, 0, 0, asked=None, constant=0),
             "asks for more than the position decides",
@@ -155,3 +157,12 @@ def test_a_layer_that_is_wrong(
 def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
     with pytest.raises(InductionError, match=reason):
         check_value_problem_claim(change(construction()), CLAIM)
+
+
+@pytest.mark.parametrize("name", ["gate", "first", "second", "value", "left", "right"])
+def test_what_layers_fill_in_is_empty_before(name: str) -> None:
+    """Else a token would already stand there, and what is brought would be added to it."""
+    made = construction()
+    wrong = alter_field(made, name, origin="token", values=np.zeros(len(made.vocabulary), dtype=np.int64))
+    with pytest.raises(InductionError, match=f"{name} is not filled in by layers"):
+        check_value_problem_claim(wrong, CLAIM)
