@@ -36,6 +36,11 @@ def permutations() -> Construction:
     return task_construction(make_task("permutation-composition", {}), 2)
 
 
+def permutation() -> Construction:
+    """The same of one, of which nothing is composed: what look-ups bring matters nowhere."""
+    return task_construction(make_task("permutation-composition", {}), 1)
+
+
 def redirected(made: Construction, number: int, target: str) -> Construction:
     """What a look-up brings goes into another field, and units read it there."""
     former = made.layers[0].look_ups[number].brings[0].target
@@ -139,7 +144,7 @@ def test_nothing_is_a_value_of_tokens_and_may_be_brought_and_asked_for() -> None
         (permutations, lambda made: alter_bring(made, 0, 0, 0, of_value=(1, 0, *range(2, 8))), "another token than"),
         (permutations, lambda made: alter_bring(made, 0, 1, 0, source="item"), "brings what no token decides"),
         # The claim leaves open which token stands there; but the sum of two codes is no code.
-        (permutations, lambda made: redirected(made, 1, "token"), "token may hold a value that another joins"),
+        (permutation, lambda made: redirected(made, 1, "token"), "token may hold a value that another joins"),
     ],
 )
 def test_a_part_that_is_wrong(
