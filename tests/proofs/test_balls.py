@@ -234,8 +234,27 @@ def test_what_is_no_number_proves_nothing() -> None:
         changed = weights[name].copy()
         changed.reshape(-1)[:2] = size
         assert not certify(weights_to_transformer(transformer.architecture, {**weights, name: changed}))
-    wrong = sequences.copy()
-    wrong[0, 3] = 1
-    assert not certify_every_prompt(transformer, wrong, 3, prompts="all 2^2").holds
-    longer = np.concatenate([sequences, sequences[:, :1]], axis=1)
-    assert not certify_every_prompt(transformer, longer[:, :4] * 0 + 1, 3, prompts="all 2^2").holds
+
+
+@pytest.mark.parametrize("block", [1, 1 << 21])
+def test_every_prompt_counts_and_the_end_too(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at a time, or all at once."""
+    monkeypatch.setattr("serialformer.proofs.every_prompt.NUMBERS_PER_BLOCK", block)
+    _, transformer, _ = made("circuit/two-input table 0110")
+    sequences = np.array([[a, b, 2, a ^ b] for a in (0, 1) for b in (0, 1)], dtype=np.int64)
+    certificate = certify_every_prompt(transformer, sequences, 3, prompts="all 2^2")
+    assert certificate.holds and certificate.num_chain_tokens == 1
+    for row in range(4):
+        wrong = sequences.copy()
+        wrong[row, 3] = 1 - wrong[row, 3]
+        failure = certify_every_prompt(transformer, wrong, 3, prompts="all 2^2").failure
+        assert failure is not None and (failure.position, failure.token) == (2, 0)
+    failure = certify_every_prompt(transformer, sequences[:, :3], 3, prompts="all 2^2").failure
+    assert failure is not None and (failure.position, failure.token) == (2, 0)
+
+
+def test_a_norm_of_what_may_be_anything_has_no_bound() -> None:
+    part = machine(16, 1)
+    value = np.linspace(-1, 1, 16)[None, None]
+    error = part._norm(Ball(value=value, error=np.ones_like(value)), np.ones(16), np.zeros(16)).error
+    assert np.isinf(error).all()

@@ -209,3 +209,11 @@ def test_what_a_pair_leaks_is_no_less_than_silu_gives(monkeypatch: pytest.Monkey
     _, off = pair_errors(replace(seen, most_off=np.full_like(seen.most_off, -15.0)), stream, parts, rounding)
     given = [x / (1 + np.exp(-x)) for x in (-15.0, -15.0 - stream.placement.unit_output)]
     assert (off >= abs(given[0]) + abs(given[1])).all()
+
+
+def test_what_errs_may_bring_a_pair_too_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, stream, parts, rounding = caught_call(monkeypatch)
+    near = replace(seen, most_off=np.full_like(seen.most_off, -14.5), bound=seen.bound + 1)
+    pair_errors(near, stream, parts, rounding)
+    with pytest.raises(RealisationError, match="comes too near to firing where it should not"):
+        pair_errors(near, stream, replace(parts, own=parts.own + 0.1), rounding)

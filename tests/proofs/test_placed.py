@@ -14,7 +14,7 @@ from serialformer.errors import CheckpointError, InputError
 from serialformer.proofs.every_prompt import certify_every_prompt
 from serialformer.proofs.float_reading import read_floats
 from serialformer.proofs.induction import InductionError
-from serialformer.proofs.layer_maps import read_layer
+from serialformer.proofs.layer_maps import one_of, read_layer
 from serialformer.proofs.placed_embeddings import _check_end_of_answer, check_placed_claims, check_placed_embeddings
 from serialformer.proofs.placed_logits import check_following, check_unembedding
 from serialformer.proofs.prove import check_claims
@@ -22,7 +22,7 @@ from serialformer.proofs.realisation import check_realisation
 from serialformer.proofs.rounding import covered_rounding
 from serialformer.proofs.stream import RealisationError
 from serialformer.transformer.transformer import weights_to_transformer
-from tests.proofs.alterations import alter_value
+from tests.proofs.alterations import add_table, alter_value
 from tests.proofs.test_llama import made
 from tests.targets.test_llama_tied import made as made_tied
 
@@ -165,3 +165,36 @@ def test_only_gpt2s_are_read_without_a_construction() -> None:
         read_floats(transformer, num_inputs=1, num_chain_tokens=1, rounding=covered_rounding("float32"))
     with pytest.raises(InputError, match="expected a GPT-2, found llama"):
         certify_every_prompt(transformer, np.zeros((1, 3), dtype=np.int64), 2, prompts="all of them")
+
+
+def test_what_is_the_same_everywhere_is_one_number() -> None:
+    _, placement = made(NAME)
+    dimension, value = one_of(placement)
+    assert dimension == placement.spans["one"].start and value == placement.codes["one"][0, 0]
+    for codes in (np.zeros((1, 1)), np.ones((2, 1)), np.ones((1, 2))):
+        with pytest.raises(RealisationError, match="is not one number"):
+            one_of(replace(placement, codes={**placement.codes, "one": codes}))
+    with pytest.raises(RealisationError, match="is not one number"):
+        one_of(replace(placement, spans={**placement.spans, "one": slice(dimension, dimension + 2)}))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"default": {"token": 1}}, "the default is not the end of the chain"),
+        ({"default": {}}, "the default is not the end of the chain"),
+    ],
+)
+def test_the_end_is_what_is_written_where_no_unit_writes(change: dict[str, Any], reason: str) -> None:
+    _, placement = made(NAME)
+    assert placement.placed is not None
+    with pytest.raises(InductionError, match=reason):
+        check_placed_claims(replace(placement.construction, **change), placement.placed)
+
+
+def test_no_unit_writes_the_end() -> None:
+    _, placement = made(NAME)
+    assert placement.placed is not None
+    more = exact_table("end", ["fetched[0]"], [[0]], ["token"], [[2]])
+    with pytest.raises(InductionError, match="units may write the end of the chain"):
+        check_placed_claims(add_table(placement.construction, 0, more), placement.placed)

@@ -177,3 +177,42 @@ def test_a_vector_is_as_far_from_its_code_as_is_said(seed: int) -> None:
     assert not round_to_codes(flipped, 0 * errors, np.ones((30, 2)), grid).agrees.any()
     far = round_to_codes(9 * points[:, None].repeat(2, axis=1), 0 * errors, np.ones((30, 2)), grid)
     assert np.isinf(far.distance).all()
+
+
+def test_what_other_positions_bring_is_counted() -> None:
+    """Of heads that lead by hardly enough, all other positions together have 2^-10 of the attention."""
+    transformer, placement, program = circuit()
+    strong = certify_program(transformer, program)
+    needed = float(np.log(5 * 2.0**10))
+
+    def weaken(weight: np.ndarray) -> None:
+        weight[..., : placement.width] *= np.float32(1.4 * needed / strong.attention.exact)
+
+    weak = altered(altered(transformer, "layers.0.attention_in_weight", weaken), "layers.0.attention_in_bias", weaken)
+    certificate = certify_program(weak, program)
+    assert certificate.holds and certificate.logits.exact == pytest.approx(strong.logits.exact)
+    assert certificate.logits.rounded < strong.logits.rounded - 1e-4
+
+
+def test_a_value_that_is_a_bias_alone_counts() -> None:
+    """It is the same everywhere, and may still write another token."""
+    transformer, placement, program = circuit()
+    layer, width = transformer.layers[0], placement.width
+    idle = np.flatnonzero(~layer.attention_in_weight[:, 2 * width :].any(axis=0))[0]
+    one = placement.codes["token"][1].astype(np.float32)
+    loud = altered(transformer, "layers.0.attention_in_bias", lambda bias: bias.__setitem__(2 * width + idle, 50))
+    assert reason_of(loud, program) == (-1, "")
+    span = placement.spans["token"]
+    wrong = altered(loud, "layers.0.attention_out_weight", lambda out: out[idle, span].__setitem__(slice(None), one))
+    assert reason_of(wrong, program)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("layers.0.attention_in_weight", (0, -1)), ("layers.0.mlp_in_weight", (0, -1))],
+)
+def test_parts_without_effect_must_not_overflow(name: str, place: tuple[int, ...]) -> None:
+    transformer, _, program = circuit()
+    assert dict(transformer.named_weights())[name][place] == 0
+    loud = altered(transformer, name, lambda weight: weight.__setitem__(place, 3.4e38))
+    assert "parts without effect reach" in reason_of(loud, program)[1]
