@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from serialformer.constructions.claim import TableClaim
+from serialformer.constructions.claim import ANY, TableClaim
 from serialformer.constructions.construction import NOTHING, Construction
 from serialformer.constructions.tasks import task_construction
-from serialformer.proofs.induction import InductionError, check_consistent, check_table_claim
+from serialformer.proofs.induction import InductionError, Keys, check_consistent, check_table_claim, covers
 from serialformer.proofs.prove import check_claims
 from serialformer.tasks.registry import make_task
 from tests.proofs.alterations import (
@@ -199,3 +199,28 @@ def test_every_position_that_writes_must_be_in_a_rule() -> None:
     with pytest.raises(InductionError, match="the claim does not say what is written") as caught:
         check_table_claim(made, with_rule(claim, number, positions=positions, sources=sources))
     assert caught.value.position == rule.positions[-1]
+
+
+def test_combinations_of_values_are_told_apart() -> None:
+    values = [np.array([0, 1, 1, 0, -1, 1]), np.array([2, 0, 2, 2, 0, 2])]
+    for sizes in ((2, 3), (1 << 20, 1 << 20)):  # found in an array, and by sorting
+        keys = Keys(zip(values, sizes, strict=True))
+        first, again = keys.find([np.array([0, 1, 1, -1, 0, sizes[0]]), np.array([2, 2, 0, 0, 1, 0])])
+        assert first.tolist() == [0, 2, 1, 6, 6, 6] and again.tolist() == [3, 5, 6, 6, 6, 6]
+    with pytest.raises(InductionError, match="more values than can be told apart"):
+        Keys(zip(values, (1 << 31, 1 << 31), strict=True))
+
+
+def test_every_combination_is_a_case() -> None:
+    both, one = np.array([True, True]), np.array([False, True])
+    for cases, sets, expected in (
+        ([[0, 0], [0, 1], [1, 0], [1, 1]], [both, both], True),
+        ([[0, 0], [0, 1], [1, 0]], [both, both], False),
+        ([[0, 0], [0, 1], [0, 1], [1, 0]], [both, both], False),
+        ([[1, ANY]], [one, both], True),
+        ([[1, ANY], [0, 1]], [both, both], False),
+        ([[1, ANY], [0, 1], [0, 0]], [both, both], True),
+        ([[ANY, ANY]], [both, both], True),
+        ([], [both, one], False),
+    ):
+        assert covers(np.array(cases, dtype=np.int64).reshape(-1, 2), sets) is expected

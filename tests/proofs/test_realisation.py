@@ -358,3 +358,10 @@ def test_units_must_not_overflow_on_the_way() -> None:
     }
     wrong = altered(transformer, {"layers.0.mlp_in_weight": change})
     assert "a unit of table rule 0" in reason_of(wrong, placement)
+
+
+def test_heads_add_to_fields_only() -> None:
+    transformer, placement = made(PARITY)
+    beside = int(np.flatnonzero(placement.constant)[0])
+    wrong = altered(transformer, {"layers.0.attention_out_weight": {(5, beside): 1}})
+    assert reason_of(wrong, placement) == "attention adds to dimensions that no field has"

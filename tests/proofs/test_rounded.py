@@ -16,7 +16,7 @@ from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError
-from serialformer.proofs import rounded_realisation
+from serialformer.proofs import rounded_reading, rounded_realisation
 from serialformer.proofs.prove import check_claims
 from serialformer.proofs.reading import find_context
 from serialformer.proofs.rounded_reading import check_saturation, read_rounded
@@ -222,3 +222,10 @@ def test_what_cannot_be_a_circuit_is_not_read() -> None:
         )
         with pytest.raises(CheckpointError, match="is not that of a circuit"):
             find_context(strange, 3, 1)
+
+
+def test_tokens_that_depend_on_too_many_positions_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounded_reading, "MAX_FAN_IN", 1)
+    transformer, _ = with_a_chain()
+    with pytest.raises(CheckpointError, match="a token may depend on 3 positions, more than 1"):
+        read_rounded(transformer, num_inputs=3, num_chain_tokens=2)

@@ -30,6 +30,9 @@ OPEN = -3
 MAX_DIRECT = 1 << 24
 """Keys below this are looked up in an array, others by sorting."""
 
+MAX_KEYS = 1 << 62
+"""Combinations of values that int64 tells apart."""
+
 
 class InductionError(Exception):
     """The construction does not do what a claim says.
@@ -56,6 +59,8 @@ class Keys:
         num_positions = len(number)
         self.none = num_positions
         total = int(np.prod([size + 1 for size in self._sizes], dtype=object))
+        if total > MAX_KEYS:
+            raise InductionError("a look-up compares more values than can be told apart", num_positions - 1)
         self._sorted: np.ndarray | None = None
         if total > MAX_DIRECT:
             self._sorted, number = np.unique(number, return_inverse=True)
@@ -482,7 +487,7 @@ def covers(cases: Int64[np.ndarray, "cases columns"], sets: list[Bool[np.ndarray
     kept = [column for column in range(len(sets)) if not is_any[:, column].all()]
     cases, is_any, sets = cases[:, kept], is_any[:, kept], [sets[column] for column in kept]
     if not len(cases):
-        return any(not allowed.any() for allowed in sets) and bool(sets)
+        return False
     if not sets:
         return True
     if not is_any.any():
