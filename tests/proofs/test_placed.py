@@ -44,7 +44,8 @@ def test_every_token_is_in_the_vocabulary() -> None:
 def test_only_prompts_of_one_layout() -> None:
     _, placement = made(NAME)
     assert placement.placed is not None
-    strange = replace(placement.construction, claims=lambda: iter([object()]))
+    unknown: Any = object()
+    strange = replace(placement.construction, claims=lambda: iter([unknown]))
     with pytest.raises(InductionError, match="only prompts of one layout have tokens that say where they stand"):
         check_placed_claims(strange, placement.placed)
 
