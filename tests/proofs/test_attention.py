@@ -37,7 +37,7 @@ def test_a_head_leads_by_enough_after_rounding(name: str, dtype: str) -> None:
     transformer, placement = lower(every_construction()[name]())
 
     def certify(share: float) -> Certificate:
-        rounding = covered_rounding(dtype)  # type: ignore[arg-type]
+        rounding = covered_rounding(dtype)
         return certify_construction(weakened(transformer, share), placement, rounding=rounding)
 
     strong = certify(1.0)

@@ -89,7 +89,7 @@ def machine(width: int, heads: int, dtype: DtypeName = "float32") -> _Machine:
         vocabulary=("a", "b"), end_token=1, num_positions=8, num_layers=1, num_heads=heads, width=width,
         hidden_width=4, dtype=dtype, activation="gelu_new", norm_epsilon=1e-5,
     )  # fmt: skip
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "token_embedding": np.zeros((2, width), dtype=np.float32),
         "position_embedding": np.zeros((8, width), dtype=np.float32),
         "final_norm_gain": np.ones(width, dtype=np.float32),
@@ -101,8 +101,8 @@ def machine(width: int, heads: int, dtype: DtypeName = "float32") -> _Machine:
         weights[f"layers.0.{name}_weight"], weights[f"layers.0.{name}_bias"] = np.zeros(shape), np.zeros(shape[1])
     for name in ("attention_norm", "mlp_norm"):
         weights[f"layers.0.{name}_gain"], weights[f"layers.0.{name}_bias"] = ones, 0 * ones
-    weights = {name: weight.astype(np.float32) for name, weight in weights.items()}
-    return _Machine(weights_to_transformer(architecture, weights), Float64Rounding())
+    stored = {name: weight.astype(np.float32) for name, weight in weights.items()}
+    return _Machine(weights_to_transformer(architecture, stored), Float64Rounding())
 
 
 def attend(x: np.ndarray, weights: dict[str, np.ndarray], heads: int) -> np.ndarray:
@@ -128,7 +128,7 @@ def test_attention_passes_on_no_more_than_its_bound(seed: int) -> None:
         sizes = np.ones(3) * 0.2
         sizes[random.integers(3)] = 2.0
         into = random.standard_normal((width, 3, width)) * sizes[:, None]
-        weights = {
+        weights: dict[str, np.ndarray] = {
             "attention_norm_gain": np.ones(width), "attention_norm_bias": 0.1 * random.standard_normal(width),
             "attention_in_weight": into.reshape(width, -1),
             "attention_in_bias": 0.5 * random.standard_normal(3 * width),

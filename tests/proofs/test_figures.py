@@ -134,7 +134,7 @@ for dtype in FORMATS:
         MAKERS[f"llama of {name}, {dtype}"] = of_compiled("random, 3 inputs a gate", dtype, shape)
     layers = 2 if dtype == "float32" else 1
     for addressing in ("distances", "window"):
-        shape = Shape(addressing=addressing, hidden=64, head_width=16, layers=layers)  # type: ignore[arg-type]
+        shape = Shape(addressing=addressing, hidden=64, head_width=16, layers=layers)
         MAKERS[f"llama by {addressing}, {dtype}"] = of_compiled("register", dtype, shape)
     if dtype != "float16":
         MAKERS[f"llama of layers, {dtype}"] = of_layers("word-problem", 4, dtype)

@@ -352,10 +352,8 @@ def test_a_table_more_is_not_in_the_weights() -> None:
 def test_units_must_not_overflow_on_the_way() -> None:
     """What is added to both dimensions of a value cancels in the end only."""
     transformer, placement = lower(CONSTRUCTIONS[PARITY](), "float16")
-    rows = placement.spans["mode"]
-    change = {
-        (row, 0): float(transformer.layers[0].mlp_in_weight[row, 0]) + 2.0**14 for row in range(*rows.indices(99))
-    }
+    into, rows = transformer.layers[0].mlp_in_weight, placement.dimensions("mode").tolist()
+    change: dict[tuple[int, ...], float] = {(row, 0): float(into[row, 0]) + 2.0**14 for row in rows}
     wrong = altered(transformer, {"layers.0.mlp_in_weight": change})
     assert "a unit of table rule 0" in reason_of(wrong, placement)
 
