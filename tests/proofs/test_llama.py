@@ -208,6 +208,21 @@ def test_witnesses_are_not_trusted() -> None:
         assert not certify_weights(transformer, replace(placement, **change)).holds, change
 
 
+def test_units_give_something_where_they_fire() -> None:
+    """Else a unit that never fires would do: silu of -16 is nothing, and not -16."""
+    transformer, placement = made("random, 2 inputs a gate", shape=Shape(layers=1))
+    weights, num_units = dict(transformer.named_weights()), placement.construction.layers[0].tables[0].num_units
+    num_units *= len(placement.construction.layers[0].tables)
+    one = placement.spans["one"].start
+    into, out = weights["layers.0.mlp_in_weight"].copy(), weights["layers.0.mlp_out_weight"].copy()
+    into[one, :num_units] -= np.float32(2 * placement.unit_output / placement.codes["one"][0, 0])
+    out[:num_units] *= -1
+    silent = {**weights, "layers.0.mlp_in_weight": into, "layers.0.mlp_out_weight": out}
+    wrong = weights_to_transformer(transformer.architecture, silent)
+    failure = certify_weights(wrong, replace(placement, unit_output=-placement.unit_output)).failure
+    assert failure is not None and failure.reason == "what units give where they fire is not positive"
+
+
 def test_another_circuits_certificate_is_refused() -> None:
     model = serialformer.compile(CASES["two-input table 0110"], target="llama")
     other = serialformer.compile(CASES["two-input table 1000"], target="llama")

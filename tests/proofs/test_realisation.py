@@ -163,6 +163,8 @@ def test_another_placement() -> None:
     spans = {**placement.spans, "value": placement.spans["previous"]}
     for change, reason in (
         ({"spans": spans}, "two fields share a dimension"),
+        ({"unit_output": 0.0}, "what units give where they fire is not positive"),
+        ({"unit_output": np.nan}, "what units give where they fire is not positive"),
         ({"width": 71}, "its shape is not that of the construction"),
         ({"heads": ((0, 1), (0, -1, -1), (0,))}, "its shape is not that of the construction"),
         ({"heads": ((0, 1), (0,))}, "its shape is not that of the construction"),

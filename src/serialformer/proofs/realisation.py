@@ -133,6 +133,8 @@ def check_shape(transformer: Transformer, placement: Placement) -> None:
     )
     if not fits:
         raise RealisationError("its shape is not that of the construction")
+    if not placement.unit_output > 0:
+        raise RealisationError("what units give where they fire is not positive")
     used = np.zeros(placement.width, dtype=np.int64)
     for span in placement.spans.values():
         used[span] += 1
