@@ -11,7 +11,9 @@ import pytest
 from serialformer import CircuitBuilder
 from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.claim import ColumnsClaim
-from serialformer.constructions.construction import Construction, ConstructionLayer, Field
+from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, Field
+from serialformer.constructions.interpret import interpret
+from serialformer.errors import CompileError
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.levels import check_columns_claim
 from tests.proofs.alterations import (
@@ -226,3 +228,24 @@ def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], re
     made = construction()
     with pytest.raises(InductionError, match=reason):
         check_columns_claim(change(made), claim_of(made))
+
+
+def test_what_is_read_has_a_bit() -> None:
+    """A table does not depend on an input that matters nowhere, but no unit fires where this holds nothing."""
+    made = alter_value(construction(), "read[1]", 5, 4)
+    check_columns_claim(made, claim_of(made))
+    tables = list(made.layers[1].tables)
+    for number in range(4):
+        part = made.field_named[f"table[{number}]"]
+        values = np.array(part.at(slice(0, 7)))
+        values[4] = NOTHING  # in the second layer "=" is left without a bit
+        made = add_field(made, replace(part, name=f"early[{number}]", values=values))
+        reads = tuple(name.replace("table", "early") for name in tables[number].reads)
+        tables[number] = replace(tables[number], reads=reads)
+    wrong = with_layer(made, 1, lambda layer: replace(layer, tables=tuple(tables)))
+    with pytest.raises(InductionError, match="what is read may have no bit") as caught:
+        check_columns_claim(wrong, claim_of(made))
+    assert caught.value.position == 5
+    prompts = np.array([[0, 1, 4, 4, 2]])
+    with pytest.raises(CompileError, match="writes no token"):
+        interpret(wrong, prompts, 3)
