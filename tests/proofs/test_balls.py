@@ -9,7 +9,7 @@ import pytest
 
 from serialformer.architecture import Activation, Architecture, DtypeName
 from serialformer.proofs.balls import Ball, activate, activation_value
-from serialformer.proofs.bounds import NormInput
+from serialformer.proofs.bounds import NormInput, normed_errors
 from serialformer.proofs.every_prompt import _Machine, certify_every_prompt
 from serialformer.proofs.rounding import Float64Rounding, covered_rounding
 from serialformer.transformer.forward import layer_norm
@@ -217,6 +217,22 @@ def test_a_mean_that_is_not_zero_counts() -> None:
         before, after = (np.sqrt(one.var() + 1e-5) for one in (x, x - error))
         off = np.abs((x - error - (x - error).mean()) / after - (x - x.mean()) / before)[1:]
         assert (off <= (relative * np.abs(x - x.mean()) / before + absolute)[1:]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_should_be_handed_on_as_it_is_misses_the_mean(seed: int) -> None:
+    random, rounding, width = np.random.default_rng(seed), covered_rounding("float32"), 16
+    for _ in range(50):
+        x = random.choice([-2.0, 2.0], width) + float(random.choice([0.0, 0.01, 0.1]))
+        error = np.full(width, 10.0 ** random.uniform(-6, -2))
+        total, square = float(x.sum()), float(x @ x)
+        seen = NormInput(
+            sums=(total, total), squares=(square, square), error=float(np.linalg.norm(error)), width=width, epsilon=1e-5
+        )  # fmt: skip
+        bound = normed_errors(x, error, seen, 2.0, np.full(width, 2.0), np.zeros(width), rounding)
+        for signs in (np.sign(x), np.ones(width), random.choice([-1.0, 1.0], width)):
+            given = layer_norm(x + signs * error, np.full(width, 2.0), np.zeros(width), 1e-5)
+            assert (np.abs(given - x) <= bound).all()
 
 
 def test_what_is_no_number_proves_nothing() -> None:

@@ -160,6 +160,15 @@ def test_heads_have_biases_or_read_what_is_the_same_everywhere() -> None:
         read_layer(wrong, placement, 0)
 
 
+def test_names_are_turned_by_all_positions_that_there_are() -> None:
+    transformer, placement = made(NAME)
+    maps, architecture = read_layer(transformer, placement, 0), transformer.architecture
+    half, size = architecture.head_width // 2, placement.construction.num_positions
+    turns = architecture.rotary_base ** (-np.arange(half) / half)
+    assert np.allclose(maps.turns, turns)
+    assert (maps.angles >= (size - 1) * np.tile(turns, 2)).all()
+
+
 def test_only_gpt2s_are_read_without_a_construction() -> None:
     transformer, _ = made(NAME)
     with pytest.raises(CheckpointError, match="no GPT-2"):

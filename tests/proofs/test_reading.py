@@ -174,7 +174,8 @@ def test_a_vector_is_as_far_from_its_code_as_is_said(seed: int) -> None:
     assert np.allclose(codes.square, np.square(points).sum(axis=1))
     assert len(np.unique(codes.number)) == len(np.unique(points, axis=0))
     flipped = points[:, None] * np.array([1.0, -1.0])[:, None]
-    assert not round_to_codes(flipped, 0 * errors, np.ones((30, 2)), grid).agrees.any()
+    other = round_to_codes(flipped, 0 * errors, np.ones((30, 2)), grid)
+    assert not other.agrees.any() and np.isinf(other.distance).all()
     far = round_to_codes(9 * points[:, None].repeat(2, axis=1), 0 * errors, np.ones((30, 2)), grid)
     assert np.isinf(far.distance).all()
 

@@ -14,7 +14,7 @@ from serialformer.constructions.construction import NOTHING, Construction, exact
 from serialformer.constructions.placement import Placement
 from serialformer.models.lower import certify_weights
 from serialformer.proofs.clearing import check_clearing
-from serialformer.proofs.code_distances import check_codes
+from serialformer.proofs.code_distances import _all_different, check_codes
 from serialformer.proofs.prove import certify_construction, check_claims
 from serialformer.proofs.realisation import check_realisation, check_steps
 from serialformer.proofs.rounding import covered_rounding
@@ -251,6 +251,13 @@ def test_fields_that_are_compared_have_one_code(monkeypatch: pytest.MonkeyPatch)
 def test_codes_are_different_points_of_a_grid_with_one_norm(codes: list[list[int]], levels: list[float]) -> None:
     with pytest.raises(RealisationError, match="are not all different points of a grid with one norm"):
         check_codes(np.array(codes, dtype=np.int8), np.array(levels, dtype=np.float64), "name")
+
+
+def test_equal_codes_are_found_wherever_they_stand() -> None:
+    one, other = np.repeat([1, 5], 8), np.repeat([2, 3], 8)
+    assert _all_different(np.array([one, other, one[::-1]], dtype=np.int8))
+    assert not _all_different(np.array([one, other, one], dtype=np.int8))
+    assert not _all_different(np.array([-one, other, -one], dtype=np.int8))
 
 
 @pytest.mark.parametrize("seed", range(4))
