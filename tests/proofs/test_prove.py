@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from serialformer import Shape, construct
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
+from serialformer.models.construction_of import construction_of
+from serialformer.models.lower import construction_to_placement
 from serialformer.proofs import prove
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.prove import certify_construction, check_claims
@@ -20,6 +23,9 @@ from tests.proofs.alterations import alter_value
 from tests.proofs.test_constructions import lower, lower_paper, paper_construction
 from tests.proofs.test_counting import lower as lower_counting
 from tests.proofs.test_llama import made as made_llama
+from tests.proofs.test_packed import ONE
+from tests.proofs.test_packed import construction_of as packed_construction
+from tests.targets.test_llama_tied import made as made_tied
 
 Made = tuple[Transformer, Placement]
 
@@ -29,9 +35,7 @@ def of(name: str) -> Callable[[], Made]:
 
 
 def packed() -> Made:
-    from tests.proofs.test_packed import ONE, construction_of, lower
-
-    return lower(construction_of(ONE, 2, 1))
+    return lower(packed_construction(ONE, 2, 1))
 
 
 WAYS: dict[str, tuple[Callable[[], Made], tuple[str, ...]]] = {
@@ -104,3 +108,47 @@ def test_the_last_token_of_an_answer_stands_somewhere_too() -> None:
         assert certify_construction(transformer, placement).holds
     (occurring,) = found
     assert (occurring.anywhere >= occurring.written).all() and (occurring.current >= occurring.written).all()
+
+
+def without_a_chain() -> Made:
+    model = construct("parity", 4, setting="base", target="llama", shape=Shape(hidden=128, head_width=32))
+    placement = construction_to_placement(construction_of(model), model.transformer.architecture, model.placed)
+    return model.transformer, placement
+
+
+STEPS: list[tuple[Callable[[], Made], str, str, type[Exception]]] = [
+    (without_a_chain, "placed_embeddings", "_check_end", InductionError),
+    (without_a_chain, "placed_embeddings", "_check_end_of_answer", InductionError),
+    (made_tied, "placed_logits", "check_following", RealisationError),
+    (made_tied, "placed_logits", "check_unembedding", RealisationError),
+    (made_tied, "units", "check_moving", RealisationError),
+    (made_tied, "realisation", "check_placed_embeddings", RealisationError),
+    (made_tied, "realisation", "check_placed_logits", RealisationError),
+    (of("task/parity-1"), "realisation", "check_shape", RealisationError),
+    (of("task/parity-1"), "realisation", "check_steps", RealisationError),
+    (of("task/parity-1"), "realisation", "check_embeddings", RealisationError),
+    (of("task/parity-1"), "realisation", "check_attention", RealisationError),
+    (of("task/parity-1"), "realisation", "check_units", RealisationError),
+    (of("task/parity-1"), "realisation", "check_logits", RealisationError),
+    (of("task/parity-1"), "attention", "check_idle_heads", RealisationError),
+    (of("task/parity-1"), "attention", "check_values", RealisationError),
+    (of("task/parity-1"), "units", "check_clearing", RealisationError),
+    (of("task/parity-1"), "units", "check_idle_units", RealisationError),
+    (of("task/parity-1"), "units", "_check_exclusive", RealisationError),
+    (of("task/parity-1"), "units", "_check_written", RealisationError),
+    (of("base/word-problem"), "units", "_check_pairs", RealisationError),
+]
+
+
+@pytest.mark.parametrize(("make", "module", "step", "error"), STEPS, ids=[step for _, _, step, _ in STEPS])
+def test_every_step_is_taken(
+    make: Callable[[], Made], module: str, step: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformer, placement = make()
+
+    def refuse(*_: Any) -> None:
+        raise error("refused here", 0)
+
+    monkeypatch.setattr(f"serialformer.proofs.{module}.{step}", refuse)
+    failure = certify_construction(transformer, placement).failure
+    assert failure is not None and failure.reason == "refused here"
