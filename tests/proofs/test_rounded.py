@@ -13,7 +13,9 @@ import pytest
 import serialformer
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.circuit_depth import circuit_depth_construction
+from serialformer.constructions.claim import BitClaim
 from serialformer.constructions.construction import Construction
+from serialformer.constructions.interpret import interpret
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CheckpointError
 from serialformer.proofs import rounded_reading, rounded_realisation
@@ -26,9 +28,9 @@ from serialformer.targets.paper_depth import construction_to_paper_depth
 from serialformer.targets.paper_layout import paper_to_placement
 from serialformer.transformer.precision import fixed_point
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
-from tests.cases import small_circuits
+from tests.cases import every_input, small_circuits
 from tests.proofs.alterations import add_table, alter_bring, alter_clause, alter_look_up, alter_table, table_of
-from tests.proofs.test_constructions import lower_paper, paper_construction
+from tests.proofs.test_constructions import lower_paper, paper_construction, writes_rounded
 
 NAME = "gates of one, two and three inputs"
 Made = tuple[Transformer, Placement]
@@ -229,3 +231,57 @@ def test_tokens_that_depend_on_too_many_positions_are_not_read(monkeypatch: pyte
     transformer, _ = with_a_chain()
     with pytest.raises(CheckpointError, match="a token may depend on 3 positions, more than 1"):
         read_rounded(transformer, num_inputs=3, num_chain_tokens=2)
+
+
+ONE_MORE = {
+    "token_embedding": (0, 1),
+    "position_embedding": (0, 1),
+    "attention_out_weight": (1, 1),
+    "mlp_in_weight": (1, 0),
+    "mlp_in_bias": (0,),
+    "mlp_out_weight": (0, 1),
+    "attention_out_bias": (1,),
+    "mlp_out_bias": (1,),
+}
+"""What a dimension more adds to each axis of a weight; nothing to others."""
+
+
+def widened(transformer: Transformer, placement: Placement) -> Made:
+    """With one dimension more, which holds 0, and with two heads, of which the second one does nothing."""
+    width, weights = placement.width, {}
+    for name, weight in transformer.named_weights():
+        part = name.rpartition(".")[2]
+        if part.startswith("attention_in"):
+            by_part = weight.reshape(-1, 3, width)
+            more = np.pad(by_part, ((0, int(weight.ndim == 2)), (0, 0), (0, 1)))
+            weights[name] = more.reshape(-1, 3 * width + 3)[0 if weight.ndim == 1 else slice(None)]
+        else:
+            weights[name] = np.pad(weight, [(0, more) for more in ONE_MORE.get(part, (0,))])
+    architecture = replace(transformer.architecture, width=width + 1, num_heads=2)
+    constants = {name: np.append(getattr(placement, name), 0.0) for name in ("constant", "constant_change")}
+    wide = replace(placement, width=width + 1, heads=((0, -1),), **constants)
+    return weights_to_transformer(architecture, weights), wide
+
+
+def test_every_head_serves_a_look_up() -> None:
+    """Another one could add anything."""
+    transformer, placement = widened(*lower_paper(paper_construction("inverters only")))
+    width, half = placement.width, placement.width // 2
+    into = transformer.layers[0].attention_in_weight.reshape(width, 3, width)
+    assert not into[:, :, half:].any(), "all columns of the look-up are the first head's"
+    (constant,) = np.flatnonzero(placement.constant)
+    wrong = altered(
+        transformer,
+        {
+            "layers.0.attention_in_weight": {(int(constant), 2 * width + half): 1.0},
+            "layers.0.attention_out_weight": {(half, placement.spans["fetched[0]"].start): 1.0},
+        },
+    )
+    (claim,) = placement.construction.claims()
+    assert isinstance(claim, BitClaim)
+    bits = every_input(claim.num_inputs)
+    prompts = np.append(bits, np.full((len(bits), 1), placement.construction.end_token), axis=1).astype(np.int64)
+    chains = interpret(placement.construction, prompts, len(claim.arity) + 1)
+    assert writes_rounded(transformer, prompts, chains) and not writes_rounded(wrong, prompts, chains)
+    with pytest.raises(RealisationError, match="its shape is not that of the construction"):
+        check(wrong, placement, placement.construction)
