@@ -104,6 +104,61 @@ def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], re
         check(change(construction()))
 
 
+def without_clause(made: Construction, index: int, number: int, place: int) -> Construction:
+    clauses = list(made.layers[index].look_ups[number].clauses)
+    del clauses[place]
+    return alter_look_up(made, index, number, clauses=tuple(clauses))
+
+
+def with_numbers_exchanged(made: Construction) -> Construction:
+    """The ids of the first two gates have one another's numbers."""
+    for name in ("number%4", "number%3"):
+        made = alter_value(alter_value(made, name, 0, 2), name, 1, 1)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        # Every value of a gate would be found at two positions.
+        (lambda made: without_clause(made, 2, 0, 4), "value is looked up where there is no id"),
+        # The names of gates modulo 4 are one later.
+        (lambda made: alter_clause(made, 2, 0, 0, of_value=(1, 2, 3, 0)), "value is looked up where there is no id"),
+        (with_numbers_exchanged, "value is not the value of the input"),
+        (lambda made: alter_value(made, "number%4", made.vocabulary.index("NA"), 1), "is looked up where there is no"),
+        (lambda made: without_clause(made, 0, 1, 3), "token before finds no one position"),
+        (lambda made: alter_clause(made, 0, 1, 0, of_value=(1, 2, 3, 0)), "previous depends on another token"),
+        (lambda made: alter_clause(made, 1, 0, 0, of_value=(1, 2, 3, 0)), "token of the gate finds no one position"),
+    ],
+)
+def test_a_look_up_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+    with pytest.raises(InductionError, match=reason):
+        check(change(construction()))
+
+
+def test_what_was_checked_for_fewer_gates_holds_for_more_only_if_units_see_the_same() -> None:
+    """Of one gate the type is written by position 4, of three by 12, 16 and 20; units see one more field there."""
+
+    def with_field(*positions: int) -> CircuitPrompts:
+        values = np.zeros(25, dtype=np.int64)
+        values[list(positions)] = 1
+        made = add_field(construction(), replace(EXTRA, origin="position", values=values))
+        return CircuitPrompts(alter_table(made, 2, 0, reading(table_of(made, 2, 0), "extra")))
+
+    for positions, reason in (
+        ((), ""),
+        ((12, 16, 20), "the units write another token"),
+        ((16,), "extra is not the same for all gates"),
+    ):
+        prompts = with_field(*positions)
+        prompts.check(CircuitPromptClaim(num_gates=1))
+        if not reason:
+            prompts.check(CircuitPromptClaim(num_gates=GATES))
+            continue
+        with pytest.raises(InductionError, match=reason):
+            prompts.check(CircuitPromptClaim(num_gates=GATES))
+
+
 def test_every_unit_of_the_last_layer_matters() -> None:
     made = construction()
     for number, table in enumerate(made.layers[2].tables):

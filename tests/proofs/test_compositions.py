@@ -127,6 +127,8 @@ def test_a_layer_that_is_wrong(
         ({"num_last": 3}, "the last 4 permutations are composed, not the last 3"),
         ({"first_slot": 0}, "takes another symbol"),
         ({"num_items": 5}, "the prompt does not fit"),
+        ({"first_slot": -1}, "the prompt does not fit"),
+        ({"first_slot": 3}, "the prompt does not fit"),
         ({"item_width": 4}, "takes another symbol|finds no one position"),
     ],
 )
@@ -176,3 +178,20 @@ def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], re
     made = construction()
     with pytest.raises(InductionError, match=reason):
         check_composition_claim(change(made), claim_of(made))
+
+
+def test_pointers_name_the_image_that_is_asked_for() -> None:
+    """Each position of the second item and later ones must fetch by its own symbol."""
+    made = construction()
+    table = table_of(made, 0, 0)
+    kinds = [np.flatnonzero((table.watched[:, 1, 0] == kind) & (table.watched[:, 0, 0] < 3)) for kind in (0, 1)]
+    assert all(len(units) == 3 for units in kinds)
+    refused = 0
+    for units in kinds:
+        written = table.written.copy()
+        written[units[:2]] = written[units[1::-1]]
+        try:
+            check_composition_claim(alter_table(made, 0, 0, replace(table, written=written)), claim_of(made))
+        except InductionError:
+            refused += 1
+    assert refused, "the first item fetches nothing of use, all others do"

@@ -11,9 +11,10 @@ import pytest
 from serialformer.constructions.claim import ANY, TableClaim
 from serialformer.constructions.construction import NOTHING, Construction
 from serialformer.constructions.tasks import task_construction
-from serialformer.proofs.induction import InductionError, Keys, check_consistent, check_table_claim, covers
+from serialformer.proofs.induction import InductionError, Keys, Memory, check_consistent, check_table_claim, covers
 from serialformer.proofs.prove import check_claims
 from serialformer.tasks.registry import make_task
+from tests.construction_cases import every_construction
 from tests.proofs.alterations import (
     alter_bring,
     alter_clause,
@@ -39,6 +40,11 @@ def permutations() -> Construction:
 def permutation() -> Construction:
     """The same of one, of which nothing is composed: what look-ups bring matters nowhere."""
     return task_construction(make_task("permutation-composition", {}), 1)
+
+
+def squaring() -> Construction:
+    """A prime, a residue, ``^2`` and ``=``; where a position reads depends on its token."""
+    return task_construction(make_task("iterated-squaring", {"bound": 20}), 1)
 
 
 def redirected(made: Construction, number: int, target: str) -> Construction:
@@ -129,6 +135,8 @@ def test_nothing_is_a_value_of_tokens_and_may_be_brought_and_asked_for() -> None
         (parity, lambda made: alter_value(made, "read", 7, 2), "reads another position than the claim says"),
         (parity, lambda made: alter_value(made, "name", 1, 0), "finds no one position"),
         (parity, lambda made: alter_value(made, "name", 0, 4), "finds no one position"),
+        (parity, lambda made: alter_value(made, "name", 6, 2), "finds no one position"),
+        (squaring, lambda made: alter_clause(made, 0, 1, 0, of_value=(NOTHING, 1)), "residue finds no one position"),
         (parity, lambda made: alter_value(made, "mode", 5, 1), "writes another token than the claim says"),
         (parity, lambda made: alter_clause(made, 0, 0, 0, asked="symbol[0]"), "asks for what is brought"),
         (
@@ -187,6 +195,52 @@ def test_every_case_that_can_be_read_must_be_one_of_the_claim() -> None:
             fewer = with_rule(claim, number, own=rule.own[kept], read=rule.read[kept], expected=rule.expected[kept])
             with pytest.raises(InductionError, match="is no case of the claim"):
                 check_table_claim(made, fewer)
+
+
+def test_cases_that_are_given_twice_stand_for_no_others() -> None:
+    """Where the prompt has an anchor cases are counted."""
+    made = squaring()
+    claim = claim_of(made)
+    assert claim.anchor == 0
+    rule = claim.rules[0]
+    for cases in (np.arange(1, len(rule.own)), np.array([0, 0, *range(2, len(rule.own))])):
+        other = with_rule(claim, 0, own=rule.own[cases], read=rule.read[cases], expected=rule.expected[cases])
+        with pytest.raises(InductionError, match="is no case of the claim"):
+            check_table_claim(made, other)
+
+
+def test_what_a_claim_leaves_open_matters_nowhere() -> None:
+    made = parity()
+    claim = claim_of(made)
+    number = int(np.argmax([len(rule.positions) for rule in claim.rules]))
+    rule = claim.rules[number]
+    for part in ("own", "read"):
+        with pytest.raises(InductionError, match="depends on a token that the claim says does not matter"):
+            check_table_claim(made, with_rule(claim, number, **{part: np.full_like(getattr(rule, part), ANY)}))
+
+
+def test_what_was_checked_for_one_claim_is_checked_for_another() -> None:
+    made, memory = parity(), Memory()
+    claim = claim_of(made)
+    check_table_claim(made, claim, memory)
+    check_table_claim(made, claim, memory)
+    for number, rule in enumerate(claim.rules):
+        if (rule.read == ANY).any():
+            continue
+        with pytest.raises(InductionError, match="writes another token than the claim says"):
+            check_table_claim(made, with_rule(claim, number, read=1 - rule.read), memory)
+
+
+def test_what_is_written_stands_somewhere() -> None:
+    """Tokens that no prompt has are not left out."""
+    new = 0
+    for name in ("task/automaton-0,2-1-9", "task/majority-13", "task/permutation-composition-symbols-6"):
+        made = every_construction()[name]()
+        claim = claim_of(made)
+        occurring = check_table_claim(made, claim)
+        assert (occurring.anywhere >= occurring.written).all() and (occurring.anywhere >= occurring.current).all()
+        new += int((occurring.written & ~claim.prompt.any(axis=(0, 1))).sum())
+    assert new > 0
 
 
 def test_every_position_that_writes_must_be_in_a_rule() -> None:

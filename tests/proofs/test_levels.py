@@ -11,7 +11,7 @@ import pytest
 from serialformer import CircuitBuilder
 from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.claim import ColumnsClaim
-from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, Field
+from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, Field, UnitTable
 from serialformer.constructions.interpret import interpret
 from serialformer.errors import CompileError
 from serialformer.proofs.induction import InductionError
@@ -78,6 +78,7 @@ def test_the_construction_is_what_it_claims() -> None:
         ("read[0]", 3, 1, "a column computes another gate", 3),
         ("read[0]", 3, 4, "finds no one position", 3),
         ("name", 1, 0, "finds no one position", 1),
+        ("name", 5, 0, "finds no one position", 5),
         ("table[0]", 2, 1, "a column computes another gate", 2),
         ("table[3]", 1, 0, "an input is not kept", 1),
         ("read[0]", 4, 2, "writes something else than its output", 4),
@@ -93,6 +94,13 @@ def test_a_position_that_is_wrong(name: str, position: int, value: int, reason: 
     assert caught.value.position == where
 
 
+def with_the_old_bit(table: UnitTable) -> UnitTable:
+    """Writes the other bit where the old one is 1."""
+    both = [reading(table, "bit", old) for old in (0, 1)]
+    watched = np.concatenate([one.watched for one in both])
+    return replace(both[0], watched=watched, written=np.concatenate([table.written, 1 - table.written]))
+
+
 LAYER_FAULTS: dict[str, tuple[int, Callable[[ConstructionLayer], ConstructionLayer], str]] = {
     "a unit writes the other bit": (
         0,
@@ -106,6 +114,16 @@ LAYER_FAULTS: dict[str, tuple[int, Callable[[ConstructionLayer], ConstructionLay
         0,
         lambda layer: replace(layer, tables=(*layer.tables, layer.tables[0])),
         "two units write",
+    ),
+    "a table of the last layer is there twice": (
+        -1,
+        lambda layer: replace(layer, tables=(*layer.tables, layer.tables[0])),
+        "two units write",
+    ),
+    "the old bit matters": (
+        0,
+        lambda layer: replace(layer, tables=(with_the_old_bit(layer.tables[0]), *layer.tables[1:])),
+        "what stood in a column makes a difference",
     ),
     "what was fetched stays": (0, lambda layer: replace(layer, clears=("bit", "fetched[0]")), "not always cleared"),
     "the old bit stays": (0, lambda layer: replace(layer, clears=("fetched[0]", "fetched[1]")), "two units write"),

@@ -197,6 +197,11 @@ def test_what_breaks_it_is_named() -> None:
     ):
         with pytest.raises(InductionError, match=reason):
             check_packed_claim(altered, claim)
+    middle = replace(made.layers[1], tables=made.layers[1].tables[1:])
+    with pytest.raises(InductionError, match="does not always hold a bit"):
+        check_packed_claim(with_layers(made, between, middle, last), claim)
+    with pytest.raises(InductionError, match="the last tokens are not the outputs"):
+        check_packed_claim(made, replace(claim, answers=claim.answers[:0]))
     with pytest.raises(InductionError, match="the last tokens are not the outputs"):
         check_packed_claim(made, replace(claim, answers=claim.answers[::-1].copy() ^ 1))
 
@@ -242,6 +247,11 @@ def without_slot(made: Construction, number: int) -> Construction:
         (1, lambda made: alter_value(made, "table[0][0]", -1, 1), "the chain is not ended"),
         (1, lambda made: alter_table(made, 0, 0, reading(table_of(made, 0, 0), "mark")), "reads mark, which no claim"),
         (1, lambda made: add_table(made, 0, table_of(made, 0, 0)), "two units write"),
+        (
+            1,
+            lambda made: alter_table(made, 0, 0, replace(table_of(made, 0, 0), replaced=table_of(made, 0, 0).written)),
+            "does not write one slot",
+        ),
         (1, lambda made: add_table(without_slot(made, 0), 0, of_three_bits(made)), "slot 0 depends on 3 bits"),
         (
             1,
@@ -257,3 +267,22 @@ def test_a_part_that_is_wrong(num_levels: int, change: Callable[[Construction], 
     made = construction_of(ONE, 2, num_levels)
     with pytest.raises(InductionError, match=reason):
         check_packed_claim(change(made), claim_of(made))
+
+
+@pytest.mark.parametrize("num_levels", [1, 2])
+def test_every_claim_of_another_circuit_is_refused(num_levels: int) -> None:
+    """Any other table of a gate, and any other wire that a token holds."""
+    made = construction_of(ONE, 2, num_levels)
+    claim = claim_of(made)
+    check_packed_claim(made, claim)
+    for gate, arity in enumerate(claim.arity.tolist()):
+        for entry in range(1 << arity):
+            table = claim.table.copy()
+            table[gate] ^= np.uint64(1 << entry)
+            with pytest.raises(InductionError, match="holds another function"):
+                check_packed_claim(made, replace(claim, table=table))
+    for place in np.ndindex(*claim.wire.shape):
+        wire = claim.wire.copy()
+        wire[place] = (wire[place] + 2) % (claim.num_inputs + len(claim.arity) + 1) - 1
+        with pytest.raises(InductionError):
+            check_packed_claim(made, replace(claim, wire=wire))

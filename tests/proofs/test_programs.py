@@ -68,7 +68,9 @@ def test_the_construction_is_what_it_claims() -> None:
         ("read[0]", 3, 4, "finds no one position", 3),
         ("name", 1, 0, "finds no one position", 2),
         ("table[0]", 2, 1, "the construction writes table 1001", 2),
+        ("name", 2, 0, "finds no one position", 2),
         ("table[3]", 2, -1, "do not write one bit", 2),
+        ("table[1]", 2, -1, "do not write one bit", 2),
         ("table[0]", 4, 0, "do not write one bit", 4),
     ],
 )
