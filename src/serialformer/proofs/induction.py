@@ -348,21 +348,24 @@ class _TableChecker:
         for number, look_up in enumerate(self.layer.look_ups):
             for bring in look_up.brings:
                 joining.setdefault(bring.target, []).append((number, bring))
-        stands = [allowed.any(axis=0) for allowed in self.sets]
+        stands = np.stack([allowed.any(axis=0) for allowed in self.sets])
         for target, brings in joining.items():
             of_token = fields[target].of_token if fields[target].origin == "token" else None
             if of_token is None and len(brings) == 1:
                 continue
             for position in range(self.claim.num_prompt - 1, self.num_positions):
                 tokens = np.flatnonzero(stands[position])
-                held = np.zeros(len(tokens), dtype=np.int64) if of_token is None else 1 * (of_token[tokens] >= 0)
+                held = np.zeros(len(tokens), dtype=np.int64)
+                if of_token is not None:
+                    held = held + (of_token[tokens] >= 0)
                 for number, bring in brings:
                     arriving = bring.arriving(fields[bring.source].of_token) >= 0
-                    held += [bool(arriving[stands[source]].any()) for source in self._sources(number, position, tokens)]
+                    arrives = (stands & arriving).any(axis=1)
+                    held = held + arrives[self._sources(number, position, tokens)]
                 if (held > 1).any():
                     raise InductionError(f"{target} may hold a value that another joins", position)
 
-    def _sources(self, number: int, position: int, tokens: np.ndarray) -> list[int]:
+    def _sources(self, number: int, position: int, tokens: np.ndarray) -> Int64[np.ndarray, " tokens"]:
         """The position that a look-up reads from another one, for each token that may stand there."""
         columns = []
         for clause in self.layer.look_ups[number].clauses:
@@ -372,7 +375,7 @@ class _TableChecker:
                 is_token = part.origin == "token"
                 held = part.of_token[tokens] if is_token else self.of_position[part.name][[position]]
             columns.append(np.broadcast_to(clause.wanted(held), tokens.shape))
-        return np.broadcast_to(self.keys[number].find(columns)[0], tokens.shape).tolist()
+        return np.broadcast_to(self.keys[number].find(columns)[0], tokens.shape)
 
 
 def _all_or_nothing(answers: dict[str, np.ndarray]) -> bool:
