@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from serialformer.architecture import DtypeName
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.constructions.circuit_chain import program_to_construction
 from serialformer.constructions.placement import Placement
@@ -16,9 +17,14 @@ from serialformer.constructions.schedule import schedule_chain
 from serialformer.models.lower import certify_program
 from serialformer.proofs.canonical import canonical_functions
 from serialformer.proofs.codes import find_grid_of_codes, round_to_codes
+from serialformer.proofs.prove import certify_chain
 from serialformer.proofs.reading import Context, group_equal_rows, list_sources
+from serialformer.proofs.rounding import covered_rounding
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
+from tests.proofs.test_certificate import noisy
 from tests.proofs.test_constructions import lower
+
+FORMATS: tuple[DtypeName, DtypeName] = ("bfloat16", "float32")
 
 
 def circuit() -> tuple[Transformer, Placement, Program]:
@@ -217,3 +223,21 @@ def test_parts_without_effect_must_not_overflow(name: str, place: tuple[int, ...
     assert dict(transformer.named_weights())[name][place] == 0
     loud = altered(transformer, name, lambda weight: weight.__setitem__(place, 3.4e38))
     assert "parts without effect reach" in reason_of(loud, program)[1]
+
+
+def test_a_lead_that_rounding_may_take_is_none() -> None:
+    """In bfloat16, noise on every weight leaves nothing as it was: the lead that is there in float32 may be lost."""
+    transformer, _, program = circuit()
+    narrow, wide = (
+        certify_chain(
+            noisy(transformer, 1e-3),
+            num_inputs=2,
+            reads=program.reads,
+            arity=program.arity,
+            table=program.table,
+            rounding=covered_rounding(dtype),
+        )
+        for dtype in FORMATS
+    )
+    assert wide.holds and narrow.failure is not None
+    assert "no logit leads by more than rounding can take" in narrow.failure.reason
