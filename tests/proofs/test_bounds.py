@@ -14,6 +14,7 @@ from serialformer.architecture import DTYPES, DtypeName
 from serialformer.constructions.construction import Construction
 from serialformer.constructions.placement import Placement
 from serialformer.models.lower import certify_weights
+from serialformer.proofs.activations import activation_errors
 from serialformer.proofs.bounds import NormInput, normed_errors, round_any, round_values, sum_errors, vanishing
 from serialformer.proofs.certificate import Certificate, Failure
 from serialformer.proofs.rounding import covered_rounding
@@ -63,6 +64,22 @@ def test_an_error_of_a_whole_step_does_not_vanish() -> None:
     assert vanishing(size, np.full(3, 2.0**-10), rounding).all()
     assert not vanishing(size, 2 * rounding.storage_roundoff * size, rounding).any()
     assert not vanishing(np.array([1 + 2.0**-12]), np.zeros(1), rounding).any(), "bfloat16 does not hold this number"
+
+
+def test_what_may_be_flushed_to_zero_does_not_vanish() -> None:
+    rounding = covered_rounding("float16")
+    assert not vanishing(np.array([rounding.smallest / 2, rounding.smallest]), np.zeros(2), rounding).any()
+    assert vanishing(np.array([4 * rounding.smallest]), np.zeros(1), rounding).all()
+
+
+def test_an_activation_that_is_not_the_ideal_counts() -> None:
+    """gelu of 1 is 0.84, of 8 it is 8; what the input errs by counts besides."""
+    rounding = covered_rounding("float32")
+    near, far, off = (
+        float(activation_errors(ideal, np.array([error]), False, rounding)[0])
+        for ideal, error in ((1.0, 0.0), (8.0, 0.0), (8.0, 0.1))
+    )
+    assert near >= 1 - 0.8411920 and far < 1e-4 and off >= 0.1
 
 
 @pytest.mark.parametrize("num_terms", [1, 7, 60])

@@ -74,6 +74,20 @@ def test_what_is_left_of_a_field() -> None:
     assert "something is left of fetched[0]" in str(certificate.failure)
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "reason"),
+    [
+        ("mlp_norm_bias", 0.001, "a layer norm adds something to fetched[0]"),
+        ("mlp_norm_gain", 1.25, "a unit that clears fetched[0] errs by"),
+    ],
+)
+def test_a_norm_that_changes_a_field(part: str, value: float, reason: str) -> None:
+    made = model()
+    place = made.provenance.names.directions.index("fetched[0]+")
+    certificate = altered(made, f"layers.0.{part}", (place,), value)
+    assert certificate.failure is not None and reason in certificate.failure.reason
+
+
 def test_errors_do_not_grow_with_depth() -> None:
     """The margins of 60 layers are those of a dozen, in float32: each layer takes away what earlier ones have lost."""
     margins = []

@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 
 from serialformer.constructions.claim import CompositionClaim
-from serialformer.constructions.construction import Construction, ConstructionLayer, UnitTable
+from serialformer.constructions.construction import Construction, ConstructionLayer, UnitTable, exact_table
 from serialformer.constructions.permutation_depth import KEEP
 from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.proofs.compositions import check_composition_claim
 from serialformer.proofs.induction import InductionError
 from serialformer.tasks.permutation_composition import PermutationComposition
+from tests.proofs.alterations import (
+    add_field,
+    add_table,
+    alter_bring,
+    alter_clause,
+    alter_field,
+    alter_table,
+    reading,
+    table_of,
+)
 from tests.proofs.test_scans import with_field, with_layer
 
 
@@ -117,6 +127,8 @@ def test_a_layer_that_is_wrong(
         ({"num_last": 3}, "the last 4 permutations are composed, not the last 3"),
         ({"first_slot": 0}, "takes another symbol"),
         ({"num_items": 5}, "the prompt does not fit"),
+        ({"first_slot": -1}, "the prompt does not fit"),
+        ({"first_slot": 3}, "the prompt does not fit"),
         ({"item_width": 4}, "takes another symbol|finds no one position"),
     ],
 )
@@ -124,3 +136,62 @@ def test_a_claim_that_says_something_else(changed: dict[str, int], reason: str) 
     made = construction()
     with pytest.raises(InductionError, match=reason):
         check_composition_claim(made, replace(claim_of(made), **changed))
+
+
+def pointing_by_more(table: UnitTable) -> UnitTable:
+    """A table that joins as before, but where the position points then depends on the value that it had."""
+    values = np.arange(6)
+    watched = np.repeat(table.watched, 6, axis=0)
+    own = np.tile(values, table.num_units)[:, None, None].repeat(2, axis=2)
+    written = np.repeat(table.written, 6, axis=0)
+    written[:, 1] = (written[:, 1] + (own[:, 0, 0] > 0)) % 5
+    return replace(
+        table, reads=(*table.reads, "value"), watched=np.concatenate([watched, own], axis=1), written=written
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda made: alter_field(made, "value", origin="position", values=np.zeros(23, dtype=np.int64)),
+            "value is not filled in by layers",
+        ),
+        (lambda made: alter_clause(made, 0, 0, 0, asked="token"), "asks for token"),
+        (lambda made: alter_clause(made, 1, 0, 0, weight=2), "weighs its clauses"),
+        (
+            lambda made: alter_table(add_field(made), 1, 0, reading(table_of(made, 1, 0), "extra")),
+            "reads extra, which no claim is about",
+        ),
+        (
+            lambda made: alter_table(made, 1, 0, pointing_by_more(table_of(made, 1, 0))),
+            "depends on more than its value",
+        ),
+        (
+            lambda made: add_table(made, 1, exact_table("more", ["begins"], [[0]], ["fetched"], [[0]])),
+            "writes what it should not",
+        ),
+        (lambda made: alter_bring(made, 1, 0, 0, of_value=(1, 0, 2, 3, 4, 5)), "does not bring value as it is"),
+    ],
+)
+def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+    made = construction()
+    with pytest.raises(InductionError, match=reason):
+        check_composition_claim(change(made), claim_of(made))
+
+
+def test_pointers_name_the_image_that_is_asked_for() -> None:
+    """Each position of the second item and later ones must fetch by its own symbol."""
+    made = construction()
+    table = table_of(made, 0, 0)
+    kinds = [np.flatnonzero((table.watched[:, 1, 0] == kind) & (table.watched[:, 0, 0] < 3)) for kind in (0, 1)]
+    assert all(len(units) == 3 for units in kinds)
+    refused = 0
+    for units in kinds:
+        written = table.written.copy()
+        written[units[:2]] = written[units[1::-1]]
+        try:
+            check_composition_claim(alter_table(made, 0, 0, replace(table, written=written)), claim_of(made))
+        except InductionError:
+            refused += 1
+    assert refused, "the first item fetches nothing of use, all others do"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from serialformer.architecture import Activation, DtypeName
 from serialformer.constructions.claim import CountClaim
-from serialformer.constructions.construction import Construction, Field
+from serialformer.constructions.construction import Construction, Field, LookUp, Tally
 from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.proofs.balls import Ball, activation_slopes, activation_value
 from serialformer.proofs.counting import certify_counting
@@ -18,6 +19,7 @@ from serialformer.targets.counting import count_claim, counting_to_gpt2, countin
 from serialformer.tasks.registry import make_task
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
+from tests.proofs.alterations import add_field, add_table, alter_layer
 from tests.proofs.mutations import mutate
 
 CASES: list[tuple[str, dict[str, int], int]] = [
@@ -197,3 +199,73 @@ def test_slopes_enclose_all_that_are_near(activation: Activation) -> None:
         near = centre + share * reach
         measured = (activation_value(near + 1e-6, activation) - activation_value(near - 1e-6, activation)) / 2e-6
         assert (np.abs(measured - slope) <= away + 1e-6).all()
+
+
+def with_claim(made: Construction, **changes: object) -> Construction:
+    claim = replace(count_claim(made), **changes)
+    return replace(made, claims=lambda: iter([claim]))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda made: alter_layer(made, 0, clears=("sum",)), "the construction does more than count"),
+        (lambda made: alter_layer(made, 0, tallies=2 * made.layers[0].tallies), "does more than count"),
+        (
+            lambda made: alter_layer(made, 0, look_ups=(LookUp(name="more", clauses=(), brings=(), distance=0),)),
+            "does more than count",
+        ),
+        (
+            lambda made: alter_layer(
+                add_field(made, Field(name="one", num_values=2, origin="position", values=np.ones(9, dtype=np.int64))),
+                0,
+                tallies=(Tally(source="one", target="sum"),),
+            ),
+            "what is counted is not decided by tokens",
+        ),
+        (
+            lambda made: alter_layer(made, 0, tallies=(Tally(source="digit", target="equals"),)),
+            "what is counted is not decided by tokens",
+        ),
+        (lambda made: with_claim(made, answer=count_claim(made).answer[:-1]), "the claim is not about all sums"),
+        (
+            lambda made: with_claim(made, items=count_claim(made).items[1:2], number=count_claim(made).number[1:2]),
+            "the claim is not about all sums",
+        ),
+        (lambda made: add_table(made, 0, made.layers[0].tables[0]), "two units write"),
+    ],
+)
+def test_a_construction_that_does_something_else(change: Callable[[Construction], Construction], reason: str) -> None:
+    construction, transformer = lower("majority", {}, 8)
+    failure = certify_counting(transformer, change(construction)).failure
+    assert failure is not None and reason in failure.reason
+
+
+def test_the_prompt_must_fit() -> None:
+    construction = lower("majority", {}, 8)[0]
+    failure = certify_counting(lower("majority", {}, 7)[1], construction).failure
+    assert failure is not None and "holds the prompt" in failure.reason
+
+
+def test_no_more_is_counted_than_float32_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    construction, transformer = lower("majority", {}, 8)
+    monkeypatch.setattr("serialformer.proofs.counting.MAX_EXACT_COUNT", 8)
+    failure = certify_counting(transformer, construction).failure
+    assert failure is not None and "float32 does not count to 9" in failure.reason
+    monkeypatch.setattr("serialformer.proofs.counting.MAX_EXACT_COUNT", 9)
+    assert certify_counting(transformer, construction).holds
+
+
+def test_keys_must_not_overflow() -> None:
+    """Queries are 0, and 0 times infinity is no number."""
+    construction, transformer = lower("majority", {}, 8)
+    width = transformer.architecture.width
+    weights = dict(transformer.named_weights())
+    into, sign = weights["layers.0.attention_in_weight"].copy(), np.sign(weights["token_embedding"][-1])
+    for size, holds in ((1e36, True), (3e38, False)):
+        into[:, width] = sign * np.float32(size)
+        changed = {**weights, "layers.0.attention_in_weight": into}
+        loud = weights_to_transformer(transformer.architecture, changed)
+        assert certify_counting(loud, construction).holds is holds
+    failure = certify_counting(loud, construction).failure
+    assert failure is not None and failure.reason == "keys overflow"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -9,8 +14,13 @@ import pytest
 import serialformer
 from serialformer import Shape
 from serialformer.architecture import Addressing
+from serialformer.constructions.construction import Bring, LookUp
 from serialformer.engines.recurrences import shift_register_circuit
-from tests.proofs.mutations import check_certificates
+from serialformer.proofs.distances import allow_mixtures, distance_gap
+from serialformer.proofs.rounding import covered_rounding
+from serialformer.proofs.stream import RealisationError
+from serialformer.transformer.transformer import weights_to_transformer
+from tests.proofs.mutations import check_certificates, is_right
 
 
 def model(addressing: Addressing) -> serialformer.Model:
@@ -72,3 +82,69 @@ def test_narrow_arithmetic_keeps_the_gap() -> None:
             target = int(seen.argmax())
             assert position - target in (29, 5, 0)
             assert seen[target] - np.delete(seen, target).max() >= made.certificate.attention.rounded
+
+
+def gap_of(made: serialformer.Model, change: Callable[[np.ndarray], object], name: str) -> str:
+    """Why a certificate fails where the weights of the first layer's queries, keys and values are changed."""
+    weights = dict(made.transformer.named_weights())
+    weights[name] = weights[name].copy()
+    change(weights[name])
+    altered = weights_to_transformer(made.transformer.architecture, weights)
+    failure = serialformer.certify(replace(made, transformer=altered)).failure
+    return "" if failure is None else failure.reason
+
+
+def test_queries_and_keys_are_the_same_everywhere() -> None:
+    made = model("distances")
+    assert made.provenance.names is not None
+    names, shape = list(made.provenance.names.directions), made.transformer.architecture
+    into = "layers.0.attention_in_weight"
+    row = names.index("table[0].0") if "table[0].0" in names else 1
+    for column in (0, shape.attention_width):
+        assert "differ from position to position" in gap_of(made, lambda w: w.__setitem__((row, column), 1), into)  # noqa: B023
+    one = names.index("one.0")
+    loud = gap_of(made, lambda w: w[one, : shape.attention_width + shape.key_width].__imul__(1e18), into)
+    assert "reach" in loud and "beyond float32" in loud
+
+
+def test_the_base_of_rotary_positions_counts() -> None:
+    """Another base turns queries and keys by other angles, and the gap is another one, or there is none."""
+    made = model("distances")
+    assert made.certificate is not None
+    for base in (100.0, 1e4):
+        architecture = replace(made.transformer.architecture, rotary_base=base)
+        other = replace(made, transformer=replace(made.transformer, architecture=architecture))
+        certificate = serialformer.certify(other)
+        assert not certificate.holds or certificate.attention.exact != made.certificate.attention.exact
+        assert not is_right(other, other.transformer) or certificate.attention.exact > 0
+
+
+def test_positions_that_find_nothing_at_a_distance_bring_signs() -> None:
+    """What they bring is some mixture, whose square lies between 0 and 1."""
+    rounding = covered_rounding("float32")
+    look_up = LookUp(name="back", clauses=(), brings=(Bring(source="bit", target="fetched"),), distance=1)
+
+    def stream(codes: list[list[int]], nothing: list[int], takes_mean: bool = False) -> Any:
+        placement = SimpleNamespace(codes={"fetched": np.array(codes)}, nothing={"fetched": np.array(nothing)})
+        return SimpleNamespace(placement=placement, takes_mean=takes_mean, mixtures=np.zeros(2))
+
+    good = stream([[1], [-1]], [-1])
+    allow_mixtures(good, look_up, rounding)
+    assert good.mixtures[0] == -1 and 0 < good.mixtures[1] < 1e-5
+    for wrong in (
+        stream([[1], [-1]], [-1], takes_mean=True),
+        stream([[1, 1], [-1, -1]], [-1, -1]),
+        stream([[2], [-1]], [-1]),
+        stream([[1], [-1]], [0]),
+    ):
+        with pytest.raises(RealisationError, match="brings more than signs"):
+            allow_mixtures(wrong, look_up, rounding)
+
+
+@pytest.mark.parametrize("distance", [-1, 4])
+def test_a_distance_is_in_sight(distance: int) -> None:
+    nothing: Any = None
+    look_up = LookUp(name="back", clauses=(), brings=(), distance=distance)
+    maps: Any = SimpleNamespace(into=np.zeros((1, 2, 1, 2)), constant=np.zeros((2, 1, 2)), turns=np.ones(1))
+    with pytest.raises(RealisationError, match="reads what a position does not see"):
+        distance_gap(nothing, look_up, maps, 0, np.zeros(1), (9, 4), covered_rounding("float32"))

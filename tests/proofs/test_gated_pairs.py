@@ -14,7 +14,7 @@ from serialformer.architecture import DTYPES, DtypeName
 from serialformer.proofs import units
 from serialformer.proofs.gated_pairs import NormedParts, PairInput, pair_errors
 from serialformer.proofs.rounding import Rounding
-from serialformer.proofs.stream import Stream
+from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.transformer.transformer import weights_to_transformer
 
 FORMATS: tuple[DtypeName, ...] = ("float32", "float16", "bfloat16")
@@ -153,3 +153,67 @@ def test_what_is_no_pair_is_refused(part: str, change: str, message: str) -> Non
         broken = weights_to_transformer(model.transformer.architecture, {**weights, name: altered})
         certificate = serialformer.certify(replace(model, transformer=broken))
         assert certificate.failure is not None and message in certificate.failure.reason, layer
+
+
+def caught_call(monkeypatch: pytest.MonkeyPatch) -> tuple[PairInput, Stream, NormedParts, Rounding]:
+    """What the proof of a small model asks of the pairs of one table."""
+    found: list[tuple[PairInput, Stream, NormedParts, Rounding]] = []
+
+    def watched(
+        seen: PairInput, stream: Stream, parts: NormedParts, rounding: Rounding
+    ) -> tuple[np.ndarray, np.ndarray]:
+        found.append((seen, stream, parts, rounding))
+        return pair_errors(seen, stream, parts, rounding)
+
+    monkeypatch.setattr(units, "pair_errors", watched)
+    construct("parity", 5, setting="base", target="llama", shape=Shape(hidden=128, head_width=32))
+    return found[0]
+
+
+def test_pairs_that_come_too_near_to_firing_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, stream, parts, rounding = caught_call(monkeypatch)
+    pair_errors(seen, stream, parts, rounding)
+    for most, holds in ((-14.5, True), (-13.9, False), (0.0, False)):
+        nearer = replace(seen, most_off=np.full_like(seen.most_off, most))
+        if holds:
+            pair_errors(nearer, stream, parts, rounding)
+            continue
+        with pytest.raises(RealisationError, match="comes too near to firing where it should not"):
+            pair_errors(nearer, stream, parts, rounding)
+
+
+def test_a_factor_that_errs_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, stream, parts, rounding = caught_call(monkeypatch)
+    for wrong in (replace(parts, factor=0.02), replace(parts, common=0.02)):
+        with pytest.raises(RealisationError, match="is multiplied by errs by"):
+            pair_errors(seen, stream, wrong, rounding)
+    with pytest.raises(RealisationError, match="errs by 3 of"):
+        pair_errors(replace(seen, off_ideal=seen.off_ideal + 3.0), stream, parts, rounding)
+
+
+def test_whatever_errs_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of any error means more that a pair can give, where it fires or where it does not."""
+    seen, stream, parts, rounding = caught_call(monkeypatch)
+    on, off = pair_errors(seen, stream, parts, rounding)
+    for change in ({"own": parts.own + 1e-3}, {"common": 1e-3}, {"factor": 1e-3, "own_factor": 1e-3}):
+        more, _ = pair_errors(seen, stream, replace(parts, **change), rounding)
+        assert (more > on + 1e-4).all()
+    more, _ = pair_errors(replace(seen, off_ideal=seen.off_ideal + 1e-3), stream, parts, rounding)
+    assert (more >= on + 1e-3).all()
+    _, more = pair_errors(replace(seen, most_off=seen.most_off + 1), stream, parts, rounding)
+    assert (more > 2 * off).all() and (off > 0).all()
+
+
+def test_what_a_pair_leaks_is_no_less_than_silu_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, stream, parts, rounding = caught_call(monkeypatch)
+    _, off = pair_errors(replace(seen, most_off=np.full_like(seen.most_off, -15.0)), stream, parts, rounding)
+    given = [x / (1 + np.exp(-x)) for x in (-15.0, -15.0 - stream.placement.unit_output)]
+    assert (off >= abs(given[0]) + abs(given[1])).all()
+
+
+def test_what_errs_may_bring_a_pair_too_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, stream, parts, rounding = caught_call(monkeypatch)
+    near = replace(seen, most_off=np.full_like(seen.most_off, -14.5), bound=seen.bound + 1)
+    pair_errors(near, stream, parts, rounding)
+    with pytest.raises(RealisationError, match="comes too near to firing where it should not"):
+        pair_errors(near, stream, replace(parts, own=parts.own + 0.1), rounding)

@@ -11,9 +11,22 @@ import pytest
 from serialformer import CircuitBuilder
 from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.constructions.claim import ColumnsClaim
-from serialformer.constructions.construction import Construction, ConstructionLayer, Field
+from serialformer.constructions.construction import NOTHING, Construction, ConstructionLayer, Field, UnitTable
+from serialformer.constructions.interpret import interpret
+from serialformer.errors import CompileError
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.levels import check_columns_claim
+from tests.proofs.alterations import (
+    add_field,
+    alter_bring,
+    alter_clause,
+    alter_field,
+    alter_table,
+    alter_value,
+    reading,
+    table_of,
+    writing,
+)
 
 
 def construction() -> Construction:
@@ -65,6 +78,7 @@ def test_the_construction_is_what_it_claims() -> None:
         ("read[0]", 3, 1, "a column computes another gate", 3),
         ("read[0]", 3, 4, "finds no one position", 3),
         ("name", 1, 0, "finds no one position", 1),
+        ("name", 5, 0, "finds no one position", 5),
         ("table[0]", 2, 1, "a column computes another gate", 2),
         ("table[3]", 1, 0, "an input is not kept", 1),
         ("read[0]", 4, 2, "writes something else than its output", 4),
@@ -80,6 +94,13 @@ def test_a_position_that_is_wrong(name: str, position: int, value: int, reason: 
     assert caught.value.position == where
 
 
+def with_the_old_bit(table: UnitTable) -> UnitTable:
+    """Writes the other bit where the old one is 1."""
+    both = [reading(table, "bit", old) for old in (0, 1)]
+    watched = np.concatenate([one.watched for one in both])
+    return replace(both[0], watched=watched, written=np.concatenate([table.written, 1 - table.written]))
+
+
 LAYER_FAULTS: dict[str, tuple[int, Callable[[ConstructionLayer], ConstructionLayer], str]] = {
     "a unit writes the other bit": (
         0,
@@ -93,6 +114,16 @@ LAYER_FAULTS: dict[str, tuple[int, Callable[[ConstructionLayer], ConstructionLay
         0,
         lambda layer: replace(layer, tables=(*layer.tables, layer.tables[0])),
         "two units write",
+    ),
+    "a table of the last layer is there twice": (
+        -1,
+        lambda layer: replace(layer, tables=(*layer.tables, layer.tables[0])),
+        "two units write",
+    ),
+    "the old bit matters": (
+        0,
+        lambda layer: replace(layer, tables=(with_the_old_bit(layer.tables[0]), *layer.tables[1:])),
+        "what stood in a column makes a difference",
     ),
     "what was fetched stays": (0, lambda layer: replace(layer, clears=("bit", "fetched[0]")), "not always cleared"),
     "the old bit stays": (0, lambda layer: replace(layer, clears=("fetched[0]", "fetched[1]")), "two units write"),
@@ -181,3 +212,58 @@ def test_every_claim_of_another_circuit_is_refused() -> None:
         with pytest.raises(InductionError):
             check_columns_claim(made, other)
     assert len(others) > 10
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda made: replace(made, num_positions=6), "prompt and answer do not fit the positions"),
+        (
+            lambda made: alter_table(add_field(made), 0, 0, reading(table_of(made, 0, 0), "extra")),
+            "reads extra, which no claim is about",
+        ),
+        (lambda made: alter_bring(made, 0, 0, 0, target="mark"), "brings a bit to where something stands"),
+        (
+            lambda made: alter_table(add_field(made), 0, 0, writing(table_of(made, 0, 0), "extra")),
+            "writes what it should not",
+        ),
+        (
+            lambda made: alter_table(made, -1, 0, reading(table_of(made, -1, 0), "bit")),
+            "depends on what stood at the position itself",
+        ),
+        (
+            lambda made: alter_table(
+                made, -1, 4, replace(table_of(made, -1, 4), replaced=table_of(made, -1, 4).written)
+            ),
+            "depends on what stood at the position itself",
+        ),
+        (lambda made: alter_clause(made, 0, 0, 0, asked="bit"), "asks for more than the position decides"),
+        (lambda made: alter_value(made, "bit", 4, 1), "is not the token's bit"),
+        (lambda made: alter_field(made, "bit", num_values=3), "is not the token's bit"),
+    ],
+)
+def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+    made = construction()
+    with pytest.raises(InductionError, match=reason):
+        check_columns_claim(change(made), claim_of(made))
+
+
+def test_what_is_read_has_a_bit() -> None:
+    """A table does not depend on an input that matters nowhere, but no unit fires where this holds nothing."""
+    made = alter_value(construction(), "read[1]", 5, 4)
+    check_columns_claim(made, claim_of(made))
+    tables = list(made.layers[1].tables)
+    for number in range(4):
+        part = made.field_named[f"table[{number}]"]
+        values = np.array(part.at(slice(0, 7)))
+        values[4] = NOTHING  # in the second layer "=" is left without a bit
+        made = add_field(made, replace(part, name=f"early[{number}]", values=values))
+        reads = tuple(name.replace("table", "early") for name in tables[number].reads)
+        tables[number] = replace(tables[number], reads=reads)
+    wrong = with_layer(made, 1, lambda layer: replace(layer, tables=tuple(tables)))
+    with pytest.raises(InductionError, match="what is read may have no bit") as caught:
+        check_columns_claim(wrong, claim_of(made))
+    assert caught.value.position == 5
+    prompts = np.array([[0, 1, 4, 4, 2]])
+    with pytest.raises(CompileError, match="writes no token"):
+        interpret(wrong, prompts, 3)

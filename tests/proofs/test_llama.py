@@ -110,6 +110,19 @@ def test_silu_is_within_its_bound(dtype: DtypeName) -> None:
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
+def test_silu_may_err_by_some_units_in_the_last_place(dtype: DtypeName) -> None:
+    """Of a runtime whose exponential and quotient do, on top of what its input errs by."""
+    rounding = covered_rounding(dtype)
+    some = 4 * rounding.accumulation_roundoff
+    for ideal in (16.0, 0.0):
+        for off in (-0.3, -1e-4, 0.0, 1e-4, 0.3):
+            x = ideal + off
+            given = [x / (1 + np.exp(-x) * (1 + sign * some)) * (1 + sign * some) for sign in (-1, 1)]
+            bound = float(silu_errors(ideal, np.array([abs(off)]), rounding)[0])
+            assert np.abs(np.array(given) - ideal).max() <= bound
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
 def test_a_rotation_is_within_its_bound(dtype: DtypeName) -> None:
     random, rounding, number = np.random.default_rng(1), covered_rounding(dtype), DTYPES[dtype]
 
@@ -193,6 +206,21 @@ def test_witnesses_are_not_trusted() -> None:
         {"nothing": {**placement.nothing, "fetched[0]": -placement.nothing["fetched[0]"]}},
     ):
         assert not certify_weights(transformer, replace(placement, **change)).holds, change
+
+
+def test_units_give_something_where_they_fire() -> None:
+    """Else a unit that never fires would do: silu of -16 is nothing, and not -16."""
+    transformer, placement = made("random, 2 inputs a gate", shape=Shape(layers=1))
+    weights, num_units = dict(transformer.named_weights()), placement.construction.layers[0].tables[0].num_units
+    num_units *= len(placement.construction.layers[0].tables)
+    one = placement.spans["one"].start
+    into, out = weights["layers.0.mlp_in_weight"].copy(), weights["layers.0.mlp_out_weight"].copy()
+    into[one, :num_units] -= np.float32(2 * placement.unit_output / placement.codes["one"][0, 0])
+    out[:num_units] *= -1
+    silent = {**weights, "layers.0.mlp_in_weight": into, "layers.0.mlp_out_weight": out}
+    wrong = weights_to_transformer(transformer.architecture, silent)
+    failure = certify_weights(wrong, replace(placement, unit_output=-placement.unit_output)).failure
+    assert failure is not None and failure.reason == "what units give where they fire is not positive"
 
 
 def test_another_circuits_certificate_is_refused() -> None:

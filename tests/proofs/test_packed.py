@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -12,7 +13,14 @@ from serialformer.architecture import DtypeName
 from serialformer.circuits.builder import CircuitBuilder
 from serialformer.circuits.passes import split_gates
 from serialformer.constructions.claim import PackedClaim
-from serialformer.constructions.construction import Construction, ConstructionLayer, Field
+from serialformer.constructions.construction import (
+    Construction,
+    ConstructionLayer,
+    Field,
+    Tally,
+    UnitTable,
+    exact_table,
+)
 from serialformer.constructions.interpret import interpret
 from serialformer.constructions.packed_chain import packed_chain_construction
 from serialformer.constructions.packed_schedule import schedule_packed
@@ -26,6 +34,17 @@ from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer
 from tests.cases import every_input, small_circuits
 from tests.effort import pairs
+from tests.proofs.alterations import (
+    add_table,
+    alter_bring,
+    alter_field,
+    alter_layer,
+    alter_table,
+    alter_value,
+    reading,
+    table_of,
+    writing,
+)
 from tests.proofs.mutations import mutate
 
 SOME = (
@@ -178,5 +197,92 @@ def test_what_breaks_it_is_named() -> None:
     ):
         with pytest.raises(InductionError, match=reason):
             check_packed_claim(altered, claim)
+    middle = replace(made.layers[1], tables=made.layers[1].tables[1:])
+    with pytest.raises(InductionError, match="does not always hold a bit"):
+        check_packed_claim(with_layers(made, between, middle, last), claim)
+    with pytest.raises(InductionError, match="the last tokens are not the outputs"):
+        check_packed_claim(made, replace(claim, answers=claim.answers[:0]))
     with pytest.raises(InductionError, match="the last tokens are not the outputs"):
         check_packed_claim(made, replace(claim, answers=claim.answers[::-1].copy() ^ 1))
+
+
+def of_three_bits(made: Construction) -> UnitTable:
+    """Writes the parity of three bits into slot 0."""
+    reads = ("fetched[0][0][0]", "fetched[0][0][1]", "fetched[0][1][0]")
+    bits = np.array(list(np.ndindex(2, 2, 2)))
+    return exact_table("parity", reads, bits, ("bit[0]",), bits.sum(axis=1, keepdims=True) % 2)
+
+
+def without_slot(made: Construction, number: int) -> Construction:
+    """Without the tables that write into one slot."""
+    name = f"bit[{number}]"
+    return alter_layer(made, 0, tables=tuple(table for table in made.layers[0].tables if table.writes != (name,)))
+
+
+@pytest.mark.parametrize(
+    ("num_levels", "change", "reason"),
+    [
+        (1, lambda made: replace(made, num_positions=5), "the chain does not fit the positions"),
+        (2, lambda made: alter_layer(made, 0, clears=("value[0]",)), "is not one value within the token for each slot"),
+        (2, lambda made: alter_value(made, "value[0]", 5, 1), "does not begin as 0"),
+        (2, lambda made: alter_layer(made, 1, clears=("value[0]",)), "does not renew all values"),
+        (
+            2,
+            lambda made: alter_layer(made, 1, tallies=(Tally(source="bit[0]", target="bit[1]"),)),
+            "later layer fetches",
+        ),
+        (1, lambda made: alter_field(made, "bit[1]", origin="layers"), "do not hold a bit for each slot"),
+        (1, lambda made: alter_value(made, "bit[0]", 5, 0), "a symbol does not hold its bits"),
+        (1, lambda made: alter_value(made, "bit[1]", 0, 1), "the prompt's tokens do not hold their bits"),
+        (1, lambda made: alter_bring(made, 0, 0, 0, of_value=(1, 0)), "does not bring bits as they are"),
+        (1, lambda made: alter_bring(made, 0, 0, 0, source="mark"), "does not bring bits as they are"),
+        (1, lambda made: alter_bring(made, 0, 0, 1, target="fetched[0][0][0]"), "does not bring bits as they are"),
+        (1, lambda made: alter_bring(made, 0, 0, 0, target="mark"), "brings a bit to where something stands"),
+        (1, lambda made: alter_table(made, 0, 0, writing(table_of(made, 0, 0), "mark")), "does not write one slot"),
+        (
+            2,
+            lambda made: add_table(made, 0, exact_table("more", ["mode"], [[0]], ["mark"], [[0]])),
+            "writes what it should not",
+        ),
+        (1, lambda made: alter_value(made, "table[0][0]", -1, 1), "the chain is not ended"),
+        (1, lambda made: alter_table(made, 0, 0, reading(table_of(made, 0, 0), "mark")), "reads mark, which no claim"),
+        (1, lambda made: add_table(made, 0, table_of(made, 0, 0)), "two units write"),
+        (
+            1,
+            lambda made: alter_table(made, 0, 0, replace(table_of(made, 0, 0), replaced=table_of(made, 0, 0).written)),
+            "does not write one slot",
+        ),
+        (1, lambda made: add_table(without_slot(made, 0), 0, of_three_bits(made)), "slot 0 depends on 3 bits"),
+        (
+            1,
+            lambda made: alter_table(made, 0, -1, reading(table_of(made, 0, -1), "fetched[0][0][0]")),
+            "which kind of token is written depends on more than the position",
+        ),
+        (1, lambda made: add_table(made, 0, table_of(made, 0, -1)), "two units write into mark"),
+        (1, lambda made: alter_value(made, "mode", -2, 1), "what is written is not always a symbol"),
+        (1, lambda made: alter_value(made, "mode", -1, 0), "the chain is not ended"),
+    ],
+)
+def test_a_part_that_is_wrong(num_levels: int, change: Callable[[Construction], Construction], reason: str) -> None:
+    made = construction_of(ONE, 2, num_levels)
+    with pytest.raises(InductionError, match=reason):
+        check_packed_claim(change(made), claim_of(made))
+
+
+@pytest.mark.parametrize("num_levels", [1, 2])
+def test_every_claim_of_another_circuit_is_refused(num_levels: int) -> None:
+    """Any other table of a gate, and any other wire that a token holds."""
+    made = construction_of(ONE, 2, num_levels)
+    claim = claim_of(made)
+    check_packed_claim(made, claim)
+    for gate, arity in enumerate(claim.arity.tolist()):
+        for entry in range(1 << arity):
+            table = claim.table.copy()
+            table[gate] ^= np.uint64(1 << entry)
+            with pytest.raises(InductionError, match="holds another function"):
+                check_packed_claim(made, replace(claim, table=table))
+    for place in np.ndindex(*claim.wire.shape):
+        wire = claim.wire.copy()
+        wire[place] = (wire[place] + 2) % (claim.num_inputs + len(claim.arity) + 1) - 1
+        with pytest.raises(InductionError):
+            check_packed_claim(made, replace(claim, wire=wire))

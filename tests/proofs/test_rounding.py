@@ -142,3 +142,12 @@ def test_smallest_numbers_may_be_flushed_to_zero(storage: str) -> None:
     smallest = float(ml_dtypes.finfo(DTYPES[storage]).smallest_normal)
     for share in (0.99, 0.5, 0.3):
         assert rounded(smallest * share, 0.0, covered_rounding(storage).constants()) >= smallest * share
+
+
+@pytest.mark.parametrize("storage", FORMATS)
+def test_what_the_format_may_not_hold_has_no_bound(storage: str) -> None:
+    largest, constants = covered_rounding(storage).largest, covered_rounding(storage).constants()
+    assert rounded(0.8 * largest, 0.1 * largest, constants) < largest
+    assert rounded(0.9 * largest, 0.2 * largest, constants) == np.inf
+    columns = to_columns(np.array([[1e30], [-1e30]]), np.zeros(1)).arrays()
+    assert linear_output(columns, 0, np.array([1e9, 1e9]), np.zeros(2), constants)[1] == np.inf

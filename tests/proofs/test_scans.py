@@ -9,11 +9,21 @@ import numpy as np
 import pytest
 
 from serialformer.constructions.claim import ScanClaim
-from serialformer.constructions.construction import Construction, ConstructionLayer, Field
+from serialformer.constructions.construction import Construction, ConstructionLayer, Field, exact_table
 from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.scans import check_scan_claim
 from serialformer.tasks.registry import make_task
+from tests.proofs.alterations import (
+    add_field,
+    add_table,
+    alter_bring,
+    alter_clause,
+    alter_layer,
+    alter_table,
+    reading,
+    table_of,
+)
 
 
 def construction() -> Construction:
@@ -140,3 +150,61 @@ def test_how_many_items(num_last: int, reason: str | None) -> None:
         return
     with pytest.raises(InductionError, match=reason):
         check_scan_claim(made, replace(claim_of(made), num_last=num_last))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda made: replace(made, num_positions=6), "the prompt does not fit the positions"),
+        (
+            lambda made: alter_bring(made, 0, 0, 0, target="equals"),
+            "brings an element to where something stands",
+        ),
+        (
+            lambda made: alter_bring(made, 0, 0, 1, target="left[0]"),
+            "brings an element to where something stands",
+        ),
+        (lambda made: alter_bring(made, 0, 0, 0, of_value=(0, 2, 1)), "does not bring an element as it is"),
+        (
+            lambda made: alter_table(add_field(made), 0, 0, reading(table_of(made, 0, 0), "extra")),
+            "reads extra, which no claim is about",
+        ),
+        (
+            lambda made: add_table(made, 0, exact_table("more", ["joins[0]"], [[0]], ["left[0]"], [[0]])),
+            "a table writes what it should not",
+        ),
+        (
+            lambda made: alter_layer(made, 0, clears=made.layers[0].clears[:-1]),
+            "what was fetched is not always cleared",
+        ),
+        (lambda made: alter_clause(made, 0, 0, 0, asked="digit[0]"), "asks for more than the position decides"),
+    ],
+)
+def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+    made = construction()
+    with pytest.raises(InductionError, match=reason):
+        check_scan_claim(change(made), claim_of(made))
+
+
+def test_elements_must_be_told_apart() -> None:
+    """Two elements that are held by the same values would be one."""
+    made = construction()
+    codes = claim_of(made).codes.copy()
+    codes[5] = codes[4]
+    with pytest.raises(InductionError, match="two elements are held by the same values"):
+        check_scan_claim(made, replace(claim_of(made), codes=codes))
+
+
+def test_what_is_carried_must_be_decided_by_tokens() -> None:
+    made = construction()
+    with pytest.raises(InductionError, match="what is carried is not decided by tokens"):
+        check_scan_claim(made, replace(claim_of(made), carried=("name", "digit[1]", "digit[2]")))
+
+
+def test_the_identity_must_be_one_on_either_side() -> None:
+    """Element 0 must leave what stands before it as it is, and what stands behind it."""
+    made = construction()
+    claim = claim_of(made)
+    for product in (claim.product[:, [0, 2, 1, 3, 4, 5]], claim.product[[0, 2, 1, 3, 4, 5]]):
+        with pytest.raises(InductionError, match="element 0 is not the identity"):
+            check_scan_claim(made, replace(claim, product=product))

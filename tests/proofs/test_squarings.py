@@ -14,6 +14,7 @@ from serialformer.constructions.task_depth import task_depth_construction
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.squarings import check_squaring_claim
 from serialformer.tasks.iterated_squaring import IteratedSquaring
+from tests.proofs.alterations import alter_bring, alter_clause, alter_look_up, alter_table, alter_value, table_of
 from tests.proofs.test_scans import with_field, with_layer
 
 
@@ -112,3 +113,31 @@ def test_a_claim_that_says_something_else(changed: dict[str, object]) -> None:
     made = construction()
     with pytest.raises(InductionError):
         check_squaring_claim(made, replace(claim_of(made), **changed))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda made: replace(made, vocabulary=("00", *made.vocabulary[1:])), "the vocabulary is not that of the task"),
+        (lambda made: replace(made, vocabulary=(*made.vocabulary[:-1], "^3")), "the vocabulary is not that of"),
+        (lambda made: replace(made, num_positions=5), "the prompt does not fit the positions"),
+        (lambda made: alter_clause(made, 0, 1, 0, asked="number"), "asks for more than the position decides"),
+        (
+            lambda made: alter_look_up(made, 0, 0, clauses=(Clause(key="name"), Clause(key="given", weight=2))),
+            "weighs its clauses",
+        ),
+        (lambda made: alter_bring(made, 0, 1, 0, target="modulus"), "brings more than a token's field into an empty"),
+        (lambda made: alter_bring(made, 0, 1, 0, target="number"), "brings more than a token's field into an empty"),
+        (lambda made: alter_bring(made, 0, 1, 0, source="name"), "brings more than a token's field into an empty"),
+        (
+            lambda made: alter_table(made, 0, 0, replace(table_of(made, 0, 0), writes=("number",))),
+            "writes what it should not",
+        ),
+        (lambda made: alter_value(made, "given", 5, 0), "reads neither the prime nor the residue"),
+        (lambda made: alter_clause(made, 0, 0, 0, constant=2), "finds no one position|reads neither the prime"),
+    ],
+)
+def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+    made = construction()
+    with pytest.raises(InductionError, match=reason):
+        check_squaring_claim(change(made), claim_of(made))

@@ -13,6 +13,16 @@ from serialformer.constructions.construction import Construction, ConstructionLa
 from serialformer.constructions.value_problem_depth import value_problem_construction
 from serialformer.proofs.induction import InductionError
 from serialformer.proofs.value_problems import check_value_problem_claim
+from tests.proofs.alterations import (
+    alter_bring,
+    alter_clause,
+    alter_field,
+    alter_look_up,
+    alter_table,
+    reading,
+    table_of,
+    writing,
+)
 
 CLAIM = ValueProblemClaim(num_gates=3, num_layers=4)
 
@@ -108,3 +118,51 @@ def test_a_layer_that_is_wrong(
         return
     with pytest.raises(InductionError, match=reason):
         check_value_problem_claim(changed, CLAIM)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda made: replace(made, num_positions=12), "vocabulary or positions are not those of the task"),
+        (lambda made: replace(made, vocabulary=("0", *made.vocabulary[1:])), "vocabulary or positions are not those"),
+        (lambda made: alter_field(made, "kind", num_values=9), "tokens do not hold their kinds"),
+        (lambda made: alter_field(made, "kind", origin="position"), "tokens do not hold their kinds"),
+        (lambda made: alter_field(made, "number", origin="position"), "tokens do not hold their kinds"),
+        (
+            lambda made: alter_clause(made, 0, 0, 0, asked=None, constant=0),
+            "asks for more than the position decides",
+        ),
+        (lambda made: alter_clause(made, 0, 0, 0, asked="number"), "asks for more than the position decides"),
+        (lambda made: alter_bring(made, 0, 1, 0, of_value=(0, 2, 1, 3, 4)), "does not bring one field as it is"),
+        (lambda made: alter_bring(made, 0, 2, 0, target="first"), "does not bring one field as it is"),
+        (lambda made: alter_look_up(made, 0, 0, brings=()), "does not bring one field as it is"),
+        (lambda made: alter_bring(made, 1, 0, 0, of_value=(1, 0)), "does not bring one value as it is"),
+        (lambda made: alter_bring(made, 1, 0, 0, source="left"), "does not bring one value as it is"),
+        (lambda made: alter_bring(made, 3, 0, 0, of_value=(1, 0)), "does not bring one value as it is"),
+        (
+            lambda made: alter_look_up(made, 1, 0, clauses=2 * made.layers[1].look_ups[0].clauses),
+            "does not bring one value as it is",
+        ),
+        (lambda made: alter_clause(made, 1, 0, 0, asked=None, constant=1), "does not ask for a number"),
+        (lambda made: alter_clause(made, 1, 0, 0, of_value=(0, 2, 1, 3, 4)), "does not ask for a number"),
+        (
+            lambda made: alter_table(made, 3, 0, reading(table_of(made, 3, 0), "value")),
+            "depends on something else than the gate and its inputs",
+        ),
+        (lambda made: alter_table(made, 1, 0, reading(table_of(made, 1, 0), "first")), "reads or writes what it"),
+        (lambda made: alter_table(made, 1, 0, writing(table_of(made, 1, 0), "gate")), "reads or writes what it"),
+        (lambda made: alter_table(made, 0, 0, writing(table_of(made, 0, 0), "left")), "reads or writes what it"),
+    ],
+)
+def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+    with pytest.raises(InductionError, match=reason):
+        check_value_problem_claim(change(construction()), CLAIM)
+
+
+@pytest.mark.parametrize("name", ["gate", "first", "second", "value", "left", "right"])
+def test_what_layers_fill_in_is_empty_before(name: str) -> None:
+    """Else a token would already stand there, and what is brought would be added to it."""
+    made = construction()
+    wrong = alter_field(made, name, origin="token", values=np.zeros(len(made.vocabulary), dtype=np.int64))
+    with pytest.raises(InductionError, match=f"{name} is not filled in by layers"):
+        check_value_problem_claim(wrong, CLAIM)

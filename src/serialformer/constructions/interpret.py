@@ -140,10 +140,13 @@ def fire_tables(layer: ConstructionLayer, values: Values, is_last: bool) -> tupl
     """Applies the unit tables of a layer: returns the fields after it and those of the next token.
 
     Raises:
-        CompileError: two units write into one field, or replace what is not there.
+        CompileError: two units write into one field, or replace what is not there, or a field is cleared that has no
+            value here.
     """
     after, answers = dict(values), Values()
     for name in layer.clears:
+        if name not in values:
+            raise CompileError(f"a layer clears {name}, which has no value here")
         after[name] = np.full_like(values[name], NOTHING)
     for table in layer.tables:
         rows, units = match_units(table, values)

@@ -63,9 +63,10 @@ class NormInput:
         computed variance, in one pass or two, errs by g r^2 + |m| g (r + |m|) + g^2 r^2 at most, and its root by that
         over 2 s. Errors of the stream move the root by their 2-norm over the root of the width, and the mean by as
         much. Where few coordinates err, e by e, other bounds are smaller: |e|_1 over the width for the mean; for the
-        root what the mean square changes by, at most (2 |x|_max |e|_1 + |e|_2^2) over the width, over the sum of the
-        roots before and after; <|x|, |e|> may stand for the first product. A stream of whole numbers without error is
-        summed exactly.
+        root what the variance changes by, over the sum of the roots before and after. With x - m for the stream less
+        its mean that is at most (2 <|x - m|, |e|> + |e|_2^2) over the width, and <|x - m|, |e|> is at most
+        |x|_max |e|_1 + |m| |e|_1; <|x|, |e|> may stand for the first of these. A stream of whole numbers without error
+        is summed exactly.
         """
         least, most = self.deviations
         roundoff = rounding.accumulation_roundoff
@@ -73,7 +74,8 @@ class NormInput:
         stream = self.error / np.sqrt(self.width)
         shift, of_root = min(stream, self.error_sum / self.width), stream
         if self.error_sum < np.inf and self.largest < np.inf:
-            change = (2 * min(self.largest * self.error_sum, self.product) + self.error**2) / self.width
+            product = min(self.largest * self.error_sum, self.product) + self.mean * self.error_sum
+            change = (2 * product + self.error**2) / self.width
             if change <= 0.4 * least**2:  # then the root after is at least 0.75 times the one before
                 of_root = min(stream, change / (1.75 * least))
         size = most + of_root

@@ -349,7 +349,7 @@ class _Shape:
             tokens = self.ids[: len(ids)]
             target, again = fact.target[tokens], np.minimum.accumulate(fact.again[tokens])
             # Position p of gate g sees ids up to g, whose values stand before it.
-            wrong = (target != first + SLOTS * ids) | (target > positions[1:]) | (again <= positions[1:])
+            wrong = (target != first + SLOTS * ids) | (again <= positions[1:])
             if wrong.any():
                 raise InductionError(f"{name} is not the value of the input", int(positions[1:][np.argmax(wrong)]))
         others = np.array([self.token[text] for text in (*TYPES, "NA", "=")])

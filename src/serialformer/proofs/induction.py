@@ -19,7 +19,7 @@ import numpy as np
 
 from serialformer.arrays import Bool, Int64
 from serialformer.constructions.claim import ANY, Rule, TableClaim
-from serialformer.constructions.construction import NOTHING, Construction, LookUp
+from serialformer.constructions.construction import NOTHING, Bring, Construction, LookUp
 from serialformer.constructions.interpret import UNWRITTEN, fields_to_tokens, fire_tables, rows_to_numbers
 from serialformer.errors import CompileError
 from serialformer.proofs.logits import Occurring
@@ -29,6 +29,9 @@ OPEN = -3
 
 MAX_DIRECT = 1 << 24
 """Keys below this are looked up in an array, others by sorting."""
+
+MAX_KEYS = 1 << 62
+"""Combinations of values that int64 tells apart."""
 
 
 class InductionError(Exception):
@@ -56,6 +59,8 @@ class Keys:
         num_positions = len(number)
         self.none = num_positions
         total = int(np.prod([size + 1 for size in self._sizes], dtype=object))
+        if total > MAX_KEYS:
+            raise InductionError("a look-up compares more values than can be told apart", num_positions - 1)
         self._sorted: np.ndarray | None = None
         if total > MAX_DIRECT:
             self._sorted, number = np.unique(number, return_inverse=True)
@@ -131,7 +136,12 @@ def check_consistent(construction: Construction) -> None:
         values = part.of_token
         in_range = len(values) == len(construction.vocabulary) and bool((values < part.num_values).all())
         demand(in_range and bool((values >= NOTHING).all()), f"tokens hold values that {part.name} has not")
+    for name, value in construction.default.items():
+        demand(0 <= value < fields[name].num_values, f"the default is a value that {name} has not")
+    demand(not construction.layers[-1].clears, "the last layer clears fields")
     for layer in construction.layers:
+        for name in (*layer.clears, *(name for table in layer.tables for name in table.writes)):
+            demand(fields[name].origin != "position", f"a layer changes {name}, which positions decide")
         for look_up in layer.look_ups:
             for clause in look_up.clauses:
                 size, what = fields[clause.key].num_values, f"look-up {look_up.name} asks for a value that there is not"
@@ -191,6 +201,8 @@ def check_table_claim(construction: Construction, claim: TableClaim, memory: Mem
     occurring, coverage = checker.cover()
     if coverage is not None:
         problems.append(coverage)
+    elif not problems:
+        checker.check_joins()
     if problems:
         raise min(problems, key=lambda error: error.position)
     return occurring
@@ -201,7 +213,11 @@ class _TableChecker:
         self.construction, self.claim, self.num_positions = construction, claim, num_positions
         self.memory = memory
         (self.layer,) = construction.layers
+        for look_up in self.layer.look_ups:
+            if any(construction.field_named[bring.source].origin != "token" for bring in look_up.brings):
+                raise InductionError(f"look-up {look_up.name} brings what no token decides", claim.num_prompt - 1)
         self.keys = [position_keys(construction, look_up, num_positions) for look_up in self.layer.look_ups]
+        self.sets: list[np.ndarray] = []
         self.of_position = {
             part.name: np.asarray(part.at(slice(0, num_positions)), dtype=np.int64)
             for part in construction.fields_of("position")
@@ -320,7 +336,46 @@ class _TableChecker:
             current |= sets[position].any(axis=0)
             written |= result.any(axis=0)
             sets.append(memory.intern(result))
+        self.sets = sets
         return Occurring(anywhere=anywhere | written, current=current, written=written), problem
+
+    def check_joins(self) -> None:
+        """Checks that at most one value arrives in a field, the token's own included, whatever can stand anywhere.
+
+        Cases may leave open what a field holds. The sum of two codes is no code, even where no unit reads it.
+        """
+        fields, joining = self.construction.field_named, dict[str, list[tuple[int, Bring]]]()
+        for number, look_up in enumerate(self.layer.look_ups):
+            for bring in look_up.brings:
+                joining.setdefault(bring.target, []).append((number, bring))
+        stands = np.stack([allowed.any(axis=0) for allowed in self.sets])
+        for target, brings in joining.items():
+            of_token = fields[target].of_token if fields[target].origin == "token" else None
+            if of_token is None and len(brings) == 1:
+                continue
+            for position in range(self.claim.num_prompt - 1, self.num_positions):
+                tokens = np.flatnonzero(stands[position])
+                held = np.zeros(len(tokens), dtype=np.int64)
+                if of_token is not None:
+                    held = held + (of_token[tokens] >= 0)
+                for number, bring in brings:
+                    arriving = bring.arriving(fields[bring.source].of_token) >= 0
+                    arrives = (stands & arriving).any(axis=1)
+                    held = held + arrives[self._sources(number, position, tokens)]
+                if (held > 1).any():
+                    raise InductionError(f"{target} may hold a value that another joins", position)
+
+    def _sources(self, number: int, position: int, tokens: np.ndarray) -> Int64[np.ndarray, " tokens"]:
+        """The position that a look-up reads from another one, for each token that may stand there."""
+        columns = []
+        for clause in self.layer.look_ups[number].clauses:
+            held = None
+            if clause.asked is not None:
+                part = self.construction.field_named[clause.asked]
+                is_token = part.origin == "token"
+                held = part.of_token[tokens] if is_token else self.of_position[part.name][[position]]
+            columns.append(np.broadcast_to(clause.wanted(held), tokens.shape))
+        return np.broadcast_to(self.keys[number].find(columns)[0], tokens.shape)
 
 
 def _all_or_nothing(answers: dict[str, np.ndarray]) -> bool:
@@ -435,7 +490,7 @@ def covers(cases: Int64[np.ndarray, "cases columns"], sets: list[Bool[np.ndarray
     kept = [column for column in range(len(sets)) if not is_any[:, column].all()]
     cases, is_any, sets = cases[:, kept], is_any[:, kept], [sets[column] for column in kept]
     if not len(cases):
-        return any(not allowed.any() for allowed in sets) and bool(sets)
+        return False
     if not sets:
         return True
     if not is_any.any():

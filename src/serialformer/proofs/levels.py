@@ -42,12 +42,17 @@ def check_columns_claim(construction: Construction, claim: ColumnsClaim) -> Occu
     zero, one, end, filler = (construction.vocabulary.index(text) for text in ("0", "1", "=", "."))
     bit = _find_bit(construction, [zero, one, end, filler])
     layers: dict[int, _LayerProgram] = {}
+    has_bit = np.ones(num_positions, dtype=bool)
     for layer in construction.layers[:-1]:
         if id(layer) not in layers:
             program = layers[id(layer)] = _LayerProgram(construction, layer, bit, num_positions)
-            program.check_columns(claim)
+            has_bit &= program.check_columns(claim)
     level = _levels(claim)
     last = _LayerProgram(construction, construction.layers[-1], bit, num_positions)
+    for program in (*layers.values(), last):
+        misses = ~has_bit[program.targets].all(axis=1)
+        if misses.any():
+            raise InductionError("what is read may have no bit", int(np.argmax(misses)))
     tokens = last.tokens()
     writers = np.arange(first, first + num_outputs)
     is_bit = (tokens[writers] == zero) | (tokens[writers] == one)
@@ -136,8 +141,12 @@ class _LayerProgram:
             raise InductionError(f"look-up {look_up.name} brings a bit to where something stands", 0)
         return bring.target
 
-    def check_columns(self, claim: ColumnsClaim) -> None:
-        """Checks that the layer keeps inputs, computes each gate in its column, and clears what was fetched."""
+    def check_columns(self, claim: ColumnsClaim) -> Bool[np.ndarray, " positions"]:
+        """Checks that the layer keeps inputs, computes each gate in its column, and clears what was fetched.
+
+        Returns:
+            For each position whether it has a bit afterwards, whatever it fetches.
+        """
         for table in self.layer.tables:
             if not set(table.writes) <= {self.bit, *self.fetched}:
                 raise InductionError(f"table {table.name} writes what it should not", 0)
@@ -167,6 +176,7 @@ class _LayerProgram:
             position = int(np.argmax(wrong))
             what = "an input is not kept" if position < claim.num_inputs else "a column computes another gate"
             raise InductionError(what, position)
+        return ((held == 0) | (held == 1)).all(axis=1)[self.kind]
 
     def tokens(self) -> Int64[np.ndarray, "positions combinations"]:
         """The token that the last layer writes at each position, for each combination of fetched bits."""

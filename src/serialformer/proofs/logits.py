@@ -200,9 +200,10 @@ class _Final:
             lead -= np.abs(embedding[rows].sum(axis=1)[:, None] - embedding.sum(axis=1)) * self.seen.mean
             lead[np.arange(len(rows)), rows] = np.inf
             worst, spared = lead.min(axis=1), (lead - spoilt).min(axis=1)
-            exact = min(exact, float((worst / most).min()))
-            rounded = min(rounded, float((spared / np.where(spared > 0, most, least)).min()))
-        return exact, rounded
+            # What is no number must come through, which Python's min would not see to.
+            exact = np.minimum(exact, (worst / most).min())
+            rounded = np.minimum(rounded, (spared / np.where(spared > 0, most, least)).min())
+        return float(exact), float(rounded)
 
 
 def _distances(

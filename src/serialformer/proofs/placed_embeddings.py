@@ -117,7 +117,7 @@ def check_placed_embeddings(transformer: Transformer, placement: Placement, allo
         block = np.tile(constant, (rows.stop - rows.start, 1))
         for part in construction.fields_of("position"):
             values = part.at(rows)
-            if (values >= part.num_values).any():
+            if ((values < NOTHING) | (values >= part.num_values)).any():
                 raise RealisationError(f"positions hold values that {part.name} has not")
             may_be_nothing[part.name] |= bool((values < 0).any())
             block[:, placement.spans[part.name]] = placement.rows(part.name, values)

@@ -73,8 +73,9 @@ def check_placed_logits(transformer: Transformer, stream: Stream, occurring: Occ
             raise RealisationError("the final norm sees too little to be bounded")
         for exact, spoilt in final.leads(answer):
             rounded = (exact - spoilt * (1 + FLOAT64_SLACK)) * (1 - relative) / high
-            least_exact, least_rounded = (float(part.min(initial=np.inf)) for part in (exact / high, rounded))
-            result = min(result[0], least_exact), min(result[1], least_rounded)
+            # What is no number must come through, which Python's min would not see to.
+            least_exact, least_rounded = (part.min(initial=np.inf) for part in (exact / high, rounded))
+            result = float(np.minimum(result[0], least_exact)), float(np.minimum(result[1], least_rounded))
     if not result[1] > 0:
         raise RealisationError(f"the logit of a token that is written leads by {result[1] * gain:.3g} only")
     stream.norms.append((0.0, least, most))

@@ -62,6 +62,8 @@ def _check_fetched(construction: Construction, zero: int, one: int, end: int, fi
         arriving = bring.arriving(construction.field_named[bring.source].of_token)
         if arriving[[zero, one, end]].tolist() != [0, 1, 0]:
             raise InductionError(f"look-up {look_up.name} does not bring bits as they are", first)
+        if construction.field_named[bring.target].origin != "layers":
+            raise InductionError(f"look-up {look_up.name} brings a bit to where something stands", first)
 
 
 def check_prompt(construction: Construction, claim: BitClaim) -> None:

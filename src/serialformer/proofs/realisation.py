@@ -133,6 +133,8 @@ def check_shape(transformer: Transformer, placement: Placement) -> None:
     )
     if not fits:
         raise RealisationError("its shape is not that of the construction")
+    if not placement.unit_output > 0:
+        raise RealisationError("what units give where they fire is not positive")
     used = np.zeros(placement.width, dtype=np.int64)
     for span in placement.spans.values():
         used[span] += 1
@@ -193,7 +195,7 @@ def check_embeddings(transformer: Transformer, placement: Placement, allowed: np
         block = np.tile(constant.astype(np.float32), (rows.stop - rows.start, 1))
         for part in construction.fields_of("position"):
             values = part.at(rows)
-            if (values >= part.num_values).any():
+            if ((values < NOTHING) | (values >= part.num_values)).any():
                 raise RealisationError(f"positions hold values that {part.name} has not")
             may_be_nothing[part.name] |= bool((values < 0).any())
             block[:, placement.spans[part.name]] = placement.rows(part.name, values)

@@ -54,6 +54,7 @@ def check_rounded_realisation(transformer: Transformer, placement: Placement, oc
         and architecture.vocabulary == construction.vocabulary
         and architecture.end_token == construction.end_token
         and all(architecture.num_heads == len(heads) for heads in placement.heads)
+        and all(architecture.num_heads == len(layer.look_ups) for layer in construction.layers)
         and architecture.norm == "none"
     )
     if not fits:

@@ -79,6 +79,11 @@ class _Checker:
         if construction.vocabulary != expected or construction.num_positions < self.num_positions:
             raise InductionError("vocabulary or positions are not those of the task", 0)
         fields = construction.field_named
+        for name in ("gate", "first", "second", "value", "left", "right"):
+            if name in fields and fields[name].origin != "layers":
+                raise InductionError(f"{name} is not filled in by layers", 0)
+        if any(fields[name].origin != "token" for name in ("kind", "number")):
+            raise InductionError("tokens do not hold their kinds and numbers", 0)
         kinds, numbers = fields["kind"].of_token, fields["number"].of_token
         of_numbers = np.arange(claim.num_gates)
         holds = np.array_equal(kinds[claim.num_gates :], np.arange(len(KINDS)))
