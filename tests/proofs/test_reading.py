@@ -22,7 +22,7 @@ from serialformer.proofs.reading import Context, group_equal_rows, list_sources
 from serialformer.proofs.rounding import covered_rounding
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.proofs.test_certificate import noisy
-from tests.proofs.test_constructions import lower
+from tests.proofs.test_constructions import lower, lower_paper
 
 FORMATS: tuple[DtypeName, DtypeName] = ("bfloat16", "float32")
 
@@ -241,3 +241,32 @@ def test_a_lead_that_rounding_may_take_is_none() -> None:
     )
     assert wide.holds and narrow.failure is not None
     assert "no logit leads by more than rounding can take" in narrow.failure.reason
+
+
+def test_what_heads_find_in_the_papers_arithmetic() -> None:
+    program = circuit()[2]
+    transformer, placement = lower_paper(program_to_construction(program))
+    name, read = placement.spans["name"], placement.spans["read[0]"]
+    names = transformer.position_embedding[:, name].copy()
+    assert reason_of(transformer, program) == (-1, "")
+    for position, span, row, where, reason in (
+        (3, read, names[4], 3, "looks for position 4, which comes later"),
+        (2, name, names[0], 2, "finds the same key at positions 0 and 2"),
+        (3, read, names[0], 3, "the circuit says"),
+        (4, read, -names[0], 4, "looks for a key that no position has"),
+        (3, read, 0.5 * names[1], 3, "looks for what is no interleaved code"),
+        (1, name, 0.5 * names[1], 1, "sees a key that is no interleaved code"),
+    ):
+        wrong = altered(
+            transformer,
+            "position_embedding",
+            lambda rows, position=position, span=span, row=row: rows[position].__setitem__(span, row),
+        )
+        found, text = reason_of(wrong, program)
+        assert found == where and reason in text, (found, text, reason)
+    shorter = replace(program, reads=program.reads[:1], arity=program.arity[:1], table=program.table[:1])
+    assert "some bits make it write" in reason_of(transformer, shorter)[1]
+    silent = altered(transformer, "layers.0.mlp_out_weight", lambda weight: weight.fill(0))
+    assert reason_of(silent, program)[0] == 2
+    strange = altered(transformer, "layers.0.mlp_in_bias", lambda bias: bias.__setitem__(0, 0.25))
+    assert "holds what is no number of F_1" in reason_of(strange, program)[1]
