@@ -353,15 +353,17 @@ class _TableChecker:
             of_token = fields[target].of_token if fields[target].origin == "token" else None
             if of_token is None and len(brings) == 1:
                 continue
+            arrives = list[tuple[int, np.ndarray]]()
+            for number, bring in brings:
+                brought = stands & (bring.arriving(fields[bring.source].of_token) >= 0)
+                arrives.append((number, np.logical_or.reduce(brought, axis=1)))
             for position in range(self.claim.num_prompt - 1, self.num_positions):
                 tokens = np.flatnonzero(stands[position])
                 held = np.zeros(len(tokens), dtype=np.int64)
                 if of_token is not None:
                     held = held + (of_token[tokens] >= 0)
-                for number, bring in brings:
-                    arriving = bring.arriving(fields[bring.source].of_token) >= 0
-                    arrives = (stands & arriving).any(axis=1)
-                    held = held + arrives[self._sources(number, position, tokens)]
+                for number, somewhere in arrives:
+                    held = held + somewhere[self._sources(number, position, tokens)]
                 if (held > 1).any():
                     raise InductionError(f"{target} may hold a value that another joins", position)
 
