@@ -131,7 +131,7 @@ def _permutations(task: Task, length: int, setting: str, num_layers: int) -> dic
             position_item=width,
         ),
         "optimiser": OptimiserConfig(
-            num_steps=1100,
+            num_steps=1300,
             batch_size=16,
             learning_rate=4e-3,
             warmup_steps=50,
