@@ -71,7 +71,7 @@ CASES = {
         task="permutation-composition",
         parameters={"format": "brackets"},
         length=16,
-        steps={"base": (5386,), "hint": (1443,)},
+        steps={"base": (5600,), "hint": (1790,)},
     ),
     "squaring-100": Case(
         task="iterated-squaring",
