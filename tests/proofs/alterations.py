@@ -1,13 +1,18 @@
-"""Constructions with one part altered, for proofs that must refuse them."""
+"""Constructions and weights with one part altered, for proofs that must refuse them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from serialformer.constructions.construction import Construction, Field, LookUp, UnitTable
+from serialformer.transformer.transformer import Transformer, weights_to_transformer
+
+Change = Mapping[str, Mapping[tuple[int, ...], float]]
+"""For each weight that is altered the new numbers, by place."""
 
 EXTRA = Field(name="extra", num_values=2, origin="layers")
 """A field that no claim is about."""
@@ -91,3 +96,13 @@ def writing(table: UnitTable, name: str, value: int = 0) -> UnitTable:
     """A table whose units write into one field more."""
     column = np.full((table.num_units, 1), value, dtype=np.int64)
     return replace(table, writes=(*table.writes, name), written=np.concatenate([table.written, column], axis=1))
+
+
+def altered(transformer: Transformer, change: Change) -> Transformer:
+    """Other numbers in some weights."""
+    weights = dict(transformer.named_weights())
+    for name, numbers in change.items():
+        weights[name] = weights[name].copy()
+        for place, number in numbers.items():
+            weights[name][place] = number
+    return weights_to_transformer(transformer.architecture, weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from serialformer.proofs.stream import RealisationError, Stream
 from serialformer.proofs.units import _check_exclusive
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.construction_cases import constructions_without_a_chain, every_construction
-from tests.proofs.alterations import add_table, alter_bring, alter_clause, alter_field, alter_value
+from tests.proofs.alterations import Change, add_table, alter_bring, alter_clause, alter_field, alter_value, altered
 from tests.proofs.test_constructions import lower, some_prompts, writes
 
 CONSTRUCTIONS = {**every_construction(), **constructions_without_a_chain()}
@@ -33,21 +33,9 @@ EVALUATOR, PARITY, PERMUTATIONS, LAYERS = (
     "base/parity",
 )
 
-Change = Mapping[str, Mapping[tuple[int, ...], float]]
-"""For each weight that is altered the new numbers, by place."""
-
 
 def made(name: str) -> tuple[Transformer, Placement]:
     return lower(CONSTRUCTIONS[name]())
-
-
-def altered(transformer: Transformer, change: Change) -> Transformer:
-    weights = dict(transformer.named_weights())
-    for name, numbers in change.items():
-        weights[name] = weights[name].copy()
-        for place, number in numbers.items():
-            weights[name][place] = number
-    return weights_to_transformer(transformer.architecture, weights)
 
 
 def reason_of(transformer: Transformer, placement: Placement) -> str:

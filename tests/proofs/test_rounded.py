@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -29,12 +29,20 @@ from serialformer.targets.paper_layout import paper_to_placement
 from serialformer.transformer.precision import fixed_point
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import every_input, small_circuits
-from tests.proofs.alterations import add_table, alter_bring, alter_clause, alter_look_up, alter_table, table_of
+from tests.proofs.alterations import (
+    Change,
+    add_table,
+    alter_bring,
+    alter_clause,
+    alter_look_up,
+    alter_table,
+    altered,
+    table_of,
+)
 from tests.proofs.test_constructions import lower_paper, paper_construction, writes_rounded
 
 NAME = "gates of one, two and three inputs"
 Made = tuple[Transformer, Placement]
-Change = Mapping[str, Mapping[tuple[int, ...], float]]
 
 
 def with_a_chain() -> Made:
@@ -45,15 +53,6 @@ def without_a_chain() -> Made:
     construction = circuit_depth_construction(split_gates(small_circuits()[NAME]))
     transformer, layout = construction_to_paper_depth(construction, precision=1)
     return transformer, paper_to_placement(layout)
-
-
-def altered(transformer: Transformer, change: Change) -> Transformer:
-    weights = dict(transformer.named_weights())
-    for name, numbers in change.items():
-        weights[name] = weights[name].copy()
-        for place, number in numbers.items():
-            weights[name][place] = number
-    return weights_to_transformer(transformer.architecture, weights)
 
 
 def check(transformer: Transformer, placement: Placement, like: Construction) -> None:
