@@ -1,4 +1,4 @@
-"""Heads that hardly tell positions apart: refused as soon as rounding may take what they need, and counted before."""
+"""Heads with small score gaps: counted as an error, and refused if rounding could close the gap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = ("task/parity-16", "circuit/two-input table 0110")
 
 
 def weakened(transformer: Transformer, share: float) -> Transformer:
-    """With queries that are so much smaller, and scores with them."""
+    """Scales all queries, and so all scores, by a factor."""
     architecture, weights = transformer.architecture, dict(transformer.named_weights())
     for name in ("layers.0.attention_in_weight", "layers.0.attention_in_bias"):
         weights[name] = weights[name].copy()
@@ -33,7 +33,7 @@ def weakened(transformer: Transformer, share: float) -> Transformer:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_head_leads_by_enough_after_rounding(name: str, dtype: str) -> None:
-    """All other positions together have no more than 2^-10 of its attention, whatever rounding takes."""
+    """After rounding, all other positions together get at most 2^-10 of its attention."""
     transformer, placement = lower(every_construction()[name]())
 
     def certify(share: float) -> Certificate:
@@ -82,7 +82,7 @@ def test_a_window_must_reach_as_far_as_the_distance() -> None:
 
 
 def test_a_window_takes_positions_away() -> None:
-    """Those that it hides need not be told apart, so the gap is no smaller than without it."""
+    """Hidden positions need not be told apart, so the gap is larger than without a window."""
     made = model("window")
     seen = made.certificate
     architecture = replace(made.transformer.architecture, window=None)
@@ -91,7 +91,7 @@ def test_a_window_takes_positions_away() -> None:
 
 
 def test_scores_of_a_distracting_head_must_not_overflow() -> None:
-    """Its values cancel, unless an infinite score makes them no numbers."""
+    """Its values cancel unless an infinite score turns them into NaN."""
     rotated = rotate(construct("circuit-value", 4), seed=0)
     weights = dict(rotated.transformer.named_weights())
     architecture = rotated.transformer.architecture

@@ -1,4 +1,4 @@
-"""Numbers with error bounds: a covered runtime that begins with anything within the bounds stays within them."""
+"""Numbers with error bounds: a covered runtime that starts within the bounds stays within them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS: tuple[DtypeName, ...] = ("float32", "float16", "bfloat16")
 
 
 def drawn(random: np.random.Generator, shape: tuple[int, ...], size: float) -> tuple[Ball, np.ndarray]:
-    """Numbers with bounds, and others within these bounds, many at their ends."""
+    """Numbers with error bounds, and others within these bounds, many of them at the ends."""
     value = random.standard_normal(shape) * size
     error = np.abs(random.standard_normal(shape)) * float(random.choice([0.0, 1e-6, 1e-3, 0.1])) * size
     share = np.clip(random.standard_normal(shape), -1, 1)
@@ -36,7 +36,7 @@ def test_sums_and_maps_keep_to_their_bounds(dtype: DtypeName) -> None:
         runtime = Runtime(random, dtype)
         (one, x), (other, y) = (drawn(random, (3, 7), 4.0) for _ in range(2))
         x, y = x.astype(np.float32), y.astype(np.float32)
-        # float32 need not hold what is at the end of a bound.
+        # The end of a bound may not be a float32.
         one, other = (
             Ball(value=ball.value, error=ball.error + np.abs(near) * 2.0**-23) for ball, near in ((one, x), (other, y))
         )
@@ -81,7 +81,7 @@ def test_relu_passes_on_an_error_that_reaches_beyond_zero() -> None:
     assert (activate(seen, "relu", covered_rounding("float32")).error >= [0.5, 0.0]).all()
 
 
-# --- parts of a forward pass
+# --- Parts of a forward pass
 
 
 def machine(width: int, heads: int, dtype: DtypeName = "float32") -> _Machine:
@@ -106,7 +106,7 @@ def machine(width: int, heads: int, dtype: DtypeName = "float32") -> _Machine:
 
 
 def attend(x: np.ndarray, weights: dict[str, np.ndarray], heads: int) -> np.ndarray:
-    """One layer's attention in float64, with what it is added to."""
+    """The stream after one layer's attention, in float64."""
     normed = layer_norm(x, weights["attention_norm_gain"], weights["attention_norm_bias"], 1e-5)
     queries, keys, values = np.split(normed @ weights["attention_in_weight"] + weights["attention_in_bias"], 3, axis=-1)
     mixed, size = [], x.shape[-1] // heads
@@ -121,7 +121,7 @@ def attend(x: np.ndarray, weights: dict[str, np.ndarray], heads: int) -> np.ndar
 
 @pytest.mark.parametrize("seed", range(6))
 def test_attention_passes_on_no_more_than_its_bound(seed: int) -> None:
-    """Of queries, keys and values: in turns one of them is large, and what it errs by outweighs the others' errors."""
+    """Queries, keys or values are large in turn, so that their error outweighs the others'."""
     random, width, heads = np.random.default_rng(seed), 8, 2
     made, closest = machine(width, heads), 0.0
     for _ in range(30):
@@ -149,7 +149,7 @@ def test_attention_passes_on_no_more_than_its_bound(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_norm_passes_on_no_more_than_its_bound(seed: int) -> None:
-    """Errors along the stream change its deviation, errors that are all alike its mean."""
+    """Errors proportional to the stream change its deviation, and equal errors change its mean."""
     random, width = np.random.default_rng(seed), 16
     made, closest = machine(width, 1), 0.0
     gain, bias = random.standard_normal(width), random.standard_normal(width)
@@ -168,7 +168,7 @@ def test_a_norm_passes_on_no_more_than_its_bound(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_a_norm_sees_bounds_what_it_hands_on(seed: int) -> None:
-    """The relative and the absolute error, whatever is known of the stream's."""
+    """The relative and absolute errors hold for any combination of known facts about the stream's error."""
     random, rounding, width = np.random.default_rng(seed), covered_rounding("float32"), 24
     closest = 0.0
     for _ in range(200):
@@ -204,7 +204,7 @@ def test_what_a_norm_sees_bounds_what_it_hands_on(seed: int) -> None:
 
 
 def test_a_mean_that_is_not_zero_counts() -> None:
-    """A coordinate that is far from the mean moves the variance by more than its size says."""
+    """An error in a coordinate far from the mean changes the variance by more than the coordinate's size suggests."""
     rounding = covered_rounding("float32")
     for width in (8, 16, 64):
         x, error = np.full(width, 3.0), np.zeros(width)
@@ -220,7 +220,7 @@ def test_a_mean_that_is_not_zero_counts() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_should_be_handed_on_as_it_is_misses_the_mean(seed: int) -> None:
+def test_the_error_of_a_norm_that_should_change_nothing_is_bounded(seed: int) -> None:
     random, rounding, width = np.random.default_rng(seed), covered_rounding("float32"), 16
     for _ in range(50):
         x = random.choice([-2.0, 2.0], width) + float(random.choice([0.0, 0.01, 0.1]))
@@ -235,8 +235,8 @@ def test_what_should_be_handed_on_as_it_is_misses_the_mean(seed: int) -> None:
             assert (np.abs(given - x) <= bound).all()
 
 
-def test_what_is_no_number_proves_nothing() -> None:
-    """A weight that makes infinities, or what is no number, on the way."""
+def test_infinities_and_nan_prove_nothing() -> None:
+    """Weights that lead to infinities or NaN are refused."""
     _, transformer, _ = made("circuit/two-input table 0110")
     sequences = np.array([[a, b, 2, a ^ b] for a in (0, 1) for b in (0, 1)], dtype=np.int64)
 
@@ -254,7 +254,7 @@ def test_what_is_no_number_proves_nothing() -> None:
 
 @pytest.mark.parametrize("block", [1, 1 << 21])
 def test_every_prompt_counts_and_the_end_too(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One at a time, or all at once."""
+    """In blocks of one prompt, or all in one block."""
     monkeypatch.setattr("serialformer.proofs.every_prompt.NUMBERS_PER_BLOCK", block)
     _, transformer, _ = made("circuit/two-input table 0110")
     sequences = np.array([[a, b, 2, a ^ b] for a in (0, 1) for b in (0, 1)], dtype=np.int64)
@@ -269,7 +269,7 @@ def test_every_prompt_counts_and_the_end_too(block: int, monkeypatch: pytest.Mon
     assert failure is not None and (failure.position, failure.token) == (2, 0)
 
 
-def test_a_norm_of_what_may_be_anything_has_no_bound() -> None:
+def test_a_norm_of_unbounded_numbers_has_no_bound() -> None:
     part = machine(16, 1)
     value = np.linspace(-1, 1, 16)[None, None]
     error = part._norm(Ball(value=value, error=np.ones_like(value)), np.ones(16), np.zeros(16)).error

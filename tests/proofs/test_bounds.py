@@ -66,14 +66,14 @@ def test_an_error_of_a_whole_step_does_not_vanish() -> None:
     assert not vanishing(np.array([1 + 2.0**-12]), np.zeros(1), rounding).any(), "bfloat16 does not hold this number"
 
 
-def test_what_may_be_flushed_to_zero_does_not_vanish() -> None:
+def test_errors_of_numbers_that_may_be_flushed_to_zero_stay() -> None:
     rounding = covered_rounding("float16")
     assert not vanishing(np.array([rounding.smallest / 2, rounding.smallest]), np.zeros(2), rounding).any()
     assert vanishing(np.array([4 * rounding.smallest]), np.zeros(1), rounding).all()
 
 
 def test_an_activation_that_is_not_the_ideal_counts() -> None:
-    """gelu of 1 is 0.84, of 8 it is 8; what the input errs by counts besides."""
+    """gelu of 1 is 0.84 and gelu of 8 is 8. The error of the input counts as well."""
     rounding = covered_rounding("float32")
     near, far, off = (
         float(activation_errors(ideal, np.array([error]), False, rounding)[0])

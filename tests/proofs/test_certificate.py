@@ -19,6 +19,7 @@ from serialformer.errors import SerialformerError
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
 from tests.cases import small_circuits, with_circuit
 from tests.effort import effort, pairs
+from tests.proofs.alterations import alter_weight
 from tests.proofs.mutations import is_right, mutate
 
 CASES = small_circuits()
@@ -26,10 +27,7 @@ CASES = small_circuits()
 
 def altered(model: Model, name: str, change: Callable[[np.ndarray], object]) -> Model:
     """The model with one weight changed in place."""
-    weights = dict(model.transformer.named_weights())
-    weights[name] = weights[name].copy()
-    change(weights[name])
-    return replace(model, transformer=weights_to_transformer(model.transformer.architecture, weights))
+    return replace(model, transformer=alter_weight(model.transformer, name, change))
 
 
 @pytest.mark.parametrize(("name", "dtype"), pairs(CASES, ["float32", "float16", "bfloat16"]))

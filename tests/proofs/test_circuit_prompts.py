@@ -1,4 +1,4 @@
-"""Circuits in the prompt: a construction that evaluates anything else is refused, whatever is wrong with it."""
+"""Circuits in the prompt: constructions with any one part wrong are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GATES = 3
 
 
 def construction() -> Construction:
-    """Circuits of up to three gates: with three of them, 0 to 11 hold them, 12 ``=``, and 13 to 24 the chain."""
+    """Circuits of up to three gates. Three gates stand at positions 0 to 11, ``=`` at 12 and the chain at 13 to 24."""
     return evaluator_construction(GATES)
 
 
@@ -45,7 +45,7 @@ def test_the_construction_evaluates() -> None:
 
 
 def with_a_layer_more(made: Construction) -> Construction:
-    """What was pointed to is brought once more, by another look-up."""
+    """Another look-up brings the value a second time."""
     last = made.layers[-1]
     clauses = made.layers[0].look_ups[1].clauses
     again = LookUp(name="again", clauses=clauses, brings=(Bring(source="value", target="extra"),))
@@ -99,7 +99,7 @@ def with_a_layer_more(made: Construction) -> Construction:
         (lambda made: alter_layer(made, 2, tables=made.layers[2].tables[:-1]), "another token than the circuit"),
     ],
 )
-def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_part(change: Callable[[Construction], Construction], reason: str) -> None:
     with pytest.raises(InductionError, match=reason):
         check(change(construction()))
 
@@ -111,7 +111,7 @@ def without_clause(made: Construction, index: int, number: int, place: int) -> C
 
 
 def with_numbers_exchanged(made: Construction) -> Construction:
-    """The ids of the first two gates have one another's numbers."""
+    """Exchanges the numbers of the first two gates' ids."""
     for name in ("number%4", "number%3"):
         made = alter_value(alter_value(made, name, 0, 2), name, 1, 1)
     return made
@@ -120,9 +120,9 @@ def with_numbers_exchanged(made: Construction) -> Construction:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        # Every value of a gate would be found at two positions.
+        # Now each value of a gate is found at two positions.
         (lambda made: without_clause(made, 2, 0, 4), "value is looked up where there is no id"),
-        # The names of gates modulo 4 are one later.
+        # Gate numbers modulo 4 are off by one.
         (lambda made: alter_clause(made, 2, 0, 0, of_value=(1, 2, 3, 0)), "value is looked up where there is no id"),
         (with_numbers_exchanged, "value is not the value of the input"),
         (lambda made: alter_value(made, "number%4", made.vocabulary.index("NA"), 1), "is looked up where there is no"),
@@ -131,13 +131,13 @@ def with_numbers_exchanged(made: Construction) -> Construction:
         (lambda made: alter_clause(made, 1, 0, 0, of_value=(1, 2, 3, 0)), "token of the gate finds no one position"),
     ],
 )
-def test_a_look_up_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_look_up(change: Callable[[Construction], Construction], reason: str) -> None:
     with pytest.raises(InductionError, match=reason):
         check(change(construction()))
 
 
 def test_what_was_checked_for_fewer_gates_holds_for_more_only_if_units_see_the_same() -> None:
-    """Of one gate the type is written by position 4, of three by 12, 16 and 20; units see one more field there."""
+    """Position 4 writes the type of a single gate, positions 12, 16 and 20 those of three; units read a field more."""
 
     def with_field(*positions: int) -> CircuitPrompts:
         values = np.zeros(25, dtype=np.int64)
@@ -173,7 +173,7 @@ def test_every_unit_of_the_last_layer_matters() -> None:
                     check(alter_layer(made, 2, tables=tables))
 
 
-def test_circuits_of_more_gates_than_were_gone_through_are_not_covered() -> None:
+def test_larger_circuits_than_those_checked_are_not_covered() -> None:
     _, first, prompts = check_claims(construction(), max_gates=2)
     assert (first, prompts) == (4, "all circuits of up to 2 gates; those of more are not gone through")
     _, _, prompts = check_claims(construction(), max_gates=3)

@@ -10,7 +10,7 @@ from serialformer import CircuitBuilder, Model
 from serialformer.constructions.circuit_depth import circuit_depth_construction
 from serialformer.models.lower import certify_weights, construction_to_placement
 from serialformer.proofs.certificate import Certificate
-from serialformer.transformer.transformer import weights_to_transformer
+from tests.proofs.alterations import altered
 
 SECOND = 2
 """The first unit that takes away what another gives too much: each table has two units, which two such units follow."""
@@ -26,13 +26,10 @@ def model() -> Model:
     return serialformer.compile(build.circuit(), chain="none")
 
 
-def altered(made: Model, name: str, index: tuple[int, ...], value: float) -> Certificate:
-    """The certificate of weights of which one is another."""
-    weights = dict(made.transformer.named_weights())
-    weights[name] = weights[name].copy()
-    assert weights[name][index] != value
-    weights[name][index] = value
-    transformer = weights_to_transformer(made.transformer.architecture, weights)
+def certify_altered(made: Model, name: str, index: tuple[int, ...], value: float) -> Certificate:
+    """The certificate with one weight changed."""
+    assert dict(made.transformer.named_weights())[name][index] != value
+    transformer = altered(made.transformer, {name: {index: value}})
     construction = circuit_depth_construction(made.circuit, len(transformer.layers))
     return certify_weights(transformer, construction_to_placement(construction, transformer.architecture))
 
@@ -60,7 +57,7 @@ def test_one_weight_of_a_hidden_unit(part: str, unit: int, reason: str) -> None:
         index, value = (int(np.flatnonzero(weight[:, unit] == 0)[-1]), unit), 1.0
     else:
         index, value = (unit, int(np.flatnonzero(weight[unit] == 0)[-1])), 1.0
-    certificate = altered(made, name, index, value)
+    certificate = certify_altered(made, name, index, value)
     assert not certificate.holds
     assert reason in str(certificate.failure)
 
@@ -69,7 +66,7 @@ def test_what_is_left_of_a_field() -> None:
     """The bias that puts nothing in a field's place."""
     made = model()
     names = made.provenance.names.directions
-    certificate = altered(made, "layers.0.mlp_out_bias", (names.index("fetched[0]+"),), 4.0)
+    certificate = certify_altered(made, "layers.0.mlp_out_bias", (names.index("fetched[0]+"),), 4.0)
     assert not certificate.holds
     assert "something is left of fetched[0]" in str(certificate.failure)
 
@@ -84,7 +81,7 @@ def test_what_is_left_of_a_field() -> None:
 def test_a_norm_that_changes_a_field(part: str, value: float, reason: str) -> None:
     made = model()
     place = made.provenance.names.directions.index("fetched[0]+")
-    certificate = altered(made, f"layers.0.{part}", (place,), value)
+    certificate = certify_altered(made, f"layers.0.{part}", (place,), value)
     assert certificate.failure is not None and reason in certificate.failure.reason
 
 

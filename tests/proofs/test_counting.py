@@ -19,7 +19,7 @@ from serialformer.targets.counting import count_claim, counting_to_gpt2, countin
 from serialformer.tasks.registry import make_task
 from serialformer.transformer.forward import compute_logits
 from serialformer.transformer.transformer import Transformer, weights_to_transformer
-from tests.proofs.alterations import add_field, add_table, alter_layer
+from tests.proofs.alterations import add_field, add_table, alter_layer, altered
 from tests.proofs.mutations import mutate
 
 CASES: list[tuple[str, dict[str, int], int]] = [
@@ -144,13 +144,6 @@ def test_no_altered_weights_are_wrongly_certified_in_two_thousand(case: tuple[st
     check_mutations(case, 2000, seed=3)
 
 
-def altered(transformer: Transformer, name: str, place: tuple[int, ...], value: float) -> Transformer:
-    weights = dict(transformer.named_weights())
-    weights[name] = weights[name].copy()
-    weights[name][place] = value
-    return weights_to_transformer(transformer.architecture, weights)
-
-
 @pytest.mark.parametrize(
     ("name", "place", "value", "reason"),
     [
@@ -163,7 +156,7 @@ def altered(transformer: Transformer, name: str, place: tuple[int, ...], value: 
 )
 def test_what_breaks_it_is_named(name: str, place: tuple[int, ...], value: float, reason: str) -> None:
     construction, transformer = lower("majority", {}, 8)
-    failure = certify_counting(altered(transformer, name, place, value), construction).failure
+    failure = certify_counting(altered(transformer, {name: {place: value}}), construction).failure
     assert failure is not None and reason in failure.reason
 
 
@@ -235,7 +228,7 @@ def with_claim(made: Construction, **changes: object) -> Construction:
         (lambda made: add_table(made, 0, made.layers[0].tables[0]), "two units write"),
     ],
 )
-def test_a_construction_that_does_something_else(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_construction(change: Callable[[Construction], Construction], reason: str) -> None:
     construction, transformer = lower("majority", {}, 8)
     failure = certify_counting(transformer, change(construction)).failure
     assert failure is not None and reason in failure.reason
@@ -247,7 +240,7 @@ def test_the_prompt_must_fit() -> None:
     assert failure is not None and "holds the prompt" in failure.reason
 
 
-def test_no_more_is_counted_than_float32_can(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_that_float32_cannot_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     construction, transformer = lower("majority", {}, 8)
     monkeypatch.setattr("serialformer.proofs.counting.MAX_EXACT_COUNT", 8)
     failure = certify_counting(transformer, construction).failure
@@ -257,7 +250,7 @@ def test_no_more_is_counted_than_float32_can(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_keys_must_not_overflow() -> None:
-    """Queries are 0, and 0 times infinity is no number."""
+    """Queries are 0, and 0 times infinity is NaN."""
     construction, transformer = lower("majority", {}, 8)
     width = transformer.architecture.width
     weights = dict(transformer.named_weights())

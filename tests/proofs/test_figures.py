@@ -87,7 +87,7 @@ def of_rotated(make: Callable[[], serialformer.Model]) -> Make:
 
 
 def of_weights_alone(dtype: DtypeName, activation: Activation, size: float) -> Make:
-    """Without a construction: what the weights do is found in them."""
+    """A certificate from the weights alone, without a construction."""
 
     def make() -> Certificate:
         model = serialformer.compile(CIRCUITS["gates of one, two and three inputs"], dtype=dtype, activation=activation)
@@ -150,7 +150,7 @@ MAKERS["counting, bfloat16"] = of_counting(9, "bfloat16", "gelu_new")
 
 
 def figures_of(certificate: Certificate) -> dict[str, float]:
-    """Leads, what rounding can take from them, and what norms see."""
+    """Leads, what rounding can take from them, and the ranges of the norms."""
     found = {}
     for name, lead in (("attention", certificate.attention), ("logits", certificate.logits)):
         found[name] = lead.exact
@@ -171,7 +171,7 @@ def test_every_figure_is_of_a_model_here() -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_what_rounding_can_take_is_what_it_was(name: str) -> None:
+def test_the_figures_are_unchanged(name: str) -> None:
     certificate = MAKERS[name]()
     assert certificate.holds
     assert figures_of(certificate) == pytest.approx(EXPECTED[name], rel=1e-5, abs=1e-12)

@@ -156,7 +156,7 @@ def test_what_is_no_pair_is_refused(part: str, change: str, message: str) -> Non
 
 
 def caught_call(monkeypatch: pytest.MonkeyPatch) -> tuple[PairInput, Stream, NormedParts, Rounding]:
-    """What the proof of a small model asks of the pairs of one table."""
+    """The arguments with which the proof of a small model bounds the pairs of one table."""
     found: list[tuple[PairInput, Stream, NormedParts, Rounding]] = []
 
     def watched(
@@ -191,8 +191,8 @@ def test_a_factor_that_errs_too_much_is_refused(monkeypatch: pytest.MonkeyPatch)
         pair_errors(replace(seen, off_ideal=seen.off_ideal + 3.0), stream, parts, rounding)
 
 
-def test_whatever_errs_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More of any error means more that a pair can give, where it fires or where it does not."""
+def test_every_error_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger error of any kind gives a larger bound on the output of a pair."""
     seen, stream, parts, rounding = caught_call(monkeypatch)
     on, off = pair_errors(seen, stream, parts, rounding)
     for change in ({"own": parts.own + 1e-3}, {"common": 1e-3}, {"factor": 1e-3, "own_factor": 1e-3}):

@@ -1,4 +1,4 @@
-"""Claims of tables: a witness refers to values that there are, and a construction of anything else is refused."""
+"""Table claims: witnesses with values out of range and constructions with any one part wrong are refused."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from tests.proofs.alterations import (
 
 
 def parity() -> Construction:
-    """Words of four bits; positions 0 to 3 hold them, 4 holds ``=``, and 5 to 8 the running parity."""
+    """Words of four bits at positions 0 to 3, ``=`` at 4 and the running parity at 5 to 8."""
     return task_construction(make_task("parity"), 4)
 
 
 def permutations() -> Construction:
-    """Of five things, in brackets; each look-up brings one symbol."""
+    """Permutations of five things in brackets. Each look-up brings one symbol."""
     return task_construction(make_task("permutation-composition", {}), 2)
 
 
 def permutation() -> Construction:
-    """The same of one, of which nothing is composed: what look-ups bring matters nowhere."""
+    """A single permutation. Nothing is composed, so what look-ups bring does not matter."""
     return task_construction(make_task("permutation-composition", {}), 1)
 
 
 def squaring() -> Construction:
-    """A prime, a residue, ``^2`` and ``=``; where a position reads depends on its token."""
+    """A prime, a residue, ``^2`` and ``=``. The token decides which position is read."""
     return task_construction(make_task("iterated-squaring", {"bound": 20}), 1)
 
 
 def redirected(made: Construction, number: int, target: str) -> Construction:
-    """What a look-up brings goes into another field, and units read it there."""
+    """A look-up brings its value into another field, which units read instead."""
     former = made.layers[0].look_ups[number].brings[0].target
     altered = alter_bring(made, 0, number, 0, target=target)
     for place, table in enumerate(made.layers[0].tables):
@@ -114,7 +114,7 @@ def with_written(made: Construction, value: int) -> Construction:
         (lambda made: replace(made, default={"equals": 2}), "the default is a value that equals has not"),
     ],
 )
-def test_a_witness_refers_to_values_that_there_are(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_values_out_of_range_are_refused(change: Callable[[Construction], Construction], reason: str) -> None:
     check_consistent(parity())
     with pytest.raises(InductionError, match=reason):
         check_consistent(change(parity()))
@@ -151,11 +151,11 @@ def test_nothing_is_a_value_of_tokens_and_may_be_brought_and_asked_for() -> None
         ),
         (permutations, lambda made: alter_bring(made, 0, 0, 0, of_value=(1, 0, *range(2, 8))), "another token than"),
         (permutations, lambda made: alter_bring(made, 0, 1, 0, source="item"), "brings what no token decides"),
-        # The claim leaves open which token stands there; but the sum of two codes is no code.
+        # The claim allows any token there, but the sum of two codes is not a code.
         (permutation, lambda made: redirected(made, 1, "token"), "token may hold a value that another joins"),
     ],
 )
-def test_a_part_that_is_wrong(
+def test_a_wrong_part(
     make: Callable[[], Construction], change: Callable[[Construction], Construction], reason: str
 ) -> None:
     made = make()
@@ -197,8 +197,8 @@ def test_every_case_that_can_be_read_must_be_one_of_the_claim() -> None:
                 check_table_claim(made, fewer)
 
 
-def test_cases_that_are_given_twice_stand_for_no_others() -> None:
-    """Where the prompt has an anchor cases are counted."""
+def test_repeated_cases_do_not_replace_missing_ones() -> None:
+    """If the prompt has an anchor, cases are counted."""
     made = squaring()
     claim = claim_of(made)
     assert claim.anchor == 0
@@ -232,7 +232,7 @@ def test_what_was_checked_for_one_claim_is_checked_for_another() -> None:
 
 
 def test_what_is_written_stands_somewhere() -> None:
-    """Tokens that no prompt has are not left out."""
+    """Tokens that occur in no prompt are included."""
     new = 0
     for name in ("task/automaton-0,2-1-9", "task/majority-13", "task/permutation-composition-symbols-6"):
         made = every_construction()[name]()

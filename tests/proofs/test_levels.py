@@ -87,7 +87,7 @@ def test_the_construction_is_what_it_claims() -> None:
         ("mode", 6, 0, "not always ended", 6),
     ],
 )
-def test_a_position_that_is_wrong(name: str, position: int, value: int, reason: str, where: int) -> None:
+def test_a_wrong_position(name: str, position: int, value: int, reason: str, where: int) -> None:
     made = construction()
     with pytest.raises(InductionError, match=reason) as caught:
         check_columns_claim(with_position(made, name, position, value), claim_of(made))
@@ -242,14 +242,14 @@ def test_every_claim_of_another_circuit_is_refused() -> None:
         (lambda made: alter_field(made, "bit", num_values=3), "is not the token's bit"),
     ],
 )
-def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_part(change: Callable[[Construction], Construction], reason: str) -> None:
     made = construction()
     with pytest.raises(InductionError, match=reason):
         check_columns_claim(change(made), claim_of(made))
 
 
 def test_what_is_read_has_a_bit() -> None:
-    """A table does not depend on an input that matters nowhere, but no unit fires where this holds nothing."""
+    """A gate may ignore an input, but no unit fires if that input holds nothing."""
     made = alter_value(construction(), "read[1]", 5, 4)
     check_columns_claim(made, claim_of(made))
     tables = list(made.layers[1].tables)

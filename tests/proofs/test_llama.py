@@ -111,7 +111,7 @@ def test_silu_is_within_its_bound(dtype: DtypeName) -> None:
 
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_silu_may_err_by_some_units_in_the_last_place(dtype: DtypeName) -> None:
-    """Of a runtime whose exponential and quotient do, on top of what its input errs by."""
+    """The bound covers a runtime whose exponential and quotient err, and whose input errs as well."""
     rounding = covered_rounding(dtype)
     some = 4 * rounding.accumulation_roundoff
     for ideal in (16.0, 0.0):
@@ -209,7 +209,7 @@ def test_witnesses_are_not_trusted() -> None:
 
 
 def test_units_give_something_where_they_fire() -> None:
-    """Else a unit that never fires would do: silu of -16 is nothing, and not -16."""
+    """A negative output would admit units that never fire: silu of -16 is almost 0, not -16."""
     transformer, placement = made("random, 2 inputs a gate", shape=Shape(layers=1))
     weights, num_units = dict(transformer.named_weights()), placement.construction.layers[0].tables[0].num_units
     num_units *= len(placement.construction.layers[0].tables)

@@ -214,7 +214,7 @@ def of_three_bits(made: Construction) -> UnitTable:
 
 
 def without_slot(made: Construction, number: int) -> Construction:
-    """Without the tables that write into one slot."""
+    """Removes the tables that write into one slot."""
     name = f"bit[{number}]"
     return alter_layer(made, 0, tables=tuple(table for table in made.layers[0].tables if table.writes != (name,)))
 
@@ -263,7 +263,7 @@ def without_slot(made: Construction, number: int) -> Construction:
         (1, lambda made: alter_value(made, "mode", -1, 0), "the chain is not ended"),
     ],
 )
-def test_a_part_that_is_wrong(num_levels: int, change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_part(num_levels: int, change: Callable[[Construction], Construction], reason: str) -> None:
     made = construction_of(ONE, 2, num_levels)
     with pytest.raises(InductionError, match=reason):
         check_packed_claim(change(made), claim_of(made))
@@ -271,7 +271,7 @@ def test_a_part_that_is_wrong(num_levels: int, change: Callable[[Construction], 
 
 @pytest.mark.parametrize("num_levels", [1, 2])
 def test_every_claim_of_another_circuit_is_refused(num_levels: int) -> None:
-    """Any other table of a gate, and any other wire that a token holds."""
+    """Changes each entry of each gate's table and each wire of each token."""
     made = construction_of(ONE, 2, num_levels)
     claim = claim_of(made)
     check_packed_claim(made, claim)

@@ -1,4 +1,4 @@
-"""Tokens that say where they stand: what their proof takes from the witness, and what it refuses."""
+"""Tokens that say where they stand: their proof refuses wrong witnesses and weights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_only_prompts_of_one_layout() -> None:
 
 
 def test_nothing_is_written_after_the_end_of_the_answer() -> None:
-    """At the last position every table must read something that it does not watch for there."""
+    """At the last position, no unit of any table may fire."""
     _, placement = made(NAME)
     construction = placement.construction
     answers = np.zeros(len(construction.vocabulary), dtype=bool)
@@ -73,7 +73,7 @@ def test_nothing_is_written_after_the_end_of_the_answer() -> None:
 
 
 @pytest.mark.parametrize("value", [9999, -2])
-def test_positions_hold_values_that_there_are(value: int) -> None:
+def test_positions_with_values_out_of_range_are_refused(value: int) -> None:
     transformer, placement = made(NAME)
     allowed = np.ones(len(placement.construction.vocabulary), dtype=bool)
     check_placed_embeddings(transformer, placement, allowed)
@@ -149,7 +149,7 @@ def test_what_the_final_norm_leaves_is_read_by_one_weight() -> None:
 
 
 def test_heads_have_biases_or_read_what_is_the_same_everywhere() -> None:
-    """Of Qwen2, whose queries and keys have biases: these stand for what other heads read."""
+    """Queries and keys of a Qwen2 have biases and need not read a constant field."""
     transformer, placement = made(NAME, shape=Shape(head_biases=True, layers=1))
     assert read_layer(transformer, placement, 0).head_biases
     weights = dict(transformer.named_weights())
@@ -160,7 +160,7 @@ def test_heads_have_biases_or_read_what_is_the_same_everywhere() -> None:
         read_layer(wrong, placement, 0)
 
 
-def test_names_are_turned_by_all_positions_that_there_are() -> None:
+def test_names_are_turned_by_all_positions() -> None:
     transformer, placement = made(NAME)
     maps, architecture = read_layer(transformer, placement, 0), transformer.architecture
     half, size = architecture.head_width // 2, placement.construction.num_positions

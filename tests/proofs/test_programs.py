@@ -1,4 +1,4 @@
-"""Circuits as programs: a construction that does not run its circuit is refused, whatever is wrong with it."""
+"""Circuits as programs: constructions with any one part wrong are refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOKEN = Field(name="extra", num_values=2, origin="token", values=np.zeros(4, dty
 
 
 def construction() -> Construction:
-    """y = a and b, z = not y: 0 and 1 hold the inputs, 2 ``=``, 3 and 4 the chain."""
+    """y = a and b, z = not y. Inputs stand at positions 0 and 1, ``=`` at 2 and the chain at 3 and 4."""
     build = CircuitBuilder()
     a, b = build.inputs("a", 2)
     wire = build.and_(a, b)
@@ -74,7 +74,7 @@ def test_the_construction_is_what_it_claims() -> None:
         ("table[0]", 4, 0, "do not write one bit", 4),
     ],
 )
-def test_a_position_that_is_wrong(name: str, place: int, value: int, reason: str, where: int) -> None:
+def test_a_wrong_position(name: str, place: int, value: int, reason: str, where: int) -> None:
     made = construction()
     with pytest.raises(InductionError, match=reason) as caught:
         check_bit_claim(alter_value(made, name, place, value), claim_of(made))
@@ -117,7 +117,7 @@ def test_a_position_that_is_wrong(name: str, place: int, value: int, reason: str
         (lambda made: alter_table(made, 0, 0, reading(table_of(made, 0, 0), "name", 7)), "do not write one bit"),
     ],
 )
-def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_part(change: Callable[[Construction], Construction], reason: str) -> None:
     made = construction()
     with pytest.raises(InductionError, match=reason):
         check_bit_claim(change(made), claim_of(made))
@@ -132,7 +132,7 @@ def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], re
     ],
 )
 def test_the_prompt_must_find_something_too(change: Callable[[Construction], Construction]) -> None:
-    """In the paper's arithmetic a softmax over nothing divides by zero, also where no token is written."""
+    """In the paper's arithmetic a softmax over nothing divides by zero, even at positions that write no token."""
     made = construction()
     with pytest.raises(InductionError, match="finds no position") as caught:
         check_prompt(change(made), claim_of(made))
@@ -140,7 +140,7 @@ def test_the_prompt_must_find_something_too(change: Callable[[Construction], Con
 
 
 def test_every_claim_of_another_circuit_is_refused() -> None:
-    """Any other table of a token, or any other position read."""
+    """Changes each entry of each table and each position read."""
     made = construction()
     claim = claim_of(made)
     for token, arity in enumerate(claim.arity.tolist()):
@@ -157,8 +157,8 @@ def test_every_claim_of_another_circuit_is_refused() -> None:
                     check_bit_claim(made, replace(claim, reads=reads))
 
 
-def test_a_bit_that_is_brought_to_where_a_token_stands_is_in_the_way() -> None:
-    """Units that were to see what is fetched would see the sum of it and of the token: the weights are wrong."""
+def test_a_bit_brought_into_the_token_field_is_refused() -> None:
+    """Units would see the sum of the fetched bit and the token, so the weights are wrong."""
     made = circuit_construction("gates of one, two and three inputs")
     wrong = alter_bring(made, 0, 0, 0, target="token")
     for number, table in enumerate(made.layers[0].tables):

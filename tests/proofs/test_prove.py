@@ -1,4 +1,4 @@
-"""Proofs put together: each of their parts is asked, and what one of them refuses is not certified."""
+"""Whole proofs: every part is called, and nothing is certified that one of them refuses."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_witness_that_is_inconsistent_is_refused() -> None:
     assert failure is not None and "the construction is inconsistent" in failure.reason
 
 
-def test_units_that_fire_together_are_no_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_units_that_fire_together_are_a_failure_of_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise CompileError("two units fire")
 
@@ -94,7 +94,7 @@ def test_nothing_is_counted_without_a_tally() -> None:
 
 
 def test_the_last_token_of_an_answer_stands_somewhere_too() -> None:
-    """Behind it the end is written, so what it holds must be told from nothing."""
+    """The end token is written after it, so its value must differ from nothing."""
     transformer, placement = made_llama("two-input table 0110")
     found: list[Any] = []
     plain = prove.check_realisation

@@ -1,8 +1,7 @@
-"""Circuits read out of weights alone: what heads find, whatever is wrong with it, and positions that are read twice."""
+"""Circuits read from weights alone: what heads find, errors in it, and positions that are read twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +19,8 @@ from serialformer.proofs.codes import find_grid_of_codes, round_to_codes
 from serialformer.proofs.prove import certify_chain
 from serialformer.proofs.reading import Context, group_equal_rows, list_sources
 from serialformer.proofs.rounding import covered_rounding
-from serialformer.transformer.transformer import Transformer, weights_to_transformer
+from serialformer.transformer.transformer import Transformer
+from tests.proofs.alterations import alter_weight
 from tests.proofs.test_certificate import noisy
 from tests.proofs.test_constructions import lower, lower_paper
 
@@ -28,7 +28,7 @@ FORMATS: tuple[DtypeName, DtypeName] = ("bfloat16", "float32")
 
 
 def circuit() -> tuple[Transformer, Placement, Program]:
-    """y = (a and b) xor b, by way of both: 0 and 1 hold the inputs, 2 ``=``, 3 and 4 the chain."""
+    """y = (a and b) xor b. Inputs stand at positions 0 and 1, ``=`` at 2 and the chain at 3 and 4."""
     build = CircuitBuilder()
     a, b = build.inputs("a", 2)
     build.output("y", build.xor(build.and_(a, b), b))
@@ -42,13 +42,6 @@ def reason_of(transformer: Transformer, program: Program) -> tuple[int, str]:
     return (-1, "") if failure is None else (failure.position, failure.reason)
 
 
-def altered(transformer: Transformer, name: str, change: Callable[[np.ndarray], object]) -> Transformer:
-    weights = dict(transformer.named_weights())
-    weights[name] = weights[name].copy()
-    change(weights[name])
-    return weights_to_transformer(transformer.architecture, weights)
-
-
 def test_what_heads_find() -> None:
     transformer, placement, program = circuit()
     name, read = placement.spans["name"], placement.spans["read[0]"]
@@ -56,7 +49,7 @@ def test_what_heads_find() -> None:
     assert reason_of(transformer, program) == (-1, "")
 
     def with_row(position: int, span: slice, row: np.ndarray) -> tuple[int, str]:
-        wrong = altered(transformer, "position_embedding", lambda rows: rows[position].__setitem__(span, row))
+        wrong = alter_weight(transformer, "position_embedding", lambda rows: rows[position].__setitem__(span, row))
         return reason_of(wrong, program)
 
     position, reason = with_row(3, read, names[4])
@@ -78,7 +71,7 @@ def test_queries_do_not_depend_on_the_token() -> None:
     tells = token.start + int(np.flatnonzero(codes[0] != codes[1])[0])
     into = transformer.layers[0].attention_in_weight
     columns = np.flatnonzero(into[read, : placement.width].any(axis=0))[:1]
-    wrong = altered(
+    wrong = alter_weight(
         transformer,
         "layers.0.attention_in_weight",
         lambda weight: weight.__setitem__((tells, columns), 500),
@@ -90,7 +83,7 @@ def test_keys_do_not_depend_on_the_token() -> None:
     transformer, placement, program = circuit()
     codes = placement.codes["token"]
     tells = placement.spans["token"].start + int(np.flatnonzero(codes[0] != codes[1])[0])
-    wrong = altered(
+    wrong = alter_weight(
         transformer,
         "layers.0.attention_in_weight",
         lambda weight: weight[tells, placement.width : placement.width + 3].__iadd__(0.75),
@@ -100,7 +93,7 @@ def test_keys_do_not_depend_on_the_token() -> None:
 
 
 def test_another_circuit_is_refused_with_its_position() -> None:
-    """Another table, and another position read: each token counts."""
+    """Changes each entry of each table and each position read, one at a time."""
     transformer, _, program = circuit()
     for token in range(len(program.arity)):
         for entry in range(1 << int(program.arity[token])):
@@ -122,7 +115,7 @@ def test_the_end_is_written_at_the_end_and_nowhere_else() -> None:
     assert position == 3 and "some bits make it write" in reason
 
 
-def test_positions_that_are_read_twice_are_one() -> None:
+def test_positions_read_twice_count_once() -> None:
     states = np.array([[0, 1], [0, 1], [2, 2], [0, 1], [0, 1]], dtype=np.uint8)
     context = Context(states=states, num_inputs=2, zero=0, one=1, end=2)
     targets = np.array([[0, 0], [1, 2], [3, 1]], dtype=np.int32)
@@ -135,8 +128,8 @@ def test_positions_that_are_read_twice_are_one() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_equal_functions_have_one_form_and_others_have_not(seed: int) -> None:
-    """Against every assignment, for tables that read some position twice, or one that makes no difference."""
+def test_functions_have_the_same_form_if_and_only_if_they_are_equal(seed: int) -> None:
+    """Checked on every assignment, including tables that read a position twice or ignore one."""
     random = np.random.default_rng(seed)
     reads, arity = random.integers(0, 4, (40, 3)), random.integers(0, 4, 40)
     table = np.array([random.integers(0, 1 << (1 << int(number))) for number in arity], dtype=np.uint64)
@@ -157,7 +150,7 @@ def test_equal_functions_have_one_form_and_others_have_not(seed: int) -> None:
         assert forms.setdefault(meant, form) == form
 
 
-def test_rows_are_one_if_they_are_equal_to_the_bit() -> None:
+def test_rows_are_grouped_if_equal_to_the_bit() -> None:
     rows = np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 3.0], [0.0, 1.0, 2.0], [-0.0, 1.0, 2.0], [5.0, 1.0, 2.0]])
     leaders, group = group_equal_rows((rows,))
     assert leaders.tolist() == [0, 1, 3, 4] and group.tolist() == [0, 1, 0, 2, 3]
@@ -166,7 +159,7 @@ def test_rows_are_one_if_they_are_equal_to_the_bit() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_vector_is_as_far_from_its_code_as_is_said(seed: int) -> None:
+def test_distances_from_codes(seed: int) -> None:
     random = np.random.default_rng(seed)
     points = random.choice([-2.0, 2.0], (30, 6))
     grid = find_grid_of_codes(points)
@@ -187,7 +180,7 @@ def test_a_vector_is_as_far_from_its_code_as_is_said(seed: int) -> None:
 
 
 def test_what_other_positions_bring_is_counted() -> None:
-    """Of heads that lead by hardly enough, all other positions together have 2^-10 of the attention."""
+    """If heads lead only just enough, all other positions together get up to 2^-10 of the attention."""
     transformer, placement, program = circuit()
     strong = certify_program(transformer, program)
     needed = float(np.log(5 * 2.0**10))
@@ -195,22 +188,26 @@ def test_what_other_positions_bring_is_counted() -> None:
     def weaken(weight: np.ndarray) -> None:
         weight[..., : placement.width] *= np.float32(1.4 * needed / strong.attention.exact)
 
-    weak = altered(altered(transformer, "layers.0.attention_in_weight", weaken), "layers.0.attention_in_bias", weaken)
+    weak = alter_weight(
+        alter_weight(transformer, "layers.0.attention_in_weight", weaken), "layers.0.attention_in_bias", weaken
+    )
     certificate = certify_program(weak, program)
     assert certificate.holds and certificate.logits.exact == pytest.approx(strong.logits.exact)
     assert certificate.logits.rounded < strong.logits.rounded - 1e-4
 
 
-def test_a_value_that_is_a_bias_alone_counts() -> None:
-    """It is the same everywhere, and may still write another token."""
+def test_a_value_from_a_bias_alone_counts() -> None:
+    """A constant value can still change the token that is written."""
     transformer, placement, program = circuit()
     layer, width = transformer.layers[0], placement.width
     idle = np.flatnonzero(~layer.attention_in_weight[:, 2 * width :].any(axis=0))[0]
     one = placement.codes["token"][1].astype(np.float32)
-    loud = altered(transformer, "layers.0.attention_in_bias", lambda bias: bias.__setitem__(2 * width + idle, 50))
+    loud = alter_weight(transformer, "layers.0.attention_in_bias", lambda bias: bias.__setitem__(2 * width + idle, 50))
     assert reason_of(loud, program) == (-1, "")
     span = placement.spans["token"]
-    wrong = altered(loud, "layers.0.attention_out_weight", lambda out: out[idle, span].__setitem__(slice(None), one))
+    wrong = alter_weight(
+        loud, "layers.0.attention_out_weight", lambda out: out[idle, span].__setitem__(slice(None), one)
+    )
     assert reason_of(wrong, program)[0] == 2
 
 
@@ -221,12 +218,12 @@ def test_a_value_that_is_a_bias_alone_counts() -> None:
 def test_parts_without_effect_must_not_overflow(name: str, place: tuple[int, ...]) -> None:
     transformer, _, program = circuit()
     assert dict(transformer.named_weights())[name][place] == 0
-    loud = altered(transformer, name, lambda weight: weight.__setitem__(place, 3.4e38))
+    loud = alter_weight(transformer, name, lambda weight: weight.__setitem__(place, 3.4e38))
     assert "parts without effect reach" in reason_of(loud, program)[1]
 
 
-def test_a_lead_that_rounding_may_take_is_none() -> None:
-    """In bfloat16, noise on every weight leaves nothing as it was: the lead that is there in float32 may be lost."""
+def test_a_lead_smaller_than_rounding_is_refused() -> None:
+    """With noise on every weight, the logits lead in float32 by more than rounding can take, but not in bfloat16."""
     transformer, _, program = circuit()
     narrow, wide = (
         certify_chain(
@@ -257,7 +254,7 @@ def test_what_heads_find_in_the_papers_arithmetic() -> None:
         (3, read, 0.5 * names[1], 3, "looks for what is no interleaved code"),
         (1, name, 0.5 * names[1], 1, "sees a key that is no interleaved code"),
     ):
-        wrong = altered(
+        wrong = alter_weight(
             transformer,
             "position_embedding",
             lambda rows, position=position, span=span, row=row: rows[position].__setitem__(span, row),
@@ -266,7 +263,7 @@ def test_what_heads_find_in_the_papers_arithmetic() -> None:
         assert found == where and reason in text, (found, text, reason)
     shorter = replace(program, reads=program.reads[:1], arity=program.arity[:1], table=program.table[:1])
     assert "some bits make it write" in reason_of(transformer, shorter)[1]
-    silent = altered(transformer, "layers.0.mlp_out_weight", lambda weight: weight.fill(0))
+    silent = alter_weight(transformer, "layers.0.mlp_out_weight", lambda weight: weight.fill(0))
     assert reason_of(silent, program)[0] == 2
-    strange = altered(transformer, "layers.0.mlp_in_bias", lambda bias: bias.__setitem__(0, 0.25))
+    strange = alter_weight(transformer, "layers.0.mlp_in_bias", lambda bias: bias.__setitem__(0, 0.25))
     assert "holds what is no number of F_1" in reason_of(strange, program)[1]

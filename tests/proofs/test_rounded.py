@@ -1,4 +1,4 @@
-"""The paper's arithmetic: what its proof takes for granted is checked, and what weights may not hold is refused."""
+"""The paper's arithmetic: its proof checks its assumptions and refuses wrong weights and witnesses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ READS, NAMES = 14, 10
 """Dimensions of what is looked up, and of the position's name."""
 
 VALUES = 44
-"""Where the values of the first head begin."""
+"""The first column of the first head's values."""
 
 
 @pytest.mark.parametrize(
@@ -152,21 +152,21 @@ def test_another_placement() -> None:
         (replace(placement, heads=((0, 1, -1),)), "its shape is not that of the construction"),
     ):
         with pytest.MonkeyPatch.context() as patched:
-            # What the embedding holds is checked before, and would give all of this away.
+            # The check of the embedding comes first and would refuse all of these.
             patched.setattr(rounded_realisation, "check_embeddings", lambda *_: None)
             check(transformer, placement, placement.construction)
             with pytest.raises(RealisationError, match=reason):
                 check(transformer, wrong, placement.construction)
 
 
-def test_the_embedding_is_looked_at() -> None:
+def test_the_embedding_is_checked() -> None:
     transformer, placement = with_a_chain()
     wrong = altered(transformer, {"position_embedding": {(2, NAMES): 0.5}})
     with pytest.raises(RealisationError, match="the embedding of position 2 is not the code of its fields"):
         check(wrong, placement, placement.construction)
 
 
-def test_only_so_many_combinations_are_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_combinations_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     transformer, placement = with_a_chain()
     monkeypatch.setattr(rounded_realisation, "MAX_COMBINATIONS", 1)
     with pytest.raises(RealisationError, match="combinations of values, over 1"):
@@ -174,7 +174,7 @@ def test_only_so_many_combinations_are_gone_through(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_arithmetic_that_does_not_saturate_is_refused() -> None:
-    """Sums of interleaved codes must stay at the lowest number, and its exponential must be 0."""
+    """Sums of interleaved codes must saturate at the lowest number, whose exponential must be 0."""
     good = fixed_point(1)
     check_saturation(good)
 
@@ -242,11 +242,11 @@ ONE_MORE = {
     "attention_out_bias": (1,),
     "mlp_out_bias": (1,),
 }
-"""What a dimension more adds to each axis of a weight; nothing to others."""
+"""How much one more dimension adds to each axis of each weight. Other weights keep their shape."""
 
 
 def widened(transformer: Transformer, placement: Placement) -> Made:
-    """With one dimension more, which holds 0, and with two heads, of which the second one does nothing."""
+    """Adds a dimension that holds 0 and a second head that does nothing."""
     width, weights = placement.width, {}
     for name, weight in transformer.named_weights():
         part = name.rpartition(".")[2]
@@ -263,7 +263,7 @@ def widened(transformer: Transformer, placement: Placement) -> Made:
 
 
 def test_every_head_serves_a_look_up() -> None:
-    """Another one could add anything."""
+    """An extra head could add anything."""
     transformer, placement = widened(*lower_paper(paper_construction("inverters only")))
     width, half = placement.width, placement.width // 2
     into = transformer.layers[0].attention_in_weight.reshape(width, 3, width)

@@ -180,14 +180,14 @@ def test_how_many_items(num_last: int, reason: str | None) -> None:
         (lambda made: alter_clause(made, 0, 0, 0, asked="digit[0]"), "asks for more than the position decides"),
     ],
 )
-def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_part(change: Callable[[Construction], Construction], reason: str) -> None:
     made = construction()
     with pytest.raises(InductionError, match=reason):
         check_scan_claim(change(made), claim_of(made))
 
 
 def test_elements_must_be_told_apart() -> None:
-    """Two elements that are held by the same values would be one."""
+    """Two elements with the same values could not be told apart."""
     made = construction()
     codes = claim_of(made).codes.copy()
     codes[5] = codes[4]
@@ -202,7 +202,7 @@ def test_what_is_carried_must_be_decided_by_tokens() -> None:
 
 
 def test_the_identity_must_be_one_on_either_side() -> None:
-    """Element 0 must leave what stands before it as it is, and what stands behind it."""
+    """Element 0 must be both a left and a right identity."""
     made = construction()
     claim = claim_of(made)
     for product in (claim.product[:, [0, 2, 1, 3, 4, 5]], claim.product[[0, 2, 1, 3, 4, 5]]):

@@ -1,4 +1,4 @@
-"""Scores and logits, by going through every case: no gap and no lead is larger than what is found there."""
+"""Gaps of scores and leads of logits, compared with all cases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEEDS = range(4)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_gap_of_a_clause_is_the_least_of_all(seed: int) -> None:
+def test_the_gap_of_a_clause_is_the_smallest(seed: int) -> None:
     random = np.random.default_rng(seed)
     queries, keys = random.standard_normal((5, 3)), random.standard_normal((6, 3))
     wanted = random.integers(0, 6, 5)
@@ -54,8 +54,8 @@ def a_clause(keys: np.ndarray, query: np.ndarray, wanted: int, weight: int) -> C
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("weights", [(1, 2), (4, 2, 1), (2, 2, 1)])
-def test_what_weighs_more_leads_by_no_less(seed: int, weights: tuple[int, ...]) -> None:
-    """Of all pairs of positions, one of which meets clauses of more weight than the other."""
+def test_the_ranked_gap_is_a_lower_bound(seed: int, weights: tuple[int, ...]) -> None:
+    """Compared with all pairs of positions of which one meets clauses of more weight than the other."""
     random = np.random.default_rng(seed)
     tables = [random.standard_normal((3, 2)) * 4.0 ** random.integers(0, 2) for _ in weights]
     queries = [random.standard_normal(2) for _ in weights]
@@ -74,8 +74,8 @@ def test_what_weighs_more_leads_by_no_less(seed: int, weights: tuple[int, ...]) 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("is_coarse", [False, True])
-def test_a_field_leads_by_no_less(seed: int, is_coarse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever stood there: the value that was written, over every other one."""
+def test_the_lead_of_a_field_is_a_lower_bound(seed: int, is_coarse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The written value leads every other value, whatever the field held before."""
     random = np.random.default_rng(seed)
     codes, added = (random.integers(-2, 3, (6, 4)).astype(np.float64) for _ in range(2))
     constant, held = random.integers(-1, 2, 4).astype(np.float64), np.array([0, 2, 3, 5])
@@ -89,7 +89,7 @@ def test_a_field_leads_by_no_less(seed: int, is_coarse: bool, monkeypatch: pytes
 
 
 def caught_logits(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
-    """What the proof of a construction's weights asks about its logits."""
+    """The arguments with which the proof of a construction checks logits."""
     found: list[tuple[Any, ...]] = []
 
     def watch(*arguments: Any) -> Any:
@@ -106,7 +106,7 @@ def caught_logits(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]
 
 
 @pytest.mark.parametrize("name", ["task/parity-1", "evaluator/2", "circuit/two-input table 0110"])
-def test_a_lead_that_rounding_may_take_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lead_smaller_than_rounding_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     transformer, stream, occurring, rounding = caught_logits(name, monkeypatch)
     exact, rounded, _ = check_logits(transformer, stream, occurring, rounding)
     assert exact > rounded > 0
@@ -117,15 +117,15 @@ def test_a_lead_that_rounding_may_take_is_none(name: str, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", ["evaluator/2", "circuit/two-input table 0110"])
 def test_the_default_must_lead_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no unit writes, what stood there must not."""
+    """If no unit writes, the old value must not win."""
     transformer, stream, occurring, rounding = caught_logits(name, monkeypatch)
     stream.placement = replace(stream.placement, default_weight=0.0)
     with pytest.raises(RealisationError, match="the logit of a token that is written leads by -"):
         check_logits(transformer, stream, occurring, rounding)
 
 
-def test_what_a_look_up_joins_may_hold_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field of the token that a look-up brings a value into, and one that is written, hold more than tokens do."""
+def test_fields_joined_by_look_ups_may_hold_any_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields that look-ups or units write into can hold values that no token has."""
     transformer, stream, occurring, _ = caught_logits("task/iterated-squaring-20-1", monkeypatch)
     before = stream.norm_input(transformer.architecture.norm_epsilon)
     final = logits._Final(stream, before, stream.placement.answer_weight, 0.0, occurring)
@@ -137,8 +137,8 @@ def test_what_a_look_up_joins_may_hold_anything(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_head_leads_by_no_less_than_its_codes_say(seed: int) -> None:
-    """Keys that are off their codes, or of another norm, and queries that are; added in several blocks."""
+def test_the_gap_of_a_head_is_a_lower_bound(seed: int) -> None:
+    """Keys and queries differ from their codes, some keys have another norm, and keys are added in several blocks."""
     random = np.random.default_rng(seed)
     number, size, first = 24, 6, 8
     values = np.array([[-1.0, 2.0], [-2.0, 2.0]][seed % 2])

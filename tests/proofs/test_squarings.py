@@ -137,7 +137,7 @@ def test_a_claim_that_says_something_else(changed: dict[str, object]) -> None:
         (lambda made: alter_clause(made, 0, 0, 0, constant=2), "finds no one position|reads neither the prime"),
     ],
 )
-def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_part(change: Callable[[Construction], Construction], reason: str) -> None:
     made = construction()
     with pytest.raises(InductionError, match=reason):
         check_squaring_claim(change(made), claim_of(made))

@@ -1,4 +1,4 @@
-"""Rotated weights and their witness: what is no rotated model is refused, and what rounding leaves is counted."""
+"""Rotated weights and their witness: other weights are refused, and rounding counts as an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from serialformer.proofs.turned_heads import check_distracting_heads
 from serialformer.proofs.undo_rotation import undo_rotation
 from serialformer.transformer.distractors import LayerDistractors
 from serialformer.transformer.rotation import Rotation, draw_rotation, rotate_transformer, turn_weights
-from serialformer.transformer.transformer import Transformer, cast_transformer, weights_to_transformer
+from serialformer.transformer.transformer import Transformer, cast_transformer
+from tests.proofs.alterations import alter_weight
 
 
 @cache
@@ -34,13 +35,6 @@ def rotated(turns_heads: bool = False) -> tuple[Transformer, Rotation]:
     return rotate_transformer(plain(), rotation), rotation
 
 
-def altered(transformer: Transformer, name: str, change: Callable[[np.ndarray], object]) -> Transformer:
-    weights = dict(transformer.named_weights())
-    weights[name] = weights[name].copy()
-    change(weights[name])
-    return weights_to_transformer(transformer.architecture, weights)
-
-
 @pytest.mark.parametrize("turns_heads", [False, True])
 def test_the_plain_weights_are_found(turns_heads: bool) -> None:
     found, frame = undo_rotation(*rotated(turns_heads))
@@ -51,7 +45,7 @@ def test_the_plain_weights_are_found(turns_heads: bool) -> None:
 
 @pytest.mark.parametrize("turns_heads", [False, True])
 def test_the_error_of_weights_is_the_largest_of_all_sums(turns_heads: bool) -> None:
-    """Turned back, numbers that enter a sum are no further from the plain ones than is said, and some are that far."""
+    """It bounds, for the weights of each sum, how far rotating back misses the plain ones, and the bound is tight."""
     transformer, rotation = rotated(turns_heads)
     _, frame = undo_rotation(transformer, rotation)
     stored = {name: weight.astype(np.float64) for name, weight in transformer.named_weights()}
@@ -64,7 +58,7 @@ def test_the_error_of_weights_is_the_largest_of_all_sums(turns_heads: bool) -> N
             parts = [one.reshape(-1, 3 * heads, one.shape[-1] // (3 * heads)).swapaxes(0, 1) for one in (weight, like)]
             off, of = (one.reshape(3 * heads, -1) for one in (parts[0] - parts[1], parts[1]))
         elif turns_heads and name.endswith("attention_out_weight"):
-            off, of = ((one).reshape(heads, -1) for one in (weight - like, like))
+            off, of = (one.reshape(heads, -1) for one in (weight - like, like))
         elif name.endswith("in_weight"):
             off, of = (weight - like).T, like.T
         else:
@@ -79,28 +73,28 @@ def test_the_error_of_weights_is_the_largest_of_all_sums(turns_heads: bool) -> N
     [
         (lambda made: cast_transformer(made, "bfloat16"), "is proven as a GPT-2 in float32 only"),
         (
-            lambda made: altered(made, "layers.0.mlp_in_bias", lambda weight: weight.__setitem__(0, np.inf)),
+            lambda made: alter_weight(made, "layers.0.mlp_in_bias", lambda weight: weight.__setitem__(0, np.inf)),
             "layers.0.mlp_in_bias holds infinities",
         ),
         (
-            lambda made: altered(made, "layers.0.mlp_norm_gain", lambda weight: weight.__setitem__(0, 9)),
+            lambda made: alter_weight(made, "layers.0.mlp_norm_gain", lambda weight: weight.__setitem__(0, 9)),
             "layers.0.mlp_norm_gain is not one number",
         ),
         (
-            lambda made: altered(made, "final_norm_gain", lambda weight: weight.__setitem__(0, 9)),
+            lambda made: alter_weight(made, "final_norm_gain", lambda weight: weight.__setitem__(0, 9)),
             "final_norm_gain is not one number",
         ),
         (
-            lambda made: altered(made, "layers.0.attention_norm_bias", lambda weight: weight.__setitem__(0, 1)),
+            lambda made: alter_weight(made, "layers.0.attention_norm_bias", lambda weight: weight.__setitem__(0, 1)),
             "layers.0.attention_norm_bias is not zero",
         ),
         (
-            lambda made: altered(made, "layers.0.mlp_in_weight", lambda weight: weight[:, -1].__iadd__(1e-6)),
+            lambda made: alter_weight(made, "layers.0.mlp_in_weight", lambda weight: weight[:, -1].__iadd__(1e-6)),
             "layers.0.mlp_in_weight holds something where the construction has nothing",
         ),
     ],
 )
-def test_weights_that_are_no_rotated_ones(change: Callable[[Transformer], Transformer], reason: str) -> None:
+def test_weights_other_than_rotated_ones_are_refused(change: Callable[[Transformer], Transformer], reason: str) -> None:
     transformer, rotation = rotated()
     with pytest.raises(RealisationError, match=reason):
         undo_rotation(change(transformer), rotation)
@@ -139,7 +133,7 @@ def test_distracting_heads_must_not_overflow_and_leave_something() -> None:
     rounding = covered_rounding("float32")
     quiet = stream(1e30)
     check_distracting_heads(quiet, 0, 9, rounding)
-    # What values and outputs leave, and roundings of sums over 16 dimensions and 9 positions, of what norms hand on.
+    # The rest after values and outputs, and the rounding of sums over 16 dimensions and 9 positions.
     assert quiet.ball - 0.25 > 8.5 * (1e-6 + 3 * 2 * (16 + 9) * 2.0**-24)
     with pytest.raises(RealisationError, match="a head without effect can overflow"):
         check_distracting_heads(stream(1e37), 0, 9, rounding)

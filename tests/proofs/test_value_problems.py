@@ -154,14 +154,14 @@ def test_a_layer_that_is_wrong(
         (lambda made: alter_table(made, 0, 0, writing(table_of(made, 0, 0), "left")), "reads or writes what it"),
     ],
 )
-def test_a_part_that_is_wrong(change: Callable[[Construction], Construction], reason: str) -> None:
+def test_a_wrong_part(change: Callable[[Construction], Construction], reason: str) -> None:
     with pytest.raises(InductionError, match=reason):
         check_value_problem_claim(change(construction()), CLAIM)
 
 
 @pytest.mark.parametrize("name", ["gate", "first", "second", "value", "left", "right"])
 def test_what_layers_fill_in_is_empty_before(name: str) -> None:
-    """Else a token would already stand there, and what is brought would be added to it."""
+    """Otherwise a look-up would add its value to that of the token."""
     made = construction()
     wrong = alter_field(made, name, origin="token", values=np.zeros(len(made.vocabulary), dtype=np.int64))
     with pytest.raises(InductionError, match=f"{name} is not filled in by layers"):

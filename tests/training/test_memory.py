@@ -1,4 +1,4 @@
-"""Memory that a step frees is there for the next one, without new pages from the system, until training has ended."""
+"""Memory freed by a training step is reused by the next one and returned to the system after training."""
 
 from __future__ import annotations
 

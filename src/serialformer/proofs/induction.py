@@ -31,7 +31,7 @@ MAX_DIRECT = 1 << 24
 """Keys below this are looked up in an array, others by sorting."""
 
 MAX_KEYS = 1 << 62
-"""Combinations of values that int64 tells apart."""
+"""The most combinations of values that fit int64."""
 
 
 class InductionError(Exception):
@@ -340,9 +340,9 @@ class _TableChecker:
         return Occurring(anywhere=anywhere | written, current=current, written=written), problem
 
     def check_joins(self) -> None:
-        """Checks that at most one value arrives in a field, the token's own included, whatever can stand anywhere.
+        """Checks that no field receives two values, counting the token's own, for all tokens that can occur.
 
-        Cases may leave open what a field holds. The sum of two codes is no code, even where no unit reads it.
+        Cases may leave a field open. The sum of two codes is not a code, whether or not a unit reads it.
         """
         fields, joining = self.construction.field_named, dict[str, list[tuple[int, Bring]]]()
         for number, look_up in enumerate(self.layer.look_ups):
@@ -368,7 +368,7 @@ class _TableChecker:
                     raise InductionError(f"{target} may hold a value that another joins", position)
 
     def _sources(self, number: int, position: int, tokens: np.ndarray) -> Int64[np.ndarray, " tokens"]:
-        """The position that a look-up reads from another one, for each token that may stand there."""
+        """For each token that can occur at a position, the position that a look-up reads from there."""
         columns = []
         for clause in self.layer.look_ups[number].clauses:
             held = None

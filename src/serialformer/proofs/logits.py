@@ -200,7 +200,7 @@ class _Final:
             lead -= np.abs(embedding[rows].sum(axis=1)[:, None] - embedding.sum(axis=1)) * self.seen.mean
             lead[np.arange(len(rows)), rows] = np.inf
             worst, spared = lead.min(axis=1), (lead - spoilt).min(axis=1)
-            # What is no number must come through, which Python's min would not see to.
+            # NaN must reach the caller; Python's min would drop it.
             exact = np.minimum(exact, (worst / most).min())
             rounded = np.minimum(rounded, (spared / np.where(spared > 0, most, least)).min())
         return float(exact), float(rounded)

@@ -12,7 +12,7 @@ from serialformer.constructions.placed_tokens import ABSENT, SPECIAL, PlacedToke
 from serialformer.constructions.placement import Placement
 from serialformer.errors import CompileError
 from serialformer.proofs.induction import InductionError
-from serialformer.proofs.stream import RealisationError, Stream
+from serialformer.proofs.stream import RealisationError, Stream, values_at
 from serialformer.transformer.transformer import Transformer
 
 POSITIONS_PER_BLOCK = 1 << 14
@@ -116,9 +116,7 @@ def check_placed_embeddings(transformer: Transformer, placement: Placement, allo
         rows = slice(start, min(start + POSITIONS_PER_BLOCK, construction.num_positions))
         block = np.tile(constant, (rows.stop - rows.start, 1))
         for part in construction.fields_of("position"):
-            values = part.at(rows)
-            if ((values < NOTHING) | (values >= part.num_values)).any():
-                raise RealisationError(f"positions hold values that {part.name} has not")
+            values = values_at(part, rows)
             may_be_nothing[part.name] |= bool((values < 0).any())
             block[:, placement.spans[part.name]] = placement.rows(part.name, values)
         squares = np.square(block.astype(np.float64)).sum(axis=1)

@@ -73,7 +73,7 @@ def check_placed_logits(transformer: Transformer, stream: Stream, occurring: Occ
             raise RealisationError("the final norm sees too little to be bounded")
         for exact, spoilt in final.leads(answer):
             rounded = (exact - spoilt * (1 + FLOAT64_SLACK)) * (1 - relative) / high
-            # What is no number must come through, which Python's min would not see to.
+            # NaN must reach the caller; Python's min would drop it.
             least_exact, least_rounded = (part.min(initial=np.inf) for part in (exact / high, rounded))
             result = float(np.minimum(result[0], least_exact)), float(np.minimum(result[1], least_rounded))
     if not result[1] > 0:

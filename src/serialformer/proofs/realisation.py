@@ -30,7 +30,7 @@ from serialformer.proofs.logits import Occurring, check_logits
 from serialformer.proofs.placed_embeddings import check_placed_embeddings
 from serialformer.proofs.placed_logits import check_placed_logits
 from serialformer.proofs.rounding import Rounding
-from serialformer.proofs.stream import RealisationError, Stream
+from serialformer.proofs.stream import RealisationError, Stream, values_at
 from serialformer.proofs.undo_rotation import undo_rotation
 from serialformer.proofs.units import check_units
 from serialformer.transformer.rotation import Rotation
@@ -194,9 +194,7 @@ def check_embeddings(transformer: Transformer, placement: Placement, allowed: np
         rows = slice(start, min(start + POSITIONS_PER_BLOCK, construction.num_positions))
         block = np.tile(constant.astype(np.float32), (rows.stop - rows.start, 1))
         for part in construction.fields_of("position"):
-            values = part.at(rows)
-            if ((values < NOTHING) | (values >= part.num_values)).any():
-                raise RealisationError(f"positions hold values that {part.name} has not")
+            values = values_at(part, rows)
             may_be_nothing[part.name] |= bool((values < 0).any())
             block[:, placement.spans[part.name]] = placement.rows(part.name, values)
         wrong = (transformer.position_embedding[rows].astype(np.float32) != block).any(axis=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serialformer.arrays import Float64
+from serialformer.constructions.construction import NOTHING, Field
 from serialformer.constructions.placement import Placement
 from serialformer.proofs.bounds import NormInput, normed_errors, round_values, vanishing
 from serialformer.proofs.frame import Frame
@@ -24,6 +25,18 @@ class RealisationError(Exception):
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
         self.position = position
+
+
+def values_at(part: Field, rows: slice) -> np.ndarray:
+    """The values of a field that positions decide, at a range of positions.
+
+    Raises:
+        RealisationError: one of them is no value of the field.
+    """
+    values = part.at(rows)
+    if ((values < NOTHING) | (values >= part.num_values)).any():
+        raise RealisationError(f"positions hold values that {part.name} has not")
+    return values
 
 
 @dataclass(kw_only=True, eq=False)

@@ -13,7 +13,7 @@ TRIM_THRESHOLD, MAP_THRESHOLD = -1, -3
 KEPT_BYTES = 1 << 30
 LARGEST_MAP_THRESHOLD = 32 << 20
 KEPT_AFTERWARDS = 2 * LARGEST_MAP_THRESHOLD
-"""What the library itself keeps once it has seen a block of the largest size."""
+"""What the library keeps by default once a block of the largest size has been freed."""
 
 
 @contextmanager
