@@ -80,7 +80,8 @@ def configure(
 def additions(lengths: Iterable[int] = (8, 16, 32)) -> list[SweepRun]:
     """Sums modulo 7. Without a chain the curriculum is annealed slowly, at a third of the preset's rate.
 
-    With a chain a run ends when all of 4,096 chains are right.
+    With a chain a run ends when all of 4,096 chains are right. One layer needs more steps and larger batches for
+    32 residues without a chain and without its labels.
     """
     found = []
     for length in lengths:
@@ -90,6 +91,15 @@ def additions(lengths: Iterable[int] = (8, 16, 32)) -> list[SweepRun]:
                     make = ("modular-addition", {"modulus": 7}, length, setting, depth, seed)
                     if setting == "cot":
                         config = configure(*make, num_steps=800, annealed=(0.8, 100), target=1.0, learning_rate=3e-3)
+                    elif setting == "base" and length > 16 and depth == 1:
+                        config = configure(
+                            *make,
+                            num_steps=20_000,
+                            annealed=(0.9, 12_000),
+                            learning_rate=1.5e-3,
+                            batch_size=128,
+                            decay_fraction=0.7,
+                        )
                     else:
                         config = configure(*make, num_steps=8000, annealed=(0.9, 6500), learning_rate=1.5e-3)
                     found.append(SweepRun(config=config))
