@@ -231,21 +231,21 @@ def circuits(lengths: Iterable[int] = (8, 16, 32)) -> list[SweepRun]:
             for depth in depths:
                 one = setting == "cot" and depth == 1
                 model = replace(shared, num_layers=depth, num_heads=16 if setting == "cot" else 8)
+                few = length <= 16
                 if one:  # a head for every gate that may be read
-                    heads = max(16, length)
-                    model = ModelConfig(
-                        num_layers=1, num_heads=heads, width=8 * heads, activation="relu", initial_deviation=0.08
-                    )
-                num_steps = 2000 if length <= 16 else 4000
+                    start = ModelConfig(num_layers=1, activation="relu", initial_deviation=0.08) if few else model
+                    heads = 16 if few else length + 8
+                    model = replace(start, num_heads=heads, width=8 * heads)
+                num_steps = 2000 if few else 4000
                 optimiser = OptimiserConfig(
                     method="muon",
                     num_steps=num_steps,
-                    batch_size=64 if one and length <= 16 else 32,
-                    learning_rate=4e-3 if one and length <= 16 else 2e-3,
+                    batch_size=64 if one and few else 32,
+                    learning_rate=4e-3 if one and few else 2e-3,
                     matrix_rate=4e-3,
                     warmup_steps=100,
                     decay_fraction=0.5 if setting == "cot" else 0.6,
-                    position_rate=1.0 if one else 0.1,
+                    position_rate=1.0 if one and few else 0.1,
                 )
                 evaluation = EvaluationConfig(
                     every=num_steps // EVALUATIONS,
@@ -264,6 +264,8 @@ def circuits(lengths: Iterable[int] = (8, 16, 32)) -> list[SweepRun]:
                             seed=seed,
                             model=model,
                             optimiser=optimiser,
+                            # Heads find more than 16 gates one after the other only.
+                            curriculum=None if few or not one else Curriculum(name="early", start=1.0, num_steps=2000),
                             evaluation=evaluation,
                         )
                     )

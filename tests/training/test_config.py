@@ -52,6 +52,15 @@ def test_presets_are_configurations(task: str, setting: str, preset: str) -> Non
     assert config.seed == 3 and config.setting == setting
 
 
+def test_one_layer_has_a_head_for_every_gate_that_it_must_read() -> None:
+    few = make_config("circuit-value", length=16, setting="cot")
+    assert few.model.num_heads == 16 and few.curriculum is None
+    many = make_config("circuit-value", length=32, setting="cot")
+    assert many.model.num_heads == 40 and many.model.width == 8 * 40
+    assert many.curriculum is not None and many.curriculum.name == "early"
+    assert many.curriculum.value(many.optimiser.num_steps // 2) == 0.0 < many.curriculum.value(1)
+
+
 def test_the_papers_preset_is_the_papers() -> None:
     config = make_config("iterated-squaring", length=8, setting="cot", preset="paper")
     assert (config.model.width, config.model.num_heads) == (512, 8)

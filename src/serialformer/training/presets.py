@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from serialformer.errors import TrainingError
@@ -16,6 +17,9 @@ PRESETS = ("default", "paper")
 
 MOST_GATES_BY_HEADS = 8
 """The largest circuits that were learned with one head per gate."""
+
+MOST_GATES_AT_ONCE = 16
+"""The largest circuits whose heads one layer finds without a curriculum, under Muon."""
 
 FEWER_SAMPLES = EvaluationConfig(
     every=100, num_samples=256, num_generated=16, num_final_samples=2048, num_final_generated=128
@@ -166,17 +170,18 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
     Two layers can, with fewer heads, once what gates have in common can be seen from their positions: the gate, and the
     place within it.
     """
+    by_item = ModelConfig(
+        num_layers=num_layers,
+        num_heads=8,
+        activation="relu",
+        initial_deviation=0.08,
+        position_deviation=0.2,
+        position_start="sinusoidal",
+        position_item=4,
+    )
     if length > MOST_GATES_BY_HEADS and num_layers > 1:
         return {
-            "model": ModelConfig(
-                num_layers=num_layers,
-                num_heads=8,
-                activation="relu",
-                initial_deviation=0.08,
-                position_deviation=0.2,
-                position_start="sinusoidal",
-                position_item=4,
-            ),
+            "model": by_item,
             "optimiser": OptimiserConfig(
                 num_steps=1100,
                 batch_size=32,
@@ -191,6 +196,25 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
     if num_layers == 1 and setting in ("cot", "aligned"):
         # One layer finds all heads that it needs under Muon. AdamW takes twice as long for eight gates, and of more
         # gates it learns types and own values only.
+        if length > MOST_GATES_AT_ONCE:
+            # More heads are found one after the other: circuits begin with inputs among the first two gates, and with
+            # every further gate that may be read one more head settles.
+            num_steps = 125 * length
+            return {
+                "model": replace(by_item, num_heads=length + 8, width=8 * (length + 8)),
+                "optimiser": OptimiserConfig(
+                    method="muon",
+                    num_steps=num_steps,
+                    batch_size=32,
+                    learning_rate=2e-3,
+                    matrix_rate=4e-3,
+                    warmup_steps=100,
+                    decay_fraction=0.5,
+                    position_rate=0.1,
+                ),
+                "curriculum": Curriculum(name="early", start=1.0, num_steps=num_steps // 2),
+                "evaluation": FEWER_SAMPLES,
+            }
         few = length <= MOST_GATES_BY_HEADS
         return {
             "model": model,
