@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from serialformer.arrays import Float
+from serialformer.errors import CheckpointError, SerialformerError
 from serialformer.models.load import load
 from serialformer.models.model import Model
 from serialformer.tasks.circuit_value import CircuitValue
@@ -64,6 +65,9 @@ def make_table(directories: Sequence[str]) -> str:
 
     A head is counted if more than half of its attention is on the numbers of inputs, on one gate's value, or else on
     several gates' values together. A gate is left out if no head gives its value a tenth. The last gate is never read.
+
+    Raises:
+        CheckpointError: a directory is no checkpoint, or its model is not one of circuit value with the chain.
     """
     lines = [
         "| model | gates | heads | on inputs' numbers | on one gate | on several gates | gates left out |",
@@ -72,7 +76,7 @@ def make_table(directories: Sequence[str]) -> str:
     for directory in directories:
         model = load(directory)
         if model.task.name != CircuitValue.name or model.setting != "cot":
-            raise SystemExit(f"{directory}: expected a model of {CircuitValue.name} with the chain")
+            raise CheckpointError(f"expected a model of {CircuitValue.name} with the chain", where=directory)
         attention = measure_attention(model)
         shares = share_by_gate(attention, model.length)[:, :-1]
         on_one = shares.max(axis=1) > MOST
@@ -87,4 +91,8 @@ def make_table(directories: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(make_table(sys.argv[1:]), end="")
+    try:
+        print(make_table(sys.argv[1:]), end="")
+    except SerialformerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from serialformer.errors import CheckpointError
 from serialformer.python_file import load_python
 from serialformer.tasks.circuit_value import CircuitValue
 from serialformer.training.config import EvaluationConfig
@@ -25,7 +26,7 @@ def heads() -> ModuleType:
 
 
 def test_shares_are_of_the_tokens_that_hold_values_and_numbers(heads: ModuleType) -> None:
-    """A circuit whose tokens tell where they stand; attention is on a token wherever it holds what is asked for."""
+    """Head 0 looks at the first gate's value only; head 1 at numbers that are checked to be those of the inputs."""
     task = CircuitValue(constants=0.0, negations=0.0)
     examples = task.sample(np.random.default_rng(0), LENGTH, 1)
     prompt, chain = examples.prompts[0], examples.chains[0]
@@ -62,5 +63,5 @@ def test_the_table_counts_heads_and_gates(heads: ModuleType, tmp_path: Path, mon
 
 def test_only_models_of_circuits_with_a_chain(heads: ModuleType, tmp_path: Path) -> None:
     train_one_step("parity", tmp_path / "model")
-    with pytest.raises(SystemExit, match="expected a model of circuit-value with the chain"):
+    with pytest.raises(CheckpointError, match="model: expected a model of circuit-value with the chain"):
         heads.make_table([str(tmp_path / "model")])

@@ -197,8 +197,8 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
         # One layer finds all heads that it needs under Muon. AdamW takes twice as long for eight gates, and of more
         # gates it learns types and own values only.
         if length > MOST_GATES_AT_ONCE:
-            # More heads are found one after the other: circuits begin with inputs among the first two gates, and with
-            # every further gate that may be read one more head settles.
+            # More heads are found one after the other: circuits begin with inputs among the first two gates, and may
+            # read one gate more every few steps.
             num_steps = 125 * length
             return {
                 "model": replace(by_item, num_heads=length + 8, width=8 * (length + 8)),
