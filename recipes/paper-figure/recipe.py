@@ -234,7 +234,7 @@ def circuits(lengths: Iterable[int] = (8, 16, 32)) -> list[SweepRun]:
                 few = length <= 16
                 if one:  # a head for every gate that may be read
                     start = ModelConfig(num_layers=1, activation="relu", initial_deviation=0.08) if few else model
-                    heads = 16 if few else length + 8
+                    heads = 16 if few else length + 4
                     model = replace(start, num_heads=heads, width=8 * heads)
                 num_steps = 2000 if few else 4000
                 optimiser = OptimiserConfig(
@@ -265,7 +265,7 @@ def circuits(lengths: Iterable[int] = (8, 16, 32)) -> list[SweepRun]:
                             model=model,
                             optimiser=optimiser,
                             # Heads find more than 16 gates one after the other only.
-                            curriculum=None if few or not one else Curriculum(name="early", start=1.0, num_steps=2000),
+                            curriculum=None if few or not one else Curriculum(name="newest", start=1.0, num_steps=2000),
                             evaluation=evaluation,
                         )
                     )

@@ -114,6 +114,24 @@ def test_inputs_are_early_gates(amount: float) -> None:
         np.testing.assert_allclose(counts, expected, atol=0.04)
 
 
+@pytest.mark.parametrize("amount", [1.0, 0.75, 0.5, 0.25, 0.0])
+def test_half_of_all_inputs_are_among_the_last_four_gates(amount: float) -> None:
+    """The reach grows until half of the curriculum is over; after that, the preference for the last four fades."""
+    length = 12
+    prompts = CircuitValue().sample(np.random.default_rng(4), length, 8000, curriculum=("newest", amount)).prompts
+    reach = {1.0: 2, 0.75: 7}.get(amount, length)
+    new = {0.25: 0.25, 0.0: 0.0}.get(amount, 0.5)
+    wires = prompts[:, :-1].reshape(-1, length, 4)[:, :, 1:3]
+    for gate in range(2, length):
+        numbers = wires[:, gate][wires[:, gate] < length]
+        counts = np.bincount(numbers, minlength=length) / len(numbers)
+        end = min(reach, gate)
+        expected = np.zeros(length)
+        expected[:end] = (1 - new) / end
+        expected[max(0, end - 4) : end] += new / min(4, end)
+        np.testing.assert_allclose(counts, expected, atol=0.03)
+
+
 def test_every_easing_says_what_it_does() -> None:
     for name in TASKS:
         for curriculum, what in make_task(name).curricula.items():

@@ -56,8 +56,8 @@ def test_one_layer_has_a_head_for_every_gate_that_it_must_read() -> None:
     few = make_config("circuit-value", length=16, setting="cot")
     assert few.model.num_heads == 16 and few.curriculum is None
     many = make_config("circuit-value", length=32, setting="cot")
-    assert many.model.num_heads == 40 and many.model.width == 8 * 40
-    assert many.curriculum is not None and many.curriculum.name == "early"
+    assert many.model.num_heads == 36 and many.model.width == 8 * 36
+    assert many.curriculum is not None and many.curriculum.name == "newest"
     assert many.curriculum.value(many.optimiser.num_steps // 2) == 0.0 < many.curriculum.value(1)
 
 

@@ -17,6 +17,9 @@ WORDS = ("TRUE", "FALSE", "AND", "OR", "NOT", "NA", EQUALS)
 TRUE, FALSE, AND, OR, NOT, NOT_APPLICABLE = range(6)
 """The words' places after the m numbers of gates."""
 
+NEWEST = 4
+"""How many of the gates that an input may be, counted from the last, the curriculum ``newest`` prefers."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CircuitValue(Task):
@@ -55,7 +58,10 @@ class CircuitValue(Task):
 
     @property
     def curricula(self) -> Mapping[str, str]:
-        return {"early": "every input is one of the first two gates"}
+        return {
+            "early": "every input is one of the first two gates",
+            "newest": "every input is one of the first two gates; at .5 any earlier one, one in two among the last 4",
+        }
 
     def vocabulary(self, length: int) -> tuple[str, ...]:
         return (*map(str, range(1, length + 1)), *WORDS)
@@ -118,10 +124,16 @@ class CircuitValue(Task):
         coin = random.integers(0, 2, shape, dtype=np.int8)
         kinds = np.where(is_constant, TRUE + coin, np.where(is_negation, NOT, AND + coin)).astype(np.int64)
         earlier = np.arange(length, dtype=np.float32)
-        if curriculum == "early":
+        lowest = np.zeros((2, *shape), dtype=np.float32)
+        if curriculum in ("early", "newest"):
             # A reach of 4.3 gates draws the fifth in 0.3 of 4.3 cases.
-            earlier = np.minimum(earlier, 2 + np.float32(1 - amount) * (length - 2), dtype=np.float32)
-        wires = (random.random((2, *shape), dtype=np.float32) * earlier).astype(np.int64)
+            grown = 1 - amount if curriculum == "early" else min(1, 2 * (1 - amount))
+            earlier = np.minimum(earlier, 2 + np.float32(grown) * (length - 2), dtype=np.float32)
+        if curriculum == "newest" and amount > 0:
+            # The last gates are read by few others, so their share would be too small to learn them from.
+            is_new = random.random((2, *shape), dtype=np.float32) < min(0.5, amount)
+            lowest = np.where(is_new, np.maximum(earlier - NEWEST, 0), 0).astype(np.float32)
+        wires = (lowest + random.random((2, *shape), dtype=np.float32) * (earlier - lowest)).astype(np.int64)
         wires = np.minimum(wires, np.maximum(np.arange(length) - 1, 0))
         absent = length + NOT_APPLICABLE
         prompts = np.empty((num_samples, 4 * length + 1), dtype=np.int64)

@@ -198,10 +198,10 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
         # gates it learns types and own values only.
         if length > MOST_GATES_AT_ONCE:
             # More heads are found one after the other: circuits begin with inputs among the first two gates, and may
-            # read one gate more every few steps.
+            # read one gate more every few steps, the newest of them more often than others.
             num_steps = 125 * length
             return {
-                "model": replace(by_item, num_heads=length + 8, width=8 * (length + 8)),
+                "model": replace(by_item, num_heads=length + 4, width=8 * (length + 4)),
                 "optimiser": OptimiserConfig(
                     method="muon",
                     num_steps=num_steps,
@@ -212,7 +212,7 @@ def _circuit_value(task: Task, length: int, setting: str, num_layers: int) -> di
                     decay_fraction=0.5,
                     position_rate=0.1,
                 ),
-                "curriculum": Curriculum(name="early", start=1.0, num_steps=num_steps // 2),
+                "curriculum": Curriculum(name="newest", start=1.0, num_steps=num_steps // 2),
                 "evaluation": FEWER_SAMPLES,
             }
         few = length <= MOST_GATES_BY_HEADS
