@@ -59,6 +59,14 @@ def test_one_task(cli: Any) -> None:
     assert prompt.endswith(again["word-problem"]["prompt"])
 
 
+def test_one_task_lists_its_curricula(cli: Any) -> None:
+    lines = cli("tasks", "circuit-value")[1].splitlines()
+    listed = dict(line.removeprefix("  curriculum ").split(": ", 1) for line in lines if "  curriculum " in line)
+    assert listed == make_task("circuit-value").curricula and {"early", "newest"} <= set(listed)
+    assert json.loads(cli("tasks", "circuit-value", "--json")[1])["circuit-value"]["curricula"] == listed
+    assert "curriculum" not in cli("tasks", "edit-distance")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

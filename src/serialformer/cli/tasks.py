@@ -81,7 +81,10 @@ def tasks_command(
             print(f"  {key.replace('_', ' ')}: {value}")
         if name is not None:
             print(f"  sizes: {entry['vocabulary']} tokens in the vocabulary, at most", end=" ")
-            print(f"{entry['prompt_tokens']} in a prompt, {entry['chain_tokens']} in a chain\n\n{entry['description']}")
+            print(f"{entry['prompt_tokens']} in a prompt, {entry['chain_tokens']} in a chain")
+            for curriculum, what in entry["curricula"].items():
+                print(f"  curriculum {curriculum}: {what}")
+            print(f"\n{entry['description']}")
 
 
 def _write_samples(task: Task, length: int | None, seed: int, num_samples: int, output: Path, *, as_json: bool) -> None:
@@ -117,6 +120,7 @@ def _facts(task: Task, length: int, seed: int) -> dict[str, Any]:
     return {
         "class": task.complexity,
         "version": task.version,
+        "curricula": dict(task.curricula),
         "aliases": {alias: what for alias, (known, what) in ALIASES.items() if known == task.name},
         "length_counts": task.items,
         "parameters": task.parameters,

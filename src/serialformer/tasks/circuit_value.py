@@ -60,7 +60,7 @@ class CircuitValue(Task):
     def curricula(self) -> Mapping[str, str]:
         return {
             "early": "every input is one of the first two gates",
-            "newest": "every input is one of the first two gates; at .5 any earlier one, one in two among the last 4",
+            "newest": "every input is one of the first two gates; at .5 any earlier one, most often the last four",
         }
 
     def vocabulary(self, length: int) -> tuple[str, ...]:
